@@ -1,0 +1,228 @@
+"""The LightningModule: inputs, loss, update and errors of one run."""
+
+import math
+import time
+from dataclasses import asdict
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ablations.config import Run
+from ablations.data.loading import Batch
+from ablations.data.store import Store
+from ablations.metrics import ErrorRates
+from ablations.optimizer import RateSchedule, build_optimizer
+from ablations.record import CurvePoint, Scores
+from ablations.streams import derive, generator
+from ablations.techniques.augmentation import (
+    color_axes,
+    color_noise,
+    colors,
+    crop_and_flip,
+    draw,
+    to_input,
+)
+from ablations.techniques.dropout import PaperDropout
+from ablations.techniques.edition import details
+from ablations.techniques.evaluation import average_probabilities, center_crop, ten_views
+
+# A loss this many times that of guessing has exploded, though the numbers may stay finite a while.
+EXPLODED = 100.0
+
+
+class Classifier(pl.LightningModule):
+    """Trains and evaluates ``network`` as ``run`` says.
+
+    Every random draw belongs to (seed, epoch, position of the image in the epoch), so that neither
+    the number of processes nor an interruption changes one.
+
+    Args:
+        run: The run.
+        network: The network, initialised.
+        store: The prepared data.
+        images: Number of training images in an epoch.
+    """
+
+    def __init__(self, run: Run, network: nn.Module, store: Store, images: int) -> None:
+        super().__init__()
+        self.run = run
+        self.network = network
+        self.images = images
+        self.steps = images // run.recipe.batch_size
+        self.edition = details(run.techniques.edition)
+        self.exploded = EXPLODED * math.log(len(store.classes))
+        self.register_buffer(
+            "mean", center_crop(torch.tensor(store.mean_image)[None], run.dataset.crop)[0], False
+        )
+        covariance = (store.color_basis * store.color_std**2) @ store.color_basis.T
+        axes = color_axes(torch.tensor(covariance), power=self.edition.color_power)
+        self.register_buffer("axes", axes, persistent=False)
+        self.dropouts = [m for m in network.modules() if isinstance(m, PaperDropout)]
+        self.stream = derive(run.seed, "stream", run.stream)
+        self.schedule = RateSchedule(run.recipe)
+        self.running, self.validation = ErrorRates(), ErrorRates()
+        self.curve: list[CurvePoint] = []
+        self.seconds = 0.0
+        self.diverged = False
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return build_optimizer(self.network, self.run.recipe, self.edition.bias_rate)
+
+    # Training
+
+    def on_train_epoch_start(self) -> None:
+        draws = draw(
+            self.images,
+            generator(self.stream, "augmentation", self.current_epoch),
+            size=self.run.dataset.size,
+            crop=self.run.dataset.crop,
+            augmentation=self.run.techniques.augmentation,
+        )
+        self.draws = draws.to(self.device)
+        self.resumed_at = time.perf_counter()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        self._set_rate(self.current_epoch + batch_idx / self.steps)
+        draws = self.draws[batch.positions]
+        images = crop_and_flip(
+            batch.images, draws.top, draws.left, draws.flip, self.run.dataset.crop
+        )
+        inputs = to_input(images, self.mean)
+        if colors(self.run.techniques.augmentation):
+            inputs = color_noise(inputs, draws.color, self.axes, divisor=self.edition.color_divisor)
+        for index, layer in enumerate(self.dropouts):
+            key = derive(self.stream, "dropout", index, self.current_epoch, batch_idx)
+            layer.draw(key, batch.rows)
+        logits = self.network(inputs)
+        losses = F.cross_entropy(logits, batch.labels, reduction="none")
+        self.running.update(logits.detach(), batch.labels, losses.detach())
+        # Processes average their gradients, and their shares of a batch may differ by an image.
+        return losses.sum() * (self.trainer.world_size / self.run.recipe.batch_size)
+
+    def _set_rate(self, epochs: float) -> None:
+        factor = self.schedule.factor(epochs)
+        for group in self.optimizers(use_pl_optimizer=False).param_groups:
+            group["lr"] = self.run.recipe.lr * group["rate"] * factor
+        self.lr = self.run.recipe.lr * factor
+
+    def on_validation_start(self) -> None:
+        self.stop_clock()
+
+    def on_validation_epoch_start(self) -> None:
+        self.validation.reset()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch, self.validation)
+
+    def on_train_epoch_end(self) -> None:
+        """Add a point to the learning curve, or stop when the loss has left all bounds."""
+        train = self.running.scores()
+        self.running.reset()
+        # Negated, so that NaN counts.
+        self.diverged = not train.loss < self.exploded
+        if self.diverged:
+            self.trainer.should_stop = True
+            return
+        epochs = self.current_epoch + 1
+        val = self.validation.scores()
+        point = CurvePoint(
+            epoch=epochs,
+            samples=epochs * self.steps * self.run.recipe.batch_size,
+            seconds=self.seconds,
+            lr=self.lr,
+            train=train,
+            val=val,
+        )
+        self.curve.append(point)
+        self.schedule.observe(val.top1)
+        for logger in self.loggers:
+            logger.log_metrics(curve_metrics(point), step=epochs)
+
+    def stop_clock(self) -> None:
+        """Add the time since the epoch or the last call to the training time."""
+        now = time.perf_counter()
+        self.seconds += now - self.resumed_at
+        self.resumed_at = now
+
+    # Evaluation of the trained network
+
+    def on_test_start(self) -> None:
+        """Open a tally for each loader: training images, validation images, test images."""
+        self.centers = [ErrorRates().to(self.device) for _ in range(3)]
+        self.ten_view = ErrorRates().to(self.device)
+        self.seen: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int) -> None:
+        logits = self._evaluate(batch, self.centers[dataloader_idx])
+        if dataloader_idx < 2:
+            return
+        views = ten_views(batch.images, self.run.dataset.crop)
+        n, v = views.shape[:2]
+        view_logits = self.network(to_input(views.flatten(0, 1), self.mean))
+        probabilities = average_probabilities(view_logits.float().view(n, v, -1))
+        losses = -probabilities.gather(1, batch.labels[:, None])[:, 0].clamp_min(1e-12).log()
+        self.ten_view.update(probabilities, batch.labels, losses)
+        self.seen.append((batch.positions, logits.float().softmax(1), probabilities))
+
+    def _evaluate(self, batch: Batch, tally: ErrorRates) -> Tensor:
+        images = center_crop(batch.images, self.run.dataset.crop)
+        logits = self.network(to_input(images, self.mean))
+        tally.update(logits, batch.labels, F.cross_entropy(logits, batch.labels, reduction="none"))
+        return logits
+
+    def scores(self) -> dict[str, Scores]:
+        """Errors after :meth:`Trainer.test`: ``train``, ``val``, ``center`` and ``ten_view``."""
+        tallies = dict(zip(("train", "val", "center"), self.centers, strict=True))
+        return {
+            name: tally.scores() for name, tally in {**tallies, "ten_view": self.ten_view}.items()
+        }
+
+    # Exact continuation
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what Lightning does not: the curve, the clock, the schedule, the open tally."""
+        with self.running.sync_context():  # every process takes part
+            tally = {name: value.clone() for name, value in self.running.metric_state.items()}
+        checkpoint["ablations"] = {
+            "curve": [asdict(point) for point in self.curve],
+            "seconds": self.seconds,
+            "schedule": self.schedule.state_dict(),
+            "tally": tally,
+            "batches": self.trainer.fit_loop.epoch_loop.batch_progress.current.processed
+            % self.steps,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        state = checkpoint["ablations"]
+        self.curve = [
+            CurvePoint(**{**p, "train": Scores(**p["train"]), "val": Scores(**p["val"])})
+            for p in state["curve"]
+        ]
+        self.seconds = state["seconds"]
+        self.schedule.load_state_dict(state["schedule"])
+        self.trainer.datamodule.batches.skip(state["batches"])
+        if self.global_rank == 0:  # the tally is the sum over all processes
+            for name, value in state["tally"].items():
+                setattr(self.running, name, value.to(self.device))
+
+
+def curve_metrics(point: CurvePoint) -> dict[str, float]:
+    """Flatten a point of the curve to the names that loggers show."""
+    metrics = {
+        "epoch": point.epoch,
+        "samples": point.samples,
+        "seconds": point.seconds,
+        "lr": point.lr,
+    }
+    for split, scores in (("train", point.train), ("val", point.val)):
+        metrics |= score_metrics(split, scores)
+    return metrics
+
+
+def score_metrics(prefix: str, scores: Scores) -> dict[str, float]:
+    """Flatten the errors of one split: ``val/top1_error`` and the like."""
+    metrics = {f"{prefix}/top1_error": scores.top1, f"{prefix}/top5_error": scores.top5}
+    return metrics if scores.loss is None else {**metrics, f"{prefix}/loss": scores.loss}

@@ -1,0 +1,421 @@
+"""Configuration: Hydra's schema in, one frozen ``Run`` out.
+
+``Config`` is what a user may set, ``Run`` the part of it that can move a number; ``run_id`` names a
+run by the hash of that part. Nothing below this module knows Hydra or OmegaConf, and this module
+imports no torch, so that a misspelt key is answered at once.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, fields
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from ablations.techniques import Techniques
+
+# Raised when the same configuration starts to give other numbers: old records then stay apart.
+NUMERICS = 1
+
+
+class ConfigError(ValueError):
+    """A setting that cannot work: the message names it, the valid values and the next step."""
+
+
+class Network(Enum):
+    """The network; each is built by the module of its name."""
+
+    alexnet = "alexnet"
+    alexnet_small = "alexnet_small"
+    cifar_conv = "cifar_conv"
+    cifar_local = "cifar_local"
+
+
+class Init(Enum):
+    """Initial weights: the authors' fixed standard deviations, or scaled by fan-in."""
+
+    paper = "paper"
+    fan_in = "fan_in"
+
+
+class Source(Enum):
+    """Where images come from."""
+
+    synthetic = "synthetic"
+    cifar10 = "cifar10"
+    parquet = "parquet"
+    image_folder = "image_folder"
+
+
+class Schedule(Enum):
+    """How the learning rate falls."""
+
+    constant = "constant"
+    step = "step"
+    plateau = "plateau"
+    cosine = "cosine"
+
+
+class Precision(Enum):
+    """Arithmetic of the forward and backward pass; parameters are always float32."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+class Accelerator(Enum):
+    """The device that trains: ``auto`` takes GPUs where there are any."""
+
+    auto = "auto"
+    cpu = "cpu"
+    gpu = "gpu"
+
+
+class LoggerKind(Enum):
+    """Where the learning curve is mirrored; the records do not depend on it."""
+
+    wandb = "wandb"
+    tensorboard = "tensorboard"
+    csv = "csv"
+    none = "none"
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images, their stored and cropped sizes, and the split.
+
+    Attributes:
+        name: What tables call the data; no part of a run's identity.
+        source: See :class:`Source`.
+        root: Folder of ``cifar10`` (downloaded into it) and ``image_folder`` (``train/``, ``val/``);
+            none takes the cache folder.
+        train: Training files of ``parquet``: one path or several, ``*`` allowed.
+        test: Test files of ``parquet``.
+        size: Height and width that images are stored at, in pixels.
+        crop: Height and width that the network sees, in pixels; at most ``size``.
+        train_limit: Train on this many images, chosen evenly over the classes; none takes all.
+        val_size: Images cut from the training split for validation, evenly over the classes.
+        skip_broken: Leave images out that cannot be decoded (counted in the record) instead of
+            stopping.
+    """
+
+    name: str = "synthetic"
+    source: Source = Source.synthetic
+    root: str | None = None
+    train: list[str] = field(default_factory=list)
+    test: list[str] = field(default_factory=list)
+    size: int = 32
+    crop: int = 28
+    train_limit: int | None = None
+    val_size: int = 500
+    skip_broken: bool = False
+
+    def __post_init__(self) -> None:
+        _require(self.size >= 8, f"dataset.size={self.size}: must be at least 8 pixels")
+        _require(
+            8 <= self.crop <= self.size,
+            f"dataset.crop={self.crop}: must be between 8 and dataset.size={self.size} pixels",
+        )
+        _require(
+            self.train_limit is None or self.train_limit >= 1,
+            f"dataset.train_limit={self.train_limit}: must be at least 1, or null for all images",
+        )
+        _require(self.val_size >= 1, f"dataset.val_size={self.val_size}: must be at least 1 image")
+        if self.source is Source.parquet:
+            for key in ("train", "test"):
+                _require(
+                    bool(getattr(self, key)),
+                    f"dataset.source=parquet needs dataset.{key}=[FILE, ...] (`*` is allowed)",
+                )
+        if self.source is Source.image_folder:
+            _require(
+                self.root is not None,
+                "dataset.source=image_folder needs dataset.root=FOLDER with train/ and val/ in it",
+            )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained (§5).
+
+    Attributes:
+        epochs: Passes over the training images.
+        batch_size: Images per step over all devices together.
+        lr: Initial learning rate of the weights.
+        momentum: Momentum; the learning rate is inside the velocity, as in the paper.
+        weight_decay: Coefficient of the weights in the update; biases are never decayed.
+        bias_rate: Learning rate of biases over that of weights; none takes the edition's (1 in
+            the text, 2 in the released code).
+        schedule: See :class:`Schedule`.
+        milestones: ``step``: fractions of the epochs after which the rate is divided by ten.
+        patience: ``plateau``: epochs without a better validation error before a division by ten.
+        precision: See :class:`Precision`.
+    """
+
+    epochs: int = 8
+    batch_size: int = 128
+    lr: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 0.0005
+    bias_rate: float | None = None
+    schedule: Schedule = Schedule.constant
+    milestones: list[float] = field(default_factory=list)
+    patience: int = 5
+    precision: Precision = Precision.fp32
+
+    def __post_init__(self) -> None:
+        for key in ("epochs", "batch_size", "patience"):
+            _require(
+                getattr(self, key) >= 1, f"recipe.{key}={getattr(self, key)}: must be at least 1"
+            )
+        _require(self.lr > 0, f"recipe.lr={self.lr}: must be above 0")
+        _require(
+            0 <= self.momentum < 1, f"recipe.momentum={self.momentum}: must be at least 0, below 1"
+        )
+        _require(
+            self.weight_decay >= 0, f"recipe.weight_decay={self.weight_decay}: must be at least 0"
+        )
+        _require(
+            self.bias_rate is None or self.bias_rate >= 0,
+            f"recipe.bias_rate={self.bias_rate}: must be at least 0, or null for the edition's",
+        )
+        _require(
+            all(0 < m < 1 for m in self.milestones) and sorted(self.milestones) == self.milestones,
+            f"recipe.milestones={self.milestones}: must be rising fractions between 0 and 1",
+        )
+        _require(
+            bool(self.milestones) or self.schedule is not Schedule.step,
+            "recipe.schedule=step needs recipe.milestones, such as [0.5,0.75]",
+        )
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Hardware; none of it changes a number beyond the order of floating-point sums.
+
+    Attributes:
+        accelerator: See :class:`Accelerator`.
+        devices: Devices that train one run together.
+        parallel: Runs side by side; none fills the devices of this machine.
+        threads: CPU threads of each process; none shares the cores out evenly.
+        checkpoint_steps: Steps between checkpoints within an epoch; one is written after every
+            epoch in any case.
+    """
+
+    accelerator: Accelerator = Accelerator.auto
+    devices: int = 1
+    parallel: int | None = None
+    threads: int | None = None
+    checkpoint_steps: int = 1000
+
+    def __post_init__(self) -> None:
+        for key in ("devices", "parallel", "threads", "checkpoint_steps"):
+            value = getattr(self, key)
+            _require(value is None or value >= 1, f"trainer.{key}={value}: must be at least 1")
+
+
+@dataclass(frozen=True)
+class Logger:
+    """Mirror of the learning curve.
+
+    Attributes:
+        kind: See :class:`LoggerKind`.
+        project: W&B project.
+        entity: W&B team or user; none takes the account's default.
+    """
+
+    kind: LoggerKind = LoggerKind.wandb
+    project: str = "alexnet-ablations"
+    entity: str | None = None
+
+
+@dataclass(frozen=True)
+class Config(Techniques):
+    """Everything a user may set, as Hydra composes it.
+
+    Attributes:
+        setting: Name of the setting that the values come from.
+        network: See :class:`Network`.
+        width: Factor on the number of kernels and units; 1 is the printed network.
+        init: See :class:`Init`.
+        dataset: See :class:`Dataset`.
+        recipe: See :class:`Recipe`.
+        seed: Seed of every stream of random numbers, 0 or more.
+        stream: Relabels the streams, for placebo comparisons.
+        trainer: See :class:`Trainer`.
+        logger: See :class:`Logger`.
+        output: Folder of the runs and their records.
+        cache: Folder of prepared data; none takes the user's cache folder.
+        fast_dev_run: Train, validate and test on one batch, and record nothing.
+    """
+
+    setting: str = "smoke"
+    network: Network = Network.alexnet_small
+    width: float = 1.0
+    init: Init = Init.paper
+    dataset: Dataset = field(default_factory=Dataset)
+    recipe: Recipe = field(default_factory=Recipe)
+    seed: int = 0
+    stream: int = 0
+    trainer: Trainer = field(default_factory=Trainer)
+    logger: Logger = field(default_factory=Logger)
+    output: str = "runs"
+    cache: str | None = None
+    fast_dev_run: bool = False
+
+    @property
+    def run(self) -> "Run":
+        """The part that can move a number."""
+        chosen = {f.name: getattr(self, f.name) for f in fields(Techniques)}
+        rest = {f.name: getattr(self, f.name) for f in fields(Run) if hasattr(self, f.name)}
+        return Run(techniques=Techniques(**chosen), **rest)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that can move a number.
+
+    Attributes:
+        techniques: One choice of each technique.
+        network: Which network.
+        width: Factor on the number of kernels and units; 1 is the printed network.
+        init: See :class:`Init`.
+        dataset: Which images.
+        recipe: How to train.
+        seed: Seed of every stream of random numbers.
+        stream: Relabels the streams; two runs that differ in nothing else are replicates.
+        fingerprint: Hash of the stored pixels and labels, once the data are prepared.
+    """
+
+    techniques: Techniques
+    network: Network
+    width: float
+    init: Init
+    dataset: Dataset
+    recipe: Recipe
+    seed: int
+    stream: int
+    fingerprint: str = ""
+
+    def __post_init__(self) -> None:
+        _require(0 < self.width <= 4, f"width={self.width}: must be above 0, at most 4")
+        _require(self.seed >= 0, f"seed={self.seed}: must be a whole number, 0 or more")
+        _require(self.stream >= 0, f"stream={self.stream}: must be a whole number, 0 or more")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Nested plain values, as written to a run's ``config.yaml``."""
+        return _plain(asdict(self))
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Run":
+        """Inverse of :meth:`to_dict`.
+
+        Raises:
+            ConfigError: A key is missing, unknown or of the wrong type.
+        """
+        try:
+            return _RUN.validate_python(values)
+        except ValidationError as error:
+            raise ConfigError(f"not the configuration of a run: {error}") from None
+
+    @property
+    def run_id(self) -> str:
+        """Twelve hexadecimal digits, equal exactly for runs that must give equal numbers."""
+        values = self.to_dict()
+        for key in _PLACE:
+            del values["dataset"][key]
+        # Read out of the finished run: both errors are always measured.
+        del values["techniques"]["evaluation"]
+        if self.recipe.schedule is not Schedule.step:
+            del values["recipe"]["milestones"]
+        if self.recipe.schedule is not Schedule.plateau:
+            del values["recipe"]["patience"]
+        text = json.dumps({"numerics": NUMERICS, **values}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run and how to carry it out: what a process finds in the ``config.yaml`` of its folder.
+
+    Attributes:
+        run: What to train.
+        setting: Name of the setting, for tables.
+        arm: Difference from the setting, seed apart; ``paper`` when there is none.
+        trainer: Hardware.
+        logger: Mirror of the learning curve.
+        store: Folder of the prepared data.
+        fast_dev_run: Train, validate and test on one batch, and record nothing.
+    """
+
+    run: Run
+    setting: str
+    arm: str
+    trainer: Trainer
+    logger: Logger
+    store: str
+    fast_dev_run: bool = False
+
+    def save(self, folder: Path) -> None:
+        """Write ``config.yaml`` into ``folder``."""
+        text = yaml.safe_dump(_plain(asdict(self)), sort_keys=False)
+        (folder / "config.yaml").write_text(text)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Job":
+        """Read the ``config.yaml`` of ``folder``."""
+        return _JOB.validate_python(yaml.safe_load((folder / "config.yaml").read_text()))
+
+
+def difference(run: Run, base: Run) -> str:
+    """Name an arm by what sets it apart from ``base``: ``pooling=nonoverlap recipe.lr=0.02``.
+
+    The seed, the stream and the name and place of the data are left out; ``paper`` stands for no
+    difference.
+    """
+    ours, theirs = _flat(run), _flat(base)
+    parts = [f"{key}={_word(value)}" for key, value in ours.items() if theirs.get(key) != value]
+    return " ".join(parts) or "paper"
+
+
+# Names and places of the data: the fingerprint speaks for the pixels and labels.
+_PLACE = ("name", "source", "root", "train", "test", "skip_broken")
+
+
+def _flat(run: Run) -> dict[str, Any]:
+    values = run.to_dict()
+    flat = values.pop("techniques")
+    for part in ("dataset", "recipe"):
+        flat |= {f"{part}.{key}": value for key, value in values.pop(part).items()}
+    flat |= values
+    for key in ("seed", "stream", "fingerprint", *(f"dataset.{key}" for key in _PLACE)):
+        del flat[key]
+    return flat
+
+
+def _word(value: Any) -> str:
+    return (
+        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    )
+
+
+_RUN = TypeAdapter(Run)
+_JOB = TypeAdapter(Job)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

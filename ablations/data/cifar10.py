@@ -1,0 +1,43 @@
+"""The official CIFAR-10 files, downloaded and checked by torchvision."""
+
+import http.client
+import warnings
+from pathlib import Path
+
+import numpy as np
+from torchvision.datasets import CIFAR10
+
+from ablations.config import ConfigError, Dataset
+from ablations.data.sources import Files, Images, Sample, Split
+
+
+def read(dataset: Dataset, files: Files, cache: Path) -> Images:
+    """Load both splits; what is missing is downloaded with a progress bar.
+
+    Args:
+        dataset: Its ``root`` holds the files, or will; none takes ``cache``.
+        files: Not used.
+        cache: Folder for downloads.
+
+    Raises:
+        ConfigError: The files are not there and cannot be downloaded.
+    """
+    root = Path(dataset.root).expanduser() if dataset.root else cache / "cifar10"
+    try:
+        with warnings.catch_warnings():
+            # The files are pickles of 2009, from before numpy's `align` was a bool.
+            warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
+            train = CIFAR10(root, train=True, download=True)
+            test = CIFAR10(root, train=False, download=True)
+    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        raise ConfigError(
+            f"could not download CIFAR-10 from {CIFAR10.url} into {root} ({error}); next step: put "
+            f"{CIFAR10.filename} into that folder, or use files that you have: "
+            "dataset.source=parquet dataset.train=[FILE] dataset.test=[FILE]"
+        ) from None
+    return Images(list(train.classes), _split("train", train), _split("test", test))
+
+
+def _split(name: str, data: CIFAR10) -> Split:
+    samples = (Sample(image, f"CIFAR-10 {name} row {n}") for n, image in enumerate(data.data))
+    return Split(np.array(data.targets, np.int64), samples)

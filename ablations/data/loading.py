@@ -1,0 +1,187 @@
+"""Batches: which images each process reads at each step, and how they are gathered.
+
+An epoch is one order of the images, cut into global batches, each cut into one share per process.
+The order depends on seed and epoch only, so that any number of processes trains on the same
+batches. Consume with ``DataLoader(dataset, batch_sampler=..., collate_fn=identity)`` in the main
+process: one gather per batch leaves worker processes nothing to do.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ablations.config import ConfigError
+from ablations.streams import generator
+
+T = TypeVar("T")
+
+
+class Share(NamedTuple):
+    """The part of one global batch that one process handles; each of shape (N,), int64.
+
+    Attributes:
+        index: Which images, as positions in the data set of the loader.
+        positions: Their positions within the epoch; random draws for an image hang on this.
+        rows: Their rows within the global batch.
+    """
+
+    index: Tensor
+    positions: Tensor
+    rows: Tensor
+
+
+class Batch(NamedTuple):
+    """A share with its images.
+
+    Attributes:
+        images: Shape (N, S, S, 3), uint8.
+        labels: Class numbers, shape (N,), int64.
+        positions: See :class:`Share`.
+        rows: See :class:`Share`.
+    """
+
+    images: Tensor
+    labels: Tensor
+    positions: Tensor
+    rows: Tensor
+
+
+def identity(batch: T) -> T:
+    """Collate nothing: the data set already returns batches."""
+    return batch
+
+
+def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
+    """Order of ``n`` images in an epoch, shape (n,), int64.
+
+    Example:
+        >>> order = epoch_order(4, seed=0, epoch=1)
+        >>> sorted(order.tolist())
+        [0, 1, 2, 3]
+        >>> bool((order == epoch_order(4, seed=0, epoch=1)).all())
+        True
+    """
+    return torch.randperm(n, generator=generator(seed, "order", epoch))
+
+
+class EpochBatches:
+    """Batch sampler for training: the share of one process in each global batch.
+
+    The images that do not fill a last batch are left out of that epoch.
+
+    Args:
+        n: Number of training images.
+        batch_size: Images per step over all processes.
+        seed: Seed of the order.
+        rank: Which process this is.
+        world: Number of processes; shares differ by one image where it does not divide.
+
+    Raises:
+        ConfigError: There are fewer images than a batch needs, or fewer than processes.
+    """
+
+    def __init__(self, n: int, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
+        if not world <= batch_size <= n:
+            raise ConfigError(
+                f"recipe.batch_size={batch_size}: between {world}, the number of processes, and "
+                f"{n}, the number of training images"
+            )
+        self.n, self.batch_size, self.seed = n, batch_size, seed
+        self.rows = torch.arange(rank * batch_size // world, (rank + 1) * batch_size // world)
+        self.epoch = 0
+        self.first = 0
+
+    @property
+    def sampler(self) -> "EpochBatches":
+        """Itself: Lightning calls ``set_epoch`` on the ``sampler`` of a batch sampler."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration goes through."""
+        self.epoch = epoch
+
+    def skip(self, batches: int) -> None:
+        """Let the next iteration, and only that, begin after ``batches`` batches."""
+        self.first = batches
+
+    def __len__(self) -> int:
+        """Batches in a whole epoch, whatever is skipped: a resumed run counts on from there."""
+        return self.n // self.batch_size
+
+    def __iter__(self) -> Iterator[Share]:
+        order = epoch_order(self.n, self.seed, self.epoch)
+        first, self.first = self.first, 0
+        for batch in range(first, len(self)):
+            positions = batch * self.batch_size + self.rows
+            yield Share(order[positions], positions, self.rows)
+
+
+class EvaluationBatches:
+    """Batch sampler for evaluation: each image once over all processes, in order, unpadded.
+
+    Args:
+        n: Number of images.
+        batch_size: Images per step of one process.
+        rank: Which process this is.
+        world: Number of processes; each takes one stretch of the images.
+    """
+
+    def __init__(self, n: int, batch_size: int, rank: int = 0, world: int = 1) -> None:
+        self.index = torch.arange(rank * n // world, (rank + 1) * n // world)
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.index) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Share]:
+        for start in range(0, len(self.index), self.batch_size):
+            index = self.index[start : start + self.batch_size]
+            yield Share(index, index, torch.arange(len(index)))
+
+
+class PixelBatches(Dataset[Batch]):
+    """Gathers whole batches from the pixels of a store.
+
+    The pixels stay in the memory map, which the system keeps in memory once for all processes,
+    until :meth:`to` copies them to a device.
+
+    Args:
+        images: Shape (M, S, S, 3), uint8.
+        labels: Class numbers, shape (M,), int64.
+        index: Rows that belong to this data set, shape (N,), int64; none takes all.
+    """
+
+    def __init__(
+        self, images: np.ndarray, labels: np.ndarray, index: np.ndarray | None = None
+    ) -> None:
+        self.index = np.arange(len(images)) if index is None else index
+        self.images: np.ndarray | Tensor = images
+        self.labels = torch.from_numpy(labels[self.index])
+
+    @property
+    def nbytes(self) -> int:
+        """Memory that the images take on a device, in bytes."""
+        return len(self.index) * int(np.prod(self.images.shape[1:]))
+
+    def to(self, device: torch.device) -> None:
+        """Copy the images and labels to a device; batches are gathered there from now on."""
+        if isinstance(self.images, np.ndarray):
+            self.images = torch.from_numpy(self.images[self.index])
+        self.images, self.labels = self.images.to(device), self.labels.to(device)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitems__(self, share: Share) -> Batch:
+        """Gather the images and labels of a share."""
+        index = share.index
+        if isinstance(self.images, np.ndarray):
+            images = torch.from_numpy(self.images[self.index[index.numpy()]])
+        else:
+            index = index.to(self.images.device)
+            images = self.images.index_select(0, index)
+        return Batch(images, self.labels[index], share.positions, share.rows)

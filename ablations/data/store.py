@@ -1,0 +1,220 @@
+"""The store of a data set: decoded once, then memory-mapped by every run.
+
+A store is a folder in the cache, named after what went into it. It is built in a neighbouring
+folder under a lock and renamed when complete: whatever bears its name is whole.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ablations.config import ConfigError, Dataset
+from ablations.data import synthetic
+from ablations.data.build import build, describe
+from ablations.data.cache import cache_folder, writing_alone
+from ablations.data.sources import Files, Report, find_files
+
+LAYOUT = 1  # raised when stores are decoded or laid out differently
+SPLIT_SEED = 2012
+SMALL_BYTES = 2**25  # arrays up to this size are checked whole at every start
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Store:
+    """Decoded images, labels and their statistics.
+
+    Pickles as its path: a child process maps the same files.
+
+    Attributes:
+        path: Folder of the store.
+        fingerprint: SHA-256 of the pixels and labels of both splits, 64 hexadecimal digits.
+        classes: Class names; a label is a position in this list.
+        skipped: File and row of each image that could not be decoded.
+        color_std: Standard deviations of the training pixels along their principal colours, scale
+            0 to 255, largest first, shape (3,).
+        color_basis: The principal colours: unit vectors in RGB as columns, shape (3, 3).
+    """
+
+    path: Path
+    fingerprint: str
+    classes: tuple[str, ...]
+    skipped: tuple[str, ...]
+    color_std: np.ndarray
+    color_basis: np.ndarray
+
+    @classmethod
+    def open(cls, path: Path) -> "Store":
+        """Open a store that :func:`prepare` returned.
+
+        Raises:
+            ConfigError: There is no store in the folder.
+        """
+        try:
+            manifest = _manifest(path)
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"no data store in {path} ({error}); next step: prepare the data again"
+            ) from None
+        return cls(
+            path,
+            manifest["fingerprint"],
+            tuple(manifest["classes"]),
+            tuple(manifest["skipped"]),
+            np.array(manifest["color_std"], np.float32),
+            np.array(manifest["color_basis"], np.float32),
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Store.open, (self.path,)
+
+    @cached_property
+    def train_images(self) -> np.ndarray:
+        """Shape (N, S, S, 3), uint8, memory-mapped."""
+        return _array(self.path, "train_images")
+
+    @cached_property
+    def train_labels(self) -> np.ndarray:
+        """Class numbers, shape (N,), int64."""
+        return np.array(_array(self.path, "train_labels"))
+
+    @cached_property
+    def test_images(self) -> np.ndarray:
+        """Shape (M, S, S, 3), uint8, memory-mapped."""
+        return _array(self.path, "test_images")
+
+    @cached_property
+    def test_labels(self) -> np.ndarray:
+        """Class numbers, shape (M,), int64."""
+        return np.array(_array(self.path, "test_labels"))
+
+    @cached_property
+    def mean_image(self) -> np.ndarray:
+        """Mean training image on the scale 0 to 255, shape (S, S, 3), float32."""
+        return np.array(_array(self.path, "mean_image"))
+
+    def split(self, train_limit: int | None, val_size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Cut a validation set from the training images, and limit what remains.
+
+        Both are spread over the classes in proportion to their sizes. The cut is the same for all
+        runs: neither the seed nor ``train_limit`` moves it, and smaller limits are subsets of
+        larger ones.
+
+        Args:
+            train_limit: Number of images to train on; none takes all that remain.
+            val_size: Number of validation images.
+
+        Returns:
+            Rows of ``train_images`` to train on and to validate on, each ascending, int64.
+
+        Raises:
+            ConfigError: There are too few images.
+        """
+        labels = self.train_labels
+        remaining = len(labels) - val_size
+        if remaining < (train_limit or 1):
+            raise ConfigError(
+                f"{len(labels)} training images are too few for dataset.val_size={val_size} and "
+                f"dataset.train_limit={train_limit}; next step: lower one of them"
+            )
+        order = _spread(labels)
+        end = val_size + (remaining if train_limit is None else train_limit)
+        return np.sort(order[val_size:end]), np.sort(order[:val_size])
+
+
+def prepare(dataset: Dataset, cache: Path | None = None, report: Report | None = None) -> Store:
+    """Decode a data set into its store, or find the store of an earlier call.
+
+    Args:
+        dataset: What to decode; its limits and validation size do not matter here.
+        cache: Folder of the stores; none takes ``cache_folder()``.
+        report: Told in one line what is being done, about once a second.
+
+    Raises:
+        ConfigError: The data are missing or broken, or the cache folder cannot be used.
+    """
+    report = report or (lambda line: None)
+    files = find_files(dataset)
+    cache = cache or cache_folder()
+    path = cache / f"{dataset.source.value}-{dataset.size}px-{_key(dataset, files)}"
+    if damage(path) is None:
+        return Store.open(path)
+    with writing_alone(path, report):
+        # Another process may have built it while this one waited.
+        if reason := damage(path):
+            if path.exists():
+                log.warning("the data store %s is damaged (%s): building it again", path, reason)
+            _build(dataset, files, path, report)
+    return Store.open(path)
+
+
+def damage(path: Path) -> str | None:
+    """Say why a folder is no sound store; none where it is one.
+
+    Types and sizes are always compared with the manifest. Values are where an array is small or
+    was changed after the manifest: reading hundreds of gigabytes at every start would cost more
+    than it protects.
+    """
+    try:
+        manifest = _manifest(path)
+        written = (path / "manifest.json").stat().st_mtime_ns
+        for name, expected in manifest["arrays"].items():
+            array = _array(path, name)
+            if [array.dtype.str, list(array.shape)] != [expected["dtype"], expected["shape"]]:
+                return f"{name}: type or size differs"
+            changed = (path / f"{name}.npy").stat().st_mtime_ns > written
+            if (changed or array.nbytes <= SMALL_BYTES) and describe(array) != expected:
+                return f"{name}: checksum differs"
+    except (OSError, ValueError, KeyError) as error:
+        return str(error)
+    return None
+
+
+def _build(dataset: Dataset, files: Files, path: Path, report: Report) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    # A killed build may have left one; the lock says that nobody works on it.
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        source = import_module(f"ablations.data.{dataset.source.value}")
+        build(source.read(dataset, files, path.parent), partial, dataset, report)
+        shutil.rmtree(path, ignore_errors=True)
+        partial.rename(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _key(dataset: Dataset, files: Files) -> str:
+    content = [LAYOUT, dataset.source.value, dataset.size, dataset.skip_broken, files]
+    if dataset.source.value == "synthetic":
+        content.append(synthetic.VERSION)
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    return json.loads((path / "manifest.json").read_text())
+
+
+def _array(path: Path, name: str) -> np.ndarray:
+    return np.load(path / f"{name}.npy", mmap_mode="r")
+
+
+def _spread(labels: np.ndarray) -> np.ndarray:
+    """A fixed random order in which every stretch holds the classes in proportion."""
+    # Raw bits, because numpy promises them for all versions, and permutations for none.
+    bits = np.random.PCG64(SPLIT_SEED).random_raw(len(labels))
+    by_class = np.lexsort((bits, labels))
+    counts = np.bincount(labels)
+    starts = np.cumsum(counts) - counts
+    rank = np.empty(len(labels))
+    rank[by_class] = np.arange(len(labels)) - starts[labels[by_class]]
+    return np.lexsort((bits, (rank + 0.5) / counts[labels]))

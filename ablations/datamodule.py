@@ -1,0 +1,67 @@
+"""The LightningDataModule: training, validation and test images of one run."""
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from ablations.config import Run
+from ablations.data.loading import EpochBatches, EvaluationBatches, PixelBatches, identity
+from ablations.data.store import Store
+from ablations.streams import derive
+
+# Each test image passes the network in ten views, so a batch holds a tenth of the images.
+VIEWS = 10
+# The network, its gradients and activations need the rest.
+RESIDENT_SHARE = 0.3
+
+
+class Images(pl.LightningDataModule):
+    """Batches of stored images; crops, flips and colour are the classifier's, on the device.
+
+    Args:
+        run: The run.
+        store: The prepared data.
+        rank: Number of this process.
+        world: Number of processes.
+    """
+
+    def __init__(self, run: Run, store: Store, rank: int, world: int) -> None:
+        super().__init__()
+        train, val = store.split(run.dataset.train_limit, run.dataset.val_size)
+        self.train_images = PixelBatches(store.train_images, store.train_labels, train)
+        self.val_images = PixelBatches(store.train_images, store.train_labels, val)
+        self.test_images = PixelBatches(store.test_images, store.test_labels)
+        self.batch_size, self.rank, self.world = run.recipe.batch_size, rank, world
+        stream = derive(run.seed, "stream", run.stream)
+        self.batches = EpochBatches(len(train), self.batch_size, stream, rank, world)
+
+    def setup(self, stage: str) -> None:
+        """Keep the pixels on the GPU where they fit: nothing is then copied during training."""
+        device = self.trainer.strategy.root_device
+        if device.type != "cuda":
+            return
+        sets = (self.train_images, self.val_images, self.test_images)
+        free, _ = torch.cuda.mem_get_info(device)
+        if sum(images.nbytes for images in sets) < RESIDENT_SHARE * free:
+            for images in sets:
+                images.to(device)
+
+    def train_dataloader(self) -> DataLoader:
+        return self._load(self.train_images, self.batches)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._load_once(self.val_images, self.batch_size)
+
+    def test_dataloader(self) -> list[DataLoader]:
+        """Training and validation images for the centre view, test images for ten views."""
+        return [
+            self._load_once(self.train_images, self.batch_size),
+            self._load_once(self.val_images, self.batch_size),
+            self._load_once(self.test_images, max(1, self.batch_size // VIEWS)),
+        ]
+
+    def _load_once(self, images: PixelBatches, batch_size: int) -> DataLoader:
+        return self._load(images, EvaluationBatches(len(images), batch_size, self.rank, self.world))
+
+    def _load(self, images: PixelBatches, batches: EpochBatches | EvaluationBatches) -> DataLoader:
+        return DataLoader(images, batch_sampler=batches, collate_fn=identity)

@@ -1,0 +1,233 @@
+"""Hydra's side of the suite: the schema, the help, errors in plain words.
+
+Everything below this module works with plain dataclasses.
+"""
+
+import difflib
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import hydra
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from ablations.config import Config, ConfigError, Run
+
+Execute = Callable[[list[tuple[Config, Run]]], int]
+
+
+def shipped(folder: str) -> Path:
+    """Folder ``conf`` or ``sweeps``: of the clone, or as installed with the package."""
+    package = Path(str(files("ablations")))
+    clone = package.parent / folder
+    return clone if (package.parent / "pyproject.toml").exists() else package / "_shipped" / folder
+
+
+def main(execute: Execute) -> None:
+    """Compose every job of the command line, then hand all of them to ``execute`` at once.
+
+    Hydra's own launcher calls its task once for each job of a sweep; here that call only keeps the
+    composed configuration. A misspelt value in the last job is thus found before the first begins,
+    and no training runs inside Hydra.
+
+    Raises:
+        SystemExit: With the exit code of ``execute``, or 1 after a message.
+    """
+    register()
+    composed: list[tuple[DictConfig, DictConfig]] = []
+
+    def keep(config: DictConfig) -> None:
+        composed.append((config, _base(str(config.setting))))
+
+    full_error = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors arrive whole, and _explain words them
+    command = hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name="config")
+    try:
+        command(keep)()
+        jobs = [(_to_config(config), _to_config(base).run) for config, base in composed]
+        code = execute(jobs) if jobs else 0
+    except (HydraException, OmegaConfBaseException, ConfigError, OSError) as error:
+        if full_error:
+            raise
+        sys.exit(f"error: {_explain(error)}")
+    sys.exit(code)
+
+
+def compose(overrides: Sequence[str]) -> Config:
+    """Compose a configuration from ordinary overrides, outside the command line.
+
+    Raises:
+        ConfigError: An override does not exist or does not fit.
+    """
+    register()
+    with hydra.initialize_config_dir(str(shipped("conf").resolve()), version_base="1.3"):
+        try:
+            composed = hydra.compose("config", list(overrides))
+            return _to_config(composed)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(_explain(error)) from error
+
+
+def register() -> None:
+    """Give Hydra the schema and the help text."""
+    schema = OmegaConf.structured(Config)
+    _thaw(schema)
+    store = ConfigStore.instance()
+    store.store(name="schema", node=schema, provider="ablations")
+    store.store(group="hydra/help", name="ablations", node=_help())
+
+
+def _thaw(node: DictConfig) -> None:
+    # OmegaConf makes frozen dataclasses read-only, defaults included; ours freeze when composed.
+    OmegaConf.set_readonly(node, None)
+    for key in node:
+        child = node._get_node(key)
+        if isinstance(child, DictConfig):
+            _thaw(child)
+
+
+def _to_config(composed: DictConfig) -> Config:
+    plain = {key: composed._get_node(key) for key in composed if key != "hydra"}
+    schema = OmegaConf.structured(Config)
+    _thaw(schema)
+    config = OmegaConf.to_object(OmegaConf.merge(schema, plain))
+    assert isinstance(config, Config)
+    return config
+
+
+@cache
+def _base(setting: str) -> DictConfig:
+    """A setting as it stands in its file: an arm is named after its difference from that."""
+    return hydra.compose("config", [f"setting={setting}"])
+
+
+# Errors
+
+
+def _explain(error: Exception) -> str:
+    """Word an error of Hydra or OmegaConf for a user: what is wrong, what is valid, what next."""
+    text = str(error)
+    cause = error
+    while cause.__cause__ is not None and not isinstance(cause, OmegaConfBaseException):
+        cause = cause.__cause__  # type: ignore[assignment]
+    key = str(getattr(cause, "full_key", "") or "")
+    if isinstance(cause, OmegaConfBaseException) and key:
+        if "not in" in str(cause):
+            return _unknown_key(key)
+        return _wrong_value(key, str(cause.msg or cause))
+    if match := re.search(r"Could not override '([^']+)'", text):
+        return _unknown_key(match[1])
+    if match := re.search(r"Could not find '(\w+)/([^']*)'", text):
+        options = " | ".join(
+            text.partition("options in")[2].partition("Config search")[0].split()[1:]
+        )
+        return f"{match[1]}={match[2]} does not exist; {match[1]} takes {options}"
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def _unknown_key(key: str) -> str:
+    known = [name for name, *_ in _keys()]
+    top = list(dict.fromkeys(re.sub(r"\..*", ".*", name) for name in known))
+    close = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
+    guess = " or ".join(close)
+    hint = f"did you mean {guess}?" if close else f"the keys are {', '.join(top)}"
+    return f"there is no key `{key}`; {hint} (--help explains them)"
+
+
+def _wrong_value(key: str, message: str) -> str:
+    values = next((values for name, values, _ in _keys() if name == key), "")
+    given = re.search(r"[Vv]alue '([^']*)'", message)
+    hint = ""
+    if given and given[1] in {"True", "False"} and "on, off" in message:
+        hint = "; YAML reads a bare on or off as a truth value: put it in quotes there"
+    if given:
+        return f"{key}={given[1]} is not valid; {key} takes {values}{hint}"
+    inner = ", ".join(name for name, *_ in _keys() if name.startswith(f"{key}."))
+    if inner:
+        return f"{key} is a group of keys; set {inner}"
+    return f"{key}: {message.splitlines()[0]}; {key} takes {values}"
+
+
+# Help
+
+
+@cache
+def _keys() -> list[tuple[str, str, str]]:
+    """Every key with its values and its meaning, read from the dataclasses."""
+    return list(_walk(Config, ""))
+
+
+def _walk(owner: type, prefix: str) -> Any:
+    hints = get_type_hints(owner)
+    meanings = _attributes(owner)
+    for entry in fields(owner):
+        kind, name = hints[entry.name], f"{prefix}{entry.name}"
+        if is_dataclass(kind):
+            yield from _walk(kind, f"{name}.")
+        elif isinstance(kind, type) and issubclass(kind, Enum):
+            meaning = meanings.get(entry.name, "")
+            if not meaning or meaning.startswith("See"):
+                meaning = inspect.cleandoc(kind.__doc__ or "").replace("\n", " ")
+            yield name, " | ".join(member.name for member in kind), meaning.replace("``", "`")
+        else:
+            words = {int: "a whole number", float: "a number", str: "a text", bool: "true | false"}
+            text = words.get(kind) or str(kind)
+            for word, said in (
+                ("list[str]", "a list [A,B]"),
+                ("list[float]", "a list of numbers [0.5,0.75]"),
+                ("int | None", "a whole number | null"),
+                ("float | None", "a number | null"),
+                ("str | None", "a text | null"),
+            ):
+                text = said if text == word else text
+            yield name, text, meanings.get(entry.name, "")
+
+
+def _attributes(owner: type) -> dict[str, str]:
+    """Meanings of the fields, from the section ``Attributes`` of the docstring."""
+    text = inspect.cleandoc(owner.__doc__ or "").partition("Attributes:\n")[2]
+    found: dict[str, str] = {}
+    for name, meaning in re.findall(r"^    (\w+): ((?:.+\n?)(?:^ {8}.+\n?)*)", text, re.M):
+        found[name] = re.sub(r"\s+", " ", meaning).strip().replace("``", "`")
+    return found
+
+
+def _help() -> dict[str, str]:
+    groups = {
+        name: ", ".join(sorted(path.stem for path in (shipped("conf") / name).glob("*.yaml")))
+        for name in ("setting", "trainer", "logger")
+    }
+    lines = [
+        "The AlexNet ablation suite: trains the 2012 network with one technique changed at a time.",
+        "",
+        "  python ablations/run.py                                    one run",
+        "  python ablations/run.py -m pooling=overlap,nonoverlap      a sweep, and a table of its arms",
+        "  python ablations/run.py -m norm=lrn,none seed=0,1,2        three seeds each",
+        "",
+        "Groups (GROUP=NAME):",
+        *(f"  {name:<9} {values}" for name, values in groups.items()),
+        "",
+        "Keys (KEY=VALUE); the first value of a technique is the paper's:",
+    ]
+    for name, values, meaning in _keys():
+        if name == "setting":
+            continue
+        lines.append(f"  {name}={values}" if len(values) < 60 else f"  {name}={values}")
+        if meaning:
+            lines.append(f"      {meaning}")
+    lines += ["", "--cfg job prints the whole configuration."]
+    # Hydra fills in $VARIABLES and OmegaConf ${interpolations}; a literal dollar sign is neither.
+    return {"app_name": "ablations", "header": "", "footer": "", "template": "\n".join(lines)}

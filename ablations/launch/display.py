@@ -1,0 +1,140 @@
+"""What a command shows: the plan before, a live table meanwhile, the errors after."""
+
+import time
+from collections.abc import Iterable
+from statistics import mean, stdev
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ablations.launch.plan import Plan
+from ablations.launch.pool import RunState
+from ablations.record import Record
+from ablations.techniques import Evaluation
+
+LINE_SECONDS = 15.0
+_STYLES = {"finished": "green", "diverged": "yellow", "failed": "bold red", "running": "cyan"}
+
+
+def duration(seconds: float | None) -> str:
+    """Write a time for people: ``42 s``, ``3 min 20 s``, ``2 h 5 min``.
+
+    Example:
+        >>> duration(200)
+        '3 min 20 s'
+    """
+    if seconds is None:
+        return "unknown"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def show_plan(console: Console, plan: Plan) -> None:
+    """Say how many runs there are, how many are done, and how long the rest may take."""
+    done = len(plan.jobs) - len(plan.left)
+    time_left = duration(plan.seconds) if plan.seconds is not None else "time not known yet"
+    parts = [f"{len(plan.jobs)} run{'s' * (len(plan.jobs) != 1)}"]
+    if done:
+        parts.append(f"{done} finished before")
+    if plan.left:
+        parts.append(f"{len(plan.left)} to train" if done else "")
+        parts.append(f"about {time_left}" if plan.seconds is not None else time_left)
+    console.print(f"[bold]plan[/]  {', '.join(filter(None, parts))}; records in {plan.output}")
+
+
+class Monitor:
+    """Shows the runs of a pool while they go on.
+
+    On a terminal a table is redrawn in place; elsewhere a line is printed when a run begins or
+    ends, and every 15 seconds.
+
+    Args:
+        console: Where to show them.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.live = Live(console=console, refresh_per_second=4, transient=True)
+        self.told: dict[str, str] = {}
+        self.last_line = 0.0
+
+    def __enter__(self) -> "Monitor":
+        if self.console.is_terminal:
+            self.live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.live.stop()
+
+    def update(self, states: list[RunState]) -> None:
+        """Show the present states, and each failure as soon as it happens."""
+        if self.console.is_terminal:
+            self.live.update(_live_table(states))
+        due = time.monotonic() - self.last_line > LINE_SECONDS
+        for state in states:
+            changed = self.told.get(state.job.run.run_id, "waiting") != state.status
+            self.told[state.job.run.run_id] = state.status
+            quiet = self.console.is_terminal and state.status != "failed"
+            if not quiet and (changed or (due and state.status == "running")):
+                self.console.print(_line(state), highlight=False)
+                self.last_line = time.monotonic()
+            if changed and state.status == "failed":
+                self.console.print(Text(state.tail, style="red"))
+                self.console.print(f"whole log: {state.folder / 'log.txt'}", highlight=False)
+
+
+def _live_table(states: list[RunState]) -> Group:
+    running = [state for state in states if state.status == "running"]
+    table = Table(box=None, pad_edge=False)
+    for name in ("arm", "seed", "epoch", "val top-1", "images/s", "time left"):
+        table.add_column(name, justify="left" if name == "arm" else "right")
+    for state in running:
+        table.add_row(state.job.arm, str(state.job.run.seed), *_cells(state))
+    done = sum(state.status in {"finished", "diverged"} for state in states)
+    failed = sum(state.status == "failed" for state in states)
+    summary = f"{done} of {len(states)} done" + f", {failed} failed" * bool(failed)
+    return Group(table, Text(summary, style="dim"))
+
+
+def _cells(state: RunState) -> tuple[str, str, str, str]:
+    progress = state.progress
+    epochs = state.job.run.recipe.epochs
+    if not progress:
+        return f"0/{epochs}", "", "starting", ""
+    error = f"{progress['val_top1']:.1%}" if "val_top1" in progress else ""
+    if progress["stage"] == "test":
+        return f"{epochs}/{epochs}", error, "testing", ""
+    return (
+        f"{progress['epoch']:.1f}/{epochs}",
+        error,
+        f"{progress['images_per_second']:,.0f}",
+        duration(progress["seconds_left"]),
+    )
+
+
+def _line(state: RunState) -> Text:
+    text = Text(f"{state.status:<9}", style=_STYLES.get(state.status, ""))
+    text.append(f" {state.job.arm} seed={state.job.run.seed}", style="default")
+    if state.status == "running" and state.progress:
+        epoch, error, rate, left = _cells(state)
+        facts = (
+            f"epoch {epoch}",
+            error and f"val top-1 {error}",
+            rate + " images/s",
+            left and f"{left} left",
+        )
+        text.append("  " + ", ".join(filter(None, facts)), style="dim")
+    elif state.record is not None and state.status == "finished":
+        view = state.record.run["techniques"]["evaluation"]
+        text.append(
+            f"  top-1 {state.record.headline(view, 1):.2%}, top-5 {state.record.headline(view, 5):.2%}"
+            f" in {duration(state.record.seconds)}",
+            style="dim",
+        )
+    return text

@@ -1,0 +1,112 @@
+"""What a command would do: its distinct runs, which of them are done, how long the rest takes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import mean
+
+from ablations import networks
+from ablations.config import Config, ConfigError, Job, Run, difference
+from ablations.data.store import Store, prepare
+from ablations.launch.devices import allot
+from ablations.record import Record, load, load_all
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of one command.
+
+    Attributes:
+        output: Folder of the runs.
+        jobs: One job for each distinct run, in the order asked for.
+        records: Records of the runs that are done, by run id.
+        seconds: Estimated time of what is left; none without a finished run to judge by.
+    """
+
+    output: Path
+    jobs: list[Job]
+    records: dict[str, Record]
+    seconds: float | None
+
+    @property
+    def left(self) -> list[Job]:
+        """Jobs without a record."""
+        return [job for job in self.jobs if job.run.run_id not in self.records]
+
+
+def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], None]) -> Plan:
+    """Check every configuration, prepare the data they need, and look for finished runs.
+
+    All configurations are checked before data are read or anything is written.
+
+    Args:
+        configs: Each configuration with the run of its unchanged setting, which names the arm.
+        report: Called with a line on the progress of data preparation.
+
+    Raises:
+        ConfigError: A configuration cannot work here.
+    """
+    for config, _ in configs:
+        networks.check(config.run)
+        allot(config.trainer, 1)
+    output = _writable(Path(configs[0][0].output))
+    jobs: dict[str, Job] = {}
+    for config, base in configs:
+        # Cached: preparing the same data again is a look at a manifest.
+        store = prepare(config.dataset, Path(config.cache) if config.cache else None, report)
+        job = _job(config, base, store)
+        jobs.setdefault(job.run.run_id, job)
+    records = {run_id: record for run_id in jobs if (record := load(output / run_id))}
+    if configs[0][0].fast_dev_run:
+        records = {}
+    plan = Plan(output, list(jobs.values()), records, None)
+    return replace(plan, seconds=_estimate(plan))
+
+
+def _job(config: Config, base: Run, store: Store) -> Job:
+    store.split(config.dataset.train_limit, config.dataset.val_size)  # are there enough images?
+    return Job(
+        run=replace(config.run, fingerprint=store.fingerprint),
+        setting=config.setting,
+        arm=difference(config.run, base),
+        trainer=config.trainer,
+        logger=config.logger,
+        store=str(store.path),
+        fast_dev_run=config.fast_dev_run,
+    )
+
+
+def _writable(output: Path) -> Path:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        probe = output / ".probe"
+        probe.write_bytes(bytes(4096))
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(
+            f"output={output}: cannot write there ({error.strerror}); make room or give access, "
+            "or choose another folder with output=FOLDER"
+        ) from None
+    return output.resolve()
+
+
+def _estimate(plan: Plan) -> float | None:
+    """Time of the runs that are left, from finished ones of the same network, crop and width."""
+    rates: dict[tuple, list[float]] = {}
+    for record in load_all(plan.output):
+        if record.images_per_second:
+            rates.setdefault(_kind(record.run), []).append(record.images_per_second)
+    total = 0.0
+    for job in plan.left:
+        values = job.run.to_dict()
+        if not (known := rates.get(_kind(values))):
+            return None
+        limit = job.run.dataset.train_limit or len(Store.open(Path(job.store)).train_labels)
+        total += limit * job.run.recipe.epochs / mean(known)
+    if not plan.left:
+        return 0.0
+    return total / len(allot(plan.left[0].trainer, len(plan.left)))
+
+
+def _kind(run: dict) -> tuple:
+    return run["network"], run["width"], run["dataset"]["crop"], run["recipe"]["precision"]

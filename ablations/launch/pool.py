@@ -1,0 +1,187 @@
+"""Carries out the runs of a plan: as many side by side as the machine has slots for."""
+
+import json
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+from ablations.config import Job, Trainer
+from ablations.launch.devices import Slot, allot
+from ablations.launch.worker import LOG, run_process
+from ablations.record import Record, load
+
+POLL_SECONDS = 0.25
+GRACE_SECONDS = 15.0
+TAIL_LINES = 15
+
+_context = multiprocessing.get_context("forkserver")
+
+
+@dataclass
+class RunState:
+    """Where a run stands.
+
+    Attributes:
+        job: The job.
+        folder: The run's folder.
+        status: ``waiting``, ``running``, ``finished``, ``diverged``, ``failed`` or ``stopped``.
+        progress: What its process last wrote into ``progress.json``.
+        began: Monotonic time of its start, in seconds.
+        record: Its record, once it is done.
+        tail: Last lines of its log, once it has failed.
+    """
+
+    job: Job
+    folder: Path
+    status: str = "waiting"
+    progress: dict[str, Any] = field(default_factory=dict)
+    began: float = 0.0
+    record: Record | None = None
+    tail: str = ""
+
+
+def warm_up() -> None:
+    """Start the server that forks the runs; it imports torch and Lightning meanwhile, once."""
+    _context.set_forkserver_preload(
+        ["ablations.train", "ablations.launch.elastic", "ablations.run"]
+    )
+    multiprocessing.forkserver.ensure_running()
+
+
+class Pool:
+    """Runs jobs in processes of their own until all are done.
+
+    A run that fails does not stop the others. Runs that need differently many devices follow one
+    another; those that need equally many go side by side.
+
+    Args:
+        output: Folder of the runs.
+        watch: Called a few times a second with the state of every run.
+    """
+
+    def __init__(self, output: Path, watch: Callable[[list[RunState]], None]) -> None:
+        self.output = output
+        self.watch = watch
+        self.running: dict[int, tuple[ForkServerProcess, RunState, Slot]] = {}
+
+    def run(self, jobs: list[Job]) -> list[RunState]:
+        """Carry out ``jobs``, in order where they have to wait.
+
+        Raises:
+            SystemExit: SIGINT or SIGTERM came: 128 plus its number. The running processes have
+                written a checkpoint and ended, the others were not started.
+        """
+        states = [RunState(job, self.output / job.run.run_id) for job in jobs]
+        with _signals() as received:
+            for trainer, group in _by_hardware(states):
+                self._run_group(trainer, group, states, received)
+        if received:
+            sys.exit(128 + received[0])
+        return states
+
+    def _run_group(
+        self, trainer: Trainer, group: list[RunState], states: list[RunState], received: list[int]
+    ) -> None:
+        waiting = deque(group)
+        free = allot(trainer, len(group))
+        while (waiting and not received) or self.running:
+            while waiting and free and not received:
+                self._start(waiting.popleft(), free.pop(0))
+            wait(list(self.running), timeout=POLL_SECONDS)
+            if received:
+                self._stop()
+            for sentinel, (process, state, slot) in list(self.running.items()):
+                if process.exitcode is not None:
+                    del self.running[sentinel]
+                    free.append(slot)
+                    _conclude(state, process.exitcode)
+                elif progress := _read_progress(state.folder):
+                    state.progress = progress
+            self.watch(states)
+
+    def _start(self, state: RunState, slot: Slot) -> None:
+        state.folder.mkdir(exist_ok=True)
+        state.job.save(state.folder)
+        (state.folder / "progress.json").unlink(missing_ok=True)
+        process = _context.Process(target=run_process, args=(state.folder, slot))
+        process.start()
+        state.status, state.began = "running", time.monotonic()
+        self.running[process.sentinel] = (process, state, slot)
+
+    def _stop(self) -> None:
+        """Ask every process to end, and end those that do not."""
+        pids = [process.pid for process, _, _ in self.running.values() if process.pid]
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + GRACE_SECONDS
+        while time.monotonic() < deadline and any(
+            process.exitcode is None for process, _, _ in self.running.values()
+        ):
+            wait(list(self.running), timeout=POLL_SECONDS)
+        for pid in pids:  # the group: what a process that had to be killed leaves behind, too
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+        for process, state, _ in self.running.values():
+            process.join()
+            state.status = "stopped"
+        self.running.clear()
+
+
+def _by_hardware(states: list[RunState]) -> Iterator[tuple[Trainer, list[RunState]]]:
+    groups: dict[Trainer, list[RunState]] = {}
+    for state in states:
+        groups.setdefault(state.job.trainer, []).append(state)
+    yield from groups.items()
+
+
+def _conclude(state: RunState, exitcode: int) -> None:
+    state.record = load(state.folder)
+    if state.record is not None:
+        state.status = state.record.status
+    elif exitcode == 0 and state.job.fast_dev_run:
+        state.status = "finished"
+    else:
+        state.status = "failed"
+        state.tail = _tail(state.folder)
+
+
+def _tail(folder: Path) -> str:
+    try:
+        lines = (folder / LOG).read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return "it ended before it wrote a log"
+    return "\n".join(lines[-TAIL_LINES:])
+
+
+def _read_progress(folder: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads((folder / "progress.json").read_text())
+    except FileNotFoundError:
+        return None
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM in a list instead of dying of them."""
+    received: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, frame: received.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

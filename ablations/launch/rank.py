@@ -1,0 +1,26 @@
+"""One rank of a run on several devices: ``python -m ablations.launch.rank FOLDER ACCELERATOR``."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from torch.distributed.elastic.multiprocessing.errors import record
+
+from ablations.config import Job
+from ablations.launch.worker import end_with_parent
+from ablations.train import train
+
+
+@record
+def main() -> None:
+    """Train with the other ranks; the agent's environment says which one this is."""
+    os.setpgid(0, 0)
+    end_with_parent(os.getppid())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    folder = Path(sys.argv[1])
+    train(Job.load(folder), folder, sys.argv[2])
+
+
+if __name__ == "__main__":
+    main()

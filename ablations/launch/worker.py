@@ -1,0 +1,66 @@
+"""A run's own process: forked warm, tied to its parent's life, its output in a file."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from filelock import FileLock
+
+from ablations.config import ConfigError, Job
+from ablations.launch.devices import Slot
+from ablations.record import load
+
+LOG = "log.txt"
+
+
+def run_process(folder: Path, slot: Slot) -> None:
+    """Train the run whose ``config.yaml`` lies in ``folder``; the entry of a forked process.
+
+    Exit codes: 0 when the record is written, 1 after an error, 143 after SIGTERM.
+    """
+    os.setpgid(0, 0)  # Ctrl-C in the terminal is the parent's to handle
+    end_with_parent(os.getppid())
+    _write_output_to(folder / LOG)
+    if slot.accelerator == "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(slot.gpus)
+    # Loaded before the fork by the server; the command itself does without torch.
+    import torch
+
+    from ablations.launch.elastic import train_on_ranks
+    from ablations.train import train
+
+    torch.set_num_threads(slot.threads)
+    # Two commands may want the same run: the second waits, and finds the record.
+    with FileLock(folder / "lock"):
+        if load(folder) is not None:
+            return
+        try:
+            if slot.processes == 1:
+                train(Job.load(folder), folder, slot.accelerator)
+            else:
+                train_on_ranks(folder, slot)
+        except ConfigError as error:
+            sys.exit(f"error: {error}")
+
+
+def end_with_parent(parent: int) -> None:
+    """Watch for the death of ``parent`` from a thread, and end this process group then."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)  # leaves a checkpoint
+        time.sleep(5)
+        os.killpg(os.getpgid(0), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
+
+
+def _write_output_to(path: Path) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    os.close(handle)

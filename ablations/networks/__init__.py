@@ -1,0 +1,117 @@
+"""The networks: :func:`check` a configuration without torch, :func:`build` and initialise one.
+
+A network is an ``nn.Sequential`` of named layers, read from the top of its file to the bottom, with
+three attributes by layer name: ``decay_scale``, the factor on the recipe's weight decay for the
+layer's weights (no other parameter is decayed), ``initial_std`` and ``initial_bias``.
+"""
+
+import importlib
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from ablations.config import ConfigError, Network, Run
+from ablations.techniques import Augmentation, Edition, Techniques
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+# Why a technique does nothing in a network; any other value than the default is then a mistake.
+_CUDA_CONVNET = {
+    "dropout": "it has no hidden dense layer",
+    "towers": "it was never cut into towers",
+    "depth": "its layers are fixed",
+    "bias_init": "all its biases start at zero",
+}
+_NO_EFFECT = {Network.cifar_conv: _CUDA_CONVNET, Network.cifar_local: _CUDA_CONVNET}
+
+# Smallest and largest crop: at least one pixel is left by the last pooling; the dense layers grow
+# with the crop.
+_CROPS = {
+    Network.alexnet: (36, 448),
+    Network.alexnet_small: (8, 96),
+    Network.cifar_conv: (8, 64),
+    Network.cifar_local: (8, 64),
+}
+
+# Kernels of the first convolution of the printed network.
+_KERNELS = {
+    Network.alexnet: 96,
+    Network.alexnet_small: 96,
+    Network.cifar_conv: 32,
+    Network.cifar_local: 64,
+}
+
+
+def check(run: Run) -> None:
+    """Refuse settings that cannot work in the run's network or would change nothing.
+
+    Raises:
+        ConfigError: One message that names the key, its value, valid values and the next step.
+    """
+    name = run.network.value
+    for field in fields(Techniques):
+        value = getattr(run.techniques, field.name)
+        why = _NO_EFFECT.get(run.network, {}).get(field.name)
+        if why and value is not field.default:
+            raise ConfigError(
+                f"{field.name}={value.value} has no effect on network={name}: {why}. Leave "
+                f"{field.name}={field.default.value}, or use network=alexnet or alexnet_small"
+            )
+    if run.network in _NO_EFFECT and run.techniques.edition is Edition.released:
+        noisy = run.techniques.augmentation in (Augmentation.full, Augmentation.color)
+        if not noisy and run.recipe.bias_rate is not None:
+            raise ConfigError(
+                f"edition=released has no effect on network={name} with recipe.bias_rate="
+                f"{run.recipe.bias_rate} and augmentation={run.techniques.augmentation.value}: it "
+                "differs in the bias rate and the colour noise only. Set recipe.bias_rate=null, or "
+                "leave edition=printed"
+            )
+    low, high = _CROPS[run.network]
+    if not low <= run.dataset.crop <= high:
+        fitting = [
+            network.value for network, (a, b) in _CROPS.items() if a <= run.dataset.crop <= b
+        ]
+        raise ConfigError(
+            f"dataset.crop={run.dataset.crop}: network={name} takes crops of {low} to {high} "
+            "pixels. Change dataset.crop"
+            + (f", or use network={' or '.join(fitting)}" if fitting else "")
+        )
+    least = 8 / _KERNELS[run.network]
+    if run.width < least:
+        raise ConfigError(
+            f"width={run.width}: network={name} would have fewer than 8 kernels in its first "
+            f"convolution. Use width={least:.3g} to 4"
+        )
+
+
+def build(run: Run, classes: int) -> "nn.Sequential":
+    """Build the network of a run and draw its initial weights.
+
+    Args:
+        run: What to build.
+        classes: Number of outputs.
+
+    Returns:
+        The network, in training mode, on the CPU, channels last in memory.
+
+    Raises:
+        ConfigError: See :func:`check`.
+    """
+    check(run)
+    # By name: the command line checks a configuration before it loads torch.
+    return importlib.import_module("ablations.networks.initialization").build(run, classes)
+
+
+def features(network: "nn.Sequential", x: "Tensor") -> "Tensor":
+    """Outputs of the last hidden layer, whose distances §6.1 compares.
+
+    Args:
+        network: Any network of this package.
+        x: Images less their mean, shape (N, 3, H, W).
+
+    Returns:
+        Shape (N, features).
+    """
+    for layer in list(network)[:-1]:
+        x = layer(x)
+    return x

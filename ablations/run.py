@@ -1,0 +1,54 @@
+"""``python ablations/run.py``: one training run, or with ``-m`` a sweep and its table."""
+
+import sys
+from pathlib import Path
+
+if __package__ in {None, ""}:
+    # Started as a file: the folder above holds the package, and this one must not shadow others.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from rich.console import Console
+
+from ablations.config import Config, Run
+from ablations.door import main as hydra_main
+from ablations.launch.display import Monitor, show_plan
+from ablations.launch.plan import make_plan
+from ablations.launch.pool import Pool, warm_up
+from ablations.launch.summary import show_summary
+
+
+def execute(configs: list[tuple[Config, Run]]) -> int:
+    """Plan, train what is not done yet, and show a table.
+
+    Args:
+        configs: Each configuration with the run of its unchanged setting.
+
+    Returns:
+        The exit code: 1 when a run failed.
+    """
+    console = Console()
+    warm_up()  # its imports go on while the plan is made
+    plan = make_plan(configs, report=lambda line: console.print(f"[bold]data[/]  {line}"))
+    show_plan(console, plan)
+    records = dict(plan.records)
+    failed = 0
+    if plan.left:
+        with Monitor(console) as monitor:
+            states = Pool(plan.output, monitor.update).run(plan.left)
+        records |= {s.record.run_id: s.record for s in states if s.record is not None}
+        failed = sum(state.status == "failed" for state in states)
+    show_summary(console, plan.jobs, records)
+    if failed:
+        console.print(
+            f"[bold red]{failed} of {len(plan.jobs)} runs failed[/]; the same command repeats them"
+        )
+    return 1 if failed else 0
+
+
+def main() -> None:
+    """Entry of the command."""
+    hydra_main(execute)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""How many seeds a claim needs."""
+
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from ablations.stats.interval import pool_factor
+
+_MOST_SEEDS = 1000
+
+
+def power(effect: float, n: int, level: float = 0.05, claims: int = 1) -> float:
+    """Probability that a true effect of this size is found with n pairs.
+
+    Args:
+        effect: True effect over the standard deviation of one paired difference.
+        n: Pairs, at least 2.
+        level: Two-sided level of the test, for example 0.05 / K.
+        claims: Claims that share the baseline and lend their variance.
+
+    Example:
+        >>> round(power(2.0, n=5), 3)
+        0.909
+    """
+    df = pool_factor(claims) * (n - 1)
+    # The wrong tail is left out: a significant result in the opposite direction finds nothing.
+    return float(stats.nct.sf(stats.t.isf(level / 2, df), df, abs(effect) * np.sqrt(n)))
+
+
+def seeds_needed(
+    effect: float, level: float = 0.05, claims: int = 1, power_wanted: float = 0.8
+) -> int | None:
+    """Smallest number of pairs with the power wanted; None beyond 1000.
+
+    Example:
+        >>> seeds_needed(2.0)
+        5
+    """
+    candidates = range(2, _MOST_SEEDS + 1)
+    index = bisect_left(candidates, power_wanted, key=lambda n: power(effect, n, level, claims))
+    return candidates[index] if index < len(candidates) else None
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Standard errors that a decision will need.
+
+    Attributes:
+        effect: From the mean to zero, to show an effect.
+        negligible: From the mean to the margin, to show that there is none that matters.
+    """
+
+    effect: float
+    negligible: float
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What more seeds would bring.
+
+    Attributes:
+        more: Further pairs.
+        chance: Predictive probability that they decide.
+    """
+
+    more: int
+    chance: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a claim stands.
+
+    Attributes:
+        mean: Mean difference so far.
+        sd: Standard deviation of one difference, positive.
+        df: Degrees of freedom of ``sd``.
+        n: Pairs so far.
+    """
+
+    mean: float
+    sd: float
+    df: float
+    n: int
+
+
+def chance_to_decide(progress: Progress, more: int, margin: float, reach: Reach) -> float:
+    """Predictive probability that ``more`` pairs will show an effect, or that it is negligible.
+
+    The mean of all pairs is predicted from those at hand with a flat prior, their scale known only
+    as well as the degrees of freedom allow (the predictive power of Spiegelhalter, Freedman and
+    Blackburn 1986).
+
+    Args:
+        progress: The pairs at hand.
+        more: Pairs to come, at least 1.
+        margin: Smallest effect that matters, unit of the differences.
+        reach: What will be needed with all pairs.
+    """
+    final = progress.n + more
+    scale = progress.sd * np.sqrt(more / (progress.n * final))
+    se = progress.sd / np.sqrt(final)
+    predicted = stats.t(progress.df, progress.mean, scale)
+    found = reach.effect * se
+    # Where the two regions meet every outcome decides.
+    inside = min(margin - reach.negligible * se, found)
+    chance = predicted.sf(found) + predicted.cdf(-found)
+    if inside > 0:
+        chance += predicted.cdf(inside) - predicted.cdf(-inside)
+    return float(chance)
+
+
+def seeds_to_decide(
+    progress: Progress,
+    margin: float,
+    reach: Callable[[int], Reach],
+    chance_wanted: float = 0.8,
+) -> Outlook | None:
+    """Fewest further pairs that will probably decide.
+
+    Args:
+        progress: The pairs at hand.
+        margin: Smallest effect that matters, unit of the differences.
+        reach: What is needed with a given number of pairs.
+        chance_wanted: Probability of deciding to aim at.
+
+    Returns:
+        The further pairs with their own probability; None if 1000 are not enough.
+    """
+
+    def chance(more: int) -> float:
+        return chance_to_decide(progress, more, margin, reach(progress.n + more))
+
+    further = range(1, _MOST_SEEDS + 1)
+    index = bisect_left(further, chance_wanted, key=chance)
+    return Outlook(further[index], chance(further[index])) if index < len(further) else None

@@ -1,0 +1,83 @@
+"""The paper's text, or the authors' code of 2012 where it differs.
+
+Claim:
+    None of the paper's. The text and the network behind its figures differ in ways that it does not
+    mention; with this technique their effect can be measured.
+
+Source:
+    §2 to §5 against the run named 145 in the source code that the Computer History Museum
+    published in 2025 (``layers-145.cfg``, ``layer-params-145.cfg``, ``convdata_jpeg.py``).
+
+Variants:
+    ``printed``: the text. ``released``: the code, as far as :class:`Details` goes.
+
+Deviates:
+    Not carried over from the code: the first convolution frozen and the colour noise switched off
+    for the last twenty or so epochs, biases that keep their learning rate when that of the weights
+    falls, and one crop and reflection for each 32 images. The text leaves open where the 3 pixels
+    lie that 224 lacks for 55 positions of the first convolution: ``printed`` puts them around the
+    image as evenly as whole pixels allow.
+"""
+
+from dataclasses import dataclass
+
+from ablations.techniques import Edition
+
+
+@dataclass(frozen=True)
+class Details:
+    """Where the editions differ.
+
+    Attributes:
+        lrn_alpha: Weight of the summed squares in local response normalisation (§3.3).
+        norm1_first: The first normalisation precedes pooling and ReLU instead of following
+            the ReLU (§3.5).
+        norm2_within_map: After the second, a normalisation within each map of 5x5 pixels.
+        middle_std: Standard deviation of the initial weights of convolutions 3 to 5 (§5).
+        border: Zeros to the left, right, top and bottom of the 224-pixel image (§3.5).
+        color_power: Colour noise along a principal component is proportional to this power of
+            its eigenvalue (§4.1).
+        color_divisor: Images are divided by it after the noise.
+        bias_rate: Learning rate of biases over that of weights (§5).
+    """
+
+    lrn_alpha: float
+    norm1_first: bool
+    norm2_within_map: bool
+    middle_std: float
+    border: tuple[int, int, int, int]
+    color_power: float
+    color_divisor: float
+    bias_rate: float
+
+
+def details(edition: Edition) -> Details:
+    """What an edition says in each place where the two differ.
+
+    Example:
+        >>> details(Edition.printed).bias_rate, details(Edition.released).bias_rate
+        (1.0, 2.0)
+    """
+    match edition:
+        case Edition.printed:
+            return Details(
+                lrn_alpha=1e-4,
+                norm1_first=False,
+                norm2_within_map=False,
+                middle_std=0.01,
+                border=(2, 1, 2, 1),
+                color_power=1.0,
+                color_divisor=1.0,
+                bias_rate=1.0,
+            )
+        case Edition.released:
+            return Details(
+                lrn_alpha=1e-4 / 5,
+                norm1_first=True,
+                norm2_within_map=True,
+                middle_std=0.03,
+                border=(0, 3, 0, 3),
+                color_power=0.5,
+                color_divisor=1.1,
+                bias_rate=2.0,
+            )

@@ -1,0 +1,186 @@
+"""One run, from its frozen configuration to its record."""
+
+import logging
+import os
+import platform
+import signal
+import subprocess
+import sys
+import warnings
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies import DDPStrategy
+from torch import distributed
+
+from ablations import networks
+from ablations.callbacks import Progress, Saver
+from ablations.classifier import Classifier
+from ablations.config import NUMERICS, Job, Precision
+from ablations.data.store import Store
+from ablations.datamodule import Images
+from ablations.loggers import build_logger, close_logger, log_record
+from ablations.record import Record
+
+PREDICTIONS = "predictions.npz"
+
+
+def train(job: Job, folder: Path, accelerator: str) -> None:
+    """Train, evaluate and record ``job`` in ``folder``, continuing from its checkpoint if any.
+
+    Under torch's elastic agent every rank calls this; rank 0 writes.
+
+    Args:
+        job: The run and its hardware.
+        folder: The run's folder.
+        accelerator: ``cpu`` or ``gpu``.
+    """
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    # The sampler skips what an interrupted epoch had done; Lightning looks for it in the loader.
+    warnings.filterwarnings("ignore", ".*your dataloader is not resumable.*")
+    # One gather a batch leaves nothing for worker processes to do.
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    store = Store.open(Path(job.store))
+    network = networks.build(job.run, len(store.classes))
+    images = Images(job.run, store, rank, world)
+    module = Classifier(
+        job.run, network.to(memory_format=torch.channels_last), store, len(images.train_images)
+    )
+    saver = Saver(folder, job.trainer.checkpoint_steps)
+    logger = build_logger(job, folder) if rank == 0 else None
+    exit_code = 1
+    try:
+        trainer = pl.Trainer(
+            accelerator=accelerator,
+            devices=world,
+            strategy=DDPStrategy(gradient_as_bucket_view=True) if world > 1 else "auto",
+            precision="bf16-mixed" if job.run.recipe.precision is Precision.bf16 else "32-true",
+            max_epochs=job.run.recipe.epochs,
+            fast_dev_run=job.fast_dev_run,
+            logger=logger or False,
+            callbacks=[saver, Progress(folder)],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            default_root_dir=folder,
+        )
+        trainer.fit(module, images, ckpt_path=saver.latest)
+        if not module.diverged:
+            trainer.test(module, images, verbose=False)
+        if not job.fast_dev_run:
+            _finish(job, folder, trainer, module, store, logger)
+        exit_code = 0
+    except SystemExit as error:
+        exit_code = error.code
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        close_logger(logger, exit_code)
+
+
+def _finish(
+    job: Job,
+    folder: Path,
+    trainer: pl.Trainer,
+    module: Classifier,
+    store: Store,
+    logger: Logger | None,
+) -> None:
+    scores = {} if module.diverged else module.scores()
+    predictions = {} if module.diverged else _gather(module.seen)
+    if not trainer.is_global_zero:
+        return
+    if predictions:
+        seen = predictions["index"]
+        if not np.array_equal(np.sort(seen), np.arange(len(store.test_images))):
+            raise RuntimeError(f"{len(seen)} test predictions, not one for each test image")
+        order = np.argsort(seen)
+        np.savez_compressed(
+            folder / PREDICTIONS,
+            **{
+                name: values[order].astype(np.float16)
+                for name, values in predictions.items()
+                if name != "index"
+            },
+        )
+    record = Record(
+        run_id=job.run.run_id,
+        status="diverged" if module.diverged else "finished",
+        setting=job.setting,
+        arm=job.arm,
+        seed=job.run.seed,
+        run=job.run.to_dict(),
+        parameters=sum(p.numel() for p in module.network.parameters()),
+        classes=len(store.classes),
+        epochs=len(module.curve),
+        samples=module.curve[-1].samples if module.curve else 0,
+        train=scores.get("train"),
+        val=scores.get("val"),
+        test={view: scores[view] for view in ("center", "ten_view") if view in scores},
+        curve=module.curve,
+        seconds=module.seconds,
+        images_per_second=module.curve[-1].samples / module.seconds if module.curve else 0.0,
+        devices=trainer.world_size,
+        device=_device_name(module.device),
+        skipped=len(store.skipped),
+        provenance=provenance(),
+    )
+    if logger is not None:
+        log_record(logger, record)
+    record.save(folder)
+
+
+def _gather(seen: list[tuple[torch.Tensor, ...]]) -> dict[str, np.ndarray]:
+    """Predictions of all processes: image numbers and probabilities in the two views."""
+    parts = [torch.cat(column).cpu().numpy() for column in zip(*seen, strict=True)]
+    if distributed.is_initialized():
+        shares: list[Any] = [None] * distributed.get_world_size()
+        distributed.all_gather_object(shares, parts)
+        parts = [np.concatenate(column) for column in zip(*shares, strict=True)]
+    return dict(zip(("index", "center", "ten_view"), parts, strict=True))
+
+
+def provenance() -> dict[str, Any]:
+    """Versions and commit behind a record, and the time of its completion."""
+    packages = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "alexnet-ablations")
+    return {
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
+        "threads": torch.get_num_threads(),
+        "numerics": NUMERICS,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        **_commit(),
+    }
+
+
+def _commit() -> dict[str, Any]:
+    here = Path(__file__).resolve().parent
+    git = ("git", "-C", str(here))
+    try:
+        head = subprocess.run((*git, "rev-parse", "HEAD"), capture_output=True, text=True)
+        if head.returncode:  # an installed package, outside a clone
+            return {"commit": None, "dirty": None}
+        status = subprocess.run(
+            (*git, "status", "--porcelain", "--", "."), capture_output=True, text=True
+        )
+        return {"commit": head.stdout.strip(), "dirty": bool(status.stdout.strip())}
+    except FileNotFoundError:  # no git
+        return {"commit": None, "dirty": None}
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

@@ -1,0 +1,95 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ablations.data.decode import decode, decode_chunk
+from ablations.data.sources import Sample
+
+RAMP = np.repeat(np.arange(0, 240, 20, dtype=np.uint8)[None, :, None], 8, 0).repeat(3, 2)  # 8 x 12
+
+
+def test_an_image_of_the_right_size_is_untouched(encode):
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    assert (decode(encode(pixels), 8) == pixels).all()
+    assert (decode(pixels, 8) == pixels).all()
+
+
+def test_the_centre_is_cut_out(encode):
+    # 12 pixels wide: 2 fall away on each side.
+    assert (decode(encode(RAMP), 8) == RAMP[:, 2:10]).all()
+    assert (decode(encode(RAMP.transpose(1, 0, 2)), 8) == RAMP[:, 2:10].transpose(1, 0, 2)).all()
+
+
+def test_scaling_keeps_the_aspect_ratio_and_smooths(encode):
+    board = (np.indices((32, 64)).sum(0) % 2 * 255).astype(np.uint8)
+    pixels = decode(encode(np.dstack([board] * 3)), 8)
+    # Each pixel of the result averages a checkerboard; without smoothing it would be 0 or 255.
+    assert pixels.shape == (8, 8, 3)
+    assert np.abs(pixels.astype(int) - 127).max() <= 2
+
+
+def test_scaling_the_centre_equals_scaling_the_image_and_cutting_it(encode):
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 32, 3), np.uint8)
+    scaled = np.asarray(Image.fromarray(pixels).resize((16, 8), Image.Resampling.BICUBIC))
+    assert (decode(encode(pixels), 8) == scaled[:, 4:12]).all()
+
+
+def test_small_images_are_enlarged(encode):
+    assert (decode(encode(np.full((4, 6, 3), 77, np.uint8)), 8) == 77).all()
+
+
+@pytest.mark.parametrize(("form", "mode"), [("PNG", "L"), ("PNG", "P"), ("PNG", "RGBA")])
+def test_other_modes_become_rgb(encode, form, mode):
+    pixels = np.full((8, 8, 3), 102, np.uint8)  # a colour of Pillow's default palette
+    assert (decode(encode(pixels, form, mode), 8) == 102).all()
+
+
+def test_black_and_white_becomes_rgb(encode):
+    assert (decode(encode(np.full((8, 8, 3), 255, np.uint8), "PNG", "1"), 8) == 255).all()
+
+
+def test_a_palette_with_transparency_becomes_rgb(encode):
+    content = encode(np.full((8, 8, 3), 102, np.uint8), "PNG", "P", transparency=b"\x00\x80\xff")
+    assert (decode(content, 8) == 102).all()
+
+
+def test_cmyk_jpegs_keep_their_colours(encode):
+    red = np.zeros((8, 8, 3), np.uint8)
+    red[..., 0] = 255
+    pixels = decode(encode(red, "JPEG", "CMYK", quality=95), 8)
+    assert np.abs(pixels.astype(int) - red).max() <= 8
+
+
+def test_sixteen_bits_are_scaled_to_eight():
+    file = io.BytesIO()
+    Image.fromarray(np.full((8, 8), 0x4000, np.uint16)).save(file, "PNG")
+    assert (decode(file.getvalue(), 8) == 0x40).all()
+
+
+def test_the_camera_is_turned_upright(encode):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored on its side: to be turned 90 degrees clockwise
+    upright = np.zeros((8, 8, 3), np.uint8)
+    upright[:4] = 255
+    stored = np.rot90(upright)
+    assert (decode(encode(stored, "PNG", exif=exif.tobytes()), 8) == upright).all()
+
+
+def test_broken_images_are_reported_and_the_others_kept(encode):
+    whole = encode(RAMP, "JPEG")
+    samples = [
+        Sample(whole, "a"),
+        Sample(whole[:-80], "truncated"),
+        Sample(b"", "empty"),
+        Sample(b"text", "text"),
+        Sample(whole, "b"),
+    ]
+    chunk = decode_chunk(samples, 8)
+    assert chunk.kept == [0, 4]
+    assert chunk.pixels.shape == (2, 8, 8, 3)
+    assert (chunk.pixels[0] == chunk.pixels[1]).all()
+    assert [where for where, _ in chunk.broken] == ["truncated", "empty", "text"]
+    assert "runcated" in chunk.broken[0][1]
+    assert chunk.broken[2][1] == "no known image format"

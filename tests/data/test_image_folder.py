@@ -1,0 +1,63 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ablations.config import ConfigError, Dataset, Source
+from ablations.data.store import prepare
+
+
+def _put(path: Path, value: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((8, 8, 3), value, np.uint8)).save(path)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Dataset:
+    _put(tmp_path / "images/train/dog/1.png", 30)
+    _put(tmp_path / "images/train/cat/images/2.BMP", 20)
+    _put(tmp_path / "images/train/cat/1.png", 10)
+    _put(tmp_path / "images/train/cat/.hidden.png", 99)
+    _put(tmp_path / "images/val/dog/9.png", 40)
+    (tmp_path / "images/train/cat/readme.txt").write_text("no image")
+    root = str(tmp_path / "images")
+    return Dataset(source=Source.image_folder, root=root, size=8, crop=8)
+
+
+def test_class_folders_are_read_in_sorted_order(dataset: Dataset, tmp_path: Path):
+    store = prepare(dataset, tmp_path / "cache")
+    assert store.classes == ("cat", "dog")
+    assert store.train_labels.tolist() == [0, 0, 1]
+    assert store.train_images[:, 0, 0, 0].tolist() == [10, 20, 30]
+    assert store.test_labels.tolist() == [1]
+
+
+def test_a_test_folder_is_taken_where_there_is_no_val(dataset: Dataset, tmp_path: Path):
+    (tmp_path / "images/val").rename(tmp_path / "images/test")
+    assert prepare(dataset, tmp_path / "cache").test_labels.tolist() == [1]
+
+
+def test_an_image_overwritten_in_place_is_seen(dataset: Dataset, tmp_path: Path):
+    before = prepare(dataset, tmp_path / "cache")
+    _put(tmp_path / "images/val/dog/9.png", 200)
+    after = prepare(dataset, tmp_path / "cache")
+    assert after.fingerprint != before.fingerprint
+
+
+def test_missing_and_unknown_folders_are_named(dataset: Dataset, tmp_path: Path):
+    (tmp_path / "images/val/dog").rename(tmp_path / "images/val/wolf")
+    with pytest.raises(ConfigError, match="no training class: wolf"):
+        prepare(dataset, tmp_path / "cache")
+    (tmp_path / "images/val/wolf/9.png").unlink()
+    with pytest.raises(ConfigError, match="no images in class folders"):
+        prepare(dataset, tmp_path / "cache")
+    (tmp_path / "images/train").rename(tmp_path / "images/training")
+    with pytest.raises(ConfigError, match="no folder train/"):
+        prepare(dataset, tmp_path / "cache")
+
+
+def test_a_broken_image_is_named_by_its_path(dataset: Dataset, tmp_path: Path):
+    (tmp_path / "images/train/cat/1.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    with pytest.raises(ConfigError, match=r"train/cat/1\.png: cannot be decoded"):
+        prepare(dataset, tmp_path / "cache")

@@ -1,0 +1,43 @@
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from ablations.config import Dataset
+from ablations.data import synthetic
+from ablations.data.sources import Files
+
+
+def test_pixels_are_the_same_on_every_machine():
+    # A change here without a new VERSION would leave old stores in use.
+    assert synthetic.VERSION == 1
+    pixels = synthetic.draw(np.arange(20) % 10, 32, np.random.Generator(np.random.PCG64(0)))
+    assert hashlib.sha256(pixels.data).hexdigest()[:16] == "e26560160e8b6837"
+
+
+def test_every_size_can_be_drawn():
+    for size in (8, 33, 64):
+        pixels = synthetic.draw(np.arange(10), size, np.random.default_rng(0))
+        assert pixels.shape == (10, size, size, 3)
+        assert pixels.dtype == np.uint8
+        assert pixels.std() > 10
+
+
+def test_splits_are_balanced_and_share_no_image(few_synthetic, tmp_path: Path):
+    images = synthetic.read(Dataset(size=16, crop=16), Files([], []), tmp_path)
+    train = {sample.content.tobytes() for sample in images.train.samples}
+    test = {sample.content.tobytes() for sample in images.test.samples}
+    assert np.bincount(images.train.labels).tolist() == [6] * 10
+    assert np.bincount(images.test.labels).tolist() == [2] * 10
+    assert len(train) == 60
+    assert len(test) == 20
+    assert not train & test
+
+
+def test_mean_colour_does_not_tell_the_class():
+    labels = np.arange(2000) % 10
+    pixels = synthetic.draw(labels, 16, np.random.default_rng(0))
+    colors = pixels.mean((1, 2))
+    means = np.array([colors[labels == n].mean(0) for n in range(10)])
+    # 200 images per class: the class means scatter little more than chance lets them.
+    assert (means.std(0) < 3 * colors.std(0) / np.sqrt(200)).all()

@@ -1,0 +1,32 @@
+import torch
+
+from ablations.techniques.evaluation import average_probabilities, center_crop, ten_views
+
+
+def test_ten_views_are_corners_centre_and_their_mirror_images() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (2, 7, 7, 3), dtype=torch.uint8, generator=generator)
+    views = ten_views(images, 4)
+    assert views.shape == (2, 10, 4, 4, 3)
+    assert views.dtype == torch.uint8
+    # S - crop = 3; the centre starts at 3 // 2.
+    corners = [(0, 0), (0, 3), (3, 0), (3, 3), (1, 1)]
+    for n in range(2):
+        for view, (top, left) in enumerate(corners):
+            for i in range(4):
+                for j in range(4):
+                    pixel = images[n, top + i, left + j]
+                    assert torch.equal(views[n, view, i, j], pixel)
+                    assert torch.equal(views[n, view + 5, i, 3 - j], pixel)
+
+
+def test_the_centre_of_a_mean_image_is_cut_like_that_of_an_image() -> None:
+    images = torch.rand(3, 8, 8, 3)
+    assert torch.equal(center_crop(images, 4)[1], center_crop(images[1], 4))
+    assert torch.equal(center_crop(images, 4), images[:, 2:6, 2:6])
+
+
+def test_probabilities_are_averaged_not_logits() -> None:
+    logits = torch.tensor([[[0.0, 0.0], [1000.0, 0.0]]])
+    assert average_probabilities(logits).tolist() == [[0.75, 0.25]]
+    assert average_probabilities(logits.bfloat16()).dtype == torch.float32

@@ -1,0 +1,189 @@
+import pytest
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ablations.techniques import Norm
+from ablations.techniques.norm import (
+    BatchNorm2d,
+    ResponseNorm,
+    norm_layer,
+    response_normalization,
+    within_map_response_normalization,
+)
+
+
+def printed_formula(
+    x: Tensor, size: int, k: float, alpha: float, beta: float, towers: int
+) -> Tensor:
+    """The formula of §3.3, one channel at a time; each tower has its own maps."""
+    out = torch.empty_like(x)
+    per_tower = x.shape[1] // towers
+    for i in range(x.shape[1]):
+        start = i // per_tower * per_tower
+        low, high = max(start, i - size // 2), min(start + per_tower - 1, i + size // 2)
+        energy = sum(x[:, j] ** 2 for j in range(low, high + 1))
+        out[:, i] = x[:, i] / (k + alpha * energy) ** beta
+    return out
+
+
+@pytest.fixture
+def x() -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(2, 12, 3, 4, dtype=torch.float64, generator=generator) * 100
+
+
+@pytest.mark.parametrize("size", [1, 3, 5, 9, 31])
+@pytest.mark.parametrize("towers", [1, 2])
+@pytest.mark.parametrize("beta", [0.75, 0.5])
+def test_lrn_is_the_printed_formula(x: Tensor, size: int, towers: int, beta: float) -> None:
+    ours = response_normalization(x, size=size, beta=beta, towers=towers)
+    torch.testing.assert_close(ours, printed_formula(x, size, 2, 1e-4, beta, towers))
+
+
+def test_torch_divides_alpha_by_the_size(x: Tensor) -> None:
+    torch.testing.assert_close(
+        response_normalization(x), F.local_response_norm(x, 5, alpha=5e-4, beta=0.75, k=2.0)
+    )
+
+
+def test_windows_do_not_cross_towers(x: Tensor) -> None:
+    before = response_normalization(x, towers=2)
+    x[:, 6:] = 1000.0
+    after = response_normalization(x, towers=2)
+    assert torch.equal(before[:, :6], after[:, :6])
+    assert not torch.equal(response_normalization(x)[:, :6], after[:, :6])
+
+
+@pytest.mark.parametrize("towers", [1, 2])
+@pytest.mark.parametrize("beta", [0.75, 1.0])
+def test_the_closed_form_gradient_of_lrn_is_right(x: Tensor, towers: int, beta: float) -> None:
+    x = (x[:, :6, :2, :2] / 50).requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda x: response_normalization(x, alpha=0.3, beta=beta, towers=towers), [x]
+    )
+
+
+def test_the_gradient_is_the_same_in_blocks_of_the_cache() -> None:
+    x = torch.randn(40, 8, 16, 16, requires_grad=True)
+    ours = response_normalization(x, alpha=0.1)
+    theirs = F.local_response_norm(x, 5, alpha=0.5, beta=0.75, k=2.0)
+    weights = torch.randn(x.shape)
+    torch.testing.assert_close(
+        torch.autograd.grad((ours * weights).sum(), x),
+        torch.autograd.grad((theirs * weights).sum(), x),
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
+    # The square of 300 overflows float16.
+    x = torch.full((1, 8, 2, 2), 300.0)
+    for norm in (
+        response_normalization,
+        lambda x: within_map_response_normalization(x, size=3, alpha=1e-3),
+    ):
+        assert norm(x.to(dtype)).dtype == dtype
+        torch.testing.assert_close(norm(x.to(dtype)), norm(x).to(dtype))
+
+
+def test_autocast_does_not_lower_the_precision(x: Tensor) -> None:
+    x = x.float().requires_grad_()
+    plain = response_normalization(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        under_autocast = response_normalization(x)
+        (gradient,) = torch.autograd.grad(under_autocast.sum(), x)
+    assert torch.equal(plain, under_autocast)
+    assert torch.equal(torch.autograd.grad(plain.sum(), x)[0], gradient)
+
+
+def test_channels_stay_last_in_memory() -> None:
+    x = torch.randn(2, 8, 3, 3).contiguous(memory_format=torch.channels_last)
+    assert response_normalization(x).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_an_empty_batch_is_normalised() -> None:
+    assert response_normalization(torch.zeros(0, 4, 2, 2)).shape == (0, 4, 2, 2)
+
+
+@pytest.mark.parametrize("size", [0, 4, -1])
+def test_an_even_window_is_refused(size: int) -> None:
+    with pytest.raises(ValueError, match=f"size={size}"):
+        response_normalization(torch.zeros(1, 4, 1, 1), size=size)
+
+
+def test_towers_must_divide_the_channels() -> None:
+    with pytest.raises(ValueError, match="towers=2 does not divide 3"):
+        response_normalization(torch.zeros(1, 3, 1, 1), towers=2)
+
+
+def test_within_map_lrn_sums_a_square_of_pixels(x: Tensor) -> None:
+    alpha, expected = 0.01, torch.empty_like(x)
+    for i in range(3):
+        for j in range(4):
+            square = x[:, :, max(0, i - 1) : i + 2, max(0, j - 1) : j + 2] ** 2
+            expected[:, :, i, j] = x[:, :, i, j] / (1 + alpha / 9 * square.sum((2, 3))) ** 0.75
+    torch.testing.assert_close(within_map_response_normalization(x, size=3, alpha=alpha), expected)
+
+
+def test_the_closed_form_gradient_within_a_map_is_right(x: Tensor) -> None:
+    x = (x[:1, :2] / 50).requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda x: within_map_response_normalization(x, size=3, alpha=2.0), [x]
+    )
+
+
+def test_layers_match_their_names() -> None:
+    lrn = ResponseNorm()
+    assert norm_layer(Norm.lrn, 8, lrn) is lrn
+    assert isinstance(norm_layer(Norm.none, 8, lrn), nn.Identity)
+    assert isinstance(norm_layer(Norm.batchnorm, 8, lrn), BatchNorm2d)
+
+
+def test_one_process_gives_torchs_batch_normalisation() -> None:
+    ours, theirs = BatchNorm2d(4), nn.BatchNorm2d(4)
+    x = torch.randn(6, 4, 3, 3)
+    assert torch.equal(ours(x), theirs(x))
+    assert torch.equal(ours.eval()(x), theirs.eval()(x))
+
+
+def test_a_process_without_images_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The other process adds zeros to each sum.
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_world_size", lambda: 2)
+    monkeypatch.setattr(dist, "all_reduce", lambda _: None)
+    ours, theirs = BatchNorm2d(4).double(), nn.BatchNorm2d(4).double()
+    x = torch.randn(6, 4, 3, 3, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn_like(x)
+    torch.testing.assert_close(ours(x), theirs(x))
+    torch.testing.assert_close(
+        torch.autograd.grad((ours(x) * weights).sum(), x),
+        torch.autograd.grad((theirs(x) * weights).sum(), x),
+    )
+    for name, buffer in theirs.named_buffers():
+        torch.testing.assert_close(ours.get_buffer(name), buffer)
+
+
+def _normalise_a_share(rank: int, folder: str, x: Tensor, weights: Tensor) -> None:
+    dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
+    share = slice(0, 4) if rank == 0 else slice(4, 5)
+    layer, x = BatchNorm2d(3).double(), x[share].requires_grad_()
+    y = layer(x)
+    (y * weights[share]).sum().backward()
+    torch.save((y.detach(), x.grad, layer.running_var), f"{folder}/{rank}")
+    dist.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_with_uneven_shares_normalise_as_one(tmp_path) -> None:
+    x, weights = torch.randn(2, 5, 3, 2, 2, dtype=torch.float64)
+    torch.multiprocessing.spawn(_normalise_a_share, (str(tmp_path), x, weights), nprocs=2)
+    (y0, grad0, var0), (y1, grad1, var1) = (torch.load(tmp_path / str(i)) for i in range(2))
+    alone, x = nn.BatchNorm2d(3).double(), x.requires_grad_()
+    y = alone(x)
+    (y * weights).sum().backward()
+    torch.testing.assert_close(torch.cat([y0, y1]), y)
+    torch.testing.assert_close(torch.cat([grad0, grad1]), x.grad)
+    torch.testing.assert_close(var0, alone.running_var)
+    assert torch.equal(var0, var1)
