@@ -36,7 +36,7 @@ def build_optimizer(network: nn.Module, recipe: Recipe, bias_rate: float) -> Vel
     """Group the parameters as the authors did: biases are never decayed and learn at their rate.
 
     Args:
-        network: Its ``decay_scale`` maps a layer's name to the factor on the weight decay.
+        network: Its ``decay_scale`` maps the layers whose weights are decayed to a factor on that.
         recipe: Learning rate, momentum and weight decay.
         bias_rate: Learning rate of biases over that of weights; used where the recipe has none.
     """
@@ -44,12 +44,11 @@ def build_optimizer(network: nn.Module, recipe: Recipe, bias_rate: float) -> Vel
         bias_rate = recipe.bias_rate
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, module in network.named_modules():
-        scale = network.decay_scale.get(name, 1.0)
         for key, parameter in module.named_parameters(recurse=False):
-            # The scale of a batch normalisation is one number a channel, like a bias.
-            decayed = key == "weight" and not isinstance(module, nn.modules.batchnorm._BatchNorm)
             rate = bias_rate if key == "bias" else 1.0
-            decay = recipe.weight_decay * scale if decayed else 0.0
+            # The scale of a batch normalisation, too, has no entry there, and no decay.
+            scale = network.decay_scale.get(name, 0.0) if key == "weight" else 0.0
+            decay = recipe.weight_decay * scale
             groups.setdefault((rate, decay), []).append(parameter)
     return VelocitySGD(
         [

@@ -12,6 +12,7 @@ on plain arrays.
 ``timing``         time to a target from a noisy curve
 ``noise``          what a finite test set adds when the claim is about new images
 ``power``          seeds needed, and the probability that more seeds will decide
+``family``         the rule of a study, its pools, and its tests held against their levels
 ``verdict``        the table of labels, and the verdict with its sentence
 ``decide``         all of it, for a family of claims
 ``simulate``       error rates, coverage and power of these functions, as a Markdown table

@@ -20,7 +20,7 @@ def decide(comparisons: Sequence[Comparison], rule: Rule = DEFAULT) -> list[Verd
     1. Pair the arms by seed, up to each claim's latest look.
     2. Give each claim the standard deviation of its pool (:func:`interval.spread`).
     3. Test whether there is an effect, and whether it is within the margin. Each question is one
-       family: alpha/K at interim looks, so that a claim stops by its own data alone, and
+       family: alpha/K at interim looks, so that no claim's stop hangs on another's success, and
        group-sequential Holm at the last (Ye et al. 2013; Maurer and Bretz 2013). Exploratory claims
        get Benjamini-Hochberg at the last.
     4. Label each claim by the intervals that belong to these tests (:func:`verdict.judge`).
@@ -135,12 +135,13 @@ def _verdict(
     if student:
         student = replace(student, interval=_unscaled(student.interval, comparison))
     bound = _BOUNDS[data.low_holds, data.high_holds]
+    ranks = secondary.sign_test(data.differences) if any(data.diverged) else None
     return Verdict(
         claim=comparison.claim,
         family=comparison.family,
         label=here.label if here else Label.inconclusive,
         sub_labels=here.sub_labels if here else (),
-        sentence=_sentence(comparison, obstacle, effect, bound, here, outlook, rule),
+        sentence=_sentence(comparison, obstacle, effect, bound, here, ranks, outlook, rule),
         n=data.n,
         final=rule.stopping == "looks" and data.look == len(comparison.looks) - 1,
         estimate=effect,
@@ -159,7 +160,7 @@ def _verdict(
         seed_correlation=secondary.seed_correlation(data.without, data.with_technique),
         paired_t=student,
         sign_flip_p=secondary.sign_flip_p(data.differences),
-        sign_test=secondary.sign_test(data.differences) if any(data.diverged) else None,
+        sign_test=ranks,
         diverged=data.diverged,
         outlook=outlook,
         new_images=new_images,
@@ -182,6 +183,7 @@ def _sentence(
     effect: float | None,
     bound: str,
     here: Scope | None,
+    ranks: secondary.SignTest | None,
     outlook: Outlook | None,
     rule: Rule,
 ) -> str:
@@ -190,6 +192,9 @@ def _sentence(
     parts = [f"{here.label}: {describe(comparison, effect, here.interval, bound, rule.alpha)}"]
     if obstacle:
         parts.append(obstacle)
+    if ranks:
+        total = ranks.positive + ranks.negative
+        parts.append(f"by ranks {ranks.positive} of {total} pairs agree (p = {ranks.p:.3f})")
     if outlook:
         seeds = "seed" if outlook.more == 1 else "seeds"
         parts.append(

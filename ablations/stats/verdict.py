@@ -124,8 +124,8 @@ class Verdict:
         negligible_interval: Interval to be held against the margin.
         margin: Smallest effect that matters.
         paper: Effect that the paper gives.
-        effect_test: Test of no effect, two-sided.
-        negligible_test: Two one-sided tests against the margin.
+        effect_test: Test of no effect, two-sided; takes times that were cut short as they are.
+        negligible_test: Two one-sided tests against the margin; likewise.
         sd: Standard deviation used for one difference.
         own_sd: That of the claim's own differences.
         df: Degrees of freedom of ``sd``.

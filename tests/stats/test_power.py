@@ -46,19 +46,15 @@ def _reach(n):
 
 def test_chance_to_decide_is_what_predictive_draws_say():
     rng = np.random.default_rng(4)
-    progress, more, margin = Progress(0.4, 1.0, 4.0, 5), 15, 0.7
-    draws = 200_000
-    truth = 0.4 + rng.standard_t(4, draws) / 5**0.5
-    # The scale is known as well as the mean: one t variate serves both.
-    final = (5 * 0.4 + more * 0.4 + more * rng.standard_t(4, draws) * (1 / 5 + 1 / more) ** 0.5) / (
-        5 + more
-    )
-    assert truth.mean() == pytest.approx(0.4, abs=0.01)
-    reach = _reach(20)
-    se = 20**-0.5
-    decided = (abs(final) >= reach.effect * se) | (abs(final) <= margin - reach.negligible * se)
-    chance = chance_to_decide(progress, more, margin, reach)
-    assert chance == pytest.approx(decided.mean(), abs=0.01)
+    mean, n, more, margin = 0.4, 5, 15, 0.7
+    final = n + more
+    # The mean of the further pairs, given that of the first n, with a flat prior.
+    further = mean + rng.standard_t(n - 1, 200_000) * (1 / n + 1 / more) ** 0.5
+    means = (n * mean + more * further) / final
+    reach, se = _reach(final), final**-0.5
+    decided = (abs(means) >= reach.effect * se) | (abs(means) <= margin - reach.negligible * se)
+    chance = chance_to_decide(Progress(mean, 1.0, n - 1.0, n), more, margin, reach)
+    assert chance == pytest.approx(decided.mean(), abs=0.005)
 
 
 def test_every_outcome_decides_with_very_many_seeds():

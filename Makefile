@@ -1,0 +1,26 @@
+# Everything below works in a fresh clone: the first target makes .venv from nothing.
+.PHONY: demo test check
+PYTHON ?= python3
+BIN := .venv/bin
+
+demo: .venv/ready
+	$(BIN)/python ablations/run.py -m pooling=overlap,nonoverlap
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/ready
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+# uv where it is at hand, python's own venv and pip otherwise.
+.venv/ready: pyproject.toml
+	@if command -v uv >/dev/null; then \
+	  uv venv --quiet --allow-existing .venv && uv pip install --quiet --python $(BIN)/python -e . --group dev; \
+	else \
+	  $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --upgrade pip \
+	  && $(BIN)/python -m pip install --quiet -e . --group dev; \
+	fi
+	@touch $@
