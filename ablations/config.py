@@ -7,6 +7,7 @@ imports no torch, so that a misspelt key is answered at once.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from pathlib import Path
@@ -95,8 +96,8 @@ class Dataset:
     Attributes:
         name: What tables call the data; no part of a run's identity.
         source: See :class:`Source`.
-        root: Folder of ``cifar10`` (downloaded into it) and ``image_folder`` (``train/``, ``val/``);
-            none takes the cache folder.
+        root: Folder of ``cifar10``, downloaded into it (none takes the cache folder), and of
+            ``image_folder``, with ``train/`` and ``val/`` in it.
         train: Training files of ``parquet``: one path or several, ``*`` allowed.
         test: Test files of ``parquet``.
         size: Height and width that images are stored at, in pixels.
@@ -350,6 +351,7 @@ class Job:
         run: What to train.
         setting: Name of the setting, for tables.
         arm: Difference from the setting, seed apart; ``paper`` when there is none.
+        label: What tables of this command call the arm: the keys that the command varies.
         trainer: Hardware.
         logger: Mirror of the learning curve.
         store: Folder of the prepared data.
@@ -359,6 +361,7 @@ class Job:
     run: Run
     setting: str
     arm: str
+    label: str
     trainer: Trainer
     logger: Logger
     store: str
@@ -373,6 +376,18 @@ class Job:
     def load(cls, folder: Path) -> "Job":
         """Read the ``config.yaml`` of ``folder``."""
         return _JOB.validate_python(yaml.safe_load((folder / "config.yaml").read_text()))
+
+
+def arm_labels(runs: Sequence[Run]) -> list[str] | None:
+    """Name runs by the keys in which they differ from one another, ``pooling=overlap`` included.
+
+    The seed is no such key. None when they differ in nothing else.
+    """
+    flat = [_flat(run) for run in runs]
+    varying = [key for key in flat[0] if any(f[key] != flat[0][key] for f in flat)]
+    if not varying:
+        return None
+    return [" ".join(f"{key}={_word(f[key])}" for key in varying) for f in flat]
 
 
 def difference(run: Run, base: Run) -> str:

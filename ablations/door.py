@@ -175,7 +175,7 @@ def _walk(owner: type, prefix: str) -> Any:
     meanings = _attributes(owner)
     for entry in fields(owner):
         kind, name = hints[entry.name], f"{prefix}{entry.name}"
-        if is_dataclass(kind):
+        if isinstance(kind, type) and is_dataclass(kind):
             yield from _walk(kind, f"{name}.")
         elif isinstance(kind, type) and issubclass(kind, Enum):
             meaning = meanings.get(entry.name, "")
@@ -213,9 +213,9 @@ def _help() -> dict[str, str]:
     lines = [
         "The AlexNet ablation suite: trains the 2012 network with one technique changed at a time.",
         "",
-        "  python ablations/run.py                                    one run",
-        "  python ablations/run.py -m pooling=overlap,nonoverlap      a sweep, and a table of its arms",
-        "  python ablations/run.py -m norm=lrn,none seed=0,1,2        three seeds each",
+        "  python ablations/run.py                                one run",
+        "  python ablations/run.py -m pooling=overlap,nonoverlap  a sweep, and a table of its arms",
+        "  python ablations/run.py -m norm=lrn,none seed=0,1,2    three seeds each",
         "",
         "Groups (GROUP=NAME):",
         *(f"  {name:<9} {values}" for name, values in groups.items()),
@@ -225,7 +225,7 @@ def _help() -> dict[str, str]:
     for name, values, meaning in _keys():
         if name == "setting":
             continue
-        lines.append(f"  {name}={values}" if len(values) < 60 else f"  {name}={values}")
+        lines.append(f"  {name}={values}")
         if meaning:
             lines.append(f"      {meaning}")
     lines += ["", "--cfg job prints the whole configuration."]

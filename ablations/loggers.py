@@ -34,9 +34,9 @@ def build_logger(job: Job, folder: Path) -> Logger | None:
 
 def _wandb_logger(job: Job, folder: Path) -> WandbLogger:
     run = job.run
-    mode = os.environ.get("WANDB_MODE")
-    if mode is None:
-        mode = "online" if wandb.login(prompt=False, verify=False) else "offline"
+    mode = None  # the client reads WANDB_MODE
+    if "WANDB_MODE" not in os.environ and not wandb.login(prompt=False, verify=False):
+        mode = "offline"
     experiment = wandb.init(
         mode=mode,
         project=job.logger.project,
@@ -46,7 +46,7 @@ def _wandb_logger(job: Job, folder: Path) -> WandbLogger:
         group=f"{job.setting}: {job.arm}",
         tags=[job.setting],
         dir=folder,
-        resume="allow" if mode == "online" else None,
+        resume=None if mode == "offline" else "allow",
         config={
             **run.to_dict(),
             "arm": job.arm,

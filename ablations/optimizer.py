@@ -1,7 +1,7 @@
 """The paper's update rule (§5) and the schedules of its learning rate."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -27,7 +27,7 @@ class VelocitySGD(torch.optim.SGD):
                 buffers = [self.state[p].get("momentum_buffer") for p in group["params"]]
                 buffers = [buffer for buffer in buffers if buffer is not None]
                 if buffers:
-                    torch._foreach_mul_(buffers, last / lr)
+                    torch._foreach_mul_(buffers, last / lr)  # pyright: ignore
             group["last_lr"] = lr
         return super().step(closure)
 
@@ -42,12 +42,13 @@ def build_optimizer(network: nn.Module, recipe: Recipe, bias_rate: float) -> Vel
     """
     if recipe.bias_rate is not None:
         bias_rate = recipe.bias_rate
+    decay_scale = cast(dict[str, float], network.decay_scale)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, module in network.named_modules():
         for key, parameter in module.named_parameters(recurse=False):
             rate = bias_rate if key == "bias" else 1.0
             # The scale of a batch normalisation, too, has no entry there, and no decay.
-            scale = network.decay_scale.get(name, 0.0) if key == "weight" else 0.0
+            scale = decay_scale.get(name, 0.0) if key == "weight" else 0.0
             decay = recipe.weight_decay * scale
             groups.setdefault((rate, decay), []).append(parameter)
     return VelocitySGD(

@@ -1,5 +1,6 @@
 """One run, from its frozen configuration to its record."""
 
+import io
 import logging
 import os
 import platform
@@ -26,7 +27,7 @@ from ablations.config import NUMERICS, Job, Precision
 from ablations.data.store import Store
 from ablations.datamodule import Images
 from ablations.loggers import build_logger, close_logger, log_record
-from ablations.record import Record
+from ablations.record import Record, write_atomically
 
 PREDICTIONS = "predictions.npz"
 
@@ -81,7 +82,7 @@ def train(job: Job, folder: Path, accelerator: str) -> None:
             _finish(job, folder, trainer, module, store, logger)
         exit_code = 0
     except SystemExit as error:
-        exit_code = error.code
+        exit_code = error.code if isinstance(error.code, int) else 1
         raise
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -96,23 +97,14 @@ def _finish(
     store: Store,
     logger: Logger | None,
 ) -> None:
-    scores = {} if module.diverged else module.scores()
-    predictions = {} if module.diverged else _gather(module.seen)
+    scores, predictions = {}, {}
+    if not module.diverged:
+        scores, predictions = module.scores(), _gather(module.seen)
     if not trainer.is_global_zero:
         return
     if predictions:
-        seen = predictions["index"]
-        if not np.array_equal(np.sort(seen), np.arange(len(store.test_images))):
-            raise RuntimeError(f"{len(seen)} test predictions, not one for each test image")
-        order = np.argsort(seen)
-        np.savez_compressed(
-            folder / PREDICTIONS,
-            **{
-                name: values[order].astype(np.float16)
-                for name, values in predictions.items()
-                if name != "index"
-            },
-        )
+        _save_predictions(folder, predictions, len(store.test_images))
+    samples = module.curve[-1].samples if module.curve else 0
     record = Record(
         run_id=job.run.run_id,
         status="diverged" if module.diverged else "finished",
@@ -120,16 +112,16 @@ def _finish(
         arm=job.arm,
         seed=job.run.seed,
         run=job.run.to_dict(),
-        parameters=sum(p.numel() for p in module.network.parameters()),
+        parameters=sum(p.numel() for p in module.network.parameters() if p.requires_grad),
         classes=len(store.classes),
         epochs=len(module.curve),
-        samples=module.curve[-1].samples if module.curve else 0,
+        samples=samples,
         train=scores.get("train"),
         val=scores.get("val"),
         test={view: scores[view] for view in ("center", "ten_view") if view in scores},
         curve=module.curve,
         seconds=module.seconds,
-        images_per_second=module.curve[-1].samples / module.seconds if module.curve else 0.0,
+        images_per_second=samples / module.seconds,
         devices=trainer.world_size,
         device=_device_name(module.device),
         skipped=len(store.skipped),
@@ -138,6 +130,18 @@ def _finish(
     if logger is not None:
         log_record(logger, record)
     record.save(folder)
+
+
+def _save_predictions(folder: Path, predictions: dict[str, np.ndarray], images: int) -> None:
+    """Keep the probabilities of every test image, in the order of the store."""
+    seen = predictions.pop("index")
+    if not np.array_equal(np.sort(seen), np.arange(images)):
+        raise RuntimeError(f"{len(seen)} test predictions are not one for each of {images} images")
+    order = np.argsort(seen)
+    compact = {name: values[order].astype(np.float16) for name, values in predictions.items()}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **compact)
+    write_atomically(folder / PREDICTIONS, buffer.getvalue())
 
 
 def _gather(seen: list[tuple[torch.Tensor, ...]]) -> dict[str, np.ndarray]:

@@ -1,8 +1,6 @@
 """What a command shows: the plan before, a live table meanwhile, the errors after."""
 
 import time
-from collections.abc import Iterable
-from statistics import mean, stdev
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -11,8 +9,6 @@ from rich.text import Text
 
 from ablations.launch.plan import Plan
 from ablations.launch.pool import RunState
-from ablations.record import Record
-from ablations.techniques import Evaluation
 
 LINE_SECONDS = 15.0
 _STYLES = {"finished": "green", "diverged": "yellow", "failed": "bold red", "running": "cyan"}
@@ -92,10 +88,10 @@ class Monitor:
 def _live_table(states: list[RunState]) -> Group:
     running = [state for state in states if state.status == "running"]
     table = Table(box=None, pad_edge=False)
-    for name in ("arm", "seed", "epoch", "val top-1", "images/s", "time left"):
+    for name in ("arm", "seed", "epoch", "val top-1", "images/s", ""):
         table.add_column(name, justify="left" if name == "arm" else "right")
     for state in running:
-        table.add_row(state.job.arm, str(state.job.run.seed), *_cells(state))
+        table.add_row(state.job.label, str(state.job.run.seed), *_cells(state))
     done = sum(state.status in {"finished", "diverged"} for state in states)
     failed = sum(state.status == "failed" for state in states)
     summary = f"{done} of {len(states)} done" + f", {failed} failed" * bool(failed)
@@ -106,35 +102,34 @@ def _cells(state: RunState) -> tuple[str, str, str, str]:
     progress = state.progress
     epochs = state.job.run.recipe.epochs
     if not progress:
-        return f"0/{epochs}", "", "starting", ""
+        return f"0/{epochs}", "", "", "starting"
     error = f"{progress['val_top1']:.1%}" if "val_top1" in progress else ""
     if progress["stage"] == "test":
-        return f"{epochs}/{epochs}", error, "testing", ""
+        return f"{epochs}/{epochs}", error, "", "testing"
     return (
         f"{progress['epoch']:.1f}/{epochs}",
         error,
         f"{progress['images_per_second']:,.0f}",
-        duration(progress["seconds_left"]),
+        f"{duration(progress['seconds_left'])} left",
     )
 
 
 def _line(state: RunState) -> Text:
     text = Text(f"{state.status:<9}", style=_STYLES.get(state.status, ""))
-    text.append(f" {state.job.arm} seed={state.job.run.seed}", style="default")
+    text.append(f" {state.job.label} seed={state.job.run.seed}", style="default")
     if state.status == "running" and state.progress:
         epoch, error, rate, left = _cells(state)
-        facts = (
-            f"epoch {epoch}",
-            error and f"val top-1 {error}",
-            rate + " images/s",
-            left and f"{left} left",
-        )
-        text.append("  " + ", ".join(filter(None, facts)), style="dim")
+        facts = [f"epoch {epoch}", left]
+        if error:
+            facts.insert(1, f"val top-1 {error}")
+        if rate:
+            facts.insert(-1, f"{rate} images/s")
+        text.append("  " + ", ".join(facts), style="dim")
     elif state.record is not None and state.status == "finished":
         view = state.record.run["techniques"]["evaluation"]
         text.append(
-            f"  top-1 {state.record.headline(view, 1):.2%}, top-5 {state.record.headline(view, 5):.2%}"
-            f" in {duration(state.record.seconds)}",
+            f"  top-1 {state.record.headline(view, 1):.2%}, "
+            f"top-5 {state.record.headline(view, 5):.2%} in {duration(state.record.seconds)}",
             style="dim",
         )
     return text

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import mean
 
 from ablations import networks
-from ablations.config import Config, ConfigError, Job, Run, difference
+from ablations.config import Config, ConfigError, Job, Run, arm_labels, difference
 from ablations.data.store import Store, prepare
 from ablations.launch.devices import allot
 from ablations.record import Record, load, load_all
@@ -59,8 +59,16 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
     records = {run_id: record for run_id in jobs if (record := load(output / run_id))}
     if configs[0][0].fast_dev_run:
         records = {}
-    plan = Plan(output, list(jobs.values()), records, None)
+    plan = Plan(output, _label(list(jobs.values())), records, None)
     return replace(plan, seconds=_estimate(plan))
+
+
+def _label(jobs: list[Job]) -> list[Job]:
+    """Name the jobs of a sweep by what sets them apart from one another."""
+    labels = arm_labels([job.run for job in jobs])
+    if labels is None:
+        return jobs
+    return [replace(job, label=label) for job, label in zip(jobs, labels, strict=True)]
 
 
 def _job(config: Config, base: Run, store: Store) -> Job:
@@ -69,6 +77,7 @@ def _job(config: Config, base: Run, store: Store) -> Job:
         run=replace(config.run, fingerprint=store.fingerprint),
         setting=config.setting,
         arm=difference(config.run, base),
+        label=difference(config.run, base),
         trainer=config.trainer,
         logger=config.logger,
         store=str(store.path),

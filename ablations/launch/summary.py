@@ -1,6 +1,5 @@
 """The table at the end of a command: test errors of each arm over its seeds."""
 
-from collections.abc import Callable
 from statistics import mean, stdev
 
 from rich.console import Console
@@ -46,7 +45,7 @@ def show_summary(console: Console, jobs: list[Job], records: dict[str, Record]) 
 def _arms(jobs: list[Job]) -> dict[str, list[Job]]:
     arms: dict[str, list[Job]] = {}
     for job in jobs:
-        arms.setdefault(job.arm, []).append(job)
+        arms.setdefault(job.label, []).append(job)
     return arms
 
 
