@@ -1,0 +1,251 @@
+"""Hold the tutorials' networks to Keras: same weights, same images, same outputs.
+
+    pip install -e '.[keras]'
+    python benchmarks/keras_forward.py [NETWORK ...]
+
+Each network is written again in Keras, as its tutorial has it, but for dropout and the softmax, and
+takes over the weights and running statistics of ours. A row gives the parameters as the source
+states them, as we and as Keras count them; the largest difference between the standard deviations
+of Keras's fresh weights and ours, layer by layer; and the largest difference of an output, as a
+share of the largest output. Exits with 1 where a count differs, a standard deviation by 3 %, or an
+output by 1e-4.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+import torch
+from keras import layers
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ablations.config import Dataset, Init, Network, Recipe, Run
+from ablations.networks import build
+from ablations.networks.lenet5 import Subsampling, TableConvolution
+from ablations.techniques import Techniques
+
+LIMIT = 1e-4
+SCALE_LIMIT = 0.03
+IMAGES = 2
+
+
+def conv(filters: int, size: int, strides: int = 1, padding: str = "same", groups: int = 1):
+    return layers.Conv2D(filters, size, strides, padding, groups=groups, activation="relu")
+
+
+def pool(size: int = 3):
+    return layers.MaxPooling2D(size, 2)
+
+
+def head(*units: int, classes: int) -> list:
+    hidden = [layers.Dense(n, activation="relu") for n in units]
+    return [layers.Flatten(), *hidden, layers.Dense(classes)]
+
+
+def keras_batchnorm() -> list:
+    norm = layers.BatchNormalization
+    return [
+        *(keras.Input((227, 227, 3)), conv(96, 11, 4, "valid"), pool(), norm()),
+        *(conv(256, 5), pool(), norm()),
+        *(conv(384, 3), norm(), conv(384, 3), norm(), conv(256, 3), norm(), pool()),
+        *head(4096, 4096, classes=1000),
+    ]
+
+
+def keras_functional() -> list:
+    norm = layers.BatchNormalization
+    return [
+        *(keras.Input((224, 224, 3)), conv(96, 11, 4, "valid"), norm(), pool()),
+        *(conv(256, 5), norm(), pool()),
+        *(conv(384, 3), norm(), conv(384, 3), norm(), conv(256, 3), norm(), pool()),
+        *head(4096, 4096, classes=10),
+    ]
+
+
+def keras_resized() -> list:
+    norm = layers.BatchNormalization
+    return [
+        *(keras.Input((32, 32, 3)), layers.Resizing(227, 227)),
+        *(conv(96, 11, 4), pool(), norm(), conv(256, 5), pool(2), norm()),
+        *(conv(384, 3), conv(384, 3), conv(256, 3), pool(), norm()),
+        *head(4096, 4096, classes=10),
+    ]
+
+
+def torch_style() -> list:
+    return [
+        *(keras.Input((224, 224, 3)), layers.ZeroPadding2D(2)),
+        *(conv(96, 11, 4, "valid"), pool(), conv(256, 5, groups=2), pool()),
+        *(conv(384, 3), conv(384, 3, groups=2), conv(256, 3, groups=2), pool()),
+        *head(4096, 4096, classes=1000),
+    ]
+
+
+def two_branch() -> list:
+    def lrn():
+        def normalise(x):
+            # As in the paper, alpha is not divided by the window, which is 2 maps to each side.
+            halves = tf.split(x, 2, axis=-1)
+            constants = {"depth_radius": 2, "bias": 2.0, "alpha": 1e-4, "beta": 0.75}
+            return tf.concat([tf.nn.lrn(half, **constants) for half in halves], axis=-1)
+
+        return layers.Lambda(normalise)
+
+    return [
+        *(keras.Input((224, 224, 3)), layers.ZeroPadding2D(((1, 2), (1, 2)))),
+        *(conv(96, 11, 4, "valid"), pool(), lrn(), conv(256, 5, groups=2), pool(), lrn()),
+        *(conv(384, 3), conv(384, 3, groups=2), conv(256, 3, groups=2), pool()),
+        *head(4096, 4096, classes=1000),
+    ]
+
+
+def half_tower(*units: int) -> list:
+    return [
+        *(keras.Input((224, 224, 3)), layers.ZeroPadding2D(((1, 2), (1, 2)))),
+        *(conv(48, 11, 4, "valid"), pool(), conv(128, 5), pool()),
+        *(conv(192, 3), conv(192, 3), conv(128, 3), pool()),
+        *head(*units, classes=1000),
+    ]
+
+
+def lenet5() -> list:
+    def squash():
+        return layers.Lambda(lambda x: 1.7159 * keras.ops.tanh(2 / 3 * x))
+
+    def subsample():
+        return layers.DepthwiseConv2D(2, 2)
+
+    grey = layers.Conv2D(1, 1, use_bias=False)
+    grey.build((None, 32, 32, 3))
+    grey.set_weights([np.array([0.299, 0.587, 0.114]).reshape(1, 1, 3, 1) / 64])
+    return [
+        *(keras.Input((32, 32, 3)), grey),
+        *(layers.Conv2D(6, 5), squash(), subsample(), squash()),
+        *(layers.Conv2D(16, 5), squash(), subsample(), squash()),
+        *(layers.Conv2D(120, 5), squash(), layers.Flatten()),
+        *(layers.Dense(84), squash(), layers.Dense(10)),
+    ]
+
+
+# Keras's layers, the crop, the number of classes, the parameters that the source states or implies.
+CASES = {
+    Network.keras_batchnorm: (keras_batchnorm, 227, 1000, 62_383_848),
+    Network.keras_functional: (keras_functional, 224, 10, 46_793_482),
+    Network.keras_resized: (keras_resized, 32, 10, 58_324_746),
+    Network.torch_style: (torch_style, 224, 1000, 60_965_224),
+    Network.two_branch: (two_branch, 224, 1000, 60_965_224),
+    Network.half_tower_v1: (lambda: half_tower(2048, 2048), 224, 1000, 16_630_440),
+    Network.half_tower_v2: (lambda: half_tower(1024, 128), 224, 1000, 5_925_672),
+    Network.lenet5: (lenet5, 32, 10, 60_850),
+}
+# Keras gives each map of LeNet-5 all inputs and four coefficients: more parameters, most of them 0
+# or equal here.
+OTHER_COUNT = {Network.lenet5}
+# Their initial weights are not Keras's.
+OTHER_START = {Network.torch_style, Network.lenet5}
+
+
+def construct(network: Network, crop: int, classes: int) -> torch.nn.Sequential:
+    dataset = Dataset(size=crop, crop=crop)
+    run = Run(Techniques(), network, 1.0, Init.paper, dataset, Recipe(), seed=0, stream=0)
+    return build(run, classes).eval()
+
+
+def stir(network: torch.nn.Sequential) -> None:
+    """Move what starts at zero or one, which would hide a mistake."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if name.endswith("bias") or name.startswith("norm"):
+                parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
+        for name, buffer in network.named_buffers():
+            if "running" in name:
+                buffer.add_(torch.rand(buffer.shape, generator=generator))
+
+
+def keras_weights(network: torch.nn.Sequential, crop: int) -> list[list[np.ndarray]]:
+    """Weights and statistics of each layer that has any, in Keras's layout."""
+    found = []
+    maps: tuple[int, ...] = ()
+    x = torch.zeros(1, 3, crop, crop)
+    for layer in network:
+        if isinstance(layer, torch.nn.Flatten):
+            maps = tuple(x.shape[1:])
+        match layer:
+            case torch.nn.Conv2d():
+                values = [layer.weight.permute(2, 3, 1, 0), layer.bias]
+            case TableConvolution():
+                values = [layer.dense_weight().permute(2, 3, 1, 0), layer.bias]
+            case Subsampling():
+                values = [layer.weight.expand(2, 2, -1)[..., None], layer.bias]
+            case torch.nn.BatchNorm2d():
+                values = [layer.weight, layer.bias, layer.running_mean, layer.running_var]
+            case torch.nn.Linear():
+                # Keras flattens maps pixel by pixel, torch map by map.
+                weight = layer.weight.unflatten(1, maps).permute(0, 2, 3, 1).flatten(1)
+                maps = (layer.out_features, 1, 1)
+                values = [weight.T, layer.bias]
+            case _:
+                values = []
+        if values:
+            found.append([value.detach().numpy() for value in values])
+        x = layer(x)
+    return found
+
+
+def count(network: torch.nn.Sequential) -> int:
+    """Parameters and running statistics, as Keras counts them."""
+    statistics = [buffer.numel() for name, buffer in network.named_buffers() if "running" in name]
+    return sum(statistics) + sum(parameter.numel() for parameter in network.parameters())
+
+
+def compare(network: Network) -> bool:
+    """Print the row of a network; false where a limit is broken."""
+    layers_of, crop, classes, stated = CASES[network]
+    ours, theirs = construct(network, crop, classes), keras.Sequential(layers_of())
+    weighted = [layer for layer in theirs.layers if len(layer.weights) > 1]
+    scale = 0.0
+    if network not in OTHER_START:
+        # A kernel has more than one dimension, the constants of a normalisation have not.
+        for layer, values in zip(weighted, keras_weights(ours, crop), strict=True):
+            if values[0].ndim > 1:
+                ratio = values[0].std() / layer.get_weights()[0].std()
+                scale = max(scale, abs(ratio - 1))
+    stir(ours)
+    for layer, values in zip(weighted, keras_weights(ours, crop), strict=True):
+        layer.set_weights(values)
+    pixels = np.random.default_rng(0).uniform(-128, 128, (IMAGES, 3, crop, crop))
+    with torch.no_grad():
+        expected = ours(torch.tensor(pixels, dtype=torch.float32)).numpy()
+    images = tf.constant(pixels.transpose(0, 2, 3, 1), tf.float32)
+    outputs = theirs(images, training=False).numpy()
+    largest = np.abs(expected).max()
+    difference = np.abs(outputs - expected).max() / largest
+    counts = {stated, count(ours)}
+    if network not in OTHER_COUNT:
+        counts.add(theirs.count_params())
+    print(
+        f"{network.value:<17} {stated:>11,} {count(ours):>11,} {theirs.count_params():>11,} "
+        f"{f'{scale:.1%}' if network not in OTHER_START else '-':>8} {largest:>8.3g} "
+        f"{difference:>11.1e}",
+        flush=True,
+    )
+    return len(counts) == 1 and scale < SCALE_LIMIT and difference < LIMIT
+
+
+def main() -> None:
+    networks = [Network(name) for name in sys.argv[1:]] or list(CASES)
+    print(f"TensorFlow {tf.__version__}, Keras {keras.__version__}, torch {torch.__version__}")
+    names = ("network", "stated", "ours", "Keras", "start", "largest", "difference")
+    print("{:<17} {:>11} {:>11} {:>11} {:>8} {:>8} {:>11}".format(*names))
+    sys.exit(not all([compare(network) for network in networks]))
+
+
+if __name__ == "__main__":
+    main()
