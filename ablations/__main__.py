@@ -3,7 +3,11 @@
 import sys
 from importlib import import_module
 
-COMMANDS = {"run": "train one run or a sweep"}
+COMMANDS = {
+    "prepare": "make the data of a setting ready, once",
+    "run": "train one run or a sweep",
+    "sweep": "put claims of the paper to the test",
+}
 
 
 def main() -> None:

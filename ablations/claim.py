@@ -1,35 +1,32 @@
-"""Claim files: one proposition each, in ``sweeps/``, with its arms, its measure and its rule.
+"""A claim: one proposition, with its arms, its measure and its rule.
 
-A claim is data. :func:`find` reads and checks the files, with errors that name file, line and
-field; :func:`check_arms` holds two composed arms to the one factor that the claim is about.
+Claims are data, one file each in ``sweeps/``; :mod:`ablations.claim_file` reads them.
+:func:`check_arms` holds two composed arms to the one factor that the claim is about.
 """
 
-import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
-from fnmatch import fnmatchcase
-from pathlib import Path
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     FiniteFloat,
-    ValidationError,
     ValidationInfo,
     field_validator,
 )
 
 from ablations.config import ConfigError, Run
-from ablations.door import shipped
 from ablations.techniques import Techniques
 
 # Chosen by the command, for all claims alike.
-COMMAND_KEYS = ("setting", "seed", "trainer", "logger", "output", "cache", "fast_dev_run")
+COMMAND_KEYS = (
+    *("setting", "seed", "trainer", "logger", "output", "cache"),
+    *("fast_dev_run", "summary"),
+)
 
 # Besides the recipe's keys. `ensemble` is read out of finished runs: no key of a run.
 _FACTORS = (*(entry.name for entry in fields(Techniques)), "init", "stream", "ensemble")
@@ -50,8 +47,16 @@ def _check_factor(name: str) -> str:
     return name
 
 
+def _check_setting(name: str, info: ValidationInfo) -> str:
+    known = (info.context or {}).get("settings")
+    if known is not None and name not in known:
+        raise ValueError(f"there is no setting `{name}`; it takes {', '.join(sorted(known))}")
+    return name
+
+
 Override = Annotated[str, AfterValidator(_check_override)]
 Text = Annotated[str, Field(min_length=1)]
+Setting = Annotated[str, AfterValidator(_check_setting)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -84,7 +89,7 @@ class Measure(_Part):
     direction: Literal["lower", "higher"] = "lower"
     epoch: Annotated[int, Field(ge=1)] | None = None
     target: Fraction | None = None
-    target_at: dict[str, Fraction] = {}
+    target_at: dict[Setting, Fraction] = {}
 
     def target_for(self, setting: str) -> float:
         """The value to be reached at a setting."""
@@ -106,7 +111,7 @@ class Paper(_Part):
     says: Text
     effect: FiniteFloat | None = None
     data: Text
-    settings: list[str] = []
+    settings: list[Setting] = []
 
 
 class Decision(_Part):
@@ -125,7 +130,7 @@ class Decision(_Part):
     @field_validator("looks")
     @classmethod
     def _rising(cls, looks: tuple[int, ...]) -> tuple[int, ...]:
-        if not looks or looks[0] < 2 or any(b <= a for a, b in zip(looks, looks[1:], strict=False)):
+        if not looks or looks[0] < 2 or any(b <= a for a, b in pairwise(looks)):
             raise ValueError("must be rising numbers of pairs, at least 2")
         return looks
 
@@ -174,7 +179,7 @@ class Claim(_Part):
     paper: Paper
     confounds: list[Text]
     decision: Decision
-    excluded: dict[str, Text] = {}
+    excluded: dict[Setting, Text] = {}
 
     @field_validator("parts")
     @classmethod
@@ -210,7 +215,45 @@ class Claim(_Part):
     @classmethod
     def _is_an_effect(cls, part: Paper | Decision, info: ValidationInfo) -> Paper | Decision:
         null = 1 if info.data.get("kind") in ("ratio", "time_to_target") else 0
-        name, effect = ("effect", part.effect) if isinstance(part, Paper) else ("margin", part.margin)
+        name, effect = (
+            ("effect", part.effect) if isinstance(part, Paper) else ("margin", part.margin)
+        )
         if effect is not None and effect <= null:
             raise ValueError(f"{name}={effect:g}: an effect of this kind is above {null}")
         return part
+
+    @property
+    def keys(self) -> set[str]:
+        """Keys that the claim itself sets or tunes: no override of the command may touch them."""
+        lists = (self.common, self.with_, self.without, self.reference, *self.parts.values())
+        return {item.partition("=")[0] for part in lists for item in part} | set(self.tune)
+
+    @property
+    def comparisons(self) -> dict[str, list[str]]:
+        """Overrides without the technique by name of the comparison; just one has no name."""
+        return self.parts or {"": self.without}
+
+
+def check_arms(claim: Claim, with_technique: Run, without: Run) -> None:
+    """Hold the arms, before any tuning, to exactly the one factor that the claim names.
+
+    Raises:
+        ConfigError: They differ in more than that, or not in that.
+    """
+    ours, theirs = _flat(with_technique.to_dict()), _flat(without.to_dict())
+    differing = {key for key in ours | theirs if ours.get(key) != theirs.get(key)}
+    wanted = {claim.technique} - {"ensemble"}
+    if differing != wanted:
+        named = ", ".join(f"{key}={ours[key]} or {theirs[key]}" for key in sorted(differing))
+        raise ConfigError(
+            f"{claim.name}: the arms must differ in {claim.technique} and in nothing else, but "
+            f"differ in {named or 'nothing'}. Move what both need to `common`"
+        )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = prefix if key == "techniques" else f"{prefix}{key}."
+        flat |= _flat(value, inner) if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat

@@ -14,6 +14,8 @@ from ablations.config import Run
 from ablations.data.loading import Batch
 from ablations.data.store import Store
 from ablations.metrics import ErrorRates
+from ablations.networks import RAW_PIXELS
+from ablations.networks.fixed import InvertedDropout
 from ablations.optimizer import RateSchedule, build_optimizer
 from ablations.record import CurvePoint, Scores
 from ablations.streams import derive, generator
@@ -27,7 +29,12 @@ from ablations.techniques.augmentation import (
 )
 from ablations.techniques.dropout import PaperDropout
 from ablations.techniques.edition import details
-from ablations.techniques.evaluation import average_probabilities, center_crop, ten_views
+from ablations.techniques.evaluation import (
+    CENTER_VIEW,
+    average_probabilities,
+    center_crop,
+    ten_views,
+)
 
 # A loss this many times that of guessing has exploded, though the numbers may stay finite a while.
 EXPLODED = 100.0
@@ -54,13 +61,15 @@ class Classifier(pl.LightningModule):
         self.steps = images // run.recipe.batch_size
         self.edition = details(run.techniques.edition)
         self.exploded = EXPLODED * math.log(len(store.classes))
-        self.register_buffer(
-            "mean", center_crop(torch.tensor(store.mean_image)[None], run.dataset.crop)[0], False
-        )
+        mean = center_crop(torch.tensor(store.mean_image)[None], run.dataset.crop)[0]
+        if run.network in RAW_PIXELS:
+            mean = torch.zeros_like(mean)
+        self.register_buffer("mean", mean, persistent=False)
         covariance = (store.color_basis * store.color_std**2) @ store.color_basis.T
         axes = color_axes(torch.tensor(covariance), power=self.edition.color_power)
         self.register_buffer("axes", axes, persistent=False)
-        self.dropouts = [m for m in network.modules() if isinstance(m, PaperDropout)]
+        masked = PaperDropout | InvertedDropout
+        self.dropouts = [layer for layer in network.modules() if isinstance(layer, masked)]
         self.stream = derive(run.seed, "stream", run.stream)
         self.schedule = RateSchedule(run.recipe)
         self.running, self.validation = ErrorRates(), ErrorRates()
@@ -73,7 +82,14 @@ class Classifier(pl.LightningModule):
 
     # Training
 
+    def on_train_start(self) -> None:
+        # Lightning calls the hook below for no epoch that an interrupted run continues within.
+        self._begin_epoch()
+
     def on_train_epoch_start(self) -> None:
+        self._begin_epoch()
+
+    def _begin_epoch(self) -> None:
         draws = draw(
             self.images,
             generator(self.stream, "augmentation", self.current_epoch),
@@ -121,13 +137,13 @@ class Classifier(pl.LightningModule):
         """Add a point to the learning curve, or stop when the loss has left all bounds."""
         train = self.running.scores()
         self.running.reset()
-        # Negated, so that NaN counts.
-        self.diverged = not train.loss < self.exploded
+        val = self.validation.scores()
+        # Negated, so that NaN counts; the last step may break what the running loss saw whole.
+        self.diverged = not (train.loss < self.exploded and math.isfinite(val.loss))
         if self.diverged:
             self.trainer.should_stop = True
             return
         epochs = self.current_epoch + 1
-        val = self.validation.scores()
         point = CurvePoint(
             epoch=epochs,
             samples=epochs * self.steps * self.run.recipe.batch_size,
@@ -156,22 +172,24 @@ class Classifier(pl.LightningModule):
         self.seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int) -> None:
-        logits = self._evaluate(batch, self.centers[dataloader_idx])
         if dataloader_idx < 2:
+            self._evaluate(batch, self.centers[dataloader_idx])
             return
         views = ten_views(batch.images, self.run.dataset.crop)
-        n, v = views.shape[:2]
-        view_logits = self.network(to_input(views.flatten(0, 1), self.mean))
-        probabilities = average_probabilities(view_logits.float().view(n, v, -1))
-        losses = -probabilities.gather(1, batch.labels[:, None])[:, 0].clamp_min(1e-12).log()
+        logits = self.network(to_input(views.flatten(0, 1), self.mean)).float()
+        logits = logits.view(*views.shape[:2], -1)
+        center = logits[:, CENTER_VIEW]
+        losses = F.cross_entropy(center, batch.labels, reduction="none")
+        self.centers[dataloader_idx].update(center, batch.labels, losses)
+        probabilities = average_probabilities(logits)
+        losses = F.nll_loss(probabilities.log(), batch.labels, reduction="none")
         self.ten_view.update(probabilities, batch.labels, losses)
-        self.seen.append((batch.positions, logits.float().softmax(1), probabilities))
+        self.seen.append((batch.positions, center.softmax(1), probabilities))
 
-    def _evaluate(self, batch: Batch, tally: ErrorRates) -> Tensor:
+    def _evaluate(self, batch: Batch, tally: ErrorRates) -> None:
         images = center_crop(batch.images, self.run.dataset.crop)
         logits = self.network(to_input(images, self.mean))
         tally.update(logits, batch.labels, F.cross_entropy(logits, batch.labels, reduction="none"))
-        return logits
 
     def scores(self) -> dict[str, Scores]:
         """Errors after :meth:`Trainer.test`: ``train``, ``val``, ``center`` and ``ten_view``."""

@@ -7,7 +7,8 @@ imports no torch, so that a misspelt key is answered at once.
 
 import hashlib
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from ablations.record import write_atomically
 from ablations.techniques import Techniques
 
 # Raised when the same configuration starts to give other numbers: old records then stay apart.
@@ -27,16 +29,24 @@ class ConfigError(ValueError):
 
 
 class Network(Enum):
-    """The network; each is built by the module of its name."""
+    """The network; each is built by the module of its name (``half_tower_*`` by ``half_tower``)."""
 
     alexnet = "alexnet"
     alexnet_small = "alexnet_small"
     cifar_conv = "cifar_conv"
     cifar_local = "cifar_local"
+    keras_batchnorm = "keras_batchnorm"
+    keras_functional = "keras_functional"
+    keras_resized = "keras_resized"
+    torch_style = "torch_style"
+    two_branch = "two_branch"
+    half_tower_v1 = "half_tower_v1"
+    half_tower_v2 = "half_tower_v2"
+    lenet5 = "lenet5"
 
 
 class Init(Enum):
-    """Initial weights: the authors' fixed standard deviations, or scaled by fan-in."""
+    """Initial weights: the authors' (or a tutorial's), or with deviations scaled by fan-in."""
 
     paper = "paper"
     fan_in = "fan_in"
@@ -49,6 +59,14 @@ class Source(Enum):
     cifar10 = "cifar10"
     parquet = "parquet"
     image_folder = "image_folder"
+    imagenet = "imagenet"
+
+
+class Storage(Enum):
+    """How images are kept: as pixels, or as JPEG, a tenth of the size, decoded when read."""
+
+    raw = "raw"
+    jpeg = "jpeg"
 
 
 class Schedule(Enum):
@@ -96,10 +114,12 @@ class Dataset:
     Attributes:
         name: What tables call the data; no part of a run's identity.
         source: See :class:`Source`.
-        root: Folder of ``cifar10``, downloaded into it (none takes the cache folder), and of
-            ``image_folder``, with ``train/`` and ``val/`` in it.
+        root: Folder of ``cifar10``, downloaded into it (none takes the cache folder), of
+            ``image_folder``, with ``train/`` and ``val/`` in it, and of ``imagenet``, with what
+            ILSVRC-2012 came as. A folder that ``prepare.py`` made is taken as it is.
         train: Training files of ``parquet``: one path or several, ``*`` allowed.
         test: Test files of ``parquet``.
+        storage: See :class:`Storage`.
         size: Height and width that images are stored at, in pixels.
         crop: Height and width that the network sees, in pixels; at most ``size``.
         train_limit: Train on this many images, chosen evenly over the classes; none takes all.
@@ -113,6 +133,7 @@ class Dataset:
     root: str | None = None
     train: list[str] = field(default_factory=list)
     test: list[str] = field(default_factory=list)
+    storage: Storage = Storage.raw
     size: int = 32
     crop: int = 28
     train_limit: int | None = None
@@ -136,10 +157,11 @@ class Dataset:
                     bool(getattr(self, key)),
                     f"dataset.source=parquet needs dataset.{key}=[FILE, ...] (`*` is allowed)",
                 )
-        if self.source is Source.image_folder:
+        if self.source in (Source.image_folder, Source.imagenet):
             _require(
                 self.root is not None,
-                "dataset.source=image_folder needs dataset.root=FOLDER with train/ and val/ in it",
+                f"dataset.source={self.source.value} needs dataset.root=FOLDER with train/ and "
+                "val/ in it",
             )
 
 
@@ -177,15 +199,16 @@ class Recipe:
             _require(
                 getattr(self, key) >= 1, f"recipe.{key}={getattr(self, key)}: must be at least 1"
             )
-        _require(self.lr > 0, f"recipe.lr={self.lr}: must be above 0")
+        _require(0 < self.lr < math.inf, f"recipe.lr={self.lr}: must be above 0, and finite")
         _require(
             0 <= self.momentum < 1, f"recipe.momentum={self.momentum}: must be at least 0, below 1"
         )
         _require(
-            self.weight_decay >= 0, f"recipe.weight_decay={self.weight_decay}: must be at least 0"
+            0 <= self.weight_decay < math.inf,
+            f"recipe.weight_decay={self.weight_decay}: must be at least 0, and finite",
         )
         _require(
-            self.bias_rate is None or self.bias_rate >= 0,
+            self.bias_rate is None or 0 <= self.bias_rate < math.inf,
             f"recipe.bias_rate={self.bias_rate}: must be at least 0, or null for the edition's",
         )
         _require(
@@ -256,6 +279,7 @@ class Config(Techniques):
         output: Folder of the runs and their records.
         cache: Folder of prepared data; none takes the user's cache folder.
         fast_dev_run: Train, validate and test on one batch, and record nothing.
+        summary: Print the layers of the network, their shapes and costs, and train nothing.
     """
 
     setting: str = "smoke"
@@ -271,6 +295,7 @@ class Config(Techniques):
     output: str = "runs"
     cache: str | None = None
     fast_dev_run: bool = False
+    summary: bool = False
 
     @property
     def run(self) -> "Run":
@@ -323,9 +348,12 @@ class Run:
             ConfigError: A key is missing, unknown or of the wrong type.
         """
         try:
-            return _RUN.validate_python(values)
+            run = _RUN.validate_python(values)
         except ValidationError as error:
             raise ConfigError(f"not the configuration of a run: {error}") from None
+        if unknown := sorted(set(key_paths(values)) - set(key_paths(run.to_dict()))):
+            raise ConfigError(f"not the configuration of a run: unknown {', '.join(unknown)}")
+        return run
 
     @property
     def run_id(self) -> str:
@@ -370,7 +398,7 @@ class Job:
     def save(self, folder: Path) -> None:
         """Write ``config.yaml`` into ``folder``."""
         text = yaml.safe_dump(_plain(asdict(self)), sort_keys=False)
-        (folder / "config.yaml").write_text(text)
+        write_atomically(folder / "config.yaml", text)
 
     @classmethod
     def load(cls, folder: Path) -> "Job":
@@ -402,7 +430,7 @@ def difference(run: Run, base: Run) -> str:
 
 
 # Names and places of the data: the fingerprint speaks for the pixels and labels.
-_PLACE = ("name", "source", "root", "train", "test", "skip_broken")
+_PLACE = ("name", "source", "root", "train", "test", "storage", "skip_broken")
 
 
 def _flat(run: Run) -> dict[str, Any]:
@@ -414,6 +442,14 @@ def _flat(run: Run) -> dict[str, Any]:
     for key in ("seed", "stream", "fingerprint", *(f"dataset.{key}" for key in _PLACE)):
         del flat[key]
     return flat
+
+
+def key_paths(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Names of nested keys, those of groups included: ``recipe``, ``recipe.lr``."""
+    for key, value in values.items():
+        yield f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from key_paths(value, f"{prefix}{key}.")
 
 
 def _word(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import pytorch_lightning as pl
 import torch
+from torch import distributed
 from torch.utils.data import DataLoader
 
 from ablations.config import Run
@@ -36,7 +37,17 @@ class Images(pl.LightningDataModule):
         self.batches = EpochBatches(len(train), self.batch_size, stream, rank, world)
 
     def setup(self, stage: str) -> None:
-        """Keep the pixels on the GPU where they fit: nothing is then copied during training."""
+        """Keep the pixels on the GPU where they fit: nothing is then copied during training.
+
+        Raises:
+            RuntimeError: Processes would train on other shares than there are processes.
+        """
+        group = distributed.get_world_size() if distributed.is_initialized() else 1
+        if not group == self.trainer.world_size == self.world:
+            raise RuntimeError(
+                f"{group} processes in the group, {self.trainer.world_size} of the trainer, "
+                f"{self.world} of the sampler: images would be left out or trained on twice"
+            )
         device = self.trainer.strategy.root_device
         if device.type != "cuda":
             return

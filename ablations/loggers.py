@@ -1,6 +1,8 @@
 """Mirrors of the records in W&B, TensorBoard or CSV files; no number depends on them."""
 
+import csv
 import os
+import shutil
 from pathlib import Path
 
 import wandb
@@ -27,9 +29,24 @@ def build_logger(job: Job, folder: Path) -> Logger | None:
         case LoggerKind.tensorboard:
             return TensorBoardLogger(folder, name="tensorboard", version="")
         case LoggerKind.csv:
-            return CSVLogger(folder, name="csv", version="")
+            return _csv_logger(folder)
         case LoggerKind.none:
             return None
+
+
+def _csv_logger(folder: Path) -> CSVLogger:
+    """Lightning begins the file anew; the rows from before an interruption are written again."""
+    place = folder / "csv"
+    rows = []
+    if (place / "metrics.csv").exists():
+        with (place / "metrics.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+    shutil.rmtree(place, ignore_errors=True)
+    logger = CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1)
+    for row in rows:
+        step = int(row.pop("step"))
+        logger.log_metrics({name: float(value) for name, value in row.items() if value}, step)
+    return logger
 
 
 def _wandb_logger(job: Job, folder: Path) -> WandbLogger:

@@ -12,13 +12,14 @@ from rich.console import Console
 from ablations.config import Config, Run
 from ablations.door import main as hydra_main
 from ablations.launch.display import Monitor, show_plan
+from ablations.launch.layer_table import show_layers
 from ablations.launch.plan import make_plan
 from ablations.launch.pool import Pool, warm_up
 from ablations.launch.summary import show_summary
 
 
 def execute(configs: list[tuple[Config, Run]]) -> int:
-    """Plan, train what is not done yet, and show a table.
+    """Plan, train what is not done yet, and show a table; or show the layers of the networks.
 
     Args:
         configs: Each configuration with the run of its unchanged setting.
@@ -27,12 +28,16 @@ def execute(configs: list[tuple[Config, Run]]) -> int:
         The exit code: 1 when a run failed.
     """
     console = Console()
-    warm_up()  # its imports go on while the plan is made
+    if configs[0][0].summary:
+        for config, _ in configs:
+            show_layers(console, config)
+        return 0
     plan = make_plan(configs, report=lambda line: console.print(f"[bold]data[/]  {line}"))
     show_plan(console, plan)
     records = dict(plan.records)
     failed = 0
     if plan.left:
+        warm_up()
         with Monitor(console) as monitor:
             states = Pool(plan.output, monitor.update).run(plan.left)
         records |= {s.record.run_id: s.record for s in states if s.record is not None}
@@ -40,8 +45,10 @@ def execute(configs: list[tuple[Config, Run]]) -> int:
     show_summary(console, plan.jobs, records)
     if failed:
         console.print(
-            f"[bold red]{failed} of {len(plan.jobs)} runs failed[/]; the same command repeats them"
+            f"[bold red]{failed} of {len(plan.left)} runs failed[/]; the same command repeats them"
         )
+    elif configs[0][0].fast_dev_run:
+        console.print("fast_dev_run: one batch of each split went through; nothing is recorded")
     return 1 if failed else 0
 
 

@@ -1,7 +1,7 @@
 """Hold the tutorials' networks to Keras: same weights, same images, same outputs.
 
     pip install -e '.[keras]'
-    python benchmarks/keras_forward.py [NETWORK ...]
+    python -m benchmarks.keras_forward [NETWORK ...]
 
 Each network is written again in Keras, as its tutorial has it, but for dropout and the softmax, and
 takes over the weights and running statistics of ours. A row gives the parameters as the source
@@ -13,7 +13,6 @@ output by 1e-4.
 
 import os
 import sys
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -22,8 +21,6 @@ import numpy as np
 import tensorflow as tf
 import torch
 from keras import layers
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from ablations.config import Dataset, Init, Network, Recipe, Run
 from ablations.networks import build

@@ -1,4 +1,4 @@
-"""Decode a source into the arrays of a store.
+"""Write the images of a source into the arrays of a store.
 
 Images are written one after the other rather than into a memory map: a full disk is then an error
 that can be told, where a memory map would kill the process.
@@ -9,111 +9,87 @@ import json
 import os
 import shutil
 import time
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter, deque
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
 
-from ablations.config import ConfigError, Dataset
-from ablations.data.decode import Decoded, decode_chunk
-from ablations.data.sources import Images, Report, Sample, Split
+from ablations.config import ConfigError, Dataset, Storage
+from ablations.data.executors import cpu_cores, processes, threads
+from ablations.data.pack import Packed, pack_chunk
+from ablations.data.progress import Progress
+from ablations.data.sources import Images, Report, Split
 
-CHUNK_BYTES = 2**22  # decoded pixels that a thread handles at a time
+CHUNK_BYTES = 2**24  # decoded pixels that a process or thread handles at a time
+SAVE_SECONDS = 20.0  # a killed build loses no more than this
+# More than photographs take at the quality of `pack`, for the check of the disk.
+JPEG_BYTES_PER_PIXEL = 0.6
 
 
 def build(images: Images, folder: Path, dataset: Dataset, report: Report) -> None:
-    """Write arrays and manifest of a store into an empty folder; the manifest comes last.
+    """Write arrays and manifest of a store into a folder; the manifest comes last.
+
+    What an earlier call in the same folder got done is kept.
 
     Raises:
-        ConfigError: An image cannot be decoded, a split is empty, or the disk is too small.
+        ConfigError: A split is empty, or the disk is too small.
         OSError: The folder cannot be written.
     """
-    _require_space(images, folder, dataset.size)
-    moments = Moments(dataset.size)
+    _require_space(images, folder, dataset)
     arrays: dict[str, Any] = {}
-    skipped: list[str] = []
+    parts: list[Progress] = []
     for name, split in (("train", images.train), ("test", images.test)):
-        kept, broken, arrays[f"{name}_images"] = _write_images(
-            folder / f"{name}_images.npy",
-            name,
-            split,
-            dataset,
-            report,
-            moments if name == "train" else None,
-        )
-        if not kept:
+        part, arrays[f"{name}_images"] = _write_images(folder, name, split, dataset, report)
+        parts.append(part)
+        if not part.kept:
             raise ConfigError(
-                f"dataset.source={dataset.source.value}: no {name} images ({len(broken)} broken); "
-                "next step: check the files"
+                f"dataset.source={dataset.source.value}: no {name} images ({len(part.skipped)} "
+                "broken); next step: check the files"
             )
-        arrays[f"{name}_labels"] = _save(folder / f"{name}_labels.npy", split.labels[kept])
-        skipped += broken
+        if dataset.storage is Storage.jpeg:
+            offsets = np.cumsum([0, *part.lengths])
+            arrays[f"{name}_offsets"] = _save(folder / f"{name}_offsets.npy", offsets)
+        arrays[f"{name}_labels"] = _save(folder / f"{name}_labels.npy", split.labels[part.kept])
     fingerprint = hashlib.sha256(json.dumps(arrays, sort_keys=True).encode()).hexdigest()
+    moments = parts[0].moments
     arrays["mean_image"] = _save(folder / "mean_image.npy", moments.mean_image())
     color_std, color_basis = moments.principal_colors()
+    skipped = parts[0].skipped | parts[1].skipped
+    converted: Counter[str] = parts[0].converted + parts[1].converted
     manifest = {
         "source": dataset.source.value,
         "files": [*dataset.train, *dataset.test] or dataset.root,
+        "storage": dataset.storage.value,
+        "size": dataset.size,
         "classes": images.classes,
         "skipped": skipped,
+        "converted": converted,
+        "examples": [part.examples for part in parts],
         "color_std": color_std.tolist(),
         "color_basis": color_basis.tolist(),
         "fingerprint": fingerprint,
         "arrays": arrays,
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-    train, test = (arrays[f"{name}_labels"]["shape"][0] for name in ("train", "test"))
+    train, test = (len(part.kept) for part in parts)
     left_out = f", {len(skipped)} broken ones left out" if skipped else ""
     report(f"decoded {train:,} training and {test:,} test images{left_out}")
-
-
-class Moments:
-    """Sums over the training pixels; sums of whole numbers, so exact in any order.
-
-    Args:
-        size: Height and width of the images, in pixels.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.count = 0
-        self.total = np.zeros((size, size, 3), np.int64)
-        self.products = np.zeros((3, 3))
-
-    def add(self, pixels: np.ndarray) -> None:
-        """Count images in, shape (N, S, S, 3), uint8."""
-        self.count += len(pixels)
-        self.total += pixels.sum(axis=0, dtype=np.int64)
-        flat = pixels.reshape(-1, 3).astype(np.float64)
-        self.products += flat.T @ flat
-
-    def mean_image(self) -> np.ndarray:
-        """Mean of each pixel over the images (§2), shape (S, S, 3), float32, 0 to 255."""
-        return (self.total / self.count).astype(np.float32)
-
-    def principal_colors(self) -> tuple[np.ndarray, np.ndarray]:
-        """Principal components of the RGB values of all pixels (§4.1).
-
-        Returns:
-            Standard deviations on the scale 0 to 255, shape (3,), largest first, and unit
-            eigenvectors as columns, shape (3, 3); the largest entry of each is positive.
-        """
-        height, width, _ = self.total.shape
-        pixels = self.count * height * width
-        mean = self.total.sum((0, 1)) / pixels
-        values, vectors = np.linalg.eigh(self.products / pixels - np.outer(mean, mean))
-        values, vectors = values[::-1], vectors[:, ::-1]
-        largest = vectors[np.abs(vectors).argmax(0), range(3)]
-        return np.sqrt(values.clip(0)), vectors * np.sign(largest)
 
 
 def describe(array: np.ndarray) -> dict[str, Any]:
     """Shape, type and checksum of an array's values, as a manifest lists them."""
     return _description(array.dtype, array.shape, hashlib.sha256(np.ascontiguousarray(array).data))
+
+
+def progress_files(folder: Path) -> list[Path]:
+    """What a build leaves for the next one to continue from."""
+    return list(folder.glob("*.progress.npz"))
 
 
 def _description(dtype: np.dtype, shape: tuple[int, ...], values: Any) -> dict[str, Any]:
@@ -125,10 +101,12 @@ def _save(path: Path, array: np.ndarray) -> dict[str, Any]:
     return describe(array)
 
 
-def _require_space(images: Images, folder: Path, size: int) -> None:
-    needed = (len(images.train.labels) + len(images.test.labels)) * size * size * 3
+def _require_space(images: Images, folder: Path, dataset: Dataset) -> None:
+    pixels = (len(images.train.labels) + len(images.test.labels)) * dataset.size**2
+    needed = pixels * (3 if dataset.storage is Storage.raw else JPEG_BYTES_PER_PIXEL)
+    there = sum(path.stat().st_size for path in folder.iterdir())
     free = shutil.disk_usage(folder).free
-    if needed > free:
+    if needed > free + there:
         raise ConfigError(
             f"the decoded images need {needed / 1e9:.1f} GB and {folder.parent} has "
             f"{free / 1e9:.1f} GB free; next step: set ABLATIONS_CACHE=FOLDER to a larger disk"
@@ -136,64 +114,95 @@ def _require_space(images: Images, folder: Path, size: int) -> None:
 
 
 def _write_images(
-    path: Path,
-    name: str,
-    split: Split,
-    dataset: Dataset,
-    report: Report,
-    moments: Moments | None,
-) -> tuple[list[int], list[str], dict[str, Any]]:
-    """Write the images of a split; return rows kept, places skipped, description."""
+    folder: Path, name: str, split: Split, dataset: Dataset, report: Report
+) -> tuple[Progress, dict[str, Any]]:
+    """Write the images of a split; return what is known about them and the array's description."""
     total, size = len(split.labels), dataset.size
-    kept: list[int] = []
-    skipped: list[str] = []
-    values = hashlib.sha256()
-    done, reported = 0, time.monotonic()
-    with path.open("wb") as file:
-        _write_header(file, (total, size, size, 3))
-        for start, chunk in _decoded(split.samples, size):
-            for where, reason in chunk.broken:
-                if not dataset.skip_broken:
-                    raise ConfigError(
-                        f"{where}: cannot be decoded ({reason}); next step: replace the image, or "
-                        "leave such images out with dataset.skip_broken=true"
-                    )
-                skipped.append(where)
-            file.write(chunk.pixels.data)
-            values.update(chunk.pixels.data)
-            kept += [start + row for row in chunk.kept]
-            if moments:
-                moments.add(chunk.pixels)
-            done += len(chunk.kept) + len(chunk.broken)
-            if time.monotonic() - reported > 1:
-                reported = time.monotonic()
-                report(f"decoding {name} images: {done:,} of {total:,}")
-        shape = (len(kept), size, size, 3)
-        # numpy pads headers so that a smaller count takes the same room.
+    path, saved = folder / f"{name}_images.npy", folder / f"{name}_images.progress.npz"
+    progress = Progress.load(saved, size) if path.exists() else Progress.load(Path(), size)
+    with path.open("r+b" if progress.done else "wb") as file:
+        start = _write_header(file, (0,) if dataset.storage is Storage.jpeg else (0, size, size, 3))
+        values = hashlib.sha256()
+        if progress.done:
+            _read_on(file, start + progress.bytes, values)
+            report(f"continuing after {progress.done:,} of {total:,} {name} images")
+        begun = reported = kept = time.monotonic()
+        before = progress.done
+        for chunk in _packed(split, progress.done, dataset):
+            file.write(chunk.content)
+            values.update(chunk.content)
+            progress.add(chunk)
+            now = time.monotonic()
+            if now - reported > 1:
+                reported = now
+                left = (now - begun) / (progress.done - before) * (total - progress.done)
+                report(f"decoding {name} images: {progress.done:,} of {total:,}, {_time(left)}")
+            if now - kept > SAVE_SECONDS:
+                kept = now
+                _keep(file, progress, saved)
+        _keep(file, progress, saved)
+        shape = (len(progress.kept), size, size, 3)
+        if dataset.storage is Storage.jpeg:
+            shape = (progress.bytes,)
         file.seek(0)
         _write_header(file, shape)
-    return kept, skipped, _description(np.dtype(np.uint8), shape, values)
+    return progress, _description(np.dtype(np.uint8), shape, values)
 
 
-def _write_header(file: Any, shape: tuple[int, ...]) -> None:
+def _keep(file: BinaryIO, progress: Progress, saved: Path) -> None:
+    """Note how far a file is written, once it is on the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+    progress.save(saved)
+
+
+def _read_on(file: BinaryIO, end: int, values: Any) -> None:
+    """Hash what is written already, and cut off what came after the last note of it."""
+    while block := file.read(min(2**24, end - file.tell())):
+        values.update(block)
+    file.truncate()
+
+
+def _time(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if not minutes:
+        return "less than a minute left"
+    return f"{minutes} min left" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min left"
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> int:
+    """Write numpy's header, padded so that every count takes the same room; return its end."""
     header = {"descr": np.dtype(np.uint8).str, "fortran_order": False, "shape": shape}
     npy.write_array_header_1_0(file, header)
+    return file.tell()
 
 
-def _decoded(samples: Iterable[Sample], size: int) -> Iterator[tuple[int, Decoded]]:
-    """Chunks in order with the row of their first image, decoded by a thread per core."""
-    length = max(1, CHUNK_BYTES // (size * size * 3))
-    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    waiting: deque[Any] = deque()
-    start = 0
-    samples = iter(samples)
-    with ThreadPoolExecutor(threads) as pool:
-        while chunk := list(islice(samples, length)):
-            waiting.append((start, pool.submit(decode_chunk, chunk, size)))
-            start += len(chunk)
-            # A few chunks ahead: the data need not fit into memory.
-            if len(waiting) > 2 * (threads or 1):
-                first, future = waiting.popleft()
-                yield first, future.result()
-        for first, future in waiting:
-            yield first, future.result()
+def _packed(split: Split, done: int, dataset: Dataset) -> Iterator[Packed]:
+    """The rest of the images in order, packed by all cores."""
+    length = max(1, CHUNK_BYTES // (dataset.size**2 * 3))
+    several = len(split.labels) - done > length
+    # Pixels would have to pass from process to process, and threads decode them side by side.
+    with (processes if dataset.storage is Storage.jpeg and several else threads)() as pool:
+        try:
+            yield from _in_order(pool, split, done, length, dataset)
+        except BrokenProcessPool:
+            raise ConfigError(
+                "a process that decodes images was killed, perhaps for want of memory; next step: "
+                "start the same command again: it continues where this one stopped"
+            ) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _in_order(
+    pool: Executor, split: Split, done: int, length: int, dataset: Dataset
+) -> Iterator[Packed]:
+    waiting: deque[Future[Packed]] = deque()
+    samples = islice(split.samples, done, None)
+    while chunk := list(islice(samples, length)):
+        waiting.append(pool.submit(pack_chunk, chunk, dataset.size, dataset.storage))
+        # A few chunks ahead: the data need not fit into memory.
+        if len(waiting) > 2 * cpu_cores():
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()

@@ -3,10 +3,12 @@
 An epoch is one order of the images, cut into global batches, each cut into one share per process.
 The order depends on seed and epoch only, so that any number of processes trains on the same
 batches. Consume with ``DataLoader(dataset, batch_sampler=..., collate_fn=identity)`` in the main
-process: one gather per batch leaves worker processes nothing to do.
+process: one gather per batch leaves worker processes nothing to do, and threads decode JPEG.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -15,9 +17,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ablations.config import ConfigError
+from ablations.data.jpeg import JpegImages
 from ablations.streams import generator
 
 T = TypeVar("T")
+
+COPIED = 4096  # images copied to a device at a time
 
 
 class Share(NamedTuple):
@@ -150,16 +155,19 @@ class PixelBatches(Dataset[Batch]):
     until :meth:`to` copies them to a device.
 
     Args:
-        images: Shape (M, S, S, 3), uint8.
+        images: Shape (M, S, S, 3), uint8, or the same as JPEG.
         labels: Class numbers, shape (M,), int64.
         index: Rows that belong to this data set, shape (N,), int64; none takes all.
     """
 
     def __init__(
-        self, images: np.ndarray, labels: np.ndarray, index: np.ndarray | None = None
+        self,
+        images: np.ndarray | JpegImages,
+        labels: np.ndarray,
+        index: np.ndarray | None = None,
     ) -> None:
         self.index = np.arange(len(images)) if index is None else index
-        self.images: np.ndarray | Tensor = images
+        self.images: np.ndarray | JpegImages | Tensor = images
         self.labels = torch.from_numpy(labels[self.index])
 
     @property
@@ -169,9 +177,16 @@ class PixelBatches(Dataset[Batch]):
 
     def to(self, device: torch.device) -> None:
         """Copy the images and labels to a device; batches are gathered there from now on."""
-        if isinstance(self.images, np.ndarray):
-            self.images = torch.from_numpy(self.images[self.index])
-        self.images, self.labels = self.images.to(device), self.labels.to(device)
+        self.labels = self.labels.to(device)
+        if isinstance(self.images, Tensor):
+            self.images = self.images.to(device)
+            return
+        shape = (len(self.index), *self.images.shape[1:])
+        resident = torch.empty(shape, dtype=torch.uint8, device=device)
+        # In parts: all of them at once might not fit into the memory of the host.
+        for start in range(0, len(self.index), COPIED):
+            resident[start : start + COPIED] = self._gather(self.index[start : start + COPIED])
+        self.images = resident
 
     def __len__(self) -> int:
         return len(self.index)
@@ -179,9 +194,27 @@ class PixelBatches(Dataset[Batch]):
     def __getitems__(self, share: Share) -> Batch:
         """Gather the images and labels of a share."""
         index = share.index
-        if isinstance(self.images, np.ndarray):
-            images = torch.from_numpy(self.images[self.index[index.numpy()]])
-        else:
+        if isinstance(self.images, Tensor):
             index = index.to(self.images.device)
             images = self.images.index_select(0, index)
+        else:
+            images = self._gather(self.index[index.numpy()])
         return Batch(images, self.labels[index], share.positions, share.rows)
+
+    def _gather(self, rows: np.ndarray) -> Tensor:
+        assert not isinstance(self.images, Tensor)
+        if isinstance(self.images, np.ndarray):
+            return torch.from_numpy(self.images[rows])
+        # Page-locked memory: the copy to a GPU does not wait for the step before.
+        pixels = torch.empty(
+            (len(rows), *self.images.shape[1:]),
+            dtype=torch.uint8,
+            pin_memory=torch.cuda.is_available(),
+        )
+        list(self._threads.map(self.images.decode, rows, pixels.numpy()))
+        return pixels
+
+    @cached_property
+    def _threads(self) -> ThreadPoolExecutor:
+        """Threads that decode; they need no copy of a batch and no start for every loader."""
+        return ThreadPoolExecutor(torch.get_num_threads(), "decode")

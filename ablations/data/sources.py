@@ -17,18 +17,28 @@ from ablations.config import ConfigError, Dataset, Source
 
 Report = Callable[[str], None]  # told in one line what is being done
 
+# What tells the classes of ILSVRC-2012's validation images, which come in one folder.
+ANSWERS = ("ILSVRC2012_devkit_t12", "ILSVRC2012_devkit_t12.tar.gz", "LOC_val_solution.csv")
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif")
+
+
+class Slice(NamedTuple):
+    """Part of a file, such as a member of a tar file; offset and size in bytes."""
+
+    path: str
+    offset: int
+    size: int
 
 
 class Sample(NamedTuple):
     """One image as its source holds it.
 
     Attributes:
-        content: Encoded bytes, the path of an encoded file, or pixels of shape (H, W, 3), uint8.
+        content: Encoded bytes, where to read them, or pixels of shape (H, W, 3), uint8.
         where: File and row, for messages.
     """
 
-    content: bytes | Path | np.ndarray
+    content: bytes | Path | Slice | np.ndarray
     where: str
 
 
@@ -61,7 +71,7 @@ class Images:
 
 
 class File(NamedTuple):
-    """A file as it was found; size in bytes, time of last change in nanoseconds."""
+    """A file or folder as it was found; size in bytes, time of last change in nanoseconds."""
 
     path: str
     size: int
@@ -86,6 +96,8 @@ def find_files(dataset: Dataset) -> Files:
             files = Files(_match("train", dataset.train), _match("test", dataset.test))
         case Source.image_folder:
             files = _folders(Path(dataset.root or "").expanduser().absolute())
+        case Source.imagenet:
+            files = _imagenet(Path(dataset.root or "").expanduser().absolute())
         case Source.synthetic | Source.cifar10:
             files = Files([], [])
     if shared := {file.path for file in files.train} & {file.path for file in files.test}:
@@ -125,8 +137,60 @@ def _folders(root: Path) -> Files:
     return Files(_images_below(train), _images_below(test))
 
 
+def _imagenet(root: Path) -> Files:
+    """The form in which ILSVRC-2012 lies in a folder: tar files, unpacked, or parquet files.
+
+    Of folders the time of change is noted, not of the 1.3 million files in them: to look at those
+    takes minutes on the disks that hold such data, at every start of a run.
+    """
+    kaggle = root / "ILSVRC/Data/CLS-LOC"
+    train = (
+        _classes(root / "train")
+        or _classes(kaggle / "train")
+        or _present(root / "ILSVRC2012_img_train.tar")
+    )
+    test = _classes(root / "val")
+    if not test:
+        images = next((p for p in (root / "val", kaggle / "val") if p.is_dir()), None)
+        test = _present(images or root / "ILSVRC2012_img_val.tar")
+        answers = next((p for name in ANSWERS if (p := root / name).exists()), None)
+        if test and not answers:
+            raise ConfigError(
+                f"dataset.root={root}: nothing there tells the classes of the validation images; "
+                f"next step: add one of {', '.join(ANSWERS)}, or sort them into class folders"
+            )
+        test += _present(answers) if test and answers else []
+    if not train and not test:
+        train = [file for path in sorted(root.rglob("train-*.parquet")) for file in _present(path)]
+        test = [file for path in sorted(root.rglob("val*-*.parquet")) for file in _present(path)]
+    if not train or not test:
+        raise ConfigError(
+            f"dataset.root={root}: no {'validation' if train else 'training'} images of ImageNet "
+            "there; next step: dataset.root=FOLDER with ILSVRC2012_img_train.tar, "
+            "ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz, with train/ and val/ as "
+            "unpacked from them, or with the parquet files of the Hugging Face hub"
+        )
+    return Files(train, test)
+
+
+def _classes(split: Path) -> list[File]:
+    """Class folders, or the tar files of classes, in the order of their names."""
+    if not split.is_dir():
+        return []
+    with os.scandir(split) as entries:
+        return sorted(
+            _file(entry.path, entry.stat())
+            for entry in entries
+            if not entry.name.startswith(".") and (entry.is_dir() or entry.name.endswith(".tar"))
+        )
+
+
+def _present(path: Path) -> list[File]:
+    return [_file(str(path), path.stat())] if path.exists() else []
+
+
 def _images_below(split: Path) -> list[File]:
-    """All images in the class folders of a split, sorted by path."""
+    """All images in the folders of a split, sorted by path."""
     with os.scandir(split) as entries:
         classes = [entry.path for entry in entries if entry.is_dir()]
     files = sorted(file for folder in classes for file in _walk(folder))

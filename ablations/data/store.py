@@ -18,11 +18,12 @@ import numpy as np
 
 from ablations.config import ConfigError, Dataset
 from ablations.data import synthetic
-from ablations.data.build import build, describe
+from ablations.data.build import build, describe, progress_files
 from ablations.data.cache import cache_folder, writing_alone
+from ablations.data.jpeg import JpegImages
 from ablations.data.sources import Files, Report, find_files
 
-LAYOUT = 1  # raised when stores are decoded or laid out differently
+LAYOUT = 2  # raised when stores are decoded or laid out differently
 SPLIT_SEED = 2012
 SMALL_BYTES = 2**25  # arrays up to this size are checked whole at every start
 
@@ -78,9 +79,9 @@ class Store:
         return Store.open, (self.path,)
 
     @cached_property
-    def train_images(self) -> np.ndarray:
-        """Shape (N, S, S, 3), uint8, memory-mapped."""
-        return _array(self.path, "train_images")
+    def train_images(self) -> np.ndarray | JpegImages:
+        """Shape (N, S, S, 3), uint8, memory-mapped; or decoded when read, where kept as JPEG."""
+        return self._images("train")
 
     @cached_property
     def train_labels(self) -> np.ndarray:
@@ -88,9 +89,9 @@ class Store:
         return np.array(_array(self.path, "train_labels"))
 
     @cached_property
-    def test_images(self) -> np.ndarray:
-        """Shape (M, S, S, 3), uint8, memory-mapped."""
-        return _array(self.path, "test_images")
+    def test_images(self) -> np.ndarray | JpegImages:
+        """Shape (M, S, S, 3), as ``train_images``."""
+        return self._images("test")
 
     @cached_property
     def test_labels(self) -> np.ndarray:
@@ -101,6 +102,13 @@ class Store:
     def mean_image(self) -> np.ndarray:
         """Mean training image on the scale 0 to 255, shape (S, S, 3), float32."""
         return np.array(_array(self.path, "mean_image"))
+
+    def _images(self, split: str) -> np.ndarray | JpegImages:
+        images = _array(self.path, f"{split}_images")
+        if not (self.path / f"{split}_offsets.npy").exists():
+            return images
+        offsets = np.array(_array(self.path, f"{split}_offsets"))
+        return JpegImages(images, offsets, len(self.mean_image))
 
     def split(self, train_limit: int | None, val_size: int) -> tuple[np.ndarray, np.ndarray]:
         """Cut a validation set from the training images, and limit what remains.
@@ -143,18 +151,49 @@ def prepare(dataset: Dataset, cache: Path | None = None, report: Report | None =
         ConfigError: The data are missing or broken, or the cache folder cannot be used.
     """
     report = report or (lambda line: None)
+    if dataset.root and (Path(dataset.root).expanduser() / "manifest.json").is_file():
+        return _given(Path(dataset.root).expanduser().absolute(), dataset)
     files = find_files(dataset)
     cache = cache or cache_folder()
     path = cache / f"{dataset.source.value}-{dataset.size}px-{_key(dataset, files)}"
-    if damage(path) is None:
-        return Store.open(path)
-    with writing_alone(path, report):
-        # Another process may have built it while this one waited.
-        if reason := damage(path):
-            if path.exists():
-                log.warning("the data store %s is damaged (%s): building it again", path, reason)
-            _build(dataset, files, path, report)
-    return Store.open(path)
+    if damage(path) is not None:
+        with writing_alone(path, report):
+            # Another process may have built it while this one waited.
+            if reason := damage(path):
+                if path.exists():
+                    log.warning(
+                        "the data store %s is damaged (%s): building it again", path, reason
+                    )
+                _build(dataset, files, path, report)
+    return _accepted(Store.open(path), dataset)
+
+
+def _given(path: Path, dataset: Dataset) -> Store:
+    """A store that was prepared before, perhaps on another machine."""
+    if reason := damage(path):
+        raise ConfigError(
+            f"dataset.root={path}: the store is damaged ({reason}); next step: copy it again"
+        )
+    store = Store.open(path)
+    if len(store.mean_image) != dataset.size:
+        raise ConfigError(
+            f"dataset.root={path}: the images have {len(store.mean_image)} pixels, and "
+            f"dataset.size={dataset.size}; next step: prepare the data at that size"
+        )
+    return _accepted(store, dataset)
+
+
+def _accepted(store: Store, dataset: Dataset) -> Store:
+    """The store, unless broken images are missing from it and that was not asked for."""
+    if store.skipped and not dataset.skip_broken:
+        where, reason = next(iter(_manifest(store.path)["skipped"].items()))
+        more = f", as are {len(store.skipped) - 1} more" if len(store.skipped) > 1 else ""
+        raise ConfigError(
+            f"{where}: cannot be decoded ({reason}){more}, see {store.path}/manifest.json; next "
+            "step: leave such images out with dataset.skip_broken=true, or replace them, remove "
+            "that folder and prepare the data again"
+        )
+    return store
 
 
 def damage(path: Path) -> str | None:
@@ -182,19 +221,26 @@ def damage(path: Path) -> str | None:
 def _build(dataset: Dataset, files: Files, path: Path, report: Report) -> None:
     partial = path.with_name(f"{path.name}.partial")
     # A killed build may have left one; the lock says that nobody works on it.
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
+    _drop_unless_begun(partial)
+    partial.mkdir(exist_ok=True)
     try:
         source = import_module(f"ablations.data.{dataset.source.value}")
         build(source.read(dataset, files, path.parent), partial, dataset, report)
         shutil.rmtree(path, ignore_errors=True)
         partial.rename(path)
     finally:
+        _drop_unless_begun(partial)
+    for left in [*progress_files(path), *path.glob(".*")]:
+        left.unlink()
+
+
+def _drop_unless_begun(partial: Path) -> None:
+    if partial.exists() and not progress_files(partial):
         shutil.rmtree(partial, ignore_errors=True)
 
 
 def _key(dataset: Dataset, files: Files) -> str:
-    content = [LAYOUT, dataset.source.value, dataset.size, dataset.skip_broken, files]
+    content = [LAYOUT, dataset.source.value, dataset.size, dataset.storage.value, files]
     if dataset.source.value == "synthetic":
         content.append(synthetic.VERSION)
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]

@@ -38,7 +38,7 @@ def show_plan(console: Console, plan: Plan) -> None:
     parts = [f"{len(plan.jobs)} run{'s' * (len(plan.jobs) != 1)}"]
     if done:
         parts.append(f"{done} finished before")
-    if plan.left:
+    if plan.left and not plan.jobs[0].fast_dev_run:
         parts.append(f"{len(plan.left)} to train" if done else "")
         parts.append(f"about {time_left}" if plan.seconds is not None else time_left)
     console.print(f"[bold]plan[/]  {', '.join(filter(None, parts))}; records in {plan.output}")

@@ -2,13 +2,23 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean
 
 from ablations import networks
-from ablations.config import Config, ConfigError, Job, Run, arm_labels, difference
+from ablations.config import (
+    Config,
+    ConfigError,
+    Job,
+    Logger,
+    LoggerKind,
+    Run,
+    arm_labels,
+    difference,
+)
 from ablations.data.store import Store, prepare
-from ablations.launch.devices import allot
+from ablations.launch.devices import allot, refuse_another_launcher
 from ablations.record import Record, load, load_all
 
 
@@ -18,7 +28,8 @@ class Plan:
 
     Attributes:
         output: Folder of the runs.
-        jobs: One job for each distinct run, in the order asked for.
+        jobs: What was asked for, in order, without repetitions. Two jobs may share a run: the
+            headline of its record depends on ``evaluation``, its training does not.
         records: Records of the runs that are done, by run id.
         seconds: Estimated time of what is left; none without a finished run to judge by.
     """
@@ -30,8 +41,13 @@ class Plan:
 
     @property
     def left(self) -> list[Job]:
-        """Jobs without a record."""
-        return [job for job in self.jobs if job.run.run_id not in self.records]
+        """One job for each run without a record."""
+        runs = {job.run.run_id: job for job in reversed(self.jobs)}
+        return [
+            job
+            for job in self.jobs
+            if job.run.run_id not in self.records and runs[job.run.run_id] is job
+        ]
 
 
 def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], None]) -> Plan:
@@ -46,21 +62,36 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
     Raises:
         ConfigError: A configuration cannot work here.
     """
+    refuse_another_launcher()
     for config, _ in configs:
         networks.check(config.run)
         allot(config.trainer, 1)
+        _check_logger(config.logger)
     output = _writable(Path(configs[0][0].output))
-    jobs: dict[str, Job] = {}
+    stores: dict[str, Store] = {}
+    jobs: list[Job] = []
     for config, base in configs:
-        # Cached: preparing the same data again is a look at a manifest.
-        store = prepare(config.dataset, Path(config.cache) if config.cache else None, report)
-        job = _job(config, base, store)
-        jobs.setdefault(job.run.run_id, job)
-    records = {run_id: record for run_id in jobs if (record := load(output / run_id))}
-    if configs[0][0].fast_dev_run:
-        records = {}
-    plan = Plan(output, _label(list(jobs.values())), records, None)
-    return replace(plan, seconds=_estimate(plan))
+        data = repr((config.dataset, config.cache))
+        if data not in stores:
+            cache = Path(config.cache) if config.cache else None
+            stores[data] = prepare(config.dataset, cache, report)
+        job = _job(config, base, stores[data])
+        if job.run not in [other.run for other in jobs]:
+            jobs.append(job)
+    records = {}
+    if not configs[0][0].fast_dev_run:
+        found = {job.run.run_id: load(output / job.run.run_id) for job in jobs}
+        records = {run_id: record for run_id, record in found.items() if record}
+    plan = Plan(output, _label(jobs), records, None)
+    return replace(plan, seconds=estimate(plan))
+
+
+def _check_logger(logger: Logger) -> None:
+    if logger.kind is LoggerKind.tensorboard and find_spec("tensorboard") is None:
+        raise ConfigError(
+            "logger=tensorboard: the package is not installed; next step: "
+            "pip install 'alexnet-ablations[tensorboard]', or use logger=csv"
+        )
 
 
 def _label(jobs: list[Job]) -> list[Job]:
@@ -99,7 +130,7 @@ def _writable(output: Path) -> Path:
     return output.resolve()
 
 
-def _estimate(plan: Plan) -> float | None:
+def estimate(plan: Plan) -> float | None:
     """Time of the runs that are left, from finished ones of the same network, crop and width."""
     rates: dict[tuple, list[float]] = {}
     for record in load_all(plan.output):

@@ -2,12 +2,14 @@
 
 from statistics import mean, stdev
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from ablations.config import Job
 from ablations.launch.display import duration
 from ablations.record import Record
+from ablations.techniques import Evaluation
 
 
 def show_summary(console: Console, jobs: list[Job], records: dict[str, Record]) -> None:
@@ -19,26 +21,30 @@ def show_summary(console: Console, jobs: list[Job], records: dict[str, Record]) 
         records: Records of those that are done, by run id.
     """
     # Runs whose test images differ have nothing to compare: a table for each data set.
-    by_data: dict[tuple[str, str, str], list[Job]] = {}
+    by_data: dict[tuple[str, str], list[Job]] = {}
     for job in jobs:
         if job.run.run_id in records:
-            view = job.run.techniques.evaluation.value
-            key = (job.setting, job.run.dataset.name, view)
-            by_data.setdefault(key, []).append(job)
-    for (setting, dataset, view), group in by_data.items():
-        views = "mean of ten views" if view == "ten_view" else "centre view"
-        seeds = max(len(rows) for rows in _arms(group).values())
-        spread = "mean ± sd over seeds" if seeds > 1 else "one seed"
+            by_data.setdefault((job.setting, job.run.dataset.name), []).append(job)
+    for (setting, dataset), group in by_data.items():
+        arms = _arms(group)
+        views = {job.run.techniques.evaluation for job in group}
+        notes = [dataset, setting]
+        if len(views) == 1:
+            notes.append("mean of ten views" if Evaluation.ten_view in views else "centre view")
+        several = any(len(members) > 1 for members in arms.values())
+        notes.append("mean ± sd over seeds" if several else "one seed")
         table = Table(
-            title=f"Test error on {dataset} ({setting}), {views}, {spread}",
+            title=f"Test error: {', '.join(notes)}",
             title_style="bold",
             title_justify="left",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
         )
         table.add_column("arm", overflow="fold")
-        for name in ("n", "top-1 %", "top-5 %", "epochs", "images/s", "time per run"):
-            table.add_column(name, justify="right")
-        for arm, members in _arms(group).items():
-            table.add_row(arm, *_cells([records[job.run.run_id] for job in members], view))
+        for name in ("n", "top-1 %", "top-5 %", "epochs", "images/s", "time"):
+            table.add_column(name, justify="right", no_wrap=True)
+        for arm, members in arms.items():
+            table.add_row(arm, *_cells(members, records))
         console.print(table)
 
 
@@ -49,7 +55,9 @@ def _arms(jobs: list[Job]) -> dict[str, list[Job]]:
     return arms
 
 
-def _cells(records: list[Record], view: str) -> tuple[str, ...]:
+def _cells(members: list[Job], by_id: dict[str, Record]) -> tuple[str, ...]:
+    records = [by_id[job.run.run_id] for job in members]
+    view = members[0].run.techniques.evaluation.value
     diverged = sum(record.status == "diverged" for record in records)
     count = f"{len(records)}" + f" ({diverged} diverged)" * bool(diverged)
     epochs = sorted({record.epochs for record in records})

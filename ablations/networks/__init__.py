@@ -1,15 +1,16 @@
 """The networks: :func:`check` a configuration without torch, :func:`build` and initialise one.
 
 A network is an ``nn.Sequential`` of named layers, read from the top of its file to the bottom, with
-three attributes by layer name: ``decay_scale``, the factor on the recipe's weight decay for the
-layer's weights (no other parameter is decayed), ``initial_std`` and ``initial_bias``.
+attributes by layer name: ``decay_scale``, the factor on the recipe's weight decay for the layer's
+weights (no other parameter is decayed), and ``initial_std`` and ``initial_bias``, or
+``initial_bounds`` in a network that its source fixes.
 """
 
 import importlib
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from ablations.config import ConfigError, Network, Run
+from ablations.config import ConfigError, Init, Network, Run
 from ablations.techniques import Augmentation, Edition, Techniques
 
 if TYPE_CHECKING:
@@ -22,7 +23,30 @@ _CUDA_CONVNET = {
     "depth": "its layers are fixed",
     "bias_init": "all its biases start at zero",
 }
-_NO_EFFECT = {Network.cifar_conv: _CUDA_CONVNET, Network.cifar_local: _CUDA_CONVNET}
+
+# Height and width of the images of the networks that their source fixes.
+_FIXED = {
+    Network.keras_batchnorm: 227,
+    Network.keras_functional: 224,
+    Network.keras_resized: 32,
+    Network.torch_style: 224,
+    Network.two_branch: 224,
+    Network.half_tower_v1: 224,
+    Network.half_tower_v2: 224,
+    Network.lenet5: 32,
+}
+# What they fix; the augmentation and the evaluation are the run's, and so is the bias rate, which
+# an edition names.
+_LAYERS = ("activation", "pooling", "norm", "dropout", "towers", "depth", "bias_init")
+
+_NO_EFFECT = {
+    Network.cifar_conv: _CUDA_CONVNET,
+    Network.cifar_local: _CUDA_CONVNET,
+    **dict.fromkeys(_FIXED, dict.fromkeys(_LAYERS, "its source fixes it")),
+}
+
+# Networks that read the pixels as they are, 0 to 255, without subtracting the mean image.
+RAW_PIXELS = frozenset({Network.keras_resized})
 
 # Smallest and largest crop: at least one pixel is left by the last pooling; the dense layers grow
 # with the crop.
@@ -31,6 +55,7 @@ _CROPS = {
     Network.alexnet_small: (8, 96),
     Network.cifar_conv: (8, 64),
     Network.cifar_local: (8, 64),
+    **{network: (crop, crop) for network, crop in _FIXED.items()},
 }
 
 # Kernels of the first convolution of the printed network.
@@ -39,6 +64,9 @@ _KERNELS = {
     Network.alexnet_small: 96,
     Network.cifar_conv: 32,
     Network.cifar_local: 64,
+    **dict.fromkeys(_FIXED, 96),  # of LeNet-5 there is one width only
+    Network.half_tower_v1: 48,
+    Network.half_tower_v2: 48,
 }
 
 
@@ -66,6 +94,8 @@ def check(run: Run) -> None:
                 "differs in the bias rate and the colour noise only. Set recipe.bias_rate=null, or "
                 "leave edition=printed"
             )
+    if run.network in _FIXED:
+        _check_fixed(run)
     low, high = _CROPS[run.network]
     if not low <= run.dataset.crop <= high:
         fitting = [
@@ -82,6 +112,25 @@ def check(run: Run) -> None:
             f"width={run.width}: network={name} would have fewer than 8 kernels in its first "
             f"convolution. Use width={least:.3g} to 4"
         )
+
+
+def _check_fixed(run: Run) -> None:
+    """Refuse images, initial weights and a width that the source of the network does not have."""
+    crop = _FIXED[run.network]
+    given = {"dataset.crop": run.dataset.crop, "init": run.init.value, "width": run.width}
+    fixed: dict[str, object] = {"dataset.crop": crop, "init": Init.paper.value}
+    if run.network is Network.lenet5:
+        fixed["width"] = 1
+    wrong = {key: value for key, value in fixed.items() if value != given[key]}
+    if not wrong:
+        return
+    if run.dataset.size < crop:
+        wrong = {"dataset.size": crop, **wrong}
+    raise ConfigError(
+        f"{' '.join(f'{key}={given[key]}' for key in wrong if key in given)}: "
+        f"network={run.network.value} has the images and the initial weights of its source. Set "
+        f"{' '.join(f'{key}={value}' for key, value in wrong.items())}"
+    )
 
 
 def build(run: Run, classes: int) -> "nn.Sequential":

@@ -152,6 +152,11 @@ class Stack:
         """Add a layer that keeps the shape; the number is put behind its name."""
         self.layers[f"{name}{self.number}"] = layer
 
+    def reshape(self, name: str, layer: nn.Module, size: int) -> None:
+        """Add a layer that brings the images to ``size`` pixels, before the first convolution."""
+        self.layers[name] = layer
+        self.size = size
+
     def convolution(
         self, kernels: int, size: int, *, stride: int = 1, padding: int = 0, groups: int = 1
     ) -> None:

@@ -12,26 +12,43 @@ from torch import nn
 
 from ablations import streams
 from ablations.config import Init, Network, Run
-from ablations.networks import alexnet, alexnet_small, cifar_conv, cifar_local
+from ablations.networks import (
+    alexnet,
+    alexnet_small,
+    cifar_conv,
+    cifar_local,
+    half_tower,
+    keras_batchnorm,
+    keras_functional,
+    keras_resized,
+    lenet5,
+    torch_style,
+    two_branch,
+)
 from ablations.networks.alexnet import AlexNet
 from ablations.networks.cifar_conv import CifarConv
 from ablations.networks.cifar_local import CifarLocal, LocallyConnected
+from ablations.networks.fixed import Fixed
 from ablations.techniques import Activation
 
 # Root mean square of a pixel less the mean image, in grey levels: natural images have 60 to 70.
 _PIXEL_RMS = 64.0
 
 
-def build(run: Run, classes: int) -> AlexNet | CifarConv | CifarLocal:
+def build(run: Run, classes: int) -> AlexNet | CifarConv | CifarLocal | Fixed:
     """See :func:`ablations.networks.build`."""
-    network = _construct(run, classes)
+    network = construct(run, classes)
+    if isinstance(network, Fixed):
+        initialize_fixed(network, run)
+        return network.to(memory_format=torch.channels_last)
     with torch.device("meta"):  # only its shapes are used, no memory
-        printed = _construct(_printed_size(run), classes)
+        printed = construct(_printed_size(run), classes)
     initialize(network, printed, run)
     return network.to(memory_format=torch.channels_last)
 
 
-def _construct(run: Run, classes: int) -> AlexNet | CifarConv | CifarLocal:
+def construct(run: Run, classes: int) -> AlexNet | CifarConv | CifarLocal | Fixed:
+    """The network of a run, its weights as torch's layers draw them."""
     match run.network:
         case Network.alexnet:
             return alexnet.build(run, classes)
@@ -41,6 +58,20 @@ def _construct(run: Run, classes: int) -> AlexNet | CifarConv | CifarLocal:
             return cifar_conv.build(run, classes)
         case Network.cifar_local:
             return cifar_local.build(run, classes)
+        case Network.keras_batchnorm:
+            return keras_batchnorm.build(run, classes)
+        case Network.keras_functional:
+            return keras_functional.build(run, classes)
+        case Network.keras_resized:
+            return keras_resized.build(run, classes)
+        case Network.torch_style:
+            return torch_style.build(run, classes)
+        case Network.two_branch:
+            return two_branch.build(run, classes)
+        case Network.half_tower_v1 | Network.half_tower_v2:
+            return half_tower.build(run, classes)
+        case Network.lenet5:
+            return lenet5.build(run, classes)
 
 
 def _printed_size(run: Run) -> Run:
@@ -107,3 +138,14 @@ def initialize(network: AlexNet | CifarConv | CifarLocal, printed: nn.Module, ru
             generator = streams.generator(seed, "init", name)
             layer.get_parameter("weight").normal_(0, std, generator=generator)
             layer.get_parameter("bias").fill_(network.initial_bias[name])
+
+
+def initialize_fixed(network: Fixed, run: Run) -> None:
+    """Draw all weights and biases evenly between the bounds of the network's source, in place."""
+    seed = streams.derive(run.seed, run.stream)
+    for name, (weight, bias) in network.initial_bounds.items():
+        layer = network.get_submodule(name)
+        generator = streams.generator(seed, "init", name)
+        with torch.no_grad():
+            layer.get_parameter("weight").uniform_(-1, 1, generator=generator).mul_(weight)
+            layer.get_parameter("bias").uniform_(-1, 1, generator=generator).mul_(bias)

@@ -18,6 +18,9 @@ Deviates:
 import torch
 from torch import Tensor
 
+# The centre crop among the ten views.
+CENTER_VIEW = 4
+
 
 def center_crop(images: Tensor, crop: int) -> Tensor:
     """Cut the centre out, as a view.

@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ablations.config import Dataset, Source
+from ablations.config import Dataset, Source, Storage
 from ablations.data import synthetic
+from ablations.data.store import Store, prepare
 
 Encode = Callable[..., bytes]
 WriteParquet = Callable[..., str]
@@ -75,3 +76,71 @@ def few_synthetic(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shrink the built-in data set to 60 + 20 images."""
     monkeypatch.setattr(synthetic, "TRAIN_IMAGES", 60)
     monkeypatch.setattr(synthetic, "TEST_IMAGES", 20)
+
+
+# ImageNet in miniature
+
+WNIDS = ("n01440764", "n01443537", "n02084071")
+
+
+def _photograph(seed: int, width: int = 500, height: int = 375) -> Image.Image:
+    """Smooth colours with some grain, as large as the photographs of ImageNet."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8))
+    smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).astype(int)
+    grain = rng.integers(-12, 13, smooth.shape)
+    return Image.fromarray((smooth + grain).clip(0, 255).astype(np.uint8))
+
+
+def _encode(image: Image.Image, form: str = "JPEG", **options) -> bytes:
+    file = io.BytesIO()
+    image.save(file, form, **options)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="session")
+def photographs() -> dict[str, bytes]:
+    """Twelve training images of three classes and three test images, with each kind of trouble."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    cat, fish, dog = (f"train/{wnid}/{wnid}" for wnid in WNIDS)
+    files = {
+        f"{name}_{n}.JPEG": _encode(_photograph(n)) for name in (cat, fish, dog) for n in (1, 2)
+    }
+    files |= {
+        f"{cat}_3.JPEG": _encode(_photograph(3).convert("CMYK")),
+        f"{cat}_4.JPEG": _encode(_photograph(4).convert("L")),
+        f"{fish}_3.JPEG": _encode(_photograph(5), exif=exif.tobytes()),
+        f"{fish}_4.JPEG": _encode(_photograph(6, 120, 90), "PNG"),
+        f"{dog}_3.JPEG": files[f"{dog}_1.JPEG"][:-3000],
+        f"{dog}_4.JPEG": b"",
+        f"{dog}_5.txt": _encode(_photograph(7)),
+    }
+    # Classes 2, 0, 1 in the order of the challenge's numbers.
+    for n, label in ((1, 2), (2, 0), (3, 1)):
+        name = f"ILSVRC2012_val_{n:08d}.JPEG"
+        files[f"val/{WNIDS[label]}/{name}"] = _encode(_photograph(10 + n))
+    return files
+
+
+@pytest.fixture(scope="session")
+def plain_folders(photographs: dict[str, bytes], tmp_path_factory) -> Dataset:
+    """The photographs in class folders, to be kept as JPEG at 64 pixels; not to be written to."""
+    root = tmp_path_factory.mktemp("imagenet")
+    for name, content in photographs.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(content)
+    return Dataset(
+        source=Source.imagenet,
+        root=str(root),
+        storage=Storage.jpeg,
+        size=64,
+        crop=64,
+        skip_broken=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def reference(plain_folders: Dataset, tmp_path_factory) -> Store:
+    """The store of ``plain_folders``; not to be written to."""
+    return prepare(plain_folders, tmp_path_factory.mktemp("reference"))

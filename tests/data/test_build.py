@@ -1,15 +1,25 @@
+import errno
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from ablations.config import ConfigError, Dataset
-from ablations.data import build, decode
-from ablations.data.build import Moments
+from ablations.config import ConfigError, Dataset, Storage
+from ablations.data import build
+from ablations.data.progress import Progress
 from ablations.data.sources import Images, Sample, Split
+from ablations.data.store import Store, damage, prepare
 
 
 def _images(pixels: np.ndarray) -> Images:
@@ -18,54 +28,6 @@ def _images(pixels: np.ndarray) -> Images:
         return Split(np.arange(len(pixels)) % 2, samples)
 
     return Images(["a", "b"], split(), split())
-
-
-def test_the_mean_image_is_the_mean_of_each_pixel():
-    moments = Moments(8)
-    first = np.zeros((1, 8, 8, 3), np.uint8)
-    second = np.full((2, 8, 8, 3), 30, np.uint8)
-    second[:, 0, 0, 0] = 255
-    moments.add(first)
-    moments.add(second)
-    mean = moments.mean_image()
-    assert mean.dtype == np.float32
-    assert mean[0, 0].tolist() == [170, 20, 20]
-    assert mean[1, 0].tolist() == [20, 20, 20]
-
-
-def test_principal_colours_of_two_greys_by_hand():
-    # Half the pixels 0, half (60, 60, 60): all variance, 3 * 30 ** 2, lies along grey.
-    pixels = np.zeros((2, 8, 8, 3), np.uint8)
-    pixels[1] = 60
-    moments = Moments(8)
-    moments.add(pixels)
-    std, basis = moments.principal_colors()
-    assert std == pytest.approx([30 * np.sqrt(3), 0, 0], abs=1e-5)
-    assert basis[:, 0] == pytest.approx(np.sqrt([1 / 3] * 3))
-    assert basis.T @ basis == pytest.approx(np.eye(3))
-
-
-def test_principal_colours_along_the_axes_by_hand():
-    # Red is 0 or 200, green 0 or 20, independently; blue is constant.
-    pixels = np.zeros((4, 8, 8, 3), np.uint8)
-    pixels[2:, ..., 0] = 200
-    pixels[1::2, ..., 1] = 20
-    pixels[..., 2] = 7
-    moments = Moments(8)
-    moments.add(pixels)
-    std, basis = moments.principal_colors()
-    assert std == pytest.approx([100, 10, 0], abs=1e-5)
-    assert basis == pytest.approx(np.eye(3))
-
-
-def test_statistics_do_not_depend_on_how_images_are_grouped():
-    pixels = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), np.uint8)
-    whole, parts = Moments(8), Moments(8)
-    whole.add(pixels)
-    for part in np.split(pixels, [1, 7, 30]):
-        parts.add(part)
-    assert (whole.products == parts.products).all()
-    assert (whole.total == parts.total).all()
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 600, 2**22])
@@ -114,7 +76,7 @@ def test_progress_is_reported_about_once_a_second(tmp_path: Path, monkeypatch):
     lines: list[str] = []
     pixels = np.zeros((10, 8, 8, 3), np.uint8)
     build.build(_images(pixels), tmp_path, Dataset(size=8, crop=8), lines.append)
-    assert lines[0] == "decoding train images: 3 of 10"
+    assert lines[0] == "decoding train images: 3 of 10, less than a minute left"
     assert len(lines) == 7
     assert lines[-1] == "decoded 10 training and 10 test images"
 
@@ -128,9 +90,108 @@ def test_few_chunks_are_decoded_ahead(monkeypatch):
             taken.append(n)
             yield Sample(np.zeros((8, 8, 3), np.uint8), str(n))
 
-    decoded = build._decoded(samples(), 8)
-    start, chunk = next(decoded)
-    assert start == 0
-    assert isinstance(chunk, decode.Decoded)
+    packed = build._packed(Split(np.zeros(1000), samples()), 0, Dataset(size=8, crop=8))
+    assert next(packed).kept == [0]
     assert len(taken) < 200
-    decoded.close()
+    packed.close()
+
+
+# Prepares `plain_folders` in processes, one image at a time, and tells what is safely written.
+CHILD = """
+import sys
+from pathlib import Path
+from ablations.config import Dataset, Source, Storage
+from ablations.data import build, store
+from ablations.data.progress import Progress
+build.CHUNK_BYTES, build.SAVE_SECONDS = 1, -1
+save = Progress.save
+def told(self, path):
+    save(self, path)
+    print(path.name, self.done, flush=True)
+Progress.save = told
+dataset = Dataset(source=Source.imagenet, root=sys.argv[1], storage=Storage.jpeg, size=64, crop=64,
+                  skip_broken=True)
+print(store.prepare(dataset, Path(sys.argv[2]), print).fingerprint)
+"""
+
+
+def _child(dataset: Dataset, cache: Path, tag: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(dataset.root), str(cache)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TEST_TAG": tag},
+    )
+
+
+def _alive(tag: str) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"TEST_TAG={tag}".encode() in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+    return found
+
+
+def test_a_build_killed_at_a_third_continues_to_the_same_checksums(
+    plain_folders: Dataset, reference: Store, tmp_path: Path
+):
+    tag = uuid.uuid4().hex
+    child = _child(plain_folders, tmp_path, tag)
+    assert child.stdout is not None
+    for line in child.stdout:
+        if line.split()[-1] == "4":
+            break
+    child.kill()
+    child.communicate()
+    deadline = time.monotonic() + 20
+    while _alive(tag) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _alive(tag)  # the processes that decoded have ended, too
+
+    lines: list[str] = []
+    store = prepare(plain_folders, tmp_path, lines.append)
+    begun = re.fullmatch(r"continuing after (\d+) of 13 train images", lines[0])
+    assert begun
+    assert 4 <= int(begun[1]) < 13
+    # Threads in one process before, several processes here, and a break: the same to the last bit.
+    assert (store.path / "manifest.json").read_bytes() == (
+        reference.path / "manifest.json"
+    ).read_bytes()
+    assert damage(store.path) is None
+    assert sorted(path.name for path in store.path.iterdir()) == sorted(
+        path.name for path in reference.path.iterdir()
+    )
+
+
+def test_two_processes_pack_once(plain_folders: Dataset, reference: Store, tmp_path: Path):
+    children = [_child(plain_folders, tmp_path, "") for _ in range(2)]
+    outputs = [child.communicate(timeout=120)[0].splitlines() for child in children]
+    assert [lines[-1] for lines in outputs] == [reference.fingerprint] * 2
+    saved = [line for lines in outputs for line in lines if "progress" in line]
+    assert len(saved) == len(set(saved)) + 2  # once after the last image, once at the end
+
+
+@pytest.mark.parametrize("storage", list(Storage))
+def test_a_full_disk_is_told_and_the_work_kept(storage, plain_folders, tmp_path, monkeypatch):
+    dataset = replace(plain_folders, storage=storage)
+    whole = prepare(dataset, tmp_path / "whole")
+    monkeypatch.setattr(build, "processes", build.threads)
+    monkeypatch.setattr(build, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(build, "SAVE_SECONDS", -1)
+    calls = iter(range(100))
+
+    def full(progress: Progress, path: Path) -> None:
+        if next(calls) == 5:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(progress, path)
+
+    save = Progress.save
+    monkeypatch.setattr(Progress, "save", full)
+    with pytest.raises(ConfigError, match=r"cannot write to .* \(No space left on device\)"):
+        prepare(dataset, tmp_path / "cache")
+    lines: list[str] = []
+    store = prepare(dataset, tmp_path / "cache", lines.append)
+    assert lines[0] == "continuing after 5 of 13 train images"
+    assert store.fingerprint == whole.fingerprint
+    assert damage(store.path) is None

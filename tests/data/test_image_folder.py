@@ -61,3 +61,21 @@ def test_a_broken_image_is_named_by_its_path(dataset: Dataset, tmp_path: Path):
     (tmp_path / "images/train/cat/1.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(ConfigError, match=r"train/cat/1\.png: cannot be decoded"):
         prepare(dataset, tmp_path / "cache")
+
+
+def test_tiny_imagenet_is_read_as_its_zip_file_unpacks(tmp_path: Path):
+    root = tmp_path / "tiny-imagenet-200"
+    for n, label in enumerate(("n01443537", "n01629819")):
+        _put(root / f"train/{label}/images/{label}_0.png", 10 * n)
+        (root / f"train/{label}/{label}_boxes.txt").write_text("n01443537_0.JPEG\t0\t10\t63\t58\n")
+        _put(root / f"val/images/val_{n}.png", 100 + n)
+        _put(root / f"test/images/test_{n}.png", 200)
+    rows = "val_0.png\tn01629819\t0\t32\t44\t62\nval_1.png\tn01443537\t5\t6\t7\t8\n"
+    (root / "val/val_annotations.txt").write_text(rows)
+    (root / "words.txt").write_text("n00001740\tentity\nn01443537\tgoldfish, Carassius auratus\n")
+    dataset = Dataset(source=Source.image_folder, root=str(root), size=8, crop=8)
+    store = prepare(dataset, tmp_path / "cache")
+    assert store.classes == ("goldfish, Carassius auratus", "n01629819")
+    assert store.train_labels.tolist() == [0, 1]
+    assert store.test_labels.tolist() == [1, 0]
+    assert store.test_images[:, 0, 0, 0].tolist() == [100, 101]

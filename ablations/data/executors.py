@@ -1,0 +1,39 @@
+"""Threads and processes that share the work of decoding images."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import warnings
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+
+def cpu_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads() -> ThreadPoolExecutor:
+    """A thread per core."""
+    return ThreadPoolExecutor(cpu_cores())
+
+
+def processes() -> ProcessPoolExecutor:
+    """A process per core; they end with this one, however it ends."""
+    # Spawned: a fork copies the locks of other threads as they happen to be.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(cpu_cores(), context, initializer=_begin)
+
+
+def _begin() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    # Pillow warns of damaged camera data, which do not touch the pixels.
+    warnings.simplefilter("ignore")
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()

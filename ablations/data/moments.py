@@ -1,0 +1,51 @@
+"""Mean image and colour covariance of the training pixels."""
+
+from typing import Self
+
+import numpy as np
+
+
+class Moments:
+    """Sums over pixels; sums of whole numbers, so exact in any order and any grouping.
+
+    Args:
+        size: Height and width of the images, in pixels.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.count = 0
+        self.total = np.zeros((size, size, 3), np.int64)
+        self.products = np.zeros((3, 3), np.int64)
+
+    def add(self, pixels: np.ndarray) -> None:
+        """Count images in, shape (N, S, S, 3), uint8."""
+        self.count += len(pixels)
+        self.total += pixels.sum(axis=0, dtype=np.int64)
+        for image in pixels:  # products of a whole image are exact in float64
+            flat = image.reshape(-1, 3).astype(np.float64)
+            self.products += (flat.T @ flat).astype(np.int64)
+
+    def __iadd__(self, other: "Moments") -> Self:
+        self.count += other.count
+        self.total += other.total
+        self.products += other.products
+        return self
+
+    def mean_image(self) -> np.ndarray:
+        """Mean of each pixel over the images (§2), shape (S, S, 3), float32, 0 to 255."""
+        return (self.total / self.count).astype(np.float32)
+
+    def principal_colors(self) -> tuple[np.ndarray, np.ndarray]:
+        """Principal components of the RGB values of all pixels (§4.1).
+
+        Returns:
+            Standard deviations on the scale 0 to 255, shape (3,), largest first, and unit
+            eigenvectors as columns, shape (3, 3); the largest entry of each is positive.
+        """
+        height, width, _ = self.total.shape
+        pixels = self.count * height * width
+        mean = self.total.sum((0, 1)) / pixels
+        values, vectors = np.linalg.eigh(self.products / pixels - np.outer(mean, mean))
+        values, vectors = values[::-1], vectors[:, ::-1]
+        largest = vectors[np.abs(vectors).argmax(0), range(3)]
+        return np.sqrt(values.clip(0)), vectors * np.sign(largest)

@@ -1,0 +1,70 @@
+"""The table of layers that ``summary=true`` prints instead of training."""
+
+from importlib import import_module
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from ablations import networks
+from ablations.config import Config, Dataset, Source
+from ablations.data.cache import cache_folder
+from ablations.data.sources import find_files
+from ablations.data.store import Store
+
+
+def show_layers(console: Console, config: Config) -> None:
+    """Print name, output shape, parameters and multiply-adds of every layer of a network.
+
+    Args:
+        console: Where to print.
+        config: Names the network, and the data whose classes are its outputs.
+
+    Raises:
+        ConfigError: The network does not fit the configuration, or the data are not there.
+    """
+    run = config.run
+    networks.check(run)
+    classes = _count_classes(config.dataset)
+    # By name: no other command waits for torch.
+    rows = import_module("ablations.networks.layers").layers(run, classes)
+    table = Table(
+        title=f"{run.network.value}, width {run.width:g}, {run.dataset.crop}x{run.dataset.crop} "
+        f"pixels, {classes:,} classes",
+        title_style="bold",
+        title_justify="left",
+    )
+    table.add_column("layer")
+    table.add_column("kind")
+    for name in ("output", "parameters", "multiply-adds"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        table.add_row(
+            row.name,
+            row.kind,
+            "x".join(str(n) for n in row.shape),
+            f"{row.parameters + row.statistics:,}" if row.parameters else "",
+            f"{row.multiply_adds:,}" if row.multiply_adds else "",
+        )
+    trained = sum(row.parameters for row in rows)
+    statistics = sum(row.statistics for row in rows)
+    table.add_section()
+    total = sum(row.multiply_adds for row in rows)
+    table.add_row("total", "", "", f"{trained + statistics:,}", f"{total:,}", style="bold")
+    console.print(table)
+    if statistics:
+        console.print(f"{trained:,} parameters are trained, {statistics:,} are running statistics.")
+    if classes != 1000:
+        more = (1000 - classes) * rows[-1].parameters // classes
+        console.print(f"With 1,000 classes it has {trained + statistics + more:,} parameters.")
+
+
+def _count_classes(dataset: Dataset) -> int:
+    """Number of classes, without a download or a decoded image."""
+    if dataset.source is Source.cifar10:
+        return 10
+    root = Path(dataset.root or "").expanduser()
+    if (root / "manifest.json").is_file():  # of prepare.py
+        return len(Store.open(root).classes)
+    source = import_module(f"ablations.data.{dataset.source.value}")
+    return len(source.read(dataset, find_files(dataset), cache_folder()).classes)

@@ -1,0 +1,17 @@
+"""The report: verdicts, figures and pictures from local files, as Markdown and as one HTML page.
+
+==============  ==================================================================================
+``findings``    what a study decided: ``verdicts.json``, read and checked
+``evidence``    records and findings, a chapter for each setting; refuses to pool what differs
+``labels``      the words of the verdicts, each with its shape, its colour and its meaning
+``words``       numbers as a reader wants them
+``markdown``    ``RESULTS.md``
+``svg``         a matplotlib figure as SVG that follows the page's colours
+``forest``      all effects of a setting beside the paper's
+``seeds``       the runs behind one claim: points by seed, learning curves
+``gaps``        training and test error of every arm
+``pictures``    kernels, predictions and neighbours of a trained network; the one file with torch
+``reference``   the authors' own results and others', for runs on ImageNet
+``html``        ``report.html``
+==============  ==================================================================================
+"""

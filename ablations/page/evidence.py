@@ -1,0 +1,256 @@
+"""Records and verdicts, a chapter for each study; refuses to pool what differs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean, stdev
+
+from ablations import record
+from ablations.config import ConfigError
+from ablations.page import words
+from ablations.page.findings import Finding
+from ablations.page.labels import EXCLUDED
+from ablations.record import Record
+from ablations.study import verdicts
+from ablations.study.verdicts import StudyResult
+
+
+@dataclass(frozen=True)
+class ArmOfRuns:
+    """All runs of a setting that differ in nothing but the seed.
+
+    Attributes:
+        name: What sets them apart from the setting.
+        runs: Their records by seed; streams of a placebo share a seed.
+    """
+
+    name: str
+    runs: list[Record]
+
+    @property
+    def finished(self) -> list[Record]:
+        """Those that did not diverge."""
+        return [run for run in self.runs if run.status == "finished"]
+
+    def errors(self, view: str, k: int) -> list[float]:
+        """Test error of each run in percent, guessing for a diverged one."""
+        return [100 * run.headline(view, k) for run in self.runs]
+
+    @property
+    def gaps(self) -> list[tuple[float, float]]:
+        """Training and test error of each finished run in percent, both in the centre view."""
+        return [
+            (100 * run.train.top1, 100 * run.test["center"].top1)
+            for run in self.finished
+            if run.train and "center" in run.test
+        ]
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One study, or the runs of a setting that no study has asked for.
+
+    Attributes:
+        key: Fit for an address, unique in the report.
+        title: Name of the setting, and what the study changed in it.
+        dataset: Name of the data.
+        fingerprint: Of the data.
+        findings: What was compared, in the order of the paper.
+        arms: Runs by arm, the unchanged setting first; tuning runs are left out.
+        tuning: Number of tuning runs.
+    """
+
+    key: str
+    title: str
+    dataset: str
+    fingerprint: str
+    findings: list[Finding]
+    arms: list[ArmOfRuns]
+    tuning: int = 0
+
+    @property
+    def runs(self) -> list[Record]:
+        """All runs."""
+        return [run for arm in self.arms for run in arm.runs]
+
+    @property
+    def claims(self) -> list[Finding]:
+        """What the paper or an extension says; neither controls nor what makes no sense here."""
+        return [
+            finding
+            for finding in self.findings
+            if finding.result.family != "control" and finding.mark is not EXCLUDED
+        ]
+
+    @property
+    def controls(self) -> list[Finding]:
+        """Comparisons of like with like."""
+        return [finding for finding in self.findings if finding.result.family == "control"]
+
+    @property
+    def excluded(self) -> list[Finding]:
+        """Claims that make no sense at this setting."""
+        return [finding for finding in self.findings if finding.mark is EXCLUDED]
+
+    @property
+    def scale(self) -> str:
+        """The size of the experiment, for labels: network, images and epochs."""
+        if not self.runs:
+            return "no records here"
+        run = self.runs[0].run
+        trained = [r for r in self.runs if r.train]
+        parts = [
+            f"{run['network']} at width {words.plain(run['width'])}",
+            f"{_range(r.parameters for r in self.runs)} parameters",
+            f"{_range(r.train.count for r in trained if r.train)} training images",
+            f"{_range(r.epochs for r in trained)} epochs",
+        ]
+        return ", ".join(parts[:2] + parts[2:] * bool(trained))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything a report is made of.
+
+    Attributes:
+        output: Folder of the runs.
+        chapters: One for each study.
+        missing: What the report has to do without, and how to get it.
+    """
+
+    output: Path
+    chapters: list[Chapter]
+    missing: list[str] = field(default_factory=list)
+
+    @property
+    def runs(self) -> dict[str, Record]:
+        """All runs by their ids."""
+        return {run.run_id: run for chapter in self.chapters for run in chapter.runs}
+
+
+def gather(output: Path) -> Evidence:
+    """Read the records and verdicts below ``output``.
+
+    Raises:
+        ConfigError: Runs that belong together have different data or numerics.
+    """
+    studies = verdicts.load(output)
+    records = {run.run_id: run for run in record.load_all(output)}
+    missing: list[str] = []
+    if not records:
+        missing.append(f"No finished run in {output.name}/: ablations/run.py trains some.")
+    if not studies:
+        missing.append(
+            "No verdicts yet, hence tables of arms only: ablations/sweep.py puts claims to the "
+            "test."
+        )
+    chapters: list[Chapter] = []
+    for number, study in enumerate(studies, start=1):
+        alone = sum(other.setting == study.setting for other in studies) == 1
+        key = study.setting if alone else f"{study.setting}-{number}"
+        chapters.append(_of_study(study, key, alone, records, missing))
+    told = {study.setting for study in studies}
+    for setting in dict.fromkeys(r.setting for r in records.values() if r.setting not in told):
+        runs = [run for run in records.values() if run.setting == setting]
+        _refuse_mixture(setting, runs)
+        data = runs[0].run
+        arms = _arms(runs)
+        chapters.append(
+            Chapter(setting, setting, data["dataset"]["name"], data["fingerprint"], [], arms)
+        )
+    return Evidence(output, chapters, missing)
+
+
+def _of_study(
+    study: StudyResult, key: str, alone: bool, records: dict[str, Record], missing: list[str]
+) -> Chapter:
+    wanted = {
+        name
+        for result in study.results
+        for arm in result.arms.values()
+        for names in arm.runs.values()
+        for name in names
+    }
+    runs = [records[name] for name in wanted & records.keys()]
+    if lost := len(wanted) - len(runs):
+        missing.append(
+            f"{key}: the records of {words.count(lost, 'run')} behind the verdicts are not here, "
+            "nor are their learning curves."
+        )
+    _refuse_mixture(key, runs)
+    if runs and runs[0].run["fingerprint"] != study.fingerprint:
+        raise ConfigError(
+            f"{key}: the verdicts are of data {study.fingerprint[:12]}, their runs of "
+            f"{runs[0].run['fingerprint'][:12]}; next step: run ablations/sweep.py again"
+        )
+    tuning, strangers = 0, 0
+    for run in records.values():
+        if not alone or run.setting != study.setting or run.run_id in wanted:
+            continue
+        if run.seed in study.tuning_seeds:
+            tuning += 1
+        elif runs and _kind(run) == _kind(runs[0]):
+            runs.append(run)
+        else:
+            strangers += 1
+    if strangers:
+        missing.append(
+            f"{key}: {words.count(strangers, 'run')} of other data or numerics than the verdicts "
+            "are left out; runs that differ in these are never pooled."
+        )
+    title = words.spoken(study.setting)
+    if study.changes not in ("", "paper"):
+        title += f" with {study.changes}"
+    if study.first_seed:
+        title += f", seeds from {study.first_seed}"
+    found = [Finding(result, study, key) for result in study.results]
+    found.sort(key=lambda finding: finding.order)
+    return Chapter(key, title, study.dataset, study.fingerprint, found, _arms(runs), tuning)
+
+
+def _arms(runs: list[Record]) -> list[ArmOfRuns]:
+    arms: dict[str, list[Record]] = {}
+    for run in sorted(runs, key=lambda run: (run.arm != "paper", run.arm, run.seed, run.run_id)):
+        arms.setdefault(run.arm, []).append(run)
+    return [ArmOfRuns(name, members) for name, members in arms.items()]
+
+
+def _kind(run: Record) -> tuple[str, str]:
+    return run.run["fingerprint"], str(run.provenance.get("numerics"))
+
+
+def _refuse_mixture(where: str, runs: list[Record]) -> None:
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for run in runs:
+        kinds.setdefault(_kind(run), []).append(run.run_id)
+    if len(kinds) < 2:
+        return
+    lines = [
+        f"  data {data[:12]}, numerics {numerics}: {words.count(len(names), 'run')}, such as "
+        f"{', '.join(names[:3])}"
+        for (data, numerics), names in kinds.items()
+    ]
+    raise ConfigError(
+        f"{where}: runs of different data or numerics are never pooled\n"
+        + "\n".join(lines)
+        + "\nnext step: move one kind into another folder, and report on each with --output"
+    )
+
+
+def mean_sd(values: list[float], decimals: int = 2) -> str:
+    """``12.34 ± 0.56``; the mean alone for one value, a dash for none.
+
+    Example:
+        >>> mean_sd([1.0, 2.0, 3.0]), mean_sd([1.0]), mean_sd([])
+        ('2.00 ± 1.00', '1.00', '–')
+    """
+    if not values:
+        return "–"
+    text = words.number(mean(values), decimals)
+    return text if len(values) < 2 else f"{text} ± {words.number(stdev(values), decimals)}"
+
+
+def _range(values: Iterable[int]) -> str:
+    found = sorted(set(values))
+    ends = [f"{value:,}" for value in dict.fromkeys(found[:1] + found[-1:])]
+    return " to ".join(ends) or "no"

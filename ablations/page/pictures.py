@@ -1,0 +1,287 @@
+"""Pictures of a trained network: its first kernels, its guesses, its idea of likeness (§6.1).
+
+The one module of the report that needs torch: it is imported when pictures are drawn.
+"""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from ablations import networks
+from ablations.callbacks import CHECKPOINT
+from ablations.config import ConfigError, Job
+from ablations.data.store import Store
+from ablations.record import Record
+from ablations.techniques.augmentation import to_input
+from ablations.techniques.evaluation import center_crop
+from ablations.train import PREDICTIONS
+
+QUERIES, NEIGHBOURS, POOL, GUESSES = 5, 6, 600, 8
+_SHOWN = 64  # pixels of an image on the page
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image for the page.
+
+    Attributes:
+        source: A data URI.
+        text: What it shows.
+    """
+
+    source: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Tower:
+    """First kernels of one tower.
+
+    Attributes:
+        picture: All of them, side by side.
+        colors: Colourfulness of each, from 0 (grey) to 1, shape (kernels,).
+    """
+
+    picture: Picture
+    colors: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A test image with the network's five favourite classes.
+
+    Attributes:
+        image: The image; its text is the true class.
+        right: Whether the favourite is the true class.
+        classes: Name, probability in percent, and whether it is the true class.
+    """
+
+    image: Picture
+    right: bool
+    classes: list[tuple[str, float, bool]]
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """A test image and the training images that the last hidden layer takes for most alike.
+
+    Attributes:
+        image: The test image.
+        nearest: The training images, nearest first.
+        share: Fraction of these of the test image's class.
+    """
+
+    image: Picture
+    nearest: list[Picture]
+    share: float
+
+
+@dataclass(frozen=True)
+class Album:
+    """Everything drawn of one run.
+
+    Attributes:
+        run_id: The run.
+        arm: Its arm.
+        seed: Its seed.
+        towers: Its first kernels.
+        guesses: Half of them right, as far as there are such.
+        likenesses: One for each of several test images.
+        missing: What could not be drawn, and why.
+        pool: Number of training images that neighbours were sought in.
+    """
+
+    run_id: str
+    arm: str
+    seed: int
+    towers: list[Tower] = field(default_factory=list)
+    guesses: list[Guess] = field(default_factory=list)
+    likenesses: list[Likeness] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    pool: int = POOL
+
+
+def album(output: Path, runs: Sequence[Record]) -> Album | None:
+    """Draw the first run that has a checkpoint, in the order given; none where none has.
+
+    Args:
+        output: Folder of the runs.
+        runs: Runs of one setting, best first.
+    """
+    for run in runs:
+        folder = output / run.run_id
+        if run.status == "finished" and (folder / CHECKPOINT).exists():
+            return _draw(run, folder)
+    return None
+
+
+def _draw(run: Record, folder: Path) -> Album:
+    found = Album(run.run_id, run.arm, run.seed)
+    job = Job.load(folder)
+    network = networks.build(job.run, run.classes)
+    checkpoint = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)
+    prefix = "network."
+    network.load_state_dict(
+        {
+            name.removeprefix(prefix): value
+            for name, value in checkpoint["state_dict"].items()
+            if name.startswith(prefix)
+        }
+    )
+    network.eval()
+    found.towers.extend(_kernels(network))
+    try:
+        store = Store.open(Path(job.store))
+        if store.fingerprint != run.run["fingerprint"]:
+            raise ConfigError("the prepared data have changed since")
+    except ConfigError:
+        found.missing.append(
+            "The prepared images of this run are not here: no guesses and no neighbours."
+        )
+        return found
+    if (folder / PREDICTIONS).exists():
+        with np.load(folder / PREDICTIONS) as predictions:
+            found.guesses.extend(_guesses(store, predictions["ten_view"].astype(np.float32)))
+    else:
+        found.missing.append(f"No {PREDICTIONS} beside the record: no guesses.")
+    found.likenesses.extend(_likenesses(job, network, store))
+    return found
+
+
+def _kernels(network: torch.nn.Sequential) -> list[Tower]:
+    first = next(m for m in network.modules() if isinstance(m, torch.nn.Conv2d))
+    second = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)][1:2]
+    # §3.2: the second convolution sees the kernels of its own tower only.
+    towers = second[0].groups if second else 1
+    weights = first.weight.detach().permute(0, 2, 3, 1).double().numpy()
+    found = []
+    for number, kernels in enumerate(np.split(weights, towers), start=1):
+        colors = colorfulness(kernels)
+        text = f"{len(kernels)} kernels of {kernels.shape[1]} × {kernels.shape[2]} pixels"
+        if towers > 1:
+            text = f"tower {number}: {text}"
+        found.append(Tower(Picture(_encode(mosaic(kernels)), text), colors))
+    return found
+
+
+def colorfulness(kernels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of each kernel's energy that a grey image cannot excite.
+
+    Args:
+        kernels: Shape (K, H, W, 3).
+
+    Returns:
+        Shape (K,), from 0 for kernels with three equal channels to 1 for channels that cancel.
+
+    Example:
+        >>> grey, red_green = np.ones((1, 1, 3)), np.array([[[1.0, -1.0, 0.0]]])
+        >>> colorfulness(np.stack([grey, red_green]))
+        array([0., 1.])
+    """
+    grey = kernels.mean(-1, keepdims=True)
+    color = np.square(kernels - grey).sum((1, 2, 3))
+    return color / np.maximum(np.square(kernels).sum((1, 2, 3)), 1e-30)
+
+
+def mosaic(kernels: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Kernels side by side, each stretched to the full range around middle grey.
+
+    Args:
+        kernels: Shape (K, H, W, 3).
+
+    Returns:
+        An RGB image with transparent gaps of one pixel, shape (., ., 4).
+    """
+    count, height, width, _ = kernels.shape
+    columns = 12 if count > 24 else 8 if count > 6 else count
+    rows = -(-count // columns)
+    sheet = np.zeros((rows * (height + 1) - 1, columns * (width + 1) - 1, 4), np.uint8)
+    for index, kernel in enumerate(kernels):
+        top, left = (height + 1) * (index // columns), (width + 1) * (index % columns)
+        peak = max(np.abs(kernel).max(), 1e-30)
+        tile = sheet[top : top + height, left : left + width]
+        tile[..., :3] = np.round(127.5 + 127.5 * kernel / peak)
+        tile[..., 3] = 255
+    return sheet
+
+
+def _guesses(store: Store, probabilities: NDArray[np.float32]) -> list[Guess]:
+    labels = store.test_labels
+    right = probabilities.argmax(1) == labels
+    # The first of either kind in the order of the test split: not chosen by hand.
+    wanted = GUESSES // 2
+    chosen = [*np.flatnonzero(right)[:wanted], *np.flatnonzero(~right)[:wanted]]
+    found = []
+    for row in chosen:
+        best = np.argsort(-probabilities[row], kind="stable")[:5]
+        classes = [
+            (store.classes[c], float(100 * probabilities[row, c]), bool(c == labels[row]))
+            for c in best
+        ]
+        found.append(
+            Guess(
+                _photo(store.test_images[row], store.classes[labels[row]]),
+                bool(right[row]),
+                classes,
+            )
+        )
+    return found
+
+
+@torch.inference_mode()
+def _likenesses(job: Job, network: torch.nn.Sequential, store: Store) -> list[Likeness]:
+    train, _ = store.split(job.run.dataset.train_limit, job.run.dataset.val_size)
+    pool = train[np.linspace(0, len(train) - 1, min(POOL, len(train))).astype(int)]
+    # One query of each of the first classes.
+    labels = store.test_labels
+    kinds = list(dict.fromkeys(labels.tolist()))[:QUERIES]
+    queries = np.array([np.flatnonzero(labels == kind)[0] for kind in kinds])
+    images = np.concatenate([store.test_images[np.sort(queries)], store.train_images[pool]])
+    queries = np.sort(queries)
+    crop = job.run.dataset.crop
+    mean = center_crop(torch.tensor(store.mean_image)[None], crop)[0]
+    features = torch.cat(
+        [
+            networks.features(network, to_input(center_crop(part, crop), mean)).flatten(1)
+            for part in torch.from_numpy(images).split(100)
+        ]
+    )
+    distances = torch.cdist(features[: len(queries)], features[len(queries) :])
+    found = []
+    for query, row in zip(queries, distances, strict=True):
+        nearest = pool[row.argsort()[:NEIGHBOURS].numpy()]
+        kinds_of = store.train_labels[nearest]
+        found.append(
+            Likeness(
+                _photo(store.test_images[query], store.classes[labels[query]]),
+                [
+                    _photo(store.train_images[i], store.classes[kind])
+                    for i, kind in zip(nearest, kinds_of, strict=True)
+                ],
+                float((kinds_of == labels[query]).mean()),
+            )
+        )
+    return found
+
+
+def _photo(pixels: NDArray[np.uint8], text: str) -> Picture:
+    return Picture(_encode(np.asarray(pixels)), text)
+
+
+def _encode(pixels: NDArray[np.uint8]) -> str:
+    image = Image.fromarray(pixels)
+    photo = image.mode == "RGB" and max(image.size) > _SHOWN
+    if photo:
+        image.thumbnail((2 * _SHOWN, 2 * _SHOWN))
+    buffer = io.BytesIO()
+    # Large photographs as JPEG: the page is committed.
+    image.save(buffer, "JPEG" if photo else "PNG", optimize=True, quality=80)
+    kind = "jpeg" if photo else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

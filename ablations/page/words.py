@@ -1,0 +1,92 @@
+"""Numbers as a reader wants them."""
+
+from math import floor, isfinite, log10
+
+MINUS = "\N{MINUS SIGN}"
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+
+def digits(width: float) -> int:
+    """Decimals that a number with an uncertainty of ``width`` deserves.
+
+    Example:
+        >>> digits(12.0), digits(0.4), digits(0.03)
+        (1, 1, 2)
+    """
+    if not isfinite(width) or width <= 0:
+        return 1
+    return min(4, max(1, -floor(log10(width))))
+
+
+def number(value: float, decimals: int = 1) -> str:
+    """A number with a real minus sign; infinity as a word's symbol.
+
+    Example:
+        >>> number(-0.04, 1), number(-1.25, 2), number(float("inf"))
+        ('0.0', '−1.25', '∞')
+    """
+    if not isfinite(value):
+        return "∞" if value > 0 else f"{MINUS}∞"
+    text = f"{value:.{decimals}f}"
+    if float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", MINUS)
+
+
+def plain(value: float, scale: float = 1.0) -> str:
+    """A figure as it was written down: no more digits than it has.
+
+    Example:
+        >>> plain(0.014, 100), plain(6.0)
+        ('1.4', '6')
+    """
+    return f"{scale * value:.6g}".replace("-", MINUS)
+
+
+def percent(fraction: float, decimals: int = 2) -> str:
+    """An error as a percentage, without the sign: tables carry it in their heads."""
+    return number(100 * fraction, decimals)
+
+
+def duration(seconds: float) -> str:
+    """A time in its largest two units.
+
+    Example:
+        >>> duration(42), duration(150), duration(7260), duration(200000)
+        ('42 s', '2 min 30 s', '2 h 1 min', '2 d 8 h')
+    """
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    left, parts = round(seconds), []
+    for name, size in units:
+        count, left = divmod(left, size)
+        if count or (parts and len(parts) < 2):
+            parts.append((count, name))
+        if len(parts) == 2:
+            break
+    return " ".join(f"{count} {name}" for count, name in parts if count) or "0 s"
+
+
+def arm(name: str) -> str:
+    """The name of an arm for readers: ``paper`` is the setting as it stands."""
+    return "setting unchanged" if name == "paper" else name
+
+
+def count(n: int, noun: str) -> str:
+    """A number with its noun.
+
+    Example:
+        >>> count(1, "run"), count(1200, "run")
+        ('1 run', '1,200 runs')
+    """
+    return f"{n:,} {noun}" + "s" * (n != 1)
+
+
+def spoken(name: str) -> str:
+    """The name of a claim or a setting as words.
+
+    Example:
+        >>> spoken("lrn_lowers_cifar10_error")
+        'LRN lowers CIFAR-10 error'
+    """
+    capitals = {"lrn": "LRN", "relu": "ReLU", "cifar10": "CIFAR-10", "imagenet": "ImageNet"}
+    return " ".join(capitals.get(word, word) for word in name.split("_"))

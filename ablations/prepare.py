@@ -1,0 +1,92 @@
+"""``python ablations/prepare.py setting=imagenet``: make the data of a setting ready, once."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+if __package__ in {None, ""}:
+    # Started as a file: the folder above holds the package, and this one must not shadow others.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+
+from ablations.config import Config, Run
+from ablations.data.store import Store, prepare
+from ablations.door import main as hydra_main
+
+LINE_SECONDS = 15.0
+
+
+class Reporter:
+    """Shows progress: one line redrawn on a terminal, elsewhere a line now and then.
+
+    Args:
+        console: Where to show it.
+        status: The line on a terminal.
+    """
+
+    def __init__(self, console: Console, status: Status) -> None:
+        self.console, self.status = console, status
+        self.last = -LINE_SECONDS
+
+    def __call__(self, line: str) -> None:
+        """Show what is being done."""
+        if self.console.is_terminal:
+            self.status.update(line)
+        elif time.monotonic() - self.last >= LINE_SECONDS:
+            self.last = time.monotonic()
+            self.console.print(line, highlight=False)
+
+
+def execute(configs: list[tuple[Config, Run]]) -> int:
+    """Prepare the data of each configuration, and say what they are.
+
+    Returns:
+        The exit code: 130 after Ctrl-C.
+    """
+    console = Console()
+    try:
+        for config, _ in configs:
+            with console.status("") as status:
+                cache = Path(config.cache) if config.cache else None
+                store = prepare(config.dataset, cache, Reporter(console, status))
+            console.print(describe(config, store))
+            console.print(str(store.path), soft_wrap=True, highlight=False)
+    except KeyboardInterrupt:
+        console.print("stopped; the same command continues")
+        return 130
+    return 0
+
+
+def describe(config: Config, store: Store) -> Table:
+    """A table of what a store holds."""
+    manifest = json.loads((store.path / "manifest.json").read_text())
+    size = len(store.mean_image)
+    used = sum(path.stat().st_size for path in store.path.iterdir())
+    mean = store.mean_image.mean((0, 1))
+    converted = manifest.get("converted", {})
+    table = Table("", config.dataset.name, box=None, pad_edge=False)
+    for name, value in (
+        ("images", f"{len(store.train_labels):,} training, {len(store.test_labels):,} test"),
+        ("classes", f"{len(store.classes):,}"),
+        ("kept as", f"{size}x{size} pixels, {manifest['storage']}, {used / 1e9:.3g} GB"),
+        ("mean colour", " ".join(f"{channel:.1f}" for channel in mean)),
+        ("principal colours", " ".join(f"{std:.1f}" for std in store.color_std)),
+        ("converted", ", ".join(f"{n:,} {kind}" for kind, n in converted.items()) or "none"),
+        ("left out", f"{len(store.skipped):,} broken" if store.skipped else "none"),
+        ("fingerprint", store.fingerprint),
+    ):
+        table.add_row(name, value)
+    return table
+
+
+def main() -> None:
+    """Entry of the command."""
+    hydra_main(execute)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""``python ablations/report.py``: local records and verdicts as RESULTS.md and one HTML page."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+if __package__ in {None, ""}:
+    # Started as a file: the folder above holds the package, and this one must not shadow others.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from ablations.config import ConfigError
+from ablations.page.evidence import Chapter, Evidence, gather
+from ablations.page.html import Section, page, section
+from ablations.page.markdown import results, tally
+from ablations.page.towers import towers
+from ablations.record import write_atomically
+
+MARKDOWN, PAGE = "RESULTS.md", "report.html"
+
+
+def report(output: Path, to: Path, *, pictures: bool = True) -> list[Path]:
+    """Write the report on a folder of runs.
+
+    Args:
+        output: Folder of the runs.
+        to: Folder of the report; made if there is none.
+        pictures: Draw what trained networks saw; needs checkpoints, and torch.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        ConfigError: There is nothing to report on, or runs that must not be pooled.
+    """
+    evidence = gather(output)
+    if not evidence.chapters:
+        raise ConfigError(
+            f"no records and no verdicts in {output}; next step: train some with ablations/run.py, "
+            "or name their folder with --output"
+        )
+    sections = [_section(evidence, chapter, pictures) for chapter in evidence.chapters]
+    to.mkdir(parents=True, exist_ok=True)
+    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    written = {MARKDOWN: results(evidence), PAGE: page(evidence, sections, made)}
+    for name, text in written.items():
+        write_atomically(to / name, text)
+    return [to / name for name in written]
+
+
+def _section(evidence: Evidence, chapter: Chapter, pictures: bool) -> Section:
+    if not pictures:
+        return section(chapter, evidence.runs)
+    # Torch is slow to import, and pictures are all that needs it.
+    from ablations.page.pictures import album
+
+    drawn = album(evidence.output, chapter.runs)
+    if drawn is None:
+        if chapter.runs:
+            evidence.missing.append(
+                f"{chapter.key}: no run has a checkpoint here, hence no pictures of its network."
+            )
+        return section(chapter, evidence.runs)
+    colors = [tower.colors for tower in drawn.towers]
+    return section(chapter, evidence.runs, drawn, towers(f"{chapter.key}-towers", colors))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry of the command."""
+    parser = argparse.ArgumentParser(
+        prog="report.py", description="Write RESULTS.md and report.html from local records."
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("runs"), help="folder of the runs (default: runs)"
+    )
+    parser.add_argument(
+        "--to", type=Path, help="folder of the report (default: the folder of the runs)"
+    )
+    parser.add_argument(
+        "--no-pictures",
+        dest="pictures",
+        action="store_false",
+        help="leave out kernels, predictions and neighbours, which need checkpoints",
+    )
+    given = parser.parse_args(arguments)
+    try:
+        written = report(given.output, given.to or given.output, pictures=given.pictures)
+    except ConfigError as error:
+        sys.exit(f"error: {error}")
+    for chapter in gather(given.output).chapters:
+        print(f"{chapter.title}: {tally(chapter.claims) or 'no claims'}")
+    for path in written:
+        print(f"{path} ({path.stat().st_size / 1024:,.0f} kB)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Where the runs of a study are carried out; their records are the only state."""
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.console import Console
+
+from ablations.config import Job
+from ablations.launch.display import Monitor
+from ablations.launch.pool import Pool, warm_up
+from ablations.record import Record, load
+
+
+class Bench:
+    """Trains what has no record yet.
+
+    Args:
+        output: Folder of the runs.
+        console: Where the runs are shown while they go on.
+        deadline: Monotonic time after which no run is started; none for no limit.
+    """
+
+    def __init__(self, output: Path, console: Console, deadline: float | None = None) -> None:
+        self.output = output
+        self.console = console
+        self.deadline = deadline
+        self.records: dict[str, Record] = {}
+        self.failed: set[str] = set()
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+    def record(self, job: Job) -> Record | None:
+        """The record of a job; none while it has not finished."""
+        run_id = job.run.run_id
+        if run_id not in self.records and (found := load(self.output / run_id)):
+            self.records[run_id] = found
+        return self.records.get(run_id)
+
+    def train(self, jobs: Iterable[Job]) -> None:
+        """Carry out all jobs that have no record, side by side, in the order given."""
+        left = {job.run.run_id: job for job in jobs if self.record(job) is None}
+        left = {run_id: job for run_id, job in left.items() if run_id not in self.failed}
+        if not left or self.out_of_time:
+            return
+        warm_up()
+        with Monitor(self.console) as monitor:
+            states = Pool(self.output, monitor.update, self.deadline).run(list(left.values()))
+        for state in states:
+            if state.status == "failed":
+                self.failed.add(state.job.run.run_id)

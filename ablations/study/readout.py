@@ -1,0 +1,172 @@
+"""A number for each arm and pair of seeds, read out of the records."""
+
+from collections.abc import Mapping
+from math import isnan, log, nan
+
+from ablations.claim import Claim
+from ablations.config import Job
+from ablations.record import Record, Scores
+from ablations.stats.pairs import Comparison
+from ablations.stats.timing import first_passage
+from ablations.study import predictions
+from ablations.study.bench import Bench
+from ablations.study.design import Case, Tuned, at_seed
+
+# The choice of the tuned keys, by arm.
+Choice = Mapping[str, Tuned]
+
+_CURVES = {"running": "train", "val": "val"}
+
+
+def jobs_of_pair(case: Case, choice: Choice, pair: int) -> dict[str, list[Job]]:
+    """The jobs of a pair, counted from 0, by arm."""
+    return {
+        name: [at_seed(arm.candidates[choice[name]], seed) for seed in case.seeds(pair)]
+        for name, arm in case.arms.items()
+    }
+
+
+def measured(claim: Claim, setting: str, view: str, record: Record) -> float:
+    """The claim's measure of one run.
+
+    Args:
+        claim: The claim.
+        setting: Name of the setting, which may have a target of its own.
+        view: ``ten_view`` or ``center``.
+        record: The run.
+
+    Returns:
+        NaN for a diverged run, infinity for a target that was not reached.
+    """
+    measure = claim.measure
+    if record.status == "diverged":
+        return nan
+    if claim.kind == "gap":
+        # The training error is of the centre view, hence the test error, too.
+        return _metric(record.test["center"], "top1") - _metric(record.train, "top1")
+    curve = [getattr(point, _CURVES.get(measure.split, "val")) for point in record.curve]
+    if claim.kind == "time_to_target":
+        epochs = [point.epoch for point in record.curve]
+        errors = [_metric(scores, measure.metric) for scores in curve]
+        return first_passage(epochs, errors, measure.target_for(setting)).time
+    match measure.split:
+        case "running" | "val" if measure.epoch is not None:
+            return _metric(curve[min(measure.epoch, len(curve)) - 1], measure.metric)
+        case "running":
+            return _metric(curve[-1], measure.metric)
+        case "test":
+            return _metric(record.test[view], measure.metric)
+        case split:
+            return _metric(getattr(record, split), measure.metric)
+
+
+def _metric(scores: Scores | None, metric: str) -> float:
+    value = getattr(scores, metric)
+    assert value is not None, "finished runs are scored, and no claim asks for a loss of views"
+    return value
+
+
+def compare(case: Case, setting: str, choice: Choice, pairs: int, bench: Bench) -> Comparison:
+    """Everything measured of a case in its first pairs, as far as they are finished."""
+    claim = case.claim
+    values: dict[str, dict[int, float]] = {"with": {}, "without": {}}
+    whole: list[dict[str, list[Job]]] = []
+    sample: Record | None = None
+    for pair in range(pairs):
+        jobs = jobs_of_pair(case, choice, pair)
+        records = {name: [bench.record(job) for job in members] for name, members in jobs.items()}
+        found = {
+            name: [record for record in members if record is not None]
+            for name, members in records.items()
+        }
+        done = {name for name in jobs if len(found[name]) == len(jobs[name])}
+        for name in ("with", "without"):
+            if {name, f"{name} reference"} & set(jobs) <= done:
+                sample = found[name][0]
+                values[name][case.seeds(pair)[0]] = _value(case, setting, name, found, jobs, bench)
+        if done == set(jobs) and all(r.status == "finished" for rs in found.values() for r in rs):
+            whole.append(jobs)
+    chance = _chance(claim, sample.classes) if sample else None
+    return Comparison(
+        claim=case.name,
+        without=values["without"],
+        with_technique=values["with"],
+        kind=claim.kind,
+        direction=claim.measure.direction,
+        paper=claim.paper.effect if setting in claim.paper.settings else None,
+        margin=claim.decision.margin,
+        looks=case.looks,
+        family="confirmatory" if claim.family == "confirmatory" else "exploratory",
+        pool=case.pool,
+        resolution=_resolution(claim, sample) if sample else 0.0,
+        diverged_as=None if claim.reference else chance,
+        budget=_budget(case),
+        image_variance=_image_variance(case, whole, bench),
+        unit="nats" if claim.measure.metric == "loss" else "points",
+    )
+
+
+def _value(
+    case: Case,
+    setting: str,
+    name: str,
+    found: Mapping[str, list[Record]],
+    jobs: Mapping[str, list[Job]],
+    bench: Bench,
+) -> float:
+    claim, view = case.claim, case.arms[name].view
+    if claim.ensemble:
+        if any(record.status == "diverged" for record in found[name]):
+            return nan
+        wrong = predictions.wrong if name == "without" else predictions.wrong_together
+        return float(wrong(bench.output, jobs[name], view, _k(claim)).mean())
+    value = measured(claim, setting, view, found[name][0])
+    if not claim.reference:
+        return value
+    against = measured(claim, setting, view, found[f"{name} reference"][0])
+    chance = _chance(claim, found[name][0].classes)
+    if chance is not None:  # before the subtraction: a diverged run has its outcome, too
+        value, against = (chance if isnan(one) else one for one in (value, against))
+    return value / against if claim.kind == "ratio" else value - against
+
+
+def _k(claim: Claim) -> int:
+    return 5 if claim.measure.metric == "top5" else 1
+
+
+def _chance(claim: Claim, classes: int) -> float | None:
+    """What a network that knows nothing measures; none for gaps and times."""
+    if claim.kind in ("gap", "time_to_target"):
+        return None
+    return log(classes) if claim.measure.metric == "loss" else max(0.0, 1 - _k(claim) / classes)
+
+
+def _resolution(claim: Claim, record: Record) -> float:
+    """Step in which the measure is counted: one image."""
+    if claim.kind == "time_to_target" or claim.measure.metric == "loss":
+        return 0.0
+    if record.status == "diverged":
+        return 0.0
+    split = claim.measure.split
+    counted = {"test": record.test.get("center"), "val": record.val}.get(split, record.train)
+    return 1 / counted.count if counted else 0.0
+
+
+def _budget(case: Case) -> float | None:
+    if case.claim.kind != "time_to_target":
+        return None
+    runs = [job.run for arm in case.arms.values() for job in arm.candidates.values()]
+    return float(min(run.recipe.epochs for run in runs))
+
+
+def _image_variance(case: Case, whole: list[dict[str, list[Job]]], bench: Bench) -> float | None:
+    claim = case.claim
+    if claim.kind != "difference" or claim.measure.split != "test" or claim.reference:
+        return None
+    return predictions.image_variance(
+        bench.output,
+        [(jobs["without"], jobs["with"]) for jobs in whole],
+        (case.arms["without"].view, case.arms["with"].view),
+        _k(claim),
+        ensemble=claim.ensemble is not None,
+    )

@@ -1,0 +1,113 @@
+"""What a command shows of a study: its plan, where the claims stand, and the verdicts."""
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ablations.launch.display import duration
+from ablations.study.cost import Cost
+from ablations.study.design import Study
+from ablations.study.verdicts import Result, StudyResult, changes
+
+_STYLES = {
+    "reproduced": "green",
+    "direction only": "cyan",
+    "contradicted (opposite)": "red",
+    "contradicted (negligible)": "red",
+    "inconclusive": "yellow",
+    "negligible": "green",
+    "undecided": "green",
+    "false alarm": "bold red",
+}
+
+
+def show_plan(console: Console, study: Study, cost: Cost) -> None:
+    """Say what the study would train, claim by claim, and what sharing saves."""
+    title = f"Plan: {study.setting} on {study.baseline.dataset.name}"
+    if study.changes != "paper":
+        title += f", {study.changes}"
+    table = _table(title, "claim", "looks at pairs", *(">own", ">shared", ">finished", ">alone"))
+    for row in cost.cases:
+        looks = ", ".join(str(look) for look in row.case.looks)
+        counts = (row.own, row.shared, row.finished, row.naive)
+        table.add_row(escape(row.case.name), looks, *(str(count) for count in counts))
+    for claim, reason in study.excluded:
+        table.add_row(claim.name, f"[dim]not here: {reason}[/]")
+    console.print(table)
+    console.print(
+        f"[bold]plan[/]  at most {cost.runs} runs ({cost.first} if the first look decides every "
+        f"claim), {cost.finished} finished; {cost.naive} if each arm of each claim trained its "
+        f"own: {cost.saving:.0%} saved by sharing, {1 - cost.first / cost.naive:.0%} with stops"
+        if cost.naive
+        else "[bold]plan[/]  nothing to train"
+    )
+    time_left = f"at most {duration(cost.seconds_left)}" if cost.seconds_left else "time not known"
+    disk = f"{cost.bytes_left / 1e9:.1f} GB of disk" if cost.bytes_left else "disk not known"
+    if cost.runs > cost.finished:
+        console.print(
+            f"[bold]left[/]  {time_left}, {disk} before the first run"
+            if cost.seconds_left is None
+            else f"[bold]left[/]  {time_left}, {disk}; {duration(cost.seconds_spent)} spent"
+        )
+    console.print(f"[bold]runs[/]  {study.output}", soft_wrap=True)
+
+
+def show_standings(console: Console, study: StudyResult, names: set[str]) -> None:
+    """Print where the claims of a command stand: a row each, with their present interval."""
+    table = _table(
+        f"Claims at {study.setting} on {study.dataset}",
+        *("claim", ">paper", ">ours", "interval", ">pairs", "verdict"),
+    )
+    for result in study.results:
+        if result.name in names:
+            table.add_row(escape(result.name), *_figures(result), _verdict(result))
+    console.print(table)
+
+
+def show_remarks(console: Console, study: StudyResult, names: set[str]) -> None:
+    """Print what a reader should know beside the verdicts."""
+    for result in study.results:
+        remarks = [*result.notes, *(result.verdict or {}).get("warnings", ())]
+        remarks += [f"the rule has changed: {change}" for change in changes(result)]
+        for remark in remarks if result.name in names else ():
+            console.print(f"[bold]{escape(result.name)}[/]  {escape(remark)}", highlight=False)
+
+
+def _figures(result: Result) -> tuple[str, str, str, str]:
+    paper = "" if result.paper["effect"] is None else _number(result.paper["effect"], result)
+    verdict = result.verdict
+    if verdict is None or verdict["estimate"] is None:
+        return paper, "", "", ""
+    low, high = ((verdict["interval"] or {}).get(end) for end in ("low", "high"))
+    interval = (
+        f"{'-∞' if low is None else _number(low, result)} to "
+        f"{'∞' if high is None else _number(high, result)}"
+    )
+    return paper, _number(verdict["estimate"], result), interval, str(verdict["n"])
+
+
+def _verdict(result: Result) -> str:
+    if result.status == "excluded":
+        return f"[dim]not here: {escape(result.reason)}[/]"
+    words = [result.label, *(result.verdict or {}).get("sub_labels", ())]
+    text = f"[{_STYLES.get(result.label, 'default')}]{', '.join(filter(None, words))}[/]"
+    if result.status in ("incomplete", "unfinished"):
+        return f"{text} [bold]{result.status}: {result.reason or 'the time was up'}[/]"
+    if (outlook := (result.verdict or {}).get("outlook")) is not None:
+        text += f" (about {outlook['more']} more pairs)"
+    return text
+
+
+def _number(value: float, result: Result) -> str:
+    if result.kind in ("ratio", "time_to_target"):
+        return f"{value:.2f}×"
+    nats = result.rule.get("measure", {}).get("metric") == "loss"
+    return f"{value:+.3f}" if nats else f"{100 * value:+.2f}"
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_style="bold", title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        right = column.startswith(">")
+        table.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold")
+    return table

@@ -1,0 +1,289 @@
+"""Fixtures of all tests: a tiny run on built-in images, commands in processes, guards."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ablations.config import (
+    Accelerator,
+    Config,
+    Dataset,
+    Init,
+    Job,
+    Logger,
+    LoggerKind,
+    Recipe,
+    Run,
+    Trainer,
+    difference,
+)
+from ablations.data import synthetic
+from ablations.data.store import prepare
+from ablations.record import Record, load
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+# The same run for a command line, on data that the fixture `cache` has prepared.
+TINY = (
+    "trainer=cpu",
+    "logger=none",
+    "width=0.1",
+    "dataset.size=16",
+    "dataset.crop=12",
+    "dataset.val_size=11",
+    "recipe.batch_size=16",
+    "recipe.epochs=2",
+)
+
+
+# Guards
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks() -> Iterator[None]:
+    """Fail a test that leaves a variable in the environment or a process group behind."""
+    before = dict(os.environ)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)  # a training in this process takes them over
+    after = dict(os.environ)
+    for variables in (before, after):
+        variables.pop("PYTEST_CURRENT_TEST", None)
+    os.environ.update(before)
+    for name in after.keys() - before.keys():
+        del os.environ[name]
+    assert after == before
+    if torch := sys.modules.get("torch"):
+        assert not torch.distributed.is_initialized()
+
+
+@pytest.fixture(autouse=True)
+def own_place(
+    nothing_leaks: None,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Keep tests from the runs and the cache of the user, from W&B and from the network."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ABLATIONS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there
+    connect = socket.socket.connect
+
+    def connect_here(self: socket.socket, address: object) -> None:
+        local = self.family == socket.AF_UNIX or address[0] in {"127.0.0.1", "::1", "localhost"}
+        assert local, f"a test connects to {address}"
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect_here)
+
+
+# A tiny run
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of ``$ABLATIONS_CACHE`` with 60 training and 23 test images of 16 pixels."""
+    folder = tmp_path_factory.getbasetemp() / "cache"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(synthetic, "TRAIN_IMAGES", 60)
+        patch.setattr(synthetic, "TEST_IMAGES", 23)
+        for size in (16, 32):  # 32: the size of the shipped settings
+            prepare(Dataset(size=size, crop=size), folder)
+    return folder
+
+
+def make_config() -> Config:
+    return Config(
+        width=0.1,
+        init=Init.fan_in,
+        dataset=Dataset(size=16, crop=12, val_size=11),
+        recipe=Recipe(epochs=2, batch_size=16, lr=0.01),
+        trainer=Trainer(accelerator=Accelerator.cpu, threads=1),
+        logger=Logger(kind=LoggerKind.none),
+    )
+
+
+def make_job(config: Config, cache: Path) -> Job:
+    store = prepare(config.dataset, cache)
+    arm = difference(config.run, make_config().run)
+    return Job(
+        run=replace(config.run, fingerprint=store.fingerprint),
+        setting=config.setting,
+        arm=arm,
+        label=arm,
+        trainer=config.trainer,
+        logger=config.logger,
+        store=str(store.path),
+        fast_dev_run=config.fast_dev_run,
+    )
+
+
+@pytest.fixture
+def tiny_config() -> Config:
+    """Two epochs of three steps, 16 images each, on 12 pixels."""
+    return make_config()
+
+
+@pytest.fixture
+def tiny_run(tiny_config: Config) -> Run:
+    """The run of ``tiny_config``."""
+    return tiny_config.run
+
+
+@pytest.fixture
+def tiny_job(cache: Path) -> Callable[..., Job]:
+    """Makes jobs like ``tiny_config``, with other fields where given."""
+    return lambda **changes: make_job(replace(make_config(), **changes), cache)
+
+
+@pytest.fixture
+def runs_dir(tmp_path: Path) -> Path:
+    """An empty folder for runs."""
+    (tmp_path / "runs").mkdir()
+    return tmp_path / "runs"
+
+
+Train = Callable[[Job], Path]
+
+
+@pytest.fixture
+def train_here(runs_dir: Path) -> Train:
+    """Trains a job in this process and returns its folder."""
+    return lambda job: _train(job, runs_dir)
+
+
+@pytest.fixture(scope="session")
+def finished(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of ``tiny_config``'s run, trained in this process; not to be written to."""
+    handler = signal.getsignal(signal.SIGTERM)
+    folder = _train(make_job(make_config(), cache), tmp_path_factory.mktemp("finished"))
+    signal.signal(signal.SIGTERM, handler)
+    return folder
+
+
+@pytest.fixture
+def record(finished: Path) -> Record:
+    """The record of ``tiny_config``'s run."""
+    found = load(finished)
+    assert found is not None
+    return found
+
+
+def _train(job: Job, output: Path) -> Path:
+    import torch
+
+    from ablations.train import train
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    folder = output / job.run.run_id
+    folder.mkdir(exist_ok=True)
+    job.save(folder)
+    try:
+        train(Job.load(folder), folder, "cpu")
+    finally:
+        torch.set_num_threads(threads)
+    return folder
+
+
+# Commands
+
+
+class Command:
+    """``ablations/run.py`` in a process of its own, with the data of ``cache``.
+
+    Args:
+        arguments: Arguments of the command.
+        folder: Where it is started.
+        variables: Added to its environment.
+    """
+
+    def __init__(self, arguments: tuple[str, ...], folder: Path, variables: dict[str, str]) -> None:
+        self.tag = uuid.uuid4().hex
+        self.process = subprocess.Popen(
+            [sys.executable, str(REPOSITORY / "ablations" / "run.py"), *arguments],
+            cwd=folder,
+            env={**os.environ, "COLUMNS": "200", "TEST_TAG": self.tag, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def finish(self, timeout: float = 240) -> "Command":
+        """Wait for the end; ``code``, ``out`` and ``err`` are known from then on."""
+        self.out, self.err = self.process.communicate(timeout=timeout)
+        self.code = self.process.returncode
+        return self
+
+    def wait_until(self, condition: Callable[[], object], timeout: float = 120) -> None:
+        """Wait until ``condition`` holds while the command goes on."""
+        deadline = time.monotonic() + timeout
+        while not condition():
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < deadline, "it never happened"
+            time.sleep(0.05)
+
+    def left_over(self, seconds: float) -> list[str]:
+        """Command lines of the processes it started that are alive after ``seconds``."""
+        deadline = time.monotonic() + seconds
+        while (alive := self._alive()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return list(alive.values())
+
+    def _alive(self) -> dict[int, str]:
+        found = {}
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if f"TEST_TAG={self.tag}".encode() not in (entry / "environ").read_bytes():
+                    continue
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                if line:  # a process that has ended has none
+                    found[int(entry.name)] = line
+        return found
+
+    def clear(self) -> None:
+        """End what is still there."""
+        for pid in self._alive():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if self.process.returncode is None:
+            self.process.communicate()
+
+
+Start = Callable[..., Command]
+
+
+@pytest.fixture
+def start(cache: Path, tmp_path: Path) -> Iterator[Start]:
+    """Starts a command; keyword arguments are environment variables."""
+    begun: list[Command] = []
+
+    def start(*arguments: str, **variables: str) -> Command:
+        begun.append(Command(arguments, tmp_path, variables))
+        return begun[-1]
+
+    yield start
+    for command in begun:
+        command.clear()
+
+
+@pytest.fixture
+def tiny() -> tuple[str, ...]:
+    """Arguments of a command that trains ``tiny_config``."""
+    return TINY

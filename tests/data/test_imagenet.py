@@ -1,0 +1,231 @@
+import io
+import json
+import os
+import shutil
+import tarfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from ablations.config import ConfigError, Dataset, Source, Storage
+from ablations.data.decode import decode
+from ablations.data.pack import encode
+from ablations.data.store import Store, prepare
+
+SIZE = 64  # of `plain_folders`
+WNIDS = ("n01440764", "n01443537", "n02084071")
+WORDS = ("tench, Tinca tinca", "goldfish", "dog")
+
+Tree = dict[str, bytes]  # path below the root: content
+MakeTree = Callable[..., Dataset]
+
+
+def _tar(files: Tree, mode: str = "w:") -> bytes:
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode=mode) as tar:
+        # Backwards: tar files need not be sorted.
+        for name, content in reversed(files.items()):
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return target.getvalue()
+
+
+def _devkit() -> Tree:
+    kind = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O")]
+    # The challenge numbers its classes in another order; the fourth is no leaf.
+    rows = [(1, WNIDS[2], WORDS[2]), (2, WNIDS[0], WORDS[0]), (3, WNIDS[1], WORDS[1])]
+    file = io.BytesIO()
+    savemat(file, {"synsets": np.array([*rows, (1001, "n00000000", "thing")], kind)[:, None]})
+    return {
+        "ILSVRC2012_devkit_t12/data/meta.mat": file.getvalue(),
+        "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt": b"1\n2\n3\n",
+    }
+
+
+def _flat(files: Tree, split: str) -> Tree:
+    return {Path(name).name: content for name, content in files.items() if name.startswith(split)}
+
+
+def _class_tars(files: Tree) -> Tree:
+    by_class = {wnid: {n: c for n, c in files.items() if f"train/{wnid}" in n} for wnid in WNIDS}
+    return {f"{wnid}.tar": _tar(_flat(part, "train")) for wnid, part in by_class.items()}
+
+
+def _as_folders(files: Tree) -> Tree:
+    return files
+
+
+def _as_tars(files: Tree) -> Tree:
+    return {
+        "ILSVRC2012_img_train.tar": _tar(_class_tars(files)),
+        "ILSVRC2012_img_val.tar": _tar(_flat(files, "val")),
+        "ILSVRC2012_devkit_t12.tar.gz": _tar(_devkit(), "w:gz"),
+    }
+
+
+def _as_class_tars_and_a_flat_folder(files: Tree) -> Tree:
+    train = {f"train/{name}": content for name, content in _class_tars(files).items()}
+    return train | {f"val/{n}": c for n, c in _flat(files, "val").items()} | _devkit()
+
+
+def _as_kaggle(files: Tree) -> Tree:
+    inner = "ILSVRC/Data/CLS-LOC"
+    rows = [f"ILSVRC2012_val_{n:08d},{WNIDS[i]} 1 2 3 4" for n, i in ((3, 1), (1, 2), (2, 0))]
+    mapping = "".join(f"{a} {b}\n" for a, b in zip(WNIDS, WORDS, strict=True))
+    return {
+        **{f"{inner}/{name}": c for name, c in files.items() if name.startswith("train")},
+        **{f"{inner}/val/{name}": c for name, c in _flat(files, "val").items()},
+        "LOC_val_solution.csv": "\n".join(["ImageId,PredictionString", *rows]).encode(),
+        "LOC_synset_mapping.txt": mapping.encode(),
+    }
+
+
+@pytest.fixture
+def make_tree(photographs: Tree, plain_folders: Dataset, tmp_path: Path) -> MakeTree:
+    def make_tree(form: Callable[[Tree], Tree] = _as_folders, name: str = "tree") -> Dataset:
+        for path, content in form(photographs).items():
+            (tmp_path / name / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name / path).write_bytes(content)
+        return replace(plain_folders, root=str(tmp_path / name))
+
+    return make_tree
+
+
+def test_every_image_is_stored_or_listed(reference: Store, photographs: Tree):
+    assert reference.train_labels.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2]
+    assert reference.test_labels.tolist() == [0, 1, 2]
+    assert [Path(where).name for where in reference.skipped] == [
+        f"{WNIDS[2]}_3.JPEG",
+        f"{WNIDS[2]}_4.JPEG",
+    ]
+    manifest = json.loads((reference.path / "manifest.json").read_text())
+    reasons = list(manifest["skipped"].values())
+    assert "truncated" in reasons[0]
+    assert reasons[1] == "empty file"
+    assert manifest["converted"] == {
+        "CMYK": 1,
+        "greyscale": 1,
+        "turned by EXIF": 1,
+        "PNG named .JPEG": 1,
+    }
+    assert manifest["examples"][0]["CMYK"][0].endswith(f"{WNIDS[0]}_3.JPEG")
+
+
+def test_the_stored_pixels_are_the_scaled_photographs(reference: Store, photographs: Tree):
+    usable = [content for name, content in sorted(photographs.items()) if "train" in name]
+    usable = [content for content in usable if len(content) > 10 and not _is_cut(content)]
+    for stored, content in zip(reference.train_images[:], usable, strict=True):
+        exact = decode(content, SIZE)
+        # JPEG at quality 92 blurs the colours of neighbouring pixels, no more.
+        assert np.abs(stored.astype(int) - exact).mean() < 5
+        assert (stored == decode(encode(exact), SIZE)).all()
+
+
+def _is_cut(content: bytes) -> bool:
+    return content[:2] == b"\xff\xd8" and content[-2:] != b"\xff\xd9"
+
+
+@pytest.mark.parametrize("form", [_as_tars, _as_class_tars_and_a_flat_folder, _as_kaggle])
+def test_tars_and_folders_give_one_fingerprint(
+    form, make_tree: MakeTree, reference: Store, tmp_path
+):
+    store = prepare(make_tree(form), tmp_path / "cache")
+    assert store.fingerprint == reference.fingerprint
+    assert store.classes == WORDS
+    assert len(store.skipped) == 2
+
+
+def test_the_hubs_parquet_is_read(photographs: Tree, write_parquet, tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    for name, split in (("train-00000-of-00001", "train"), ("validation-00000-of-00001", "val")):
+        chosen = {n: c for n, c in photographs.items() if n.startswith(split)}
+        labels = [WNIDS.index(name.split("/")[1]) for name in chosen]
+        write_parquet(f"data/{name}.parquet", list(chosen.values()), labels, WORDS)
+    dataset = Dataset(
+        source=Source.imagenet, root=str(tmp_path), storage=Storage.jpeg, size=SIZE, crop=SIZE
+    )
+    store = prepare(replace(dataset, skip_broken=True), tmp_path / "cache")
+    assert store.classes == WORDS
+    assert len(store.train_labels) == 11
+    assert len(store.test_labels) == 3
+    assert len(store.skipped) == 2
+
+
+def test_statistics_are_those_of_the_pixels_that_training_sees(reference: Store):
+    pixels = reference.train_images[:].astype(np.float64)
+    assert reference.mean_image == pytest.approx(pixels.mean(0), abs=1e-4)
+    covariance = np.cov(pixels.reshape(-1, 3).T, bias=True)
+    found = (reference.color_basis * reference.color_std**2) @ reference.color_basis.T
+    assert found == pytest.approx(covariance, rel=1e-4, abs=0.1)
+
+
+def test_a_broken_image_stops_with_its_path_and_nothing_is_lost(make_tree: MakeTree, tmp_path):
+    dataset = make_tree()
+    with pytest.raises(ConfigError, match=r"_3\.JPEG: cannot be decoded .*, as are 1 more"):
+        prepare(replace(dataset, skip_broken=False), tmp_path / "cache")
+    lines: list[str] = []
+    prepare(dataset, tmp_path / "cache", lines.append)
+    assert lines == []
+
+
+def test_a_store_is_taken_without_its_source(reference: Store, tmp_path: Path):
+    shutil.copytree(reference.path, tmp_path / "copy")
+    dataset = Dataset(
+        source=Source.imagenet, root=str(tmp_path / "copy"), size=SIZE, crop=SIZE, skip_broken=True
+    )
+    store = prepare(dataset, tmp_path / "cache")
+    assert store.path == tmp_path / "copy"
+    assert store.fingerprint == reference.fingerprint
+    with pytest.raises(ConfigError, match=r"have 64 pixels, and dataset\.size=32"):
+        prepare(replace(dataset, size=32, crop=32), tmp_path / "cache")
+    (tmp_path / "copy/train_labels.npy").unlink()
+    with pytest.raises(ConfigError, match="the store is damaged"):
+        prepare(dataset, tmp_path / "cache")
+
+
+def test_what_is_missing_is_named(make_tree: MakeTree, tmp_path: Path):
+    dataset = make_tree(_as_tars)
+    root = Path(dataset.root or "")
+    (root / "ILSVRC2012_devkit_t12.tar.gz").rename(root / "devkit.tar.gz")
+    with pytest.raises(ConfigError, match="tells the classes of the validation images"):
+        prepare(dataset, tmp_path / "cache")
+    (root / "ILSVRC2012_devkit_t12.tar.gz").write_bytes(b"no archive")
+    with pytest.raises(ConfigError, match="not the development kit"):
+        prepare(dataset, tmp_path / "cache")
+    (root / "ILSVRC2012_img_val.tar").unlink()
+    with pytest.raises(ConfigError, match="no validation images of ImageNet"):
+        prepare(dataset, tmp_path / "cache")
+    with pytest.raises(ConfigError, match="no training images of ImageNet"):
+        prepare(replace(dataset, root=str(tmp_path / "nowhere")), tmp_path / "cache")
+
+
+def test_a_tar_file_cut_short_is_named(make_tree: MakeTree, tmp_path: Path):
+    dataset = make_tree(_as_tars)
+    path = Path(dataset.root or "", "ILSVRC2012_img_train.tar")
+    path.write_bytes(path.read_bytes()[:-60_000])
+    with pytest.raises(ConfigError, match=r"img_train\.tar: not a complete tar file"):
+        prepare(dataset, tmp_path / "cache")
+
+
+def test_an_added_image_is_seen(make_tree: MakeTree, tmp_path: Path, photographs: Tree):
+    dataset = make_tree()
+    before = prepare(dataset, tmp_path / "cache")
+    folder = Path(dataset.root or "", "train", WNIDS[0])
+    (folder / "new.JPEG").write_bytes(photographs[f"train/{WNIDS[0]}/{WNIDS[0]}_1.JPEG"])
+    os.utime(folder, (0, 0))  # even where clocks are coarse
+    after = prepare(dataset, tmp_path / "cache")
+    assert len(after.train_labels) == len(before.train_labels) + 1
+
+
+def test_a_file_that_cannot_be_read_is_no_broken_image(make_tree: MakeTree, tmp_path: Path):
+    dataset = make_tree()
+    path = Path(dataset.root or "", "train", WNIDS[0], f"{WNIDS[0]}_1.JPEG")
+    path.unlink()
+    path.symlink_to("nowhere")
+    with pytest.raises(ConfigError, match=r"_1\.JPEG: cannot be read \(No such file"):
+        prepare(dataset, tmp_path / "cache")

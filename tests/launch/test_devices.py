@@ -1,0 +1,122 @@
+from collections.abc import Callable
+
+import pynvml
+import pytest
+
+from ablations.config import Accelerator, ConfigError, Trainer
+from ablations.launch import devices
+from ablations.launch.devices import Slot, allot, refuse_another_launcher, visible_gpus
+
+Machine = Callable[[int, int], None]
+
+
+@pytest.fixture
+def machine(monkeypatch) -> Machine:
+    """Pretends to have so many GPUs and cores."""
+
+    def machine(gpus: int, cores: int) -> None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+        monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+        monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
+        monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: gpus)
+        monkeypatch.setattr(devices, "cpu_cores", lambda: cores)
+
+    return machine
+
+
+def test_without_a_driver_there_is_no_gpu(monkeypatch):
+    def missing() -> None:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(pynvml, "nvmlInit", missing)
+    assert visible_gpus() == []
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [("", []), ("-1", []), ("3", ["3"]), ("0, 2", ["0", "2"]), ("GPU-a,GPU-b", ["GPU-a", "GPU-b"])],
+)
+def test_chosen_gpus_are_the_visible_ones(value: str, names: list[str], machine, monkeypatch):
+    machine(8, 16)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
+    assert visible_gpus() == names
+
+
+def test_eight_gpus_train_eight_runs_side_by_side(machine):
+    machine(8, 32)
+    assert allot(Trainer(), 20) == [Slot("gpu", (str(i),), 1, 4) for i in range(8)]
+
+
+def test_eight_gpus_train_two_runs_of_four(machine):
+    machine(8, 32)
+    assert [slot.gpus for slot in allot(Trainer(devices=4), 5)] == [tuple("0123"), tuple("4567")]
+
+
+def test_a_rest_of_gpus_that_no_run_fills_stays_free(machine):
+    machine(8, 8)
+    assert [slot.gpus for slot in allot(Trainer(devices=3), 5)] == [tuple("012"), tuple("345")]
+
+
+def test_no_more_slots_than_runs(machine):
+    machine(8, 32)
+    assert len(allot(Trainer(), 2)) == 2
+
+
+def test_several_runs_may_share_a_gpu(machine):
+    machine(1, 8)
+    assert allot(Trainer(parallel=3), 5) == [Slot("gpu", ("0",), 1, 2)] * 3
+
+
+def test_the_cpu_on_request_where_there_are_gpus(machine):
+    machine(8, 4)
+    assert allot(Trainer(Accelerator.cpu), 9) == [Slot("cpu", (), 1, 1)] * 4
+
+
+def test_cores_are_shared_out(machine):
+    machine(0, 8)
+    assert allot(Trainer(), 1) == [Slot("cpu", (), 1, 8)]
+    assert allot(Trainer(), 3) == [Slot("cpu", (), 1, 2)] * 3
+    assert allot(Trainer(devices=2), 9) == [Slot("cpu", (), 2, 1)] * 4
+    assert allot(Trainer(parallel=2), 9) == [Slot("cpu", (), 1, 4)] * 2
+    assert allot(Trainer(threads=3), 1) == [Slot("cpu", (), 1, 3)]
+
+
+def test_more_devices_than_gpus(machine):
+    machine(1, 64)
+    with pytest.raises(ConfigError, match=r"trainer.devices=8, but 1 GPU.* trainer.devices=1 to 1"):
+        allot(Trainer(devices=8), 1)
+
+
+def test_more_devices_than_cores(machine):
+    machine(0, 2)
+    with pytest.raises(ConfigError, match=r"trainer.devices=8, but this machine has no GPU"):
+        allot(Trainer(devices=8), 1)
+    # Asked for by name, processes may crowd.
+    assert allot(Trainer(Accelerator.cpu, devices=8), 1) == [Slot("cpu", (), 8, 1)]
+
+
+def test_a_gpu_where_there_is_none(machine):
+    machine(0, 2)
+    with pytest.raises(ConfigError, match="no GPU is visible here; use trainer=cpu"):
+        allot(Trainer(Accelerator.gpu), 1)
+
+
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "WORLD_SIZE"])
+def test_torchrun_around_the_command_is_refused(name: str, monkeypatch):
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(ConfigError, match=f"{name}=1 is set.*start the command once per node"):
+        refuse_another_launcher()
+
+
+def test_several_slurm_tasks_on_a_node_are_refused(monkeypatch):
+    monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "4")
+    with pytest.raises(ConfigError, match="once per node, with --ntasks-per-node=1"):
+        refuse_another_launcher()
+
+
+@pytest.mark.parametrize("tasks", [None, "1"])
+def test_one_command_on_a_node_is_right(tasks: str | None, monkeypatch):
+    if tasks:
+        monkeypatch.setenv("SLURM_NTASKS_PER_NODE", tasks)
+    refuse_another_launcher()

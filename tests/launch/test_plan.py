@@ -1,0 +1,155 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ablations.config import Config, ConfigError, Dataset, Logger, LoggerKind, Run, Source, Trainer
+from ablations.launch import plan as module
+from ablations.launch.plan import Plan, make_plan
+from ablations.record import Record
+from ablations.techniques import Evaluation, Pooling
+
+
+@pytest.fixture
+def plan_of(cache: Path, runs_dir: Path, tiny_config: Config):
+    """Plans configurations in an empty folder of runs."""
+    base = tiny_config.run
+
+    def plan_of(*configs: Config) -> Plan:
+        pairs: list[tuple[Config, Run]] = []
+        for config in configs:
+            pairs.append((replace(config, output=str(runs_dir)), base))
+        return make_plan(pairs, report=lambda line: None)
+
+    return plan_of
+
+
+def finish(plan: Plan, record: Record, number: int, **values) -> None:
+    job = plan.jobs[number]
+    folder = plan.output / job.run.run_id
+    folder.mkdir()
+    replace(record, run_id=job.run.run_id, run=job.run.to_dict(), **values).save(folder)
+
+
+def test_a_run_asked_for_twice_is_planned_once(plan_of, tiny_config: Config):
+    other = replace(tiny_config, seed=1)
+    plan = plan_of(tiny_config, other, tiny_config, other)
+    assert [job.run.seed for job in plan.jobs] == [0, 1]
+    assert plan.left == plan.jobs
+
+
+def test_two_headlines_of_one_run_need_one_training(plan_of, tiny_config: Config):
+    plan = plan_of(tiny_config, replace(tiny_config, evaluation=Evaluation.center))
+    assert len(plan.jobs) == 2
+    assert len(plan.left) == 1
+
+
+def test_finished_runs_are_left_out(plan_of, tiny_config: Config, record: Record):
+    configs = [replace(tiny_config, seed=seed) for seed in range(3)]
+    finish(plan_of(*configs), record, 1)
+    plan = plan_of(*configs)
+    assert [job.run.seed for job in plan.left] == [0, 2]
+    assert list(plan.records) == [plan.jobs[1].run.run_id]
+
+
+def test_a_broken_record_is_repeated(plan_of, tiny_config: Config, record: Record):
+    plan = plan_of(tiny_config)
+    finish(plan, record, 0)
+    (plan.output / plan.jobs[0].run.run_id / "record.json").write_text("{")
+    with pytest.warns(UserWarning, match="its run will be repeated"):
+        assert len(plan_of(tiny_config).left) == 1
+
+
+def test_a_fast_dev_run_counts_no_run_as_finished(plan_of, tiny_config: Config, record: Record):
+    finish(plan_of(tiny_config), record, 0)
+    assert len(plan_of(replace(tiny_config, fast_dev_run=True)).left) == 1
+
+
+def test_jobs_know_their_data_their_hardware_and_their_arm(plan_of, tiny_config: Config, cache):
+    config = replace(tiny_config, pooling=Pooling.nonoverlap, trainer=Trainer(threads=2))
+    (job,) = plan_of(config).jobs
+    assert job.run.fingerprint
+    assert Path(job.store).parent == cache
+    assert (job.arm, job.label) == ("pooling=nonoverlap", "pooling=nonoverlap")
+    assert job.trainer.threads == 2
+
+
+def test_a_sweep_names_the_default_arm_too(plan_of, tiny_config: Config):
+    plan = plan_of(tiny_config, replace(tiny_config, pooling=Pooling.nonoverlap))
+    assert [job.label for job in plan.jobs] == ["pooling=overlap", "pooling=nonoverlap"]
+    assert [job.arm for job in plan.jobs] == ["paper", "pooling=nonoverlap"]
+
+
+def test_time_is_estimated_from_finished_runs_like_it(plan_of, tiny_config, record, monkeypatch):
+    monkeypatch.setattr(module, "allot", lambda trainer, runs: [None] * 2)
+    configs = [replace(tiny_config, seed=seed) for seed in range(3)]
+    assert plan_of(*configs).seconds is None
+    finish(plan_of(*configs), record, 0, images_per_second=10.0)
+    # 60 images, two epochs, two runs, two at a time.
+    assert plan_of(*configs).seconds == pytest.approx(60 * 2 * 2 / 10 / 2)
+    wider = replace(tiny_config, width=0.2)
+    assert plan_of(wider).seconds is None
+
+
+def test_nothing_is_read_or_written_before_every_configuration_is_checked(
+    tiny_config: Config, tmp_path: Path, monkeypatch
+):
+    monkeypatch.setattr(module, "prepare", lambda *arguments: pytest.fail("data were prepared"))
+    bad = replace(tiny_config, width=0.01, output=str(tmp_path / "out"))
+    good = replace(tiny_config, output=str(tmp_path / "out"))
+    with pytest.raises(ConfigError, match=r"width=0\.01"):
+        make_plan([(good, good.run), (bad, bad.run)], report=print)
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_many_devices_are_told_before_data_are_read(tiny_config: Config, monkeypatch):
+    monkeypatch.setattr(module, "prepare", lambda *arguments: pytest.fail("data were prepared"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    bad = replace(tiny_config, trainer=Trainer(devices=8))
+    with pytest.raises(ConfigError, match=r"trainer.devices=8, but 1 GPU"):
+        make_plan([(bad, bad.run)], report=print)
+
+
+def test_a_logger_that_is_not_installed_is_told_before_data_are_read(
+    plan_of, tiny_config: Config, monkeypatch
+):
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    monkeypatch.setattr(module, "prepare", lambda *arguments: pytest.fail("data were prepared"))
+    with pytest.raises(ConfigError, match=r"logger=tensorboard: .* or use logger=csv"):
+        plan_of(replace(tiny_config, logger=Logger(LoggerKind.tensorboard)))
+
+
+def test_another_launcher_is_refused_before_data_are_read(plan_of, tiny_config, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    monkeypatch.setattr(module, "prepare", lambda *arguments: pytest.fail("data were prepared"))
+    with pytest.raises(ConfigError, match="once per node"):
+        plan_of(tiny_config)
+
+
+@pytest.mark.parametrize("output", ["/proc/runs", "/dev/null/runs"])
+def test_a_folder_that_cannot_be_written(output: str, tiny_config: Config):
+    config = replace(tiny_config, output=output)
+    with pytest.raises(ConfigError, match=f"output={output}: cannot write there .*output=FOLDER"):
+        make_plan([(config, config.run)], report=print)
+
+
+def test_a_full_disk_is_told_before_anything_is_trained(tiny_config, runs_dir, monkeypatch):
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    config = replace(tiny_config, output=str(runs_dir))
+    with pytest.raises(ConfigError, match=r"cannot write there .No space left on device"):
+        make_plan([(config, config.run)], report=print)
+
+
+def test_too_few_images_for_the_split(plan_of, tiny_config: Config):
+    config = replace(tiny_config, dataset=replace(tiny_config.dataset, val_size=60))
+    with pytest.raises(ConfigError, match="60 training images are too few"):
+        plan_of(config)
+
+
+def test_missing_files_are_named(plan_of, tiny_config: Config):
+    dataset = Dataset(source=Source.parquet, train=["no.parquet"], test=["no.parquet"])
+    with pytest.raises(ConfigError, match=r"dataset.train: no file matches .*no\.parquet"):
+        plan_of(replace(tiny_config, dataset=dataset))

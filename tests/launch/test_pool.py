@@ -1,0 +1,170 @@
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ablations.config import Accelerator, Job, Trainer
+from ablations.launch import pool as module
+from ablations.launch.devices import Slot
+from ablations.launch.pool import Pool, RunState
+from ablations.launch.worker import LOG
+from ablations.record import Record, load
+
+SLOT = Slot("cpu", (), 1, 1)
+
+
+class FakeProcess:
+    """A run that takes as many rounds as its seed says, then leaves its record or fails."""
+
+    log: list[str] = []  # noqa: RUF012
+    fails: int | None = None
+    record: Record | None = None
+
+    def __init__(self, target, args) -> None:
+        self.folder, self.slot = args
+        self.sentinel = id(self)
+        self.pid = 0
+        self.job = Job.load(self.folder)
+
+    def start(self) -> None:
+        self.left = 1 + self.job.run.seed
+        self.code: int | None = None
+        self.log.append(f"start {self.job.run.seed}")
+
+    @property
+    def exitcode(self) -> int | None:
+        if self.code is None:
+            self.left -= 1
+            if self.left <= 0:
+                self.code = self.end()
+        return self.code
+
+    def end(self) -> int:
+        self.log.append(f"end {self.job.run.seed}")
+        if self.job.run.seed == self.fails:
+            (self.folder / LOG).write_text("\n".join(f"line {n}" for n in range(100)))
+            return 1
+        if not self.job.fast_dev_run:
+            assert self.record is not None
+            replace(self.record, run_id=self.job.run.run_id).save(self.folder)
+        return 0
+
+
+@pytest.fixture
+def fakes(monkeypatch, record):
+    """Replaces processes; calling it sets the number of slots and the seed that fails."""
+
+    def fakes(slots: int, fails: int | None = None) -> list[str]:
+        monkeypatch.setattr(FakeProcess, "fails", fails)
+        monkeypatch.setattr(FakeProcess, "record", record)
+        FakeProcess.log = []
+        monkeypatch.setattr(module, "allot", lambda trainer, runs: [SLOT] * min(slots, runs))
+        monkeypatch.setattr(module._context, "Process", FakeProcess, raising=False)
+        monkeypatch.setattr(module, "wait", lambda sentinels, timeout: None)
+        return FakeProcess.log
+
+    return fakes
+
+
+def test_one_slot_takes_the_runs_in_order(fakes, tiny_job, runs_dir: Path):
+    log = fakes(slots=1)
+    states = Pool(runs_dir, lambda states: None).run([tiny_job(seed=seed) for seed in (2, 0, 1)])
+    assert log == ["start 2", "end 2", "start 0", "end 0", "start 1", "end 1"]
+    assert [state.status for state in states] == ["finished"] * 3
+    assert [state.record.run_id for state in states if state.record] == [
+        state.job.run.run_id for state in states
+    ]
+
+
+def test_two_slots_are_filled_as_they_come_free(fakes, tiny_job, runs_dir: Path):
+    log = fakes(slots=2)
+    Pool(runs_dir, lambda states: None).run([tiny_job(seed=seed) for seed in (4, 0, 1, 2)])
+    assert log[:4] == ["start 4", "start 0", "end 0", "start 1"]
+    assert sorted(log) == sorted(f"{what} {n}" for n in (4, 0, 1, 2) for what in ("start", "end"))
+    starts = [entry for entry in log if entry.startswith("start")]
+    assert starts == ["start 4", "start 0", "start 1", "start 2"]
+
+
+def test_a_run_that_fails_shows_its_tail_and_the_others_go_on(fakes, tiny_job, runs_dir: Path):
+    fakes(slots=1, fails=1)
+    seen: list[list[str]] = []
+
+    def watch(states: list[RunState]) -> None:
+        seen.append([state.status for state in states])
+
+    states = Pool(runs_dir, watch).run([tiny_job(seed=seed) for seed in (1, 0)])
+    assert [state.status for state in states] == ["failed", "finished"]
+    assert states[0].tail.splitlines()[-1] == "line 99"
+    assert len(states[0].tail.splitlines()) == 15
+    assert ["failed", "waiting"] in seen or ["failed", "running"] in seen  # told at once
+
+
+def test_a_process_that_dies_without_a_word_has_failed(fakes, tiny_job, runs_dir, monkeypatch):
+    fakes(slots=1)
+    monkeypatch.setattr(FakeProcess, "exitcode", -9)
+    (state,) = Pool(runs_dir, lambda states: None).run([tiny_job()])
+    assert (state.status, state.tail) == ("failed", "it ended before it wrote a log")
+
+
+def test_a_fast_dev_run_needs_no_record_and_touches_no_run(fakes, tiny_job, runs_dir: Path):
+    fakes(slots=1)
+    job = tiny_job()
+    Pool(runs_dir, lambda states: None).run([job])
+    before = {path: path.read_bytes() for path in (runs_dir / job.run.run_id).iterdir()}
+    (state,) = Pool(runs_dir, lambda states: None).run([replace(job, fast_dev_run=True)])
+    assert (state.status, state.record) == ("finished", None)
+    assert {path: path.read_bytes() for path in (runs_dir / job.run.run_id).iterdir()} == before
+    assert load(state.folder) is None
+
+
+def test_runs_on_other_hardware_follow_one_another(fakes, tiny_job, runs_dir: Path):
+    log = fakes(slots=8)
+    two = Trainer(Accelerator.cpu, devices=2)
+    jobs = [tiny_job(seed=0), tiny_job(seed=1, trainer=two), tiny_job(seed=2)]
+    Pool(runs_dir, lambda states: None).run(jobs)
+    assert log.index("start 1") > log.index("end 2") > log.index("start 2")
+
+
+def test_no_run_begins_after_the_deadline(fakes, tiny_job, runs_dir: Path):
+    log = fakes(slots=1)
+    pool = Pool(runs_dir, lambda states: None, deadline=time.monotonic() - 1)
+    (state,) = pool.run([tiny_job()])
+    assert (state.status, log) == ("waiting", [])
+
+
+def test_progress_is_passed_on(fakes, tiny_job, runs_dir: Path):
+    fakes(slots=1)
+    seen = []
+
+    def watch(states: list[RunState]) -> None:
+        (states[0].folder / "progress.json").write_text('{"stage": "test"}')
+        seen.append(states[0].progress)
+
+    Pool(runs_dir, watch).run([tiny_job(seed=3)])
+    assert seen[0] == {}  # not that of an earlier attempt
+    assert seen[-1] == {"stage": "test"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_handlers_are_given_back(number: int, fakes, tiny_job, runs_dir: Path):
+    fakes(slots=1)
+    before = signal.getsignal(number)
+    Pool(runs_dir, lambda states: None).run([tiny_job()])
+    assert signal.getsignal(number) is before
+
+
+def test_a_signal_before_a_run_stops_the_rest(fakes, tiny_job, runs_dir: Path):
+    log = fakes(slots=1)
+
+    def watch(states: list[RunState]) -> None:
+        if states[0].status == "finished" and threading.current_thread() is threading.main_thread():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as stopped:
+        Pool(runs_dir, watch).run([tiny_job(seed=0), tiny_job(seed=1)])
+    assert stopped.value.code == 128 + signal.SIGTERM
+    assert "end 1" not in log

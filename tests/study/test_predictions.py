@@ -1,0 +1,76 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ablations.study import predictions
+
+
+@pytest.fixture
+def jobs(tiny_job, runs_dir):
+    """Two runs on 23 test images: the first is wrong on two of them, the second on three."""
+    base = tiny_job()
+    labels = predictions._labels(base.store)
+    jobs = [replace(base, run=replace(base.run, seed=seed)) for seed in (0, 1)]
+    for job, wrong, weight in zip(jobs, ([0, 1], [1, 2, 3]), (0.6, 0.9), strict=True):
+        guess = labels.copy()
+        guess[wrong] = (guess[wrong] + 1) % 10
+        table = np.full((23, 10), (1 - weight) / 9, np.float16)
+        table[np.arange(23), guess] = weight
+        folder = runs_dir / job.run.run_id
+        folder.mkdir()
+        np.savez_compressed(folder / "predictions.npz", center=table, ten_view=table[:, ::-1])
+    return jobs
+
+
+def test_wrong_images_of_each_run(jobs, runs_dir):
+    wrong = predictions.wrong(runs_dir, jobs, "center", 1)
+    assert [list(np.flatnonzero(row)) for row in wrong] == [[0, 1], [1, 2, 3]]
+
+
+def test_views_are_kept_apart(jobs, runs_dir):
+    center = predictions.wrong(runs_dir, jobs, "center", 1)
+    assert (predictions.wrong(runs_dir, jobs, "ten_view", 1) != center).any()
+
+
+def test_an_ensemble_averages_probabilities(jobs, runs_dir):
+    # Where the two disagree the second is surer.
+    together = predictions.wrong_together(runs_dir, jobs, "center", 1)
+    assert list(np.flatnonzero(together[0])) == [1, 2, 3]
+
+
+def test_the_right_class_may_be_among_five(jobs, runs_dir):
+    table = np.zeros((23, 10), np.float16)
+    labels = predictions._labels(jobs[0].store)
+    table[np.arange(23)[:, None], (labels[:, None] + np.arange(10)) % 10] = np.linspace(0, 0.9, 10)
+    assert predictions._misses(table, labels, 5).all()  # the right class comes last
+    table[np.arange(23), labels] = 0.55
+    assert not predictions._misses(table, labels, 5).any()  # four are above it
+    assert predictions._misses(table, labels, 1).all()
+
+
+def test_the_variance_of_images_by_hand(jobs, runs_dir):
+    found = predictions.image_variance(
+        runs_dir, [([jobs[0]], [jobs[1]])], ("center", "center"), 1, ensemble=False
+    )
+    # One image is wrong without the technique only, two with it only.
+    expected = (1 / 23 + 2 / 23 - (1 / 23 - 2 / 23) ** 2) / 23
+    assert found == pytest.approx(expected)
+
+
+def test_without_predictions_there_is_no_variance(jobs, runs_dir):
+    lost = replace(jobs[0], run=replace(jobs[0].run, seed=9))
+    views = ("center", "center")
+    assert (
+        predictions.image_variance(runs_dir, [([lost], [jobs[1]])], views, 1, ensemble=False)
+        is None
+    )
+    assert predictions.image_variance(runs_dir, [], views, 1, ensemble=False) is None
+
+
+def test_an_ensemble_is_held_against_its_members(jobs, runs_dir):
+    found = predictions.image_variance(
+        runs_dir, [(jobs, jobs)], ("center", "center"), 1, ensemble=True
+    )
+    # Mean errors of the members less those of the ensemble: +1/2 once, -1/2 twice.
+    assert found == pytest.approx((3 / 4 / 23 - (0.5 / 23) ** 2) / 23)

@@ -1,0 +1,118 @@
+from dataclasses import replace
+from math import inf, isnan, log
+
+import pytest
+
+from ablations.record import Scores
+from ablations.study.readout import compare, measured
+from ablations.study.tuning import choice_of, tune
+
+TIMED = {
+    "kind": "time_to_target",
+    "measure": {"split": "running", "target": 0.3, "target_at": {"imagenet": 0.01}},
+    "paper": {"says": "6 times", "effect": 6.0, "data": "CIFAR-10"},
+    "decision": {"margin": 2.45, "why": "root"},
+}
+
+
+@pytest.fixture
+def run(study, claim, record_of):
+    (job,) = study(claim()).cases[0].arms["with"].candidates.values()
+    record = record_of(job, error=0.2)
+    return replace(
+        record,
+        train=Scores(0.04, 0.01, 0.1, 500),
+        test={"center": Scores(0.24, 0.12, 1.0, 800), "ten_view": Scores(0.22, 0.1, 1.0, 800)},
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "view", "value"),
+    [
+        ({}, "ten_view", 0.22),
+        ({}, "center", 0.24),
+        ({"measure": {"metric": "top5"}}, "center", 0.12),
+        ({"measure": {"split": "val"}}, "ten_view", 0.2),
+        ({"measure": {"split": "train"}}, "ten_view", 0.04),
+        ({"measure": {"split": "running"}}, "ten_view", 1 / 7),
+        ({"measure": {"split": "running", "epoch": 1}}, "ten_view", 1 / 2),
+        ({"measure": {"split": "running", "metric": "loss", "epoch": 1}}, "ten_view", 0.4),
+        ({"measure": {"split": "val", "epoch": 99}}, "ten_view", 0.2),
+        ({"kind": "gap", "measure": {}}, "ten_view", 0.24 - 0.04),
+        # 1/3 after epoch 2, 1/4 after epoch 3, and below from there on.
+        (TIMED, "ten_view", 2.4),
+    ],
+)
+def test_the_measure_of_a_run(claim, run, changes, view, value):
+    assert measured(claim(**changes), "smoke", view, run) == pytest.approx(value)
+
+
+def test_a_target_may_be_the_settings_own_and_may_not_be_reached(claim, run):
+    assert measured(claim(**TIMED), "imagenet", "ten_view", run) == inf
+
+
+def test_a_diverged_run_has_no_measure(claim, run):
+    assert isnan(measured(claim(), "smoke", "ten_view", replace(run, status="diverged")))
+
+
+def compared(planned, hand, pairs=2):
+    (case,) = planned.cases
+    choice = choice_of(tune(case, planned.setting, hand))
+    jobs = [
+        replace(job, run=replace(job.run, seed=seed))
+        for arm in case.arms.values()
+        for job in arm.candidates.values()
+        for seed in range(pairs)
+    ]
+    hand.train(jobs)
+    return compare(case, planned.setting, choice, pairs, hand)
+
+
+def test_a_comparison_holds_what_the_claim_says(study, claim, bench):
+    hand = bench(lambda job: 0.3 if "nonoverlap" in job.label else 0.2 + job.run.seed / 100)
+    found = compared(study(claim()), hand)
+    assert found.without == {0: 0.3, 1: 0.3}
+    assert found.with_technique == {0: 0.2, 1: 0.21}
+    assert (found.paper, found.margin, found.looks) == (0.004, 0.002, (3, 5, 8))
+    assert found.resolution == 1 / 1000
+    assert found.diverged_as == 0.9
+    assert found.image_variance is None  # these runs left no predictions
+
+
+def test_the_papers_figure_is_compared_only_where_it_belongs(study, claim, bench):
+    elsewhere = claim(paper={"says": "0.4 points", "effect": 0.004, "data": "ImageNet"})
+    assert compared(study(elsewhere), bench(lambda job: 0.2)).paper is None
+
+
+def test_times_have_the_budget_of_their_runs(study, claim, bench):
+    found = compared(study(claim(**TIMED)), bench(lambda job: 0.2))
+    assert found.budget == 6
+    assert (found.diverged_as, found.resolution) == (None, 0.0)
+
+
+def test_a_loss_is_in_nats(study, claim, bench):
+    loss = claim(measure={"metric": "loss", "split": "running"})
+    found = compared(study(loss), bench(lambda job: 0.2))
+    assert (found.unit, found.diverged_as) == ("nats", log(10))
+
+
+def test_an_interaction_is_a_difference_of_differences(study, claim, bench, record_of):
+    def outcome(job):
+        tanh, without = "tanh" in job.label, "nonoverlap" in job.label
+        if tanh and without and job.run.seed == 1:
+            return record_of(job, status="diverged", test={}, train=None, val=None)
+        return 0.2 + 0.1 * tanh + 0.05 * tanh * without
+
+    interaction = claim(common=["activation=tanh"], reference=["activation=relu"])
+    found = compared(study(interaction), bench(outcome))
+    assert found.with_technique == pytest.approx({0: 0.1, 1: 0.1})
+    # A diverged run counts as chance before the subtraction.
+    assert found.without == pytest.approx({0: 0.15, 1: 0.7})
+    assert found.diverged_as is None
+
+
+def test_runs_that_are_missing_leave_their_pair_out(study, claim, bench):
+    hand = bench(lambda job: None if job.run.seed == 1 and "nonover" in job.label else 0.2)
+    found = compared(study(claim()), hand)
+    assert set(found.without) == {0}
+    assert set(found.with_technique) == {0, 1}

@@ -1,0 +1,114 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from ablations import callbacks
+from ablations.callbacks import CHECKPOINT, Progress, Saver
+from ablations.classifier import Classifier
+from ablations.config import Accelerator, Recipe, Trainer
+
+
+def test_there_is_nothing_to_continue_from_at_first(tmp_path: Path):
+    saver = Saver(tmp_path, every=1)
+    assert saver.latest is None
+    (tmp_path / CHECKPOINT).touch()
+    assert saver.latest == tmp_path / CHECKPOINT
+
+
+@pytest.mark.parametrize(
+    ("every", "steps"), [(1, [1, 2, 3, 4, 5, 6]), (2, [2, 3, 5, 6]), (9, [3, 6])]
+)
+def test_checkpoints_within_an_epoch_and_after_it(
+    every: int, steps: list[int], tiny_job, train_here, monkeypatch
+):
+    saved = []
+    save = Saver._save
+
+    def note(self, trainer):
+        saved.append(trainer.global_step)
+        save(self, trainer)
+
+    monkeypatch.setattr(Saver, "_save", note)
+    train_here(tiny_job(trainer=Trainer(Accelerator.cpu, threads=1, checkpoint_steps=every)))
+    assert saved == steps
+
+
+def test_a_checkpoint_is_replaced_in_one_step(tiny_job, train_here, monkeypatch):
+    # A kill while a checkpoint is written leaves the one before.
+    replaced = []
+    replace = os.replace
+
+    def note(source, target):
+        if Path(target).name == CHECKPOINT:
+            torch.load(source, weights_only=False)  # complete before it gets the name
+            replaced.append(Path(source).name)
+        replace(source, target)
+
+    monkeypatch.setattr(callbacks.os, "replace", note)
+    folder = train_here(tiny_job())
+    assert replaced == ["last.tmp", "last.tmp"]
+    assert not (folder / "last.tmp").exists()
+
+
+def test_a_diverged_epoch_leaves_no_checkpoint(tiny_job, train_here):
+    # The same command would otherwise continue from numbers that are none.
+    folder = train_here(tiny_job(recipe=Recipe(epochs=3, batch_size=16, lr=1e9)))
+    assert not (folder / CHECKPOINT).exists()
+
+
+def test_progress_counts_epochs_and_images(tiny_job, train_here, monkeypatch):
+    seen = []
+    write = callbacks.write_atomically
+
+    def note(path, content):
+        seen.append(json.loads(content))
+        write(path, content)
+
+    monkeypatch.setattr(callbacks, "write_atomically", note)
+    monkeypatch.setattr(callbacks, "PROGRESS_SECONDS", 0.0)
+    train_here(tiny_job())
+    training = [state for state in seen if state["stage"] == "train"]
+    epochs = [round(state["epoch"], 3) for state in training]
+    assert epochs == [0.333, 0.667, 1.0, 1.0, 1.333, 1.667, 2.0, 2.0]
+    assert all(state["images_per_second"] > 0 for state in training)
+    assert training[-1]["seconds_left"] == 0
+    assert ["val_top1" in state for state in training] == [False] * 4 + [True] * 4
+    assert seen[-1]["stage"] == "test"
+
+
+def test_progress_is_written_at_intervals(tiny_job, train_here, monkeypatch):
+    # A file at every step would slow small networks down.
+    written = []
+    write = Progress._write
+    monkeypatch.setattr(
+        Progress, "_write", lambda self, *args: (written.append(args[-1]), write(self, *args))
+    )
+    monkeypatch.setattr(callbacks, "PROGRESS_SECONDS", 1e9)
+    train_here(tiny_job())
+    assert written == ["train", "train", "test"]
+
+
+def test_the_rate_of_a_continued_run_counts_its_own_steps_only(tiny_job, train_here, monkeypatch):
+    began = []
+    monkeypatch.setattr(
+        Progress,
+        "on_train_epoch_end",
+        lambda self, trainer, module: began.append((self.began_at, trainer.global_step)),
+    )
+    step = Classifier.training_step
+
+    def fail(self, batch, batch_idx):
+        if self.trainer.global_step == 4:
+            raise ArithmeticError
+        return step(self, batch, batch_idx)
+
+    job = tiny_job()
+    with monkeypatch.context() as patch:
+        patch.setattr(Classifier, "training_step", fail)
+        with pytest.raises(ArithmeticError):
+            train_here(job)
+    train_here(job)
+    assert began == [(0, 3), (3, 6)]

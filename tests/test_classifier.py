@@ -1,0 +1,84 @@
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from ablations import networks
+from ablations.classifier import Classifier, curve_metrics, score_metrics
+from ablations.config import Init, Job
+from ablations.data.store import Store
+from ablations.record import CurvePoint, Scores
+from ablations.techniques import Activation, Augmentation, Dropout, Pooling
+from ablations.techniques.augmentation import draw
+
+
+def make(job: Job) -> Classifier:
+    store = Store.open(Path(job.store))
+    return Classifier(job.run, networks.build(job.run, len(store.classes)), store, images=49)
+
+
+def test_arms_of_a_seed_share_initial_weights_and_streams(tiny_job):
+    job = tiny_job()
+    for arm in ({"pooling": Pooling.nonoverlap}, {"dropout": Dropout.off}):
+        one, other = make(job), make(tiny_job(**arm))
+        assert one.stream == other.stream
+        weights = zip(one.network.parameters(), other.network.parameters(), strict=True)
+        assert all(torch.equal(a, b) for a, b in weights)
+
+
+def test_arms_share_crops_whether_or_not_colours_are_drawn(tiny_job):
+    stream = make(tiny_job()).stream
+    from ablations.streams import generator
+
+    tables = [
+        draw(49, generator(stream, "augmentation", 3), size=16, crop=12, augmentation=kind)
+        for kind in (Augmentation.full, Augmentation.crop_flip)
+    ]
+    assert torch.equal(tables[0].top, tables[1].top)
+    assert torch.equal(tables[0].left, tables[1].left)
+    assert torch.equal(tables[0].flip, tables[1].flip)
+    assert tables[0].top.unique().numel() == 5  # 16 - 12 + 1 places
+
+
+def test_seed_and_stream_change_the_weights_or_the_draws(tiny_job):
+    first, seed, stream = make(tiny_job()), make(tiny_job(seed=1)), make(tiny_job(stream=1))
+    assert len({first.stream, seed.stream, stream.stream}) == 3
+    assert not torch.equal(first.network.conv1.weight, seed.network.conv1.weight)
+
+
+def test_an_exploded_loss_is_a_hundred_times_that_of_guessing(tiny_job):
+    assert make(tiny_job()).exploded == pytest.approx(100 * math.log(10))
+
+
+def test_the_mean_is_that_of_the_central_crop(tiny_job):
+    job = tiny_job()
+    whole = torch.tensor(Store.open(Path(job.store)).mean_image)
+    assert make(job).mean.squeeze().numel() == 12 * 12 * 3
+    assert torch.equal(make(job).mean.reshape(12, 12, 3), whole[2:14, 2:14])
+
+
+def test_metrics_have_the_names_that_loggers_show():
+    scores = Scores(top1=0.5, top5=0.1, loss=2.0, count=10)
+    point = CurvePoint(epoch=2, samples=96, seconds=1.5, lr=0.01, train=scores, val=scores)
+    assert curve_metrics(point) == {
+        "epoch": 2,
+        "samples": 96,
+        "seconds": 1.5,
+        "lr": 0.01,
+        "train/top1_error": 0.5,
+        "train/top5_error": 0.1,
+        "train/loss": 2.0,
+        "val/top1_error": 0.5,
+        "val/top5_error": 0.1,
+        "val/loss": 2.0,
+    }
+    assert "test/loss" not in score_metrics("test", replace(scores, loss=None))
+
+
+def test_a_tanh_arm_is_the_same_network_but_for_its_activation(tiny_job):
+    # Initial weights do not depend on what is drawn after them.
+    one = make(tiny_job(init=Init.paper)).network.state_dict()
+    other = make(tiny_job(init=Init.paper, activation=Activation.tanh)).network.state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one | other)

@@ -1,0 +1,280 @@
+import json
+from dataclasses import fields, replace
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ablations.config import (
+    Accelerator,
+    Config,
+    ConfigError,
+    Dataset,
+    Init,
+    Job,
+    Logger,
+    LoggerKind,
+    Network,
+    Precision,
+    Recipe,
+    Run,
+    Schedule,
+    Source,
+    Trainer,
+    arm_labels,
+    difference,
+)
+from ablations.techniques import Activation, BiasInit, Dropout, Evaluation, Pooling, Techniques
+
+STEP = Recipe(schedule=Schedule.step, milestones=[0.5])
+PLATEAU = Recipe(schedule=Schedule.plateau)
+
+
+def with_technique(run: Run, **choice: Enum) -> Run:
+    return replace(run, techniques=replace(run.techniques, **choice))
+
+
+def with_recipe(run: Run, **values: Any) -> Run:
+    return replace(run, recipe=replace(run.recipe, **values))
+
+
+def with_dataset(run: Run, **values: Any) -> Run:
+    return replace(run, dataset=replace(run.dataset, **values))
+
+
+# Identity
+
+
+def test_the_id_of_a_run_does_not_change_by_accident():
+    # Records on users' disks are found by this hash. Where the numbers of a configuration change,
+    # raise NUMERICS; where a key is added, give old runs their old id or announce the loss.
+    run = Config(network=Network.alexnet, seed=3, recipe=STEP).run
+    assert replace(run, fingerprint="f00d").run_id == "9319d3d8dfbf"
+
+
+@pytest.mark.parametrize(
+    "technique",
+    [field.name for field in fields(Techniques) if field.name != "evaluation"],
+)
+def test_every_variant_of_a_technique_is_a_run_of_its_own(technique: str, tiny_run: Run):
+    variants = list(type(getattr(tiny_run.techniques, technique)))
+    ids = {with_technique(tiny_run, **{technique: variant}).run_id for variant in variants}
+    assert len(ids) == len(variants)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"network": Network.cifar_conv},
+        {"width": 0.2},
+        {"init": Init.paper},
+        {"seed": 1},
+        {"stream": 1},
+        {"fingerprint": "other pixels"},
+    ],
+    ids=str,
+)
+def test_what_moves_a_number_moves_the_id(changes: dict[str, Any], tiny_run: Run):
+    assert replace(tiny_run, **changes).run_id != tiny_run.run_id
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epochs": 3},
+        {"batch_size": 8},
+        {"lr": 0.02},
+        {"momentum": 0.8},
+        {"weight_decay": 0.0},
+        {"bias_rate": 1.0},
+        {"schedule": Schedule.cosine},
+        {"precision": Precision.bf16},
+    ],
+    ids=str,
+)
+def test_every_number_of_the_recipe_moves_the_id(changes: dict[str, Any], tiny_run: Run):
+    assert with_recipe(tiny_run, **changes).run_id != tiny_run.run_id
+
+
+@pytest.mark.parametrize(
+    "changes", [{"size": 20}, {"crop": 11}, {"train_limit": 20}, {"val_size": 12}], ids=str
+)
+def test_sizes_and_splits_of_the_data_move_the_id(changes: dict[str, Any], tiny_run: Run):
+    assert with_dataset(tiny_run, **changes).run_id != tiny_run.run_id
+
+
+def test_name_place_and_form_of_the_data_leave_the_id(tiny_run: Run):
+    # The fingerprint speaks for the pixels: the same images as files or as parquet are one run.
+    moved = with_dataset(
+        tiny_run,
+        name="another name",
+        source=Source.parquet,
+        root="/elsewhere",
+        train=["a.parquet"],
+        test=["b.parquet"],
+        skip_broken=True,
+    )
+    assert moved.run_id == tiny_run.run_id
+
+
+def test_evaluation_leaves_the_id(tiny_run: Run):
+    assert with_technique(tiny_run, evaluation=Evaluation.center).run_id == tiny_run.run_id
+
+
+def test_hardware_logging_and_folders_leave_the_id(tiny_config: Config):
+    other = replace(
+        tiny_config,
+        trainer=Trainer(Accelerator.gpu, devices=8, parallel=2, threads=4, checkpoint_steps=10),
+        logger=Logger(LoggerKind.csv, "project", "team"),
+        output="elsewhere",
+        cache="elsewhere",
+        setting="another",
+        fast_dev_run=True,
+    )
+    assert other.run.run_id == tiny_config.run.run_id
+
+
+@pytest.mark.parametrize(
+    ("recipe", "key", "value", "matters"),
+    [
+        (STEP, "milestones", [0.6], True),
+        (PLATEAU, "milestones", [0.6], False),
+        (PLATEAU, "patience", 3, True),
+        (STEP, "patience", 3, False),
+    ],
+)
+def test_milestones_and_patience_count_only_where_the_schedule_reads_them(
+    recipe: Recipe, key: str, value: Any, matters: bool, tiny_run: Run
+):
+    one = replace(tiny_run, recipe=recipe)
+    other = with_recipe(one, **{key: value})
+    assert (one.run_id != other.run_id) is matters
+
+
+def test_seed_0_is_a_seed():
+    run = Config(seed=0).run
+    assert run.to_dict()["seed"] == 0
+    assert run.run_id != replace(run, seed=1).run_id
+
+
+# There and back
+
+
+def test_a_run_survives_json(tiny_run: Run):
+    awkward = with_technique(replace(tiny_run, recipe=STEP), dropout=Dropout.off)
+    assert Run.from_dict(json.loads(json.dumps(awkward.to_dict()))) == awkward
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda values: values.pop("seed"),
+        lambda values: values.update(seeds=1),
+        lambda values: values["techniques"].update(pool="overlap"),
+        lambda values: values["techniques"].update(pooling="overlaps"),
+        lambda values: values.update(width="wide"),
+    ],
+    ids=["missing", "unknown", "unknown inside", "value", "type"],
+)
+def test_what_is_no_run_is_refused(spoil: Any, tiny_run: Run):
+    values = tiny_run.to_dict()
+    spoil(values)
+    with pytest.raises(ConfigError, match="not the configuration of a run"):
+        Run.from_dict(values)
+
+
+def test_a_job_survives_its_file(tmp_path: Path, tiny_job):
+    job = tiny_job(dropout=Dropout.off, logger=Logger(LoggerKind.none), seed=0)
+    job.save(tmp_path)
+    assert Job.load(tmp_path) == job
+    # Words that YAML 1.1 takes for truth values and nothing are texts in the file.
+    techniques = yaml.safe_load((tmp_path / "config.yaml").read_text())["run"]["techniques"]
+    assert techniques["dropout"] == "off"
+
+
+def test_a_job_is_replaced_in_one_step(tmp_path: Path, tiny_job, monkeypatch):
+    # A second command may write the file while the first one's process reads it.
+    tiny_job().save(tmp_path)
+    monkeypatch.setattr(Path, "write_text", None)
+    tiny_job(seed=1).save(tmp_path)
+    assert Job.load(tmp_path).run.seed == 1
+
+
+# Messages
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Dataset(size=4), "dataset.size=4: must be at least 8"),
+        (lambda: Dataset(size=32, crop=40), "dataset.crop=40: must be between 8 and"),
+        (lambda: Dataset(crop=7), "dataset.crop=7: must be between 8 and dataset.size=32"),
+        (lambda: Dataset(train_limit=0), "dataset.train_limit=0: must be at least 1, or null"),
+        (lambda: Dataset(val_size=0), "dataset.val_size=0: must be at least 1"),
+        (lambda: Dataset(source=Source.parquet), r"parquet needs dataset.train=\[FILE"),
+        (lambda: Dataset(source=Source.parquet, train=["a"]), "needs dataset.test="),
+        (lambda: Dataset(source=Source.image_folder), "needs dataset.root=FOLDER"),
+        (lambda: Recipe(epochs=0), "recipe.epochs=0: must be at least 1"),
+        (lambda: Recipe(batch_size=0), "recipe.batch_size=0: must be at least 1"),
+        (lambda: Recipe(patience=0), "recipe.patience=0: must be at least 1"),
+        (lambda: Recipe(lr=0.0), "recipe.lr=0.0: must be above 0"),
+        (lambda: Recipe(lr=float("nan")), "recipe.lr=nan: must be"),
+        (lambda: Recipe(lr=float("inf")), "recipe.lr=inf: must be"),
+        (lambda: Recipe(momentum=1.0), "recipe.momentum=1.0: must be at least 0, below 1"),
+        (lambda: Recipe(weight_decay=-1.0), "recipe.weight_decay=-1.0: must be at least 0"),
+        (lambda: Recipe(bias_rate=-1.0), "recipe.bias_rate=-1.0: .* null for the edition's"),
+        (lambda: Recipe(milestones=[0.5, 0.4]), "must be rising fractions between 0 and 1"),
+        (lambda: Recipe(milestones=[1.0]), "must be rising fractions between 0 and 1"),
+        (lambda: Recipe(schedule=Schedule.step), "step needs recipe.milestones"),
+        (lambda: Trainer(devices=0), "trainer.devices=0: must be at least 1"),
+        (lambda: Trainer(parallel=0), "trainer.parallel=0: must be at least 1"),
+        (lambda: Trainer(threads=0), "trainer.threads=0: must be at least 1"),
+        (lambda: Trainer(checkpoint_steps=0), "trainer.checkpoint_steps=0: must be at least 1"),
+        (lambda: Config(seed=-1).run, "seed=-1: must be a whole number, 0 or more"),
+        (lambda: Config(stream=-1).run, "stream=-1: must be a whole number, 0 or more"),
+        (lambda: Config(width=0.0).run, "width=0.0: must be above 0, at most 4"),
+        (lambda: Config(width=5.0).run, "width=5.0: must be above 0, at most 4"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_named(make: Any, message: str):
+    with pytest.raises(ConfigError, match=message):
+        make()
+
+
+# Arms
+
+
+def test_an_arm_is_named_after_its_difference_from_the_setting(tiny_run: Run):
+    arm = with_recipe(with_technique(tiny_run, pooling=Pooling.nonoverlap), lr=0.02, bias_rate=2.0)
+    assert difference(arm, tiny_run) == "pooling=nonoverlap recipe.lr=0.02 recipe.bias_rate=2.0"
+    assert difference(with_recipe(tiny_run), with_recipe(arm)).endswith("recipe.bias_rate=null")
+
+
+def test_the_arm_without_a_difference_is_the_paper(tiny_run: Run):
+    elsewhere = with_dataset(tiny_run, root="/elsewhere", name="other")
+    assert difference(replace(elsewhere, seed=7, stream=1), tiny_run) == "paper"
+
+
+def test_labels_name_the_keys_that_differ_and_the_default_too(tiny_run: Run):
+    other = with_technique(tiny_run, pooling=Pooling.nonoverlap)
+    runs = [tiny_run, other, replace(other, seed=1)]
+    assert arm_labels(runs) == ["pooling=overlap", "pooling=nonoverlap", "pooling=nonoverlap"]
+
+
+def test_labels_of_two_keys(tiny_run: Run):
+    runs = [
+        tiny_run,
+        with_technique(tiny_run, activation=Activation.tanh),
+        with_technique(tiny_run, bias_init=BiasInit.zero),
+    ]
+    assert arm_labels(runs) == [
+        "activation=relu bias_init=one",
+        "activation=tanh bias_init=one",
+        "activation=relu bias_init=zero",
+    ]
+
+
+def test_runs_that_differ_in_the_seed_only_have_no_labels(tiny_run: Run):
+    assert arm_labels([tiny_run, replace(tiny_run, seed=1)]) is None

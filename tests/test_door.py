@@ -1,0 +1,274 @@
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ablations import door
+from ablations.config import Config, ConfigError, Run, Schedule
+from ablations.techniques import Dropout, Pooling
+
+Answer = tuple[list[tuple[Config, Run]], object]
+Ask = Callable[..., Answer]
+
+
+@pytest.fixture
+def ask(monkeypatch) -> Ask:
+    """Gives arguments to the command; returns what it would execute, and the exit code."""
+
+    def ask(*arguments: str) -> Answer:
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+        monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
+        executed: list[tuple[Config, Run]] = []
+        with pytest.raises(SystemExit) as stopped:
+            door.main(lambda jobs: executed.extend(pair for pair in jobs if pair[0].run) or 0)
+        return executed, stopped.value.code
+
+    return ask
+
+
+# What is right
+
+
+def test_no_argument_is_the_papers_run(ask: Ask):
+    ((config, base),), code = ask()
+    assert code == 0
+    assert config.run == base
+    assert (config.setting, config.seed, config.pooling) == ("smoke", 0, Pooling.overlap)
+
+
+def test_a_sweep_is_the_product_of_its_values_in_order(ask: Ask):
+    jobs, _ = ask("-m", "pooling=overlap,nonoverlap", "seed=0,1")
+    assert [(config.pooling.value, config.seed) for config, _ in jobs] == [
+        ("overlap", 0),
+        ("overlap", 1),
+        ("nonoverlap", 0),
+        ("nonoverlap", 1),
+    ]
+    assert len({base.run_id for _, base in jobs}) == 1
+
+
+def test_all_jobs_are_handed_over_at_once(monkeypatch):
+    calls = []
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setattr(sys, "argv", ["run.py", "-m", "seed=0,1,2"])
+    with pytest.raises(SystemExit):
+        door.main(lambda jobs: calls.append(len(jobs)) or 0)
+    assert calls == [3]
+
+
+def test_the_code_of_the_command_is_the_exit_code(monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setattr(sys, "argv", ["run.py"])
+    with pytest.raises(SystemExit) as stopped:
+        door.main(lambda jobs: 3)
+    assert stopped.value.code == 3
+
+
+def test_an_arm_is_compared_with_its_setting(ask: Ask):
+    ((config, base),), _ = ask("setting=cifar10_small", "pooling=nonoverlap", "recipe.lr=0.02")
+    assert config.run != base
+    assert base == door.compose(["setting=cifar10_small"]).run
+    assert base.recipe.schedule is Schedule.step
+
+
+@pytest.mark.parametrize("value", ["on", "off", "'on'", '"off"'])
+def test_on_and_off_are_words_on_the_command_line(value: str, ask: Ask):
+    ((config, _),), code = ask(f"dropout={value}")
+    assert code == 0
+    assert config.dropout is Dropout(value.strip("'\""))
+
+
+def test_on_and_off_sweep(ask: Ask):
+    jobs, _ = ask("-m", "dropout=on,off")
+    assert [config.dropout for config, _ in jobs] == [Dropout.on, Dropout.off]
+
+
+@pytest.mark.parametrize("line", ['dropout: "off"', "dropout: 'off'"])
+def test_a_quoted_off_in_a_file(line: str, ask: Ask, tmp_path: Path):
+    (config, code) = ask(*setting_file(tmp_path, line))
+    assert code == 0
+    assert config[0][0].dropout is Dropout.off
+
+
+def test_a_seed_range_and_seed_0(ask: Ask):
+    jobs, _ = ask("-m", "seed=range(3)")
+    assert [config.seed for config, _ in jobs] == [0, 1, 2]
+
+
+def test_a_whole_number_is_a_number(ask: Ask):
+    # Otherwise the same run would have two names.
+    ((one, _),), _ = ask("recipe.lr=1", "width=1")
+    ((other, _),), _ = ask("recipe.lr=1.0", "width=1.0")
+    assert one.run.run_id == other.run.run_id
+
+
+def test_compose_gives_what_the_command_line_gives(ask: Ask):
+    overrides = ["pooling=nonoverlap", "seed=3", "trainer=ddp"]
+    ((config, _),), _ = ask(*overrides)
+    assert door.compose(overrides) == config
+    assert config.trainer.devices == 2
+
+
+def test_compose_explains_too():
+    with pytest.raises(ConfigError, match=r"^pooling=overlaps is not valid; pooling takes"):
+        door.compose(["pooling=overlaps"])
+    with pytest.raises(ConfigError, match=r"did you mean pooling"):
+        door.compose(["poolings=overlap"])
+
+
+# What is wrong: one line, the valid values, exit code 1
+
+
+def setting_file(tmp_path: Path, line: str) -> tuple[str, str]:
+    folder = tmp_path / "conf" / "setting"
+    folder.mkdir(parents=True)
+    (folder / "mine.yaml").write_text(f"# @package _global_\nsetting: mine\n{line}\n")
+    return f"hydra.searchpath=[file://{tmp_path / 'conf'}]", "setting=mine"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["pooling=overlaps"], "pooling=overlaps is not valid; pooling takes overlap | nonoverlap"),
+        (["pooling=null"], "pooling"),
+        (["+foo=1"], "there is no key `foo`"),
+        (["foo=1"], "there is no key `foo`"),
+        (["++foo=1"], "there is no key `foo`"),
+        (["+recipe.foo=1"], "there is no key `recipe.foo`"),
+        (["poolign=overlap"], "there is no key `poolign`; did you mean pooling?"),
+        (["recipe.learning_rate=1"], "there is no key `recipe.learning_rate`; did you mean"),
+        (["lr=0.1"], "there is no key `lr`; did you mean recipe.lr"),
+        (["devices=2"], "there is no key `devices`; did you mean trainer.devices"),
+        (["seed=abc"], "seed=abc is not valid; seed takes a whole number"),
+        (["seed=1.5"], "seed=1.5 is not valid; seed takes a whole number"),
+        (["seed=null"], "seed"),
+        (["recipe.lr=fast"], "recipe.lr=fast is not valid; recipe.lr takes a number"),
+        (["recipe=fast"], "recipe"),
+        (["recipe.milestones=0.5"], "recipe.milestones"),
+        (
+            ["fast_dev_run=maybe"],
+            "fast_dev_run=maybe is not valid; fast_dev_run takes true | false",
+        ),
+        (["setting=cifar"], "setting=cifar does not exist; setting takes cifar10"),
+        (["trainer=tpu"], "trainer=tpu does not exist; trainer takes"),
+        (["logger=wandbb"], "logger=wandbb does not exist; logger takes csv"),
+        (["recipe.lr=0"], "recipe.lr=0.0: must be above 0"),
+        (["recipe.schedule=step"], "recipe.schedule=step needs recipe.milestones"),
+        (["dataset.crop=64"], "dataset.crop=64: must be between 8 and dataset.size=32"),
+        (["seed=-1"], "seed=-1: must be a whole number, 0 or more"),
+        (["pooling=overlap,nonoverlap"], "-m"),
+        (["pooling"], "pooling"),
+        (["-m", "seed=0,1", "pooling=overlap,overlaps"], "pooling=overlaps is not valid"),
+        (["-m", "seed=0,1,2,3,4,5,abc"], "seed=abc is not valid"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_told_in_one_line(
+    arguments: list[str], message: str, ask: Ask, tmp_path: Path
+):
+    executed, error = ask(*arguments)
+    assert isinstance(error, str)  # which python prints on stderr, with exit code 1
+    assert error.startswith("error: ")
+    assert "\n" not in error
+    assert message in error
+    assert executed == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("line", ["dropout: off", "dropout: no", "dropout: on"])
+def test_a_bare_off_in_a_file_is_explained(line: str, ask: Ask, tmp_path: Path):
+    executed, error = ask(*setting_file(tmp_path, line))
+    assert executed == []
+    assert "dropout takes on | off; YAML reads a bare on or off as a truth value" in str(error)
+    assert str(error).endswith("(in setting/mine.yaml)")
+
+
+def test_a_wrong_key_in_a_file_is_explained(ask: Ask, tmp_path: Path):
+    executed, error = ask(*setting_file(tmp_path, "poolign: overlap"))
+    assert executed == []
+    assert "there is no key `poolign`; did you mean pooling?" in str(error)
+
+
+def test_an_error_of_the_system_names_the_file(monkeypatch, capsys):
+    def execute(jobs):
+        raise OSError(28, "No space left on device", "/full/file")
+
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setattr(sys, "argv", ["run.py"])
+    with pytest.raises(SystemExit) as stopped:
+        door.main(execute)
+    assert stopped.value.code == "error: /full/file: No space left on device"
+
+
+def test_the_whole_error_on_request(monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setattr(sys, "argv", ["run.py", "seed=-1"])
+    with pytest.raises(ConfigError):
+        door.main(lambda jobs: [config.run for config, _ in jobs] and 0)
+
+
+# Help
+
+
+def test_help_lists_every_key_with_its_values_and_meaning(ask: Ask, capsys):
+    executed, code = ask("--help")
+    assert (executed, code) == ([], 0)
+    text = capsys.readouterr().out
+    keys = [name for name, _, _ in door._keys()]
+    assert len(keys) > 40
+    for name, values, meaning in door._keys():
+        assert meaning or name == "setting", name
+        if name != "setting":
+            assert f"  {name}={values}\n      {meaning}\n" in text
+    assert "pooling=overlap | nonoverlap" in text
+    for group in ("setting", "trainer", "logger"):
+        for path in (door.shipped("conf") / group).glob("*.yaml"):
+            assert path.stem in text
+    assert "${" not in text
+
+
+def test_cfg_prints_everything(ask: Ask, capsys):
+    executed, code = ask("--cfg", "job", "pooling=nonoverlap")
+    assert (executed, code) == ([], 0)
+    printed = yaml.safe_load(capsys.readouterr().out)
+
+    def leaves(values: dict, prefix: str = "") -> set[str]:
+        found = set()
+        for key, value in values.items():
+            inner = isinstance(value, dict)
+            found |= leaves(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}"}
+        return found
+
+    assert leaves(printed) == {name for name, _, _ in door._keys()}
+    assert printed["pooling"] == "nonoverlap"
+
+
+# As a process
+
+
+def test_the_command_answers_in_seconds_on_stderr_with_exit_code_1(tmp_path: Path):
+    began = time.monotonic()
+    command = [sys.executable, str(Path(door.__file__).with_name("run.py")), "pooling=overlaps"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env=dict(os.environ)
+    )
+    assert done.returncode == 1
+    assert (
+        done.stderr == "error: pooling=overlaps is not valid; pooling takes overlap | nonoverlap\n"
+    )
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+    assert time.monotonic() - began < 30
+
+
+def test_the_installed_package_brings_its_own_files(monkeypatch, tmp_path: Path):
+    (tmp_path / "ablations").mkdir()
+    monkeypatch.setattr(door, "files", lambda name: tmp_path / name)
+    assert door.shipped("conf") == tmp_path / "ablations" / "_shipped" / "conf"
+    (tmp_path / "pyproject.toml").touch()
+    assert door.shipped("conf") == tmp_path / "conf"

@@ -1,0 +1,63 @@
+from math import sqrt
+
+import pytest
+
+from ablations import networks
+from ablations.claim_file import find
+from ablations.door import compose, shipped
+from ablations.study.design import draft
+
+SETTINGS = sorted(path.stem for path in (shipped("conf") / "setting").glob("*.yaml"))
+CLAIMS = find(["all"], shipped("sweeps"), SETTINGS)
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_arms_differ_in_one_factor_at_every_setting(setting):
+    given = compose([f"setting={setting}"])
+    for claim in CLAIMS:
+        if setting in claim.excluded:
+            continue
+        for part in claim.comparisons:
+            for grid in draft(claim, part, given).values():
+                for config in grid.values():
+                    networks.check(config.run)
+
+
+def test_the_claims_of_the_paper_are_all_there():
+    names = {claim.name for claim in CLAIMS if claim.family == "confirmatory"}
+    assert names == {
+        "relu_trains_faster_than_tanh",
+        "lrn_lowers_error",
+        "lrn_lowers_cifar10_error",
+        "overlap_pooling_lowers_error",
+        "overlap_pooling_curbs_overfitting",
+        "two_towers_beat_half_the_kernels",
+        "crops_and_flips_curb_overfitting",
+        "color_augmentation_lowers_error",
+        "dropout_curbs_overfitting",
+        "dropout_doubles_iterations",
+        "weight_decay_lowers_training_error",
+        "bias_one_speeds_early_learning",
+        "each_middle_convolution_matters",
+        "ten_views_lower_error",
+        "ensembles_lower_error",
+    }
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
+def test_what_goes_beyond_the_paper_says_so(claim):
+    words = {"confirmatory": claim.section, "exploratory": "extension", "control": "control"}
+    assert claim.section == words[claim.family]
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
+def test_the_margin_is_half_of_what_the_paper_gives(claim):
+    if claim.paper.effect is not None:
+        factor = claim.kind in ("ratio", "time_to_target")
+        half = sqrt(claim.paper.effect) if factor else claim.paper.effect / 2
+        assert claim.decision.margin == pytest.approx(half, rel=0.005)
+
+
+@pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
+def test_a_claim_is_excluded_from_settings_by_exception(claim):
+    assert set(SETTINGS) - set(claim.excluded)

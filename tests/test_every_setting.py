@@ -1,0 +1,68 @@
+"""Every file in conf/ composes, and every setting whose data are at hand goes through once."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ablations import networks
+from ablations.config import Config, Source
+from ablations.door import compose, shipped
+
+CONF = shipped("conf")
+SETTINGS = sorted(path.stem for path in (CONF / "setting").glob("*.yaml"))
+# The data of others have to be downloaded or given; `**` composes them with placeholders.
+BUILT_IN = ["smoke"]
+PLACES = {Source.image_folder: ["dataset.root=data"], Source.parquet: []}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_setting_composes_and_fits_its_network(setting: str):
+    config = compose([f"setting={setting}"])
+    assert config.setting == setting
+    networks.check(config.run)
+    assert config.run.techniques == Config().run.techniques or setting.endswith("_released")
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_a_setting_chooses_no_hardware(setting: str):
+    values = yaml.safe_load((CONF / "setting" / f"{setting}.yaml").read_text())
+    assert not values.keys() & {"trainer", "logger", "seed", "output", "cache"}
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "trainer").glob("*.yaml")), ids=lambda p: p.stem)
+def test_a_trainer_moves_no_number(path: Path):
+    config = compose([f"trainer={path.stem}"])
+    assert config.run.run_id == Config().run.run_id or config.run == compose([]).run
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "logger").glob("*.yaml")), ids=lambda p: p.stem)
+def test_a_logger_moves_no_number(path: Path):
+    config = compose([f"logger={path.stem}"])
+    assert config.logger.kind.value == path.stem
+    assert config.run == compose([]).run
+
+
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda p: p.stem)
+def test_a_file_opens_with_what_it_is(path: Path):
+    lines = path.read_text().splitlines()
+    comments = [line for line in lines if line.startswith("#") and "@package" not in line]
+    assert comments
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", BUILT_IN)
+def test_a_fast_dev_run_of_a_setting(setting: str, start):
+    command = start(f"setting={setting}", "fast_dev_run=true", "trainer=cpu").finish()
+    assert command.code == 0, command.out + command.err
+    assert not list(Path("runs").rglob("record.json"))
+    assert not command.left_over(5)
+
+
+@pytest.mark.slow
+def test_a_setting_that_cannot_download_says_what_to_do(start):
+    command = start("setting=cifar10", "trainer=cpu").finish(60)
+    assert command.code == 1
+    assert command.err.startswith("error: could not download CIFAR-10")
+    assert "next step: " in command.err
+    assert command.err.count("\n") == 1

@@ -1,0 +1,222 @@
+import csv
+import json
+import os
+import signal
+import types
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import wandb
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+
+from ablations import loggers
+from ablations import train as train_module
+from ablations.callbacks import Progress
+from ablations.config import Job, Logger, LoggerKind
+from ablations.loggers import build_logger, final_scores, log_record
+from ablations.record import load
+from ablations.techniques import Pooling
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    yield
+    wandb.teardown()
+
+
+def wandb_runs(folder: Path) -> list[Path]:
+    return sorted((folder / "wandb").glob("offline-run-*"))
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "csv" / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def stop_in_epoch_2(monkeypatch) -> None:
+    def stopping(self, trainer, *arguments):
+        if trainer.global_step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    stopped = type("Stopping", (Progress,), {"on_train_batch_end": stopping})
+    monkeypatch.setattr(train_module, "Progress", stopped)
+
+
+@pytest.mark.parametrize("kind", LoggerKind)
+def test_a_fast_dev_run_logs_nothing(kind: LoggerKind, tiny_job, train_here, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    folder = train_here(tiny_job(fast_dev_run=True, logger=Logger(kind)))
+    assert {path.name for path in folder.iterdir()} == {"config.yaml", "progress.json"}
+
+
+def test_no_logger(tiny_job, tmp_path: Path):
+    assert build_logger(tiny_job(), tmp_path) is None
+
+
+def test_csv_has_a_row_for_each_epoch_and_the_final_errors(tiny_job, train_here):
+    folder = train_here(tiny_job(logger=Logger(LoggerKind.csv)))
+    record = load(folder)
+    assert record is not None
+    first, second, *_ = rows(folder)
+    assert [float(row["val/top1_error"]) for row in (first, second)] == [
+        point.val.top1 for point in record.curve
+    ]
+    final = [float(row["test/top1_error"]) for row in rows(folder) if row["test/top1_error"]]
+    assert final == [record.test["ten_view"].top1]
+
+
+def test_csv_keeps_what_was_written_before_an_interruption(tiny_job, train_here, monkeypatch):
+    job = tiny_job(logger=Logger(LoggerKind.csv))
+    with monkeypatch.context() as patch:
+        stop_in_epoch_2(patch)
+        with pytest.raises(SystemExit):
+            train_here(job)
+    folder = train_here(job)
+    epochs = [row["epoch"] for row in rows(folder) if row["val/top1_error"]]
+    assert epochs == ["1.0", "2"]
+
+
+def test_tensorboard_writes_events(tiny_job, train_here):
+    folder = train_here(tiny_job(logger=Logger(LoggerKind.tensorboard)))
+    events = [path.read_bytes() for path in (folder / "tensorboard").glob("events.*")]
+    for name in (b"val/top1_error", b"test/top1_error"):
+        assert any(name in content for content in events)
+
+
+def test_wandb_offline_makes_one_run_folder(tiny_job, train_here, offline):
+    job = tiny_job(logger=Logger(LoggerKind.wandb))
+    folder = train_here(job)
+    (run,) = wandb_runs(folder)
+    assert run.name.endswith(job.run.run_id)
+    record = load(folder)
+    assert record is not None
+
+
+def test_wandb_gets_names_config_and_summary(tiny_job, monkeypatch, tmp_path, record):
+    calls: dict[str, dict] = {}
+
+    class Experiment:
+        summary: dict = {}  # noqa: RUF012
+
+        def define_metric(self, name, **options):
+            calls.setdefault("define", {})[name] = options
+
+    def init(**options):
+        calls["init"] = options
+        return Experiment()
+
+    logger = types.SimpleNamespace(experiment=Experiment())
+    monkeypatch.setattr(wandb, "init", init)
+    monkeypatch.setattr(loggers, "WandbLogger", lambda experiment: logger)
+    job = tiny_job(logger=Logger(LoggerKind.wandb, "project", "team"), pooling=Pooling.nonoverlap)
+    assert build_logger(job, tmp_path) is logger
+    options = calls["init"]
+    run_id = job.run.run_id
+    assert (options["id"], options["dir"]) == (run_id, tmp_path)
+    assert (options["project"], options["entity"]) == ("project", "team")
+    assert options["name"] == "pooling=nonoverlap seed=0"
+    assert "pooling=nonoverlap" in options["group"]
+    assert options["tags"] == ["smoke"]
+    config = options["config"]
+    flat = {"arm": "pooling=nonoverlap", "seed": 0, "setting": "smoke", "run_id": run_id}
+    assert {key: config[key] for key in flat} == flat
+    assert config["techniques"]["pooling"] == "nonoverlap"
+    defined = calls["define"]
+    assert defined["val/top1_error"] == {"step_metric": "epoch", "summary": "min"}
+    assert {"epoch", "samples", "seconds"} <= defined.keys()
+
+
+def test_the_summary_has_the_final_errors(record, monkeypatch):
+    class Mirror:
+        experiment = types.SimpleNamespace(summary={})
+
+    monkeypatch.setattr(loggers, "WandbLogger", Mirror)
+    mirror = Mirror()
+    log_record(mirror, record)  # type: ignore[arg-type]
+    summary = mirror.experiment.summary
+    assert summary["test/top1_error"] == record.test["ten_view"].top1
+    assert summary["test_center/top1_error"] == record.test["center"].top1
+    assert summary["status_diverged"] == 0.0
+
+
+def test_a_diverged_run_has_no_final_errors(record):
+    diverged = replace(record, status="diverged", train=None, val=None, test={})
+    assert final_scores(diverged) == {}
+
+
+@pytest.mark.parametrize(
+    ("variable", "login", "mode"), [("x", True, None), (None, False, "offline"), (None, True, None)]
+)
+def test_wandb_is_offline_unless_logged_in_or_told(
+    variable, login, mode, tiny_job, monkeypatch, tmp_path
+):
+    if variable is None:
+        monkeypatch.delenv("WANDB_MODE")
+    modes = []
+    experiment = types.SimpleNamespace(define_metric=lambda *args, **options: None)
+    monkeypatch.setattr(wandb, "login", lambda **options: login)
+    monkeypatch.setattr(
+        wandb, "init", lambda **o: modes.append((o["mode"], o["resume"])) or experiment
+    )
+    monkeypatch.setattr(loggers, "WandbLogger", lambda experiment: None)
+    build_logger(tiny_job(logger=Logger(LoggerKind.wandb)), tmp_path)
+    assert modes[0][0] == mode
+
+
+def test_loggers_write_inside_the_folder_of_the_run(tiny_job, tmp_path: Path):
+    for kind, logger in ((LoggerKind.csv, CSVLogger), (LoggerKind.tensorboard, TensorBoardLogger)):
+        built = build_logger(tiny_job(logger=Logger(kind)), tmp_path)
+        assert isinstance(built, logger)
+        assert Path(built.log_dir).parent == tmp_path
+
+
+# In processes
+
+
+@pytest.mark.slow
+def test_wandb_keeps_rows_of_a_stopped_run_and_the_next_job_has_its_own(start, tiny):
+    (Path("boom") / "sitecustomize.py").parent.mkdir()
+    Path("boom/sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'forkserver' in ' '.join(sys.orig_argv):\n"
+        "    from ablations.classifier import Classifier\n"
+        "    step = Classifier.training_step\n"
+        "    def fail(self, batch, batch_idx):\n"
+        "        if self.run.seed == 0 and self.current_epoch == 1:\n"
+        "            raise ArithmeticError('injected')\n"
+        "        return step(self, batch, batch_idx)\n"
+        "    Classifier.training_step = fail\n"
+    )
+    command = start(
+        *tiny,
+        "-m",
+        "seed=0,1",
+        "logger=wandb",
+        "trainer.parallel=1",
+        PYTHONPATH=str(Path("boom").resolve()),
+        WANDB_MODE="offline",
+    ).finish()
+    assert command.code == 1, command.err
+    assert "injected" in command.out
+    folders = [path.parent for path in Path("runs").glob("*/config.yaml")]
+    assert len(folders) == 2
+    for folder in folders:
+        job = Job.load(folder)
+        (run,) = wandb_runs(folder)
+        assert run.name.endswith(job.run.run_id)
+        (log,) = run.glob("*.wandb")
+        content = log.read_bytes()
+        assert b"val/top1_error" in content
+        assert (b"test/top1_error" in content) == (job.run.seed == 1)
+    assert not Path("wandb").exists()
+
+
+@pytest.mark.slow
+def test_two_ranks_make_one_wandb_run(start, tiny):
+    command = start(*tiny, "logger=wandb", "trainer.devices=2", WANDB_MODE="offline").finish()
+    assert command.code == 0, command.err
+    (folder,) = (path.parent for path in Path("runs").glob("*/record.json"))
+    assert len(wandb_runs(folder)) == 1
+    assert json.loads((folder / "record.json").read_text())["devices"] == 2

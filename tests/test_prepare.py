@@ -1,0 +1,126 @@
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ablations import networks, prepare
+from ablations.config import Config, Source, Storage
+from ablations.door import compose
+from ablations.optimizer import RateSchedule
+
+SETTINGS = ("imagenet", "imagenet_released", "tiny_imagenet")
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Nine training and four test JPEGs of two classes, the last two of them greyscale."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 9), ("val", 4)):
+        for n in range(count):
+            coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8))
+            image = coarse.resize((500, 375), Image.Resampling.BICUBIC)
+            path = tmp_path / f"photographs/{split}/n0000000{n % 2}/{n}.JPEG"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            (image.convert("L") if n > 6 else image).save(path, quality=90)
+    return tmp_path / "photographs"
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_the_settings_can_be_trained(setting: str):
+    config = compose([f"setting={setting}"])
+    networks.check(config.run)
+    assert config.setting == setting
+    assert config.dataset.val_size >= 5000
+
+
+def test_imagenet_is_the_printed_recipe():
+    config = compose(["setting=imagenet"])
+    recipe, dataset = config.recipe, config.dataset
+    assert (recipe.batch_size, recipe.epochs, recipe.lr) == (128, 90, 0.01)
+    assert (recipe.momentum, recipe.weight_decay) == (0.9, 0.0005)
+    assert (dataset.size, dataset.crop, config.width) == (256, 224, 1)
+    assert replace(config.run.dataset, name="") == replace(
+        compose(["setting=imagenet_released"]).run.dataset, name=""
+    )
+
+
+def test_the_released_rate_falls_after_25_51_and_79_epochs():
+    schedule = RateSchedule(compose(["setting=imagenet_released"]).recipe)
+    step = 1 / 10_000
+    for epochs, divisions in ((25, 1), (51, 2), (79, 3)):
+        assert schedule.factor(epochs - step) == pytest.approx(0.1 ** (divisions - 1))
+        assert schedule.factor(epochs) == pytest.approx(0.1**divisions)
+
+
+def test_the_command_says_what_it_made(photographs: Path, tmp_path: Path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    dataset = replace(
+        Config().dataset,
+        name="Miniature",
+        source=Source.imagenet,
+        root=str(photographs),
+        storage=Storage.jpeg,
+        size=64,
+        crop=56,
+    )
+    config = Config(dataset=dataset, cache=str(tmp_path / "cache"))
+    assert prepare.execute([(config, config.run)]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"images +9 training, 4 test", out)
+    assert re.search(r"kept as +64x64 pixels, jpeg, .*GB", out)
+    assert re.search(r"converted +2 greyscale", out)
+    assert re.search(r"left out +none", out)
+    path = Path(out.splitlines()[-1])
+    assert path.parent == tmp_path / "cache"
+    # What it made can stand for the photographs, for instance on another machine.
+    moved = replace(config, dataset=replace(dataset, root=str(path)), cache=str(tmp_path / "none"))
+    assert prepare.execute([(moved, moved.run)]) == 0
+    assert Path(capsys.readouterr().out.splitlines()[-1]) == path
+
+
+def test_ctrl_c_ends_in_a_sentence(capsys, monkeypatch):
+    def interrupted(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(prepare, "prepare", interrupted)
+    assert prepare.execute([(Config(), Config().run)]) == 130
+    assert "the same command continues" in capsys.readouterr().out
+
+
+def test_progress_outside_a_terminal_is_a_line_now_and_then(capsys, monkeypatch):
+    from rich.console import Console
+
+    console = Console()
+    clock = iter((0, 0, 5, 16, 16, 17))
+    monkeypatch.setattr(prepare.time, "monotonic", lambda: next(clock))
+    report = prepare.Reporter(console, console.status(""))
+    for n in range(4):
+        report(f"line {n}")
+    assert capsys.readouterr().out.splitlines() == ["line 0", "line 2"]
+
+
+@pytest.mark.slow
+def test_imagenet_trains_on_a_tree_of_photographs(photographs: Path, start, tmp_path: Path):
+    root = f"dataset.root={photographs}"
+    command = [sys.executable, str(Path(prepare.__file__)), "setting=imagenet", root]
+    made = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert made.returncode == 0, made.stderr
+    few = ("width=0.05", "dataset.val_size=3", "recipe.batch_size=3", "trainer=cpu", "logger=none")
+    run = start("setting=imagenet", root, *few, "fast_dev_run=true").finish()
+    assert run.code == 0, run.out + run.err
+    assert "decoding" not in run.out
+
+
+@pytest.mark.slow
+def test_a_missing_folder_is_told_in_one_line(tmp_path: Path):
+    command = [sys.executable, str(Path(prepare.__file__)), "setting=imagenet"]
+    made = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert made.returncode == 1
+    assert re.fullmatch(
+        r"error: dataset\.root=.*data/imagenet: no training images .*\n", made.stderr
+    )

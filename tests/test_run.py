@@ -1,0 +1,223 @@
+import json
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from ablations import run as module
+from ablations.config import Config
+from ablations.launch.pool import RunState
+from ablations.record import Record, load
+
+
+class FakePool:
+    """Finishes every run at once, except those whose seed is in ``fails``."""
+
+    fails: set[int] = set()  # noqa: RUF012
+    record: Record
+    begun: list[int] = []  # noqa: RUF012
+
+    def __init__(self, output: Path, watch, deadline: float | None = None) -> None:
+        self.output, self.watch = output, watch
+
+    def run(self, jobs) -> list[RunState]:
+        states = []
+        for job in jobs:
+            self.begun.append(job.run.seed)
+            state = RunState(job, self.output / job.run.run_id)
+            state.status = "failed" if job.run.seed in self.fails else "finished"
+            if state.status == "finished" and not job.fast_dev_run:
+                state.folder.mkdir()
+                state.record = replace(
+                    self.record, run_id=job.run.run_id, seed=job.run.seed, run=job.run.to_dict()
+                )
+                state.record.save(state.folder)
+            states.append(state)
+        self.watch(states)
+        return states
+
+
+@pytest.fixture
+def execute(monkeypatch, record: Record, cache: Path, tiny_config: Config):
+    """Executes configurations without training; returns exit code and output."""
+    monkeypatch.setattr(module, "warm_up", lambda: None)
+    monkeypatch.setattr(module, "Pool", FakePool)
+    monkeypatch.setattr(FakePool, "record", record, raising=False)
+    monkeypatch.setattr(FakePool, "begun", [])
+    base = tiny_config.run
+
+    def execute(*configs: Config, fails: tuple[int, ...] = ()) -> tuple[int, str]:
+        monkeypatch.setattr(FakePool, "fails", set(fails))
+        console = Console(record=True, width=200, force_terminal=False)
+        monkeypatch.setattr(module, "Console", lambda: console)
+        code = module.execute([(config, base) for config in configs])
+        return code, console.export_text()
+
+    return execute
+
+
+def seeds(config: Config, *numbers: int) -> list[Config]:
+    return [replace(config, seed=number) for number in numbers]
+
+
+def test_plan_runs_and_table(execute, tiny_config: Config):
+    code, text = execute(*seeds(tiny_config, 0, 1))
+    assert code == 0
+    parts = ["plan  2 runs", "finished  paper seed=0", "finished  paper seed=1", "Test error"]
+    assert [text.find(part) for part in parts] == sorted(text.find(part) for part in parts)
+    assert all(part in text for part in parts)
+
+
+def test_the_same_command_again_trains_nothing_and_shows_the_same_table(execute, tiny_config):
+    _, first = execute(*seeds(tiny_config, 0, 1))
+    FakePool.begun.clear()
+    code, second = execute(*seeds(tiny_config, 0, 1))
+    assert (code, FakePool.begun) == (0, [])
+    assert "2 runs, 2 finished before" in second
+    assert first.partition("Test error")[2] == second.partition("Test error")[2]
+
+
+def test_one_more_seed_trains_one_more_run(execute, tiny_config: Config):
+    execute(*seeds(tiny_config, 0, 1))
+    FakePool.begun.clear()
+    execute(*seeds(tiny_config, 0, 1, 2))
+    assert FakePool.begun == [2]
+
+
+def test_a_failure_is_counted_and_the_code_says_so(execute, tiny_config: Config):
+    code, text = execute(*seeds(tiny_config, 0, 1), fails=(0,))
+    assert code == 1
+    assert "1 of 2 runs failed; the same command repeats them" in text
+    FakePool.begun.clear()
+    code, text = execute(*seeds(tiny_config, 0, 1))
+    assert (code, FakePool.begun) == (0, [0])
+
+
+def test_a_fast_dev_run_leaves_the_records_alone(execute, tiny_config: Config):
+    code, text = execute(replace(tiny_config, fast_dev_run=True))
+    assert code == 0
+    assert "Test error" not in text
+    assert not list(Path("runs").rglob("record.json"))
+
+
+def test_it_runs_as_a_file_and_as_a_command(monkeypatch, capsys):
+    from ablations import __main__ as console_script
+
+    monkeypatch.setattr(sys, "argv", ["ablations", "run", "pooling=overlaps"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    with pytest.raises(SystemExit, match="error: pooling=overlaps is not valid"):
+        console_script.main()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_the_console_script_lists_its_commands(arguments, monkeypatch, capsys):
+    from ablations import __main__ as console_script
+
+    monkeypatch.setattr(sys, "argv", ["ablations", *arguments])
+    console_script.main()
+    text = capsys.readouterr().out
+    assert all(f"ablations {name}" in text for name in console_script.COMMANDS)
+
+
+def test_an_unknown_command(monkeypatch):
+    from ablations import __main__ as console_script
+
+    monkeypatch.setattr(sys, "argv", ["ablations", "trian"])
+    with pytest.raises(SystemExit, match="error: there is no command `trian`"):
+        console_script.main()
+
+
+# As a process
+
+
+@pytest.mark.slow
+def test_a_sweep_from_plan_to_table_and_again(start, tiny):
+    arguments = (*tiny, "-m", "pooling=overlap,nonoverlap", "seed=0,1")
+    first = start(*arguments).finish()
+    assert first.code == 0, first.out + first.err
+    assert "4 runs, time not known yet" in first.out
+    assert first.err == ""
+    records = [load(path.parent) for path in Path("runs").glob("*/record.json")]
+    assert len(records) == 4
+    again = start(*arguments).finish()
+    assert "4 runs, 4 finished before" in again.out
+    assert again.out.partition("Test error")[2] == first.out.partition("Test error")[2]
+    assert not first.left_over(5)
+
+
+@pytest.mark.slow
+def test_the_command_gives_what_training_in_this_process_gives(start, tiny, record: Record):
+    command = start(*tiny).finish()
+    assert command.code == 0, command.out + command.err
+    (path,) = Path("runs").glob("*/record.json")
+    other = load(path.parent)
+    assert other is not None
+    assert other.run_id != ""
+    assert (other.run["seed"], other.samples) == (record.run["seed"], record.samples)
+    if other.run_id == record.run_id:
+        assert other.test == record.test
+
+
+@pytest.mark.slow
+def test_a_failing_run_shows_its_log_and_the_next_one_runs(start, tiny):
+    Path("breaks").mkdir()
+    Path("breaks/sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'forkserver' in ' '.join(sys.orig_argv):\n"
+        "    import ablations.train as t\n"
+        "    train = t.train\n"
+        "    def broken(job, *rest):\n"
+        "        if job.run.seed == 0:\n"
+        "            raise ArithmeticError('injected')\n"
+        "        train(job, *rest)\n"
+        "    t.train = broken\n"
+    )
+    where = str(Path("breaks").resolve())
+    command = start(*tiny, "-m", "seed=0,1", "trainer.parallel=1", PYTHONPATH=where).finish()
+    assert command.code == 1
+    assert "ArithmeticError: injected" in command.out
+    assert "1 of 2 runs failed" in command.out
+    (path,) = Path("runs").glob("*/record.json")
+    assert json.loads(path.read_text())["seed"] == 1
+
+
+@pytest.mark.slow
+def test_sigterm_leaves_a_checkpoint_on_one_device(start, tiny):
+    command = start(*tiny, "recipe.epochs=2000", "trainer.checkpoint_steps=1000000")
+    command.wait_until(lambda: list(Path("runs").glob("*/last.ckpt")))
+    os.kill(command.process.pid, signal.SIGTERM)
+    assert command.finish(60).code == 143
+    assert not command.left_over(5)
+
+
+@pytest.mark.slow
+def test_a_broken_image_is_named_in_one_line(start, tiny):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    images = pa.array([{"bytes": b"no image", "path": "x"}] * 20)
+    pq.write_table(pa.table({"image": images, "label": pa.array(range(20))}), "broken.parquet")
+    pq.write_table(pa.table({"image": images, "label": pa.array(range(20))}), "test.parquet")
+    command = start(
+        *tiny,
+        "dataset.source=parquet",
+        "dataset.train=[broken.parquet]",
+        "dataset.test=[test.parquet]",
+    ).finish(60)
+    assert command.code == 1
+    assert command.err.count("\n") == 1
+    assert "broken.parquet row 0: cannot be decoded" in command.err
+    assert "dataset.skip_broken=true" in command.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extra", [["seed=0"], ["-m", "seed=0,1"]], ids=["run", "sweep"])
+def test_a_folder_that_cannot_be_written_is_told_at_once(extra: list[str], start, tiny):
+    command = start(*tiny, *extra, "output=/proc/runs").finish(60)
+    assert command.code == 1
+    assert command.err.startswith("error: output=/proc/runs: cannot write there")
+    assert command.err.count("\n") == 1

@@ -1,0 +1,343 @@
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ablations import networks
+from ablations import train as module
+from ablations.callbacks import CHECKPOINT, Progress
+from ablations.config import Job, Recipe, Schedule
+from ablations.data.store import Store
+from ablations.metrics import true_class_rank
+from ablations.record import Record, load
+from ablations.techniques import Activation, Augmentation, Dropout, Edition, Norm
+from ablations.techniques.evaluation import average_probabilities, center_crop, ten_views
+from ablations.train import PREDICTIONS
+
+
+def predictions(folder: Path) -> dict[str, np.ndarray]:
+    with np.load(folder / PREDICTIONS) as file:
+        return dict(file)
+
+
+def trained_network(folder: Path) -> torch.nn.Module:
+    job = Job.load(folder)
+    network = networks.build(job.run, 10)
+    checkpoint = torch.load(folder / CHECKPOINT, weights_only=False)
+    weights = {
+        name.removeprefix("network."): value for name, value in checkpoint["state_dict"].items()
+    }
+    network.load_state_dict(weights)
+    return network.eval()
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, hook: str, step: int) -> None:
+    """Send this process SIGTERM when ``hook`` is called after ``step`` steps."""
+
+    class Stopping(Progress):
+        pass
+
+    def stopping(self, trainer, *arguments):
+        if trainer.global_step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    setattr(Stopping, hook, stopping)
+    monkeypatch.setattr(module, "Progress", Stopping)
+
+
+# A run from beginning to end
+
+
+def test_the_record_tells_what_was_trained(record: Record, finished: Path):
+    job = Job.load(finished)
+    assert record.run_id == job.run.run_id == finished.name
+    assert record.run == job.run.to_dict()
+    assert (record.status, record.setting, record.arm, record.seed) == (
+        "finished",
+        "smoke",
+        "paper",
+        0,
+    )
+    assert (record.classes, record.epochs, record.samples) == (10, 2, 96)
+    network = networks.build(job.run, 10)
+    assert record.parameters == sum(p.numel() for p in network.parameters())
+    assert (record.devices, record.skipped) == (1, 0)
+    assert record.seconds > 0
+    assert record.images_per_second == pytest.approx(96 / record.seconds)
+
+
+def test_the_curve_has_a_point_for_each_epoch(record: Record):
+    assert [(p.epoch, p.samples, p.lr) for p in record.curve] == [(1, 48, 0.01), (2, 96, 0.01)]
+    assert [(p.train.count, p.val.count) for p in record.curve] == [(48, 11), (48, 11)]
+    assert record.curve[0].seconds < record.curve[1].seconds
+
+
+def test_every_image_of_each_split_counts_once(record: Record):
+    assert record.train is not None
+    assert record.val is not None
+    assert (record.train.count, record.val.count) == (49, 11)
+    assert {view: scores.count for view, scores in record.test.items()} == {
+        "center": 23,
+        "ten_view": 23,
+    }
+
+
+def test_the_last_validation_is_that_of_the_curve(record: Record):
+    assert record.val == record.curve[-1].val
+
+
+def test_the_record_tells_where_its_numbers_come_from(record: Record):
+    assert set(record.provenance["versions"]) >= {"python", "torch", "pytorch-lightning"}
+    assert record.provenance["numerics"] == 1
+    assert record.provenance["commit"]
+    assert isinstance(record.provenance["dirty"], bool)
+
+
+def test_test_errors_follow_from_the_predictions(record: Record, finished: Path):
+    labels = Store.open(Path(Job.load(finished).store)).test_labels
+    for view, values in predictions(finished).items():
+        assert values.shape == (23, 10)
+        assert values.dtype == np.float16
+        ranked = np.argsort(-values.astype(np.float64), axis=1, kind="stable")
+        wrong1 = np.mean([label != row[0] for label, row in zip(labels, ranked, strict=True)])
+        wrong5 = np.mean([label not in row[:5] for label, row in zip(labels, ranked, strict=True)])
+        # Half-precision probabilities may tie where the errors were counted in single precision.
+        assert abs(record.test[view].top1 - wrong1) <= 1 / 23 + 1e-9
+        assert abs(record.test[view].top5 - wrong5) <= 1 / 23 + 1e-9
+
+
+def test_ten_view_errors_by_hand(record: Record, finished: Path):
+    store = Store.open(Path(Job.load(finished).store))
+    network, mean = trained_network(finished), torch.tensor(store.mean_image)[2:14, 2:14]
+    images, labels = torch.tensor(store.test_images), torch.tensor(store.test_labels)
+    probabilities = torch.zeros(23, 10)
+    with torch.no_grad():
+        for top, left in [(0, 0), (0, 4), (4, 0), (4, 4), (2, 2)]:
+            crop = images[:, top : top + 12, left : left + 12]
+            for view in (crop, crop.flip(2)):
+                inputs = (view - mean).permute(0, 3, 1, 2)
+                probabilities += network(inputs).softmax(1) / 10
+    saved = predictions(finished)["ten_view"]
+    np.testing.assert_allclose(saved, probabilities, atol=1e-3)
+    rank = true_class_rank(probabilities, labels)
+    assert record.test["ten_view"].top1 == pytest.approx((rank >= 1).double().mean().item())
+    assert record.test["ten_view"].top5 == pytest.approx((rank >= 5).double().mean().item())
+
+
+def test_predictions_lie_in_the_order_of_the_test_images(finished: Path):
+    store = Store.open(Path(Job.load(finished).store))
+    network, mean = trained_network(finished), torch.tensor(store.mean_image)[2:14, 2:14]
+    for n in (0, 11, 22):
+        image = torch.tensor(store.test_images[n : n + 1])
+        with torch.no_grad():
+            inputs = (center_crop(image, 12) - mean).permute(0, 3, 1, 2)
+            expected = network(inputs).softmax(1)
+            views = (ten_views(image, 12).flatten(0, 1) - mean).permute(0, 3, 1, 2)
+            mixed = average_probabilities(network(views).view(1, 10, -1))
+        np.testing.assert_allclose(predictions(finished)["center"][n], expected[0], atol=1e-3)
+        np.testing.assert_allclose(predictions(finished)["ten_view"][n], mixed[0], atol=1e-3)
+
+
+def test_predictions_that_miss_an_image_are_refused(tmp_path: Path):
+    seen = {"index": np.array([0, 2]), "center": np.zeros((2, 10))}
+    with pytest.raises(RuntimeError, match="2 test predictions are not one for each of 3 images"):
+        module._save_predictions(tmp_path, seen, 3)
+
+
+def test_the_progress_file_ends_with_the_test(finished: Path, record: Record):
+    progress = json.loads((finished / "progress.json").read_text())
+    assert progress == {"stage": "test", "epochs": 2, "val_top1": record.val.top1}
+
+
+# The same again, and not the same
+
+
+def test_the_same_run_gives_the_same_numbers(tiny_job, train_here, record: Record, finished: Path):
+    again = train_here(tiny_job())
+    assert (again / PREDICTIONS).read_bytes() == (finished / PREDICTIONS).read_bytes()
+    ours = load(again)
+    assert ours is not None
+    assert (ours.train, ours.val, ours.test) == (record.train, record.val, record.test)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"stream": 1},
+        {"activation": Activation.tanh},
+        {"norm": Norm.none},
+        {"dropout": Dropout.off},
+        {"augmentation": Augmentation.none},
+        {"augmentation": Augmentation.crop_flip},
+        {"edition": Edition.released},
+    ],
+    ids=str,
+)
+def test_what_moves_the_id_moves_the_predictions(changes, tiny_job, train_here, finished: Path):
+    other = train_here(tiny_job(**changes))
+    assert not np.array_equal(predictions(other)["ten_view"], predictions(finished)["ten_view"])
+
+
+# Divergence
+
+
+def test_a_diverged_run_is_recorded_as_such(tiny_job, train_here):
+    folder = train_here(tiny_job(recipe=Recipe(epochs=3, batch_size=16, lr=1e6)))
+    record = load(folder)
+    assert record is not None
+    assert (record.status, record.test, record.train) == ("diverged", {}, None)
+    assert record.epochs < 3
+    assert not (folder / PREDICTIONS).exists()
+
+
+def test_a_network_that_breaks_in_the_last_step_of_an_epoch_has_diverged(
+    tiny_job, train_here, monkeypatch
+):
+    # The running loss is finite then, the validation loss is not; JSON has no word for that.
+    from ablations.classifier import Classifier
+
+    def spoil(self):
+        self.validation.reset()
+        for parameter in self.network.parameters():
+            parameter.data.fill_(float("nan"))
+
+    monkeypatch.setattr(Classifier, "on_validation_epoch_start", spoil)
+    record = load(train_here(tiny_job()))
+    assert record is not None
+    assert (record.status, record.epochs) == ("diverged", 0)
+
+
+# Interruption
+
+
+@pytest.mark.parametrize(
+    ("hook", "step", "batches"),
+    [
+        ("on_train_batch_end", 1, 1),
+        ("on_train_batch_end", 5, 2),
+        ("on_train_epoch_end", 3, 0),
+        ("on_test_start", 6, 0),
+    ],
+    ids=["in epoch 1", "in epoch 2", "after epoch 1", "in the test"],
+)
+@pytest.mark.parametrize("schedule", [Schedule.constant, Schedule.cosine], ids=lambda s: s.value)
+def test_an_interrupted_run_continues_bit_by_bit(
+    hook: str,
+    step: int,
+    batches: int,
+    schedule: Schedule,
+    tiny_job,
+    train_here,
+    runs_dir: Path,
+    monkeypatch,
+):
+    job = tiny_job(recipe=Recipe(epochs=2, batch_size=16, lr=0.01, schedule=schedule))
+    folder = runs_dir / job.run.run_id
+    with monkeypatch.context() as patch:
+        stop_at(patch, hook, step)
+        with pytest.raises(SystemExit) as stopped:
+            train_here(job)
+    assert stopped.value.code == 128 + signal.SIGTERM
+    assert load(folder) is None
+    checkpoint = torch.load(folder / CHECKPOINT, weights_only=False)
+    assert (checkpoint["global_step"], checkpoint["ablations"]["batches"]) == (step, batches)
+    train_here(job)
+    resumed, predicted = load(folder), (folder / PREDICTIONS).read_bytes()
+    weights = torch.load(folder / CHECKPOINT, weights_only=False)["state_dict"]
+
+    for path in folder.iterdir():
+        path.unlink()
+    train_here(job)
+    whole = load(folder)
+    assert (folder / PREDICTIONS).read_bytes() == predicted
+    expected = torch.load(folder / CHECKPOINT, weights_only=False)["state_dict"]
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+    assert resumed is not None
+    assert whole is not None
+    assert [replace(p, seconds=0.0) for p in resumed.curve] == [
+        replace(p, seconds=0.0) for p in whole.curve
+    ]
+    assert (resumed.train, resumed.val, resumed.test) == (whole.train, whole.val, whole.test)
+
+
+def test_a_run_stopped_while_it_validates_repeats_the_epoch(
+    tiny_job, train_here, runs_dir: Path, monkeypatch, finished: Path
+):
+    job = tiny_job()
+    with monkeypatch.context() as patch:
+        stop_at(patch, "on_validation_batch_start", 6)
+        with pytest.raises(SystemExit):
+            train_here(job)
+    folder = runs_dir / job.run.run_id
+    assert torch.load(folder / CHECKPOINT, weights_only=False)["global_step"] == 3
+    train_here(job)
+    assert (folder / PREDICTIONS).read_bytes() == (finished / PREDICTIONS).read_bytes()
+
+
+def test_the_clock_goes_on_after_an_interruption(tiny_job, train_here, runs_dir, monkeypatch):
+    job = tiny_job()
+    folder = runs_dir / job.run.run_id
+    with monkeypatch.context() as patch:
+        stop_at(patch, "on_train_batch_end", 4)
+        with pytest.raises(SystemExit):
+            train_here(job)
+    checkpoint = torch.load(folder / CHECKPOINT, weights_only=False)["ablations"]
+    record = load(train_here(job))
+    assert record is not None
+    assert record.curve[0].seconds == checkpoint["curve"][0]["seconds"]
+    assert record.curve[0].seconds < checkpoint["seconds"] < record.seconds
+
+
+def test_a_fast_dev_run_leaves_neither_record_nor_checkpoint(tiny_job, train_here):
+    folder = train_here(tiny_job(fast_dev_run=True))
+    assert {path.name for path in folder.iterdir()} == {"config.yaml", "progress.json"}
+
+
+def test_an_error_is_passed_on_and_nothing_is_recorded(tiny_job, train_here, runs_dir, monkeypatch):
+    from ablations.classifier import Classifier
+
+    def fail(self, batch, batch_idx):
+        raise ArithmeticError("injected")
+
+    monkeypatch.setattr(Classifier, "training_step", fail)
+    with pytest.raises(ArithmeticError, match="injected"):
+        train_here(tiny_job())
+    assert not list(runs_dir.glob("*/record.json"))
+
+
+# Several processes
+
+
+@pytest.mark.slow
+def test_two_processes_take_the_step_of_one(start, tiny):
+    one_step = (*tiny, "recipe.epochs=1", "dataset.train_limit=17", "recipe.batch_size=17")
+    momenta = []
+    for devices in (1, 2):
+        output = f"output=runs{devices}"
+        command = start(*one_step, f"trainer.devices={devices}", output).finish()
+        assert command.code == 0, command.err
+        (path,) = Path(f"runs{devices}").glob(f"*/{CHECKPOINT}")
+        state = torch.load(path, weights_only=False)["optimizer_states"][0]["state"]
+        # After one step the momentum is the gradient, plus the decay of equal weights.
+        momenta.append([entry["momentum_buffer"] for _, entry in sorted(state.items())])
+    assert len(momenta[0]) == 16
+    for one, two in zip(*momenta, strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-6)
+        assert one.abs().max() > 0
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_two_processes_holds_the_tally_of_both(start, tiny):
+    command = start(*tiny, "trainer.devices=2", "trainer.checkpoint_steps=1").finish()
+    assert command.code == 0, command.err
+    record = load(next(Path("runs").glob("*/record.json")).parent)
+    assert record is not None
+    assert [point.train.count for point in record.curve] == [48, 48]
+    assert record.devices == 2
+    assert record.test["ten_view"].count == 23
