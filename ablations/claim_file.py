@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from ablations.claim import Claim
 from ablations.config import ConfigError
 
+# Where something stands in a file: names of fields, and positions in lists.
 Place = tuple[str | int, ...]
 
 
@@ -32,20 +33,18 @@ def find(patterns: Sequence[str], folder: Path, settings: Collection[str]) -> li
     for pattern in patterns:
         names = [name for name in files if pattern == "all" or fnmatchcase(name, pattern)]
         if not names:
-            # Names are long: what is typed may be the beginning of one, or a word in it.
-            close = [
-                name
-                for name in files
-                if difflib.get_close_matches(
-                    pattern, [name, name[: len(pattern)], *name.split("_")]
-                )
-            ]
-            hint = (
-                f"did you mean {' or '.join(close[:3])}?" if close else "`sweep` alone lists them"
-            )
+            close = _close(pattern, list(files))
+            hint = f"did you mean {' or '.join(close)}?" if close else "`sweep` alone lists them"
             raise ConfigError(f"there is no claim `{pattern}`; {hint}")
         chosen.update(names)
     return [read(path, settings) for name, path in files.items() if name in chosen]
+
+
+def _close(typed: str, names: list[str]) -> list[str]:
+    whole = difflib.get_close_matches(typed, names, n=3, cutoff=0.8)
+    # Names are long: what was typed may be the beginning of one, or a word in it.
+    pieces = ((name, [name[: len(typed)], *name.split("_")]) for name in names)
+    return whole or [name for name, of_it in pieces if difflib.get_close_matches(typed, of_it)][:3]
 
 
 def read(path: Path, settings: Collection[str]) -> Claim:
@@ -58,48 +57,42 @@ def read(path: Path, settings: Collection[str]) -> Claim:
     Raises:
         ConfigError: The file is no claim: the first thing wrong, with its line and field.
     """
+    place = f"{path.parent.name}/{path.name}"
+    text = path.read_text()
     try:
-        root = yaml.compose(path.read_text(), yaml.SafeLoader)
-        lines = dict(_lines(root))
-        values = yaml.safe_load(path.read_text())
+        lines = dict(_lines(yaml.compose(text, yaml.SafeLoader)))
+        values = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{_place(path)}:{line}: not YAML: {error.problem}") from None
+        raise ConfigError(f"{place}:{line}: not YAML: {error.problem}") from None
     if not isinstance(values, dict):
-        raise ConfigError(f"{_place(path)}:1: a claim file is a mapping of fields")
+        raise ConfigError(f"{place}:1: a claim file is a mapping of fields")
     try:
         return Claim.model_validate({**values, "name": path.stem}, context={"settings": settings})
     except ValidationError as error:
-        # A misspelt field also leaves one missing.
-        first = min(
-            error.errors(),
-            key=lambda item: (item["type"] == "missing", _line(item["loc"], lines)),
-        )
-        line = _line(first["loc"], lines)
-        raise ConfigError(f"{_place(path)}:{line}: {_explain(first)}") from None
+        # A misspelt field also leaves one missing: what is there and wrong comes first.
+        found = [(e["type"] == "missing", _line(e["loc"], lines), e) for e in error.errors()]
+        _, line, first = min(found, key=lambda item: item[:2])
+        raise ConfigError(f"{place}:{line}: {_explain(first)}") from None
 
 
-def _place(path: Path) -> str:
-    return f"{path.parent.name}/{path.name}"
-
-
-def _lines(node: yaml.Node | None, path: Place = ()) -> Iterator[tuple[Place, int]]:
+def _lines(node: yaml.Node | None, place: Place = ()) -> Iterator[tuple[Place, int]]:
     if node is None:
         return
-    yield path, node.start_mark.line + 1
+    yield place, node.start_mark.line + 1
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            yield from _lines(item, (*path, index))
+            yield from _lines(item, (*place, index))
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, item in node.value:
-            if key.value in seen:
+            if key.value in seen:  # the later one would win in silence
                 raise yaml.MarkedYAMLError(
                     problem=f"`{key.value}` is there twice", problem_mark=key.start_mark
                 )
             seen.add(key.value)
-            yield from _lines(item, (*path, key.value))
-            yield (*path, key.value), key.start_mark.line + 1
+            yield from _lines(item, (*place, key.value))
+            yield (*place, key.value), key.start_mark.line + 1
 
 
 def _line(place: Place, lines: dict[Place, int]) -> int:
@@ -119,25 +112,20 @@ def _explain(error: ErrorDetails) -> str:
             close = difflib.get_close_matches(str(last), known, n=1, cutoff=0.5)
             hint = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(known)}"
             return f"there is no field `{field}`; {hint}"
-        case "value_error":
-            return f"{field}: {error['ctx']['error']}" + _given(error["input"])
         case "literal_error":
             return f"{field}={error['input']!r} is not valid; it takes {error['ctx']['expected']}"
-    return f"{field}: {error['msg']}{_given(error['input'])}"
-
-
-def _given(value: Any) -> str:
-    return "" if isinstance(value, dict) else f" (given: {value!r})"
+    reason = error["ctx"]["error"] if error["type"] == "value_error" else error["msg"]
+    given = "" if isinstance(error["input"], dict) else f" (given: {error['input']!r})"
+    return f"{field}: {reason}{given}"
 
 
 def _fields(outer: Sequence[str | int]) -> list[str]:
-    model: Any = Claim
-    for part in outer:
-        annotation = (
-            model.model_fields[part].annotation
-            if isinstance(part, str) and part in model.model_fields
-            else None
-        )
-        args = [annotation, *getattr(annotation, "__args__", ())]
-        model = next((a for a in args if hasattr(a, "model_fields")), model)
-    return [entry.alias or name for name, entry in model.model_fields.items() if name != "name"]
+    """Fields of the part of a claim at a place."""
+    part: Any = Claim
+    for name in outer:
+        for alias, entry in part.model_fields.items() if hasattr(part, "model_fields") else ():
+            if name in (alias, entry.alias):
+                part = entry.annotation
+    # `tune` maps any key to its grids.
+    part = getattr(part, "__args__", (part,))[-1]
+    return [entry.alias or name for name, entry in part.model_fields.items() if name != "name"]

@@ -48,6 +48,8 @@ def main(execute: Execute) -> None:
         SystemExit: With the exit code of ``execute``, or 1 after a message.
     """
     register()
+    # Hydra's parser gives up on overrides on both sides of an option.
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in {"-m", "--multirun"})
     composed: list[tuple[DictConfig, DictConfig]] = []
 
     def keep(config: DictConfig) -> None:

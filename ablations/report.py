@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ConfigError as error:
         sys.exit(f"error: {error}")
     for chapter in gather(given.output).chapters:
-        print(f"{chapter.title}: {tally(chapter.claims) or 'no claims'}")
+        print(f"{chapter.title}: {tally(chapter.paper) or 'no claims'}")
     for path in written:
         print(f"{path} ({path.stat().st_size / 1024:,.0f} kB)")
 

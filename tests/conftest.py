@@ -225,13 +225,13 @@ class Command:
             start_new_session=True,
         )
 
-    def finish(self, timeout: float = 240) -> "Command":
+    def finish(self, timeout: float = 400) -> "Command":
         """Wait for the end; ``code``, ``out`` and ``err`` are known from then on."""
         self.out, self.err = self.process.communicate(timeout=timeout)
         self.code = self.process.returncode
         return self
 
-    def wait_until(self, condition: Callable[[], object], timeout: float = 120) -> None:
+    def wait_until(self, condition: Callable[[], object], timeout: float = 300) -> None:
         """Wait until ``condition`` holds while the command goes on."""
         deadline = time.monotonic() + timeout
         while not condition():

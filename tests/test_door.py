@@ -52,6 +52,12 @@ def test_a_sweep_is_the_product_of_its_values_in_order(ask: Ask):
     assert len({base.run_id for _, base in jobs}) == 1
 
 
+def test_the_option_for_sweeps_may_stand_anywhere(ask: Ask):
+    jobs, code = ask("pooling=nonoverlap", "-m", "seed=0,1")
+    assert code == 0
+    assert len(jobs) == 2
+
+
 def test_all_jobs_are_handed_over_at_once(monkeypatch):
     calls = []
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")

@@ -61,7 +61,7 @@ def test_a_fast_dev_run_of_a_setting(setting: str, start):
 
 @pytest.mark.slow
 def test_a_setting_that_cannot_download_says_what_to_do(start):
-    command = start("setting=cifar10", "trainer=cpu").finish(60)
+    command = start("setting=cifar10", "trainer=cpu").finish(120)
     assert command.code == 1
     assert command.err.startswith("error: could not download CIFAR-10")
     assert "next step: " in command.err

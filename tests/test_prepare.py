@@ -110,7 +110,7 @@ def test_imagenet_trains_on_a_tree_of_photographs(photographs: Path, start, tmp_
     command = [sys.executable, str(Path(prepare.__file__)), "setting=imagenet", root]
     made = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert made.returncode == 0, made.stderr
-    few = ("width=0.05", "dataset.val_size=3", "recipe.batch_size=3", "trainer=cpu", "logger=none")
+    few = ("width=0.1", "dataset.val_size=3", "recipe.batch_size=3", "trainer=cpu", "logger=none")
     run = start("setting=imagenet", root, *few, "fast_dev_run=true").finish()
     assert run.code == 0, run.out + run.err
     assert "decoding" not in run.out

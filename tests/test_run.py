@@ -190,7 +190,7 @@ def test_sigterm_leaves_a_checkpoint_on_one_device(start, tiny):
     command = start(*tiny, "recipe.epochs=2000", "trainer.checkpoint_steps=1000000")
     command.wait_until(lambda: list(Path("runs").glob("*/last.ckpt")))
     os.kill(command.process.pid, signal.SIGTERM)
-    assert command.finish(60).code == 143
+    assert command.finish(120).code == 143
     assert not command.left_over(5)
 
 
@@ -207,7 +207,7 @@ def test_a_broken_image_is_named_in_one_line(start, tiny):
         "dataset.source=parquet",
         "dataset.train=[broken.parquet]",
         "dataset.test=[test.parquet]",
-    ).finish(60)
+    ).finish(120)
     assert command.code == 1
     assert command.err.count("\n") == 1
     assert "broken.parquet row 0: cannot be decoded" in command.err
@@ -217,7 +217,7 @@ def test_a_broken_image_is_named_in_one_line(start, tiny):
 @pytest.mark.slow
 @pytest.mark.parametrize("extra", [["seed=0"], ["-m", "seed=0,1"]], ids=["run", "sweep"])
 def test_a_folder_that_cannot_be_written_is_told_at_once(extra: list[str], start, tiny):
-    command = start(*tiny, *extra, "output=/proc/runs").finish(60)
+    command = start(*tiny, *extra, "output=/proc/runs").finish(120)
     assert command.code == 1
     assert command.err.startswith("error: output=/proc/runs: cannot write there")
     assert command.err.count("\n") == 1

@@ -34,7 +34,7 @@ class JpegImages:
         index = np.arange(len(self))[rows]
         pixels = np.empty((index.size, *self.shape[1:]), np.uint8)
         for row, target in zip(index.flat, pixels, strict=True):
-            self.decode(row, target)
+            self.decode(int(row), target)
         return pixels.reshape(*index.shape, *self.shape[1:])
 
     def decode(self, row: int, target: np.ndarray) -> None:
@@ -43,5 +43,5 @@ class JpegImages:
         if _simplejpeg:
             _simplejpeg.decode_jpeg(content, "RGB", buffer=target)
             return
-        with Image.open(io.BytesIO(content), formats=("JPEG",)) as image:
+        with Image.open(io.BytesIO(content.tobytes()), formats=("JPEG",)) as image:
             target[...] = np.asarray(image)

@@ -22,9 +22,9 @@ from ablations.data.build import build, describe, progress_files
 from ablations.data.cache import cache_folder, writing_alone
 from ablations.data.jpeg import JpegImages
 from ablations.data.sources import Files, Report, find_files
+from ablations.data.spread import spread
 
 LAYOUT = 2  # raised when stores are decoded or laid out differently
-SPLIT_SEED = 2012
 SMALL_BYTES = 2**25  # arrays up to this size are checked whole at every start
 
 log = logging.getLogger(__name__)
@@ -134,7 +134,7 @@ class Store:
                 f"{len(labels)} training images are too few for dataset.val_size={val_size} and "
                 f"dataset.train_limit={train_limit}; next step: lower one of them"
             )
-        order = _spread(labels)
+        order = spread(labels)
         end = val_size + (remaining if train_limit is None else train_limit)
         return np.sort(order[val_size:end]), np.sort(order[:val_size])
 
@@ -252,15 +252,3 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 def _array(path: Path, name: str) -> np.ndarray:
     return np.load(path / f"{name}.npy", mmap_mode="r")
-
-
-def _spread(labels: np.ndarray) -> np.ndarray:
-    """A fixed random order in which every stretch holds the classes in proportion."""
-    # Raw bits, because numpy promises them for all versions, and permutations for none.
-    bits = np.random.PCG64(SPLIT_SEED).random_raw(len(labels))
-    by_class = np.lexsort((bits, labels))
-    counts = np.bincount(labels)
-    starts = np.cumsum(counts) - counts
-    rank = np.empty(len(labels))
-    rank[by_class] = np.arange(len(labels)) - starts[labels[by_class]]
-    return np.lexsort((bits, (rank + 0.5) / counts[labels]))

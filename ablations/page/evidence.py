@@ -83,6 +83,16 @@ class Chapter:
         ]
 
     @property
+    def paper(self) -> list[Finding]:
+        """What the paper says."""
+        return [finding for finding in self.claims if finding.result.family == "confirmatory"]
+
+    @property
+    def extensions(self) -> list[Finding]:
+        """What others say, or we ask."""
+        return [finding for finding in self.claims if finding.result.family == "exploratory"]
+
+    @property
     def controls(self) -> list[Finding]:
         """Comparisons of like with like."""
         return [finding for finding in self.findings if finding.result.family == "control"]

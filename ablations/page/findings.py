@@ -6,7 +6,7 @@ from math import inf
 from typing import Any
 
 from ablations.page import words
-from ablations.page.labels import BY_LABEL, EXCLUDED, PENDING, Mark
+from ablations.page.labels import BY_LABEL, EXCLUDED, Mark
 from ablations.study.verdicts import ArmResult, Result, StudyResult
 
 
@@ -56,7 +56,7 @@ class Finding:
         """How its verdict looks."""
         if self.result.status == "excluded":
             return EXCLUDED
-        return BY_LABEL[self.verdict["label"]] if self.verdict else PENDING
+        return BY_LABEL[self.result.label]
 
     @property
     def n(self) -> int:
@@ -76,7 +76,9 @@ class Finding:
     @property
     def sentence(self) -> str:
         """The verdict for a reader, or why there is none."""
-        parts = [self.verdict.get("sentence", ""), self.result.reason]
+        # The label stands above it.
+        sentence = self.verdict.get("sentence", "").partition(": ")[2]
+        parts = [sentence, self.result.reason]
         parts = [f"{part[:1].upper()}{part[1:]}." for part in parts if part]
         return re.sub(r"(?<= )-(?=\d)", words.MINUS, " ".join(parts))
 

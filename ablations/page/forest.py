@@ -57,29 +57,29 @@ def _draw(
     groups: dict[str, list[Finding]], width: int, key: str, title: str, description: str
 ) -> str:
     wide = width == _WIDE
-    row, head, foot = (38, 30, 34) if wide else (56, 30, 34)
+    row, head, foot = (44, 32, 36) if wide else (58, 32, 34)
     left, right = (320, 220) if wide else (14, 14)
     height = sum(head + row * len(members) + foot for members in groups.values())
     with canvas(width, height) as figure:
         top = 0
         for unit, members in groups.items():
-            write(figure, 2, top + 14, _TITLES[unit], weight="bold")
+            write(figure, 2, top + 14, _TITLES[unit], size=13, weight="bold")
             axes = place(figure, left, top + head, width - left - right, row * len(members))
             _scale(axes, unit, members)
             for index, finding in enumerate(members):
-                y = index + (0.5 if wide else 0.72)
+                y = index + (0.5 if wide else 0.74)
                 _row(axes, finding, y, 0.3 if wide else 0.2)
                 middle = top + head + row * (index + 0.5)
                 if wide:
-                    write(figure, 2, middle - 8, finding.title)
-                    write(figure, 2, middle + 8, _verdict(finding), size=10, color="muted")
-                    write(figure, width - right + 18, middle - 8, finding.ours)
+                    write(figure, 2, middle - 9, finding.title, size=13)
+                    write(figure, 2, middle + 9, _verdict(finding), size=11, color="muted")
+                    write(figure, width - right + 18, middle - 9, finding.ours, size=13)
                     paper = f"paper {finding.theirs}"
-                    write(figure, width - right + 18, middle + 8, paper, size=10, color="muted")
+                    write(figure, width - right + 18, middle + 9, paper, size=11, color="muted")
                 else:
                     write(figure, 2, middle - 18, finding.title)
-                    write(figure, 2, middle - 3, _verdict(finding), size=10, color="muted")
-                    write(figure, width - 2, middle - 3, finding.ours, size=10, align="right")
+                    write(figure, 2, middle - 3, _verdict(finding), size=11, color="muted")
+                    write(figure, width - 2, middle - 3, finding.ours, size=11, align="right")
             top += head + row * len(members) + foot
         return render(figure, key, title, description)
 

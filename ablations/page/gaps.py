@@ -49,10 +49,10 @@ def gaps(chapter: Chapter) -> Drawing | None:
 
 def _draw(arms: list[ArmOfRuns], width: int, key: str, title: str, description: str) -> str:
     wide = width == _WIDE
-    row, head, foot = (28 if wide else 44), 30, 30
+    row, head, foot = (32 if wide else 46), 32, 30
     left, right = (320, 120) if wide else (14, 14)
     with canvas(width, head + row * len(arms) + foot) as figure:
-        write(figure, 2, 14, "Top-1 error in the centre view, %", weight="bold")
+        write(figure, 2, 14, "Top-1 error in the centre view, %", size=13, weight="bold")
         if wide:
             write(figure, width - right + 18, 14, "gap", color="muted")
         axes = place(figure, left, head, width - left - right, row * len(arms))
@@ -86,8 +86,8 @@ def _draw(arms: list[ArmOfRuns], width: int, key: str, title: str, description: 
             gap = f"{words.number(test - train)} points"
             middle_of_row = head + row * (index + 0.5)
             if wide:
-                write(figure, 2, middle_of_row, words.arm(arm.name))
-                write(figure, width - right + 18, middle_of_row, gap)
+                write(figure, 2, middle_of_row, words.arm(arm.name), size=13)
+                write(figure, width - right + 18, middle_of_row, gap, size=13)
             else:
                 write(figure, 2, middle_of_row - 10, words.arm(arm.name))
                 write(figure, width - 2, middle_of_row - 10, gap, align="right")

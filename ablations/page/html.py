@@ -12,7 +12,7 @@ from ablations.page.evidence import Chapter, Evidence
 from ablations.page.findings import Finding
 from ablations.page.forest import forest
 from ablations.page.gaps import gaps
-from ablations.page.labels import GLOSSARY, MARKS, Mark
+from ablations.page.labels import GLOSSARY, MARKS, PENDING, Mark
 from ablations.page.markdown import ARMS_HEAD, arms_rows
 from ablations.page.provenance import provenance
 from ablations.page.seeds import curves, points
@@ -47,7 +47,8 @@ class Section:
 
     Attributes:
         chapter: The chapter.
-        claims: Cards of claims and extensions.
+        claims: Cards of the paper's claims.
+        extensions: Cards of our own.
         controls: Cards of controls.
         forest: All effects.
         gaps: Training and test errors.
@@ -57,6 +58,7 @@ class Section:
 
     chapter: Chapter
     claims: list[Card]
+    extensions: list[Card]
     controls: list[Card]
     forest: Drawing | None
     gaps: Drawing | None
@@ -65,9 +67,9 @@ class Section:
 
     @property
     def counts(self) -> list[tuple[Mark, int]]:
-        """How many claims came to each verdict; those that none came to are left out."""
-        found = Counter(card.finding.mark.key for card in self.claims)
-        return [(mark, found[mark.key]) for mark in MARKS if found[mark.key]]
+        """How many of the paper's claims came to each verdict, where any did."""
+        found = Counter(finding.mark.key for finding in self.chapter.paper)
+        return [(mark, found[mark.key]) for mark in (*MARKS, PENDING) if found[mark.key]]
 
     @property
     def arms(self) -> list[tuple[str, ...]]:
@@ -114,7 +116,8 @@ def section(
     """
     return Section(
         chapter=chapter,
-        claims=[_card(finding, runs) for finding in chapter.claims],
+        claims=[_card(finding, runs) for finding in chapter.paper],
+        extensions=[_card(finding, runs) for finding in chapter.extensions],
         controls=[_card(finding, runs) for finding in chapter.controls],
         forest=forest(f"{chapter.key}-forest", [*chapter.claims, *chapter.controls]),
         gaps=gaps(chapter),

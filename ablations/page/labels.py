@@ -74,7 +74,14 @@ MARKS = (
 PENDING = Mark("", "Not decided yet", "pending", "", False, "Its first look is still to come.")
 EXCLUDED = Mark("", "Not applicable", "excluded", "", False, "The claim makes no sense here.")
 
-BY_LABEL = {mark.label: mark for mark in MARKS}
+# A control has nothing to reproduce; see ``ablations.study.verdicts.Result.label``.
+CONTROL_MARKS = (
+    Mark("negligible", "Negligible", "negligible", "s", True, "As it should be."),
+    Mark("undecided", "Undecided", "inconclusive", "o", False, "As it should be."),
+    Mark("false alarm", "False alarm", "opposite", "X", True, "An effect where there is none."),
+)
+
+BY_LABEL = {mark.label: mark for mark in (*MARKS, *CONTROL_MARKS, PENDING)}
 
 # What may stand behind a verdict, and other words of the page.
 GLOSSARY = (

@@ -5,7 +5,7 @@ from collections import Counter
 from ablations.page import reference, words
 from ablations.page.evidence import Chapter, Evidence, mean_sd
 from ablations.page.findings import Finding
-from ablations.page.labels import MARKS
+from ablations.page.labels import MARKS, PENDING
 from ablations.page.provenance import provenance
 
 
@@ -29,20 +29,25 @@ def results(evidence: Evidence) -> str:
 def tally(findings: list[Finding]) -> str:
     """How many of which verdict: ``3 reproduced, 1 inconclusive``."""
     counts = Counter(finding.mark.word for finding in findings)
-    order = [mark.word for mark in MARKS]
-    known = sorted(counts, key=lambda word: order.index(word) if word in order else len(order))
+    order = [mark.word for mark in (*MARKS, PENDING)]
+    known = sorted(counts, key=order.index)
     return ", ".join(f"{counts[word]} {word[0].lower()}{word[1:]}" for word in known)
 
 
 def _chapter(chapter: Chapter) -> list[str]:
     lines = [f"## {chapter.title}", "", f"**{chapter.dataset}**: {chapter.scale}.", ""]
-    if chapter.claims:
-        lines += [f"{tally(chapter.claims)[:1].upper()}{tally(chapter.claims)[1:]}.", ""]
+    if chapter.paper:
+        lines += [f"Of {words.count(len(chapter.paper), 'claim')} of the paper: "
+                  f"{tally(chapter.paper)}.", ""]
     confounds: dict[str, int] = {}
     for finding in chapter.findings:
         for text in finding.result.confounds:
             confounds.setdefault(text, len(confounds) + 1)
-    for title, group in (("", chapter.claims), ("Controls", chapter.controls)):
+    for title, group in (
+        ("", chapter.paper),
+        ("Extensions", chapter.extensions),
+        ("Controls", chapter.controls),
+    ):
         if group:
             lines += [f"### {title}", ""] if title else []
             lines += _table(

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import ValidationError
 
 from ablations import networks
 from ablations.callbacks import CHECKPOINT
@@ -109,7 +110,8 @@ class Album:
 
 
 def album(output: Path, runs: Sequence[Record]) -> Album | None:
-    """Draw the first run that has a checkpoint, in the order given; none where none has.
+    """Draw the first run that has a checkpoint, in the order given; none where none has
+    one that this version can read.
 
     Args:
         output: Folder of the runs.
@@ -118,7 +120,10 @@ def album(output: Path, runs: Sequence[Record]) -> Album | None:
     for run in runs:
         folder = output / run.run_id
         if run.status == "finished" and (folder / CHECKPOINT).exists():
-            return _draw(run, folder)
+            try:
+                return _draw(run, folder)
+            except (ConfigError, ValidationError):  # written by another version
+                continue
     return None
 
 

@@ -192,7 +192,7 @@ def _axes(figure: Figure, label: str) -> Axes:
     axes.spines["left"].set_visible(False)
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: words.plain(round(y, 6))))
-    write(figure, 2, 10, label, size=11, color="muted")
+    write(figure, 2, 10, label, color="muted")
     return axes
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
+from ablations import networks
 from ablations.claim import Claim, check_arms
 from ablations.config import Config, ConfigError, Job, Run, difference
 from ablations.door import alter, compose
@@ -189,6 +190,8 @@ def draft(claim: Claim, part: str, given: Config) -> dict[str, _Grid]:
     try:
         configs = {name: alter(given, side) for name, side in sides.items()}
         check_arms(claim, configs["with"].run, configs["without"].run)
+        for config in configs.values():
+            networks.check(config.run)
         return {
             name: {tuned: alter(config, tuned) for tuned in _choices(claim, name)}
             for name, config in configs.items()

@@ -72,7 +72,7 @@ def test_a_comparison_holds_what_the_claim_says(study, claim, bench):
     hand = bench(lambda job: 0.3 if "nonoverlap" in job.label else 0.2 + job.run.seed / 100)
     found = compared(study(claim()), hand)
     assert found.without == {0: 0.3, 1: 0.3}
-    assert found.with_technique == {0: 0.2, 1: 0.21}
+    assert found.with_technique == pytest.approx({0: 0.2, 1: 0.21})
     assert (found.paper, found.margin, found.looks) == (0.004, 0.002, (3, 5, 8))
     assert found.resolution == 1 / 1000
     assert found.diverged_as == 0.9

@@ -1,4 +1,5 @@
 import json
+from io import StringIO
 
 import pytest
 from rich.console import Console
@@ -14,7 +15,7 @@ def outcome(job):
 
 
 def conducted(planned, hand):
-    hand.console = Console(record=True, width=200, quiet=False, file=open("/dev/null", "w"))
+    hand.console = Console(record=True, width=200, file=StringIO())
     code = conduct(planned, hand, plan_only=False)
     (found,) = load(planned.output)
     return code, found, hand.console.export_text()

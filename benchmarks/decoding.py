@@ -1,0 +1,98 @@
+"""What an image costs on its way into the network, beside the network's own step.
+
+    python -m benchmarks.decoding FOLDER
+
+FOLDER holds JPEG photographs, at any depth. A row gives milliseconds an image on one core: CPU
+time, the best of several rounds, so that other work on the machine counts little. Where there is a
+GPU, the last two rows are the time that passes on it.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.table import Table
+
+from ablations import networks
+from ablations.config import Storage
+from ablations.data import jpeg
+from ablations.data.jpeg import JpegImages
+from ablations.data.pack import pack_chunk
+from ablations.data.sources import Sample
+from ablations.door import compose
+from ablations.techniques.augmentation import color_noise, crop_and_flip, draw, to_input
+
+BATCH, SIZE, CROP, ROUNDS = 128, 256, 224, 5
+
+
+def cost(step: Callable[[], object], images: int, device: torch.device) -> float:
+    """Milliseconds an image: of the GPU where ``device`` is one, of a core otherwise."""
+    best = float("inf")
+    clock = time.perf_counter if device.type == "cuda" else time.process_time
+    for _ in range(ROUNDS):
+        start = clock()
+        step()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, clock() - start)
+    return best / images * 1e3
+
+
+def main() -> None:
+    """Print the table."""
+    torch.set_num_threads(1)
+    cpu = torch.device("cpu")
+    device = torch.device("cuda") if torch.cuda.is_available() else cpu
+    paths = sorted(p for p in Path(sys.argv[1]).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))
+    samples = [Sample(paths[n % len(paths)], str(paths[n % len(paths)])) for n in range(BATCH)]
+    chunk = pack_chunk(samples, SIZE, Storage.jpeg)
+    offsets = np.cumsum([0, *chunk.lengths])
+    images = JpegImages(np.frombuffer(chunk.content, np.uint8), offsets, SIZE)
+    pack = cost(lambda: pack_chunk(samples, SIZE, Storage.jpeg), BATCH, cpu)
+    found = [("prepare: read, scale, encode (once)", pack)]
+    if fast := jpeg._simplejpeg:
+        found.append(("decode with simplejpeg", cost(lambda: images[:], BATCH, cpu)))
+        jpeg._simplejpeg = None
+    found.append(("decode with Pillow", cost(lambda: images[:], BATCH, cpu)))
+    jpeg._simplejpeg = fast
+
+    config = compose(["setting=imagenet"])
+    batch = torch.from_numpy(images[:]).to(device)
+    augmentation = config.augmentation
+    random = torch.Generator().manual_seed(0)
+    draws = draw(len(batch), random, size=SIZE, crop=CROP, augmentation=augmentation).to(device)
+    mean = torch.full((CROP, CROP, 3), 120.0, device=device)
+    axes = torch.eye(3, device=device)
+    network = networks.build(config.run, 1000).to(device, memory_format=torch.channels_last)
+    labels = torch.zeros(len(batch), dtype=torch.int64, device=device)
+
+    def augment() -> torch.Tensor:
+        crops = crop_and_flip(batch, draws.top, draws.left, draws.flip, CROP)
+        return color_noise(to_input(crops, mean), draws.color, axes, divisor=1.0)
+
+    inputs = augment()
+
+    def train() -> None:
+        F.cross_entropy(network(inputs[:few]), labels[:few]).backward()
+
+    few = len(batch) if device.type == "cuda" else 16
+    found.append(("crops, reflections, colour noise", cost(augment, len(batch), device)))
+    found.append(("the network, forward and backward", cost(train, few, device)))
+
+    table = Table("", "ms an image", box=None, pad_edge=False)
+    for name, value in found:
+        table.add_row(name, f"{value:.2f}")
+    console = Console()
+    console.print(table)
+    mean_kb = np.mean([p.stat().st_size for p in paths]) / 1e3
+    stored = len(chunk.content) / len(chunk.kept) / 1e3
+    console.print(f"photographs of {mean_kb:.0f} kB, stored in {stored:.0f} kB; {device}")
+
+
+if __name__ == "__main__":
+    main()
