@@ -72,12 +72,12 @@ def describe(config: Config, store: Store) -> Table:
     for name, value in (
         ("images", f"{len(store.train_labels):,} training, {len(store.test_labels):,} test"),
         ("classes", f"{len(store.classes):,}"),
-        ("kept as", f"{size}x{size} pixels, {manifest['storage']}, {used / 1e9:.3g} GB"),
+        ("kept as", f"{size}x{size} pixels, {manifest['storage']}, {used / 1e6:,.0f} MB"),
         ("mean colour", " ".join(f"{channel:.1f}" for channel in mean)),
         ("principal colours", " ".join(f"{std:.1f}" for std in store.color_std)),
         ("converted", ", ".join(f"{n:,} {kind}" for kind, n in converted.items()) or "none"),
         ("left out", f"{len(store.skipped):,} broken" if store.skipped else "none"),
-        ("fingerprint", store.fingerprint),
+        ("fingerprint", store.fingerprint[:16]),
     ):
         table.add_row(name, value)
     return table

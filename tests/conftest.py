@@ -36,6 +36,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # The same run for a command line, on data that the fixture `cache` has prepared.
 TINY = (
     "trainer=cpu",
+    "trainer.threads=1",
     "logger=none",
     "width=0.1",
     "dataset.size=16",
@@ -59,7 +60,8 @@ def nothing_leaks() -> Iterator[None]:
         signal.signal(number, handler)  # a training in this process takes them over
     after = dict(os.environ)
     for variables in (before, after):
-        variables.pop("PYTEST_CURRENT_TEST", None)
+        for name in ("PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR"):  # torch's own, on import
+            variables.pop(name, None)
     os.environ.update(before)
     for name in after.keys() - before.keys():
         del os.environ[name]

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from ablations import networks, prepare
-from ablations.config import Config, Source, Storage
+from ablations.config import Config, Run, Source, Storage
 from ablations.door import compose
 from ablations.optimizer import RateSchedule
 
@@ -57,6 +57,15 @@ def test_the_released_rate_falls_after_25_51_and_79_epochs():
         assert schedule.factor(epochs) == pytest.approx(0.1**divisions)
 
 
+def test_storage_is_no_part_of_a_runs_identity():
+    run = compose(["setting=imagenet"]).run
+    assert replace(run, dataset=replace(run.dataset, storage=Storage.raw)).run_id == run.run_id
+    older = compose(["setting=cifar10"]).run
+    values = older.to_dict()
+    del values["dataset"]["storage"]
+    assert Run.from_dict(values) == older
+
+
 def test_the_command_says_what_it_made(photographs: Path, tmp_path: Path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     dataset = replace(
@@ -72,7 +81,7 @@ def test_the_command_says_what_it_made(photographs: Path, tmp_path: Path, capsys
     assert prepare.execute([(config, config.run)]) == 0
     out = capsys.readouterr().out
     assert re.search(r"images +9 training, 4 test", out)
-    assert re.search(r"kept as +64x64 pixels, jpeg, .*GB", out)
+    assert re.search(r"kept as +64x64 pixels, jpeg, [0-9]+ MB", out)
     assert re.search(r"converted +2 greyscale", out)
     assert re.search(r"left out +none", out)
     path = Path(out.splitlines()[-1])

@@ -22,6 +22,7 @@ from numpy.lib import format as npy
 
 from ablations.config import ConfigError, Dataset, Storage
 from ablations.data.executors import cpu_cores, processes, threads
+from ablations.data.moments import Moments
 from ablations.data.pack import Packed, pack_chunk
 from ablations.data.progress import Progress
 from ablations.data.sources import Images, Report, Split
@@ -119,7 +120,9 @@ def _write_images(
     """Write the images of a split; return what is known about them and the array's description."""
     total, size = len(split.labels), dataset.size
     path, saved = folder / f"{name}_images.npy", folder / f"{name}_images.progress.npz"
-    progress = Progress.load(saved, size) if path.exists() else Progress.load(Path(), size)
+    progress = Progress.load(saved, size)
+    if not path.exists() or path.stat().st_size < progress.bytes:
+        progress = Progress(Moments(size))
     with path.open("r+b" if progress.done else "wb") as file:
         start = _write_header(file, (0,) if dataset.storage is Storage.jpeg else (0, size, size, 3))
         values = hashlib.sha256()

@@ -1,5 +1,6 @@
 """A run's own process: forked warm, tied to its parent's life, its output in a file."""
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -47,10 +48,15 @@ def run_process(folder: Path, slot: Slot) -> None:
 
 
 def end_with_parent(parent: int) -> None:
-    """Watch for the death of ``parent`` from a thread, and end this process group then."""
+    """Watch for the death of ``parent`` from a thread, and end this process group then.
+
+    The parent of a forked run is the fork server, which lives as long as a run does: for such a
+    process the command that asked for it counts as well.
+    """
+    command = multiprocessing.parent_process()
 
     def watch() -> None:
-        while os.getppid() == parent:
+        while os.getppid() == parent and (command is None or command.is_alive()):
             time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGTERM)  # leaves a checkpoint
         time.sleep(5)

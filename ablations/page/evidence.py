@@ -166,7 +166,7 @@ def gather(output: Path) -> Evidence:
         data = runs[0].run
         arms = _arms(runs)
         chapters.append(
-            Chapter(setting, setting, data["dataset"]["name"], data["fingerprint"], [], arms)
+            Chapter(setting, _title(setting), data["dataset"]["name"], data["fingerprint"], [], arms)
         )
     return Evidence(output, chapters, missing)
 
@@ -208,7 +208,7 @@ def _of_study(
             f"{key}: {words.count(strangers, 'run')} of other data or numerics than the verdicts "
             "are left out; runs that differ in these are never pooled."
         )
-    title = words.spoken(study.setting)
+    title = _title(study.setting)
     if study.changes not in ("", "paper"):
         title += f" with {study.changes}"
     if study.first_seed:
@@ -216,6 +216,11 @@ def _of_study(
     found = [Finding(result, study, key) for result in study.results]
     found.sort(key=lambda finding: finding.order)
     return Chapter(key, title, study.dataset, study.fingerprint, found, _arms(runs), tuning)
+
+
+def _title(setting: str) -> str:
+    title = words.spoken(setting)
+    return title[:1].upper() + title[1:]
 
 
 def _arms(runs: list[Record]) -> list[ArmOfRuns]:

@@ -65,7 +65,11 @@ def _draw(
         for unit, members in groups.items():
             write(figure, 2, top + 14, _TITLES[unit], size=13, weight="bold")
             axes = place(figure, left, top + head, width - left - right, row * len(members))
-            _scale(axes, unit, members)
+            null = _scale(axes, unit, members)
+            if wide:
+                axes.axvline(null, color=COLOR["muted"], lw=1)
+                axes.grid(axis="x", color=COLOR["rule"], lw=0.6)
+                axes.set_axisbelow(True)
             for index, finding in enumerate(members):
                 y = index + (0.5 if wide else 0.74)
                 _row(axes, finding, y, 0.3 if wide else 0.2)
@@ -77,6 +81,8 @@ def _draw(
                     paper = f"paper {finding.theirs}"
                     write(figure, width - right + 18, middle + 9, paper, size=11, color="muted")
                 else:
+                    # Lines over the whole height would run through the words.
+                    axes.plot([null, null], [y - 0.26, y + 0.26], color=COLOR["muted"], lw=1)
                     write(figure, 2, middle - 18, finding.title)
                     write(figure, 2, middle - 3, _verdict(finding), size=11, color="muted")
                     write(figure, width - 2, middle - 3, finding.ours, size=11, align="right")
@@ -88,7 +94,8 @@ def _verdict(finding: Finding) -> str:
     return f"{finding.mark.word}, n = {finding.n}"
 
 
-def _scale(axes: Axes, unit: str, members: list[Finding]) -> None:
+def _scale(axes: Axes, unit: str, members: list[Finding]) -> float:
+    """Set limits and ticks, and return the place of no effect."""
     null = 1.0 if unit == "times" else 0.0
     forward = np.log if unit == "times" else np.asarray
     # What must be seen sets the scale; an interval of two seeds may reach out of the picture.
@@ -119,9 +126,7 @@ def _scale(axes: Axes, unit: str, members: list[Finding]) -> None:
     else:
         axes.xaxis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: words.plain(round(x, 6))))
-    axes.axvline(null, color=COLOR["muted"], lw=1)
-    axes.grid(axis="x", color=COLOR["rule"], lw=0.6)
-    axes.set_axisbelow(True)
+    return null
 
 
 def _back(unit: str, spans: np.ndarray) -> np.ndarray:

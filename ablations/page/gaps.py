@@ -2,6 +2,7 @@
 
 from statistics import mean
 
+from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ablations.page import words
@@ -9,6 +10,7 @@ from ablations.page.evidence import ArmOfRuns, Chapter, mean_sd
 from ablations.page.svg import COLOR, Drawing, canvas, place, render, write
 
 _WIDE, _NARROW = 1000, 350
+_LEAST_SPAN = 10.0  # percentage points on the axis
 
 
 def gaps(chapter: Chapter) -> Drawing | None:
@@ -63,6 +65,7 @@ def _draw(arms: list[ArmOfRuns], width: int, key: str, title: str, description: 
         axes.set_axisbelow(True)
         axes.xaxis.set_major_locator(MaxNLocator(7))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: words.plain(round(x, 6))))
+        _widen(axes, arms)
         for index, arm in enumerate(arms):
             y = index + (0.5 if wide else 0.68)
             train, test = (mean(ends) for ends in zip(*arm.gaps, strict=True))
@@ -92,3 +95,12 @@ def _draw(arms: list[ArmOfRuns], width: int, key: str, title: str, description: 
                 write(figure, 2, middle_of_row - 10, words.arm(arm.name))
                 write(figure, width - 2, middle_of_row - 10, gap, align="right")
         return render(figure, key, title, description)
+
+
+def _widen(axes: Axes, arms: list[ArmOfRuns]) -> None:
+    # A gap of half a point should not fill the picture.
+    ends = [end for arm in arms for pair in arm.gaps for end in pair]
+    low, high = min(ends), max(ends)
+    reach = max(high - low, _LEAST_SPAN) * 0.55
+    middle = (low + high) / 2
+    axes.set_xlim(max(middle - reach, min(low, 0) - 1), middle + reach)

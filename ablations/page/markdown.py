@@ -37,8 +37,10 @@ def tally(findings: list[Finding]) -> str:
 def _chapter(chapter: Chapter) -> list[str]:
     lines = [f"## {chapter.title}", "", f"**{chapter.dataset}**: {chapter.scale}.", ""]
     if chapter.paper:
-        lines += [f"Of {words.count(len(chapter.paper), 'claim')} of the paper: "
-                  f"{tally(chapter.paper)}.", ""]
+        lines += [
+            f"Of {words.count(len(chapter.paper), 'claim')} of the paper: {tally(chapter.paper)}.",
+            "",
+        ]
     confounds: dict[str, int] = {}
     for finding in chapter.findings:
         for text in finding.result.confounds:

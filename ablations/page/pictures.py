@@ -76,12 +76,12 @@ class Likeness:
     Attributes:
         image: The test image.
         nearest: The training images, nearest first.
-        share: Fraction of these of the test image's class.
+        same: How many of these are of the test image's class.
     """
 
     image: Picture
     nearest: list[Picture]
-    share: float
+    same: int
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,7 @@ class Album:
 
 
 def album(output: Path, runs: Sequence[Record]) -> Album | None:
-    """Draw the first run that has a checkpoint, in the order given; none where none has
-    one that this version can read.
+    """Draw the first run that has a checkpoint which this version can read; none where none has.
 
     Args:
         output: Folder of the runs.
@@ -205,7 +204,7 @@ def mosaic(kernels: NDArray[np.float64]) -> NDArray[np.uint8]:
         An RGB image with transparent gaps of one pixel, shape (., ., 4).
     """
     count, height, width, _ = kernels.shape
-    columns = 12 if count > 24 else 8 if count > 6 else count
+    columns = next((n for n in (8, 6, 7, 5) if count % n == 0), 8)
     rows = -(-count // columns)
     sheet = np.zeros((rows * (height + 1) - 1, columns * (width + 1) - 1, 4), np.uint8)
     for index, kernel in enumerate(kernels):
@@ -270,7 +269,7 @@ def _likenesses(job: Job, network: torch.nn.Sequential, store: Store) -> list[Li
                     _photo(store.train_images[i], store.classes[kind])
                     for i, kind in zip(nearest, kinds_of, strict=True)
                 ],
-                float((kinds_of == labels[query]).mean()),
+                int((kinds_of == labels[query]).sum()),
             )
         )
     return found

@@ -79,7 +79,7 @@ def points(finding: Finding) -> Drawing | None:
                     ha="center",
                     va="top",
                     color=COLOR["muted"],
-                    size=10,
+                    size=11,
                 )
         axes.set_xlim(-0.75, 1.75)
         axes.set_xticks([0, 1], ["without", "with"])
@@ -158,12 +158,14 @@ def _curve(
             axes.axhline(target, color=COLOR["paper"], lw=1.2, ls=(0, (2, 2)))
             axes.annotate(
                 f"target {words.plain(target)} %",
-                (1, target),
+                # Early on, every curve is above its target.
+                (0.01, target),
+                (0, -3),
                 xycoords=("axes fraction", "data"),
-                ha="right",
-                va="bottom",
+                textcoords="offset points",
+                va="top",
                 color=COLOR["ink"],
-                size=10,
+                size=11,
             )
             description += f" A dotted line marks the target of {words.plain(target)} %."
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -189,6 +191,7 @@ def _axes(figure: Figure, label: str) -> Axes:
     axes = place(figure, 38, 28, _WIDTH - 50, _HEIGHT - 60)
     axes.grid(axis="y")
     axes.set_axisbelow(True)
+    axes.margins(y=0.12)
     axes.spines["left"].set_visible(False)
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: words.plain(round(y, 6))))

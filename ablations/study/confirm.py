@@ -110,24 +110,15 @@ def judge(standings: list[Standing], setting: str, bench: Bench, rule: Rule) -> 
         for one in standings
     ]
     claims = [one for one in measured if one.case.claim.family != "control"]
-    verdicts = dict(zip(_names(claims), decide(_comparisons(claims), rule), strict=True))
+    names = [one.case.name for one in claims]
+    verdicts = dict(zip(names, decide(_comparisons(claims), rule), strict=True))
     for one in measured:
         if one.case.claim.family == "control":
             # A family of its own, at the full error rate: were it counted among the claims, they
             # would pay for it, and it would hardly ever sound a false alarm.
-            family = [
-                other
-                for other in claims
-                if other.case.claim.family == "confirmatory" and other.comparison
-            ]
-            *_, verdicts[one.case.name] = decide(
-                [*_comparisons(family), *_comparisons([one])], rule
-            )
+            confirmatory = [other for other in claims if other.case.claim.family == "confirmatory"]
+            *_, verdicts[one.case.name] = decide(_comparisons([*confirmatory, one]), rule)
     return [replace(one, verdict=verdicts[one.case.name]) for one in measured]
-
-
-def _names(standings: Sequence[Standing]) -> list[str]:
-    return [one.case.name for one in standings]
 
 
 def _comparisons(standings: Sequence[Standing]) -> list[Comparison]:

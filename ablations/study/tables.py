@@ -34,20 +34,20 @@ def show_plan(console: Console, study: Study, cost: Cost) -> None:
     for claim, reason in study.excluded:
         table.add_row(claim.name, f"[dim]not here: {reason}[/]")
     console.print(table)
+    if not cost.naive:
+        return
+    with_stops = 1 - cost.first / cost.naive
     console.print(
         f"[bold]plan[/]  at most {cost.runs} runs ({cost.first} if the first look decides every "
         f"claim), {cost.finished} finished; {cost.naive} if each arm of each claim trained its "
-        f"own: {cost.saving:.0%} saved by sharing, {1 - cost.first / cost.naive:.0%} with stops"
-        if cost.naive
-        else "[bold]plan[/]  nothing to train"
+        f"own: {cost.saving:.0%} saved by sharing, up to {with_stops:.0%} with early stops"
     )
-    time_left = f"at most {duration(cost.seconds_left)}" if cost.seconds_left else "time not known"
-    disk = f"{cost.bytes_left / 1e9:.1f} GB of disk" if cost.bytes_left else "disk not known"
-    if cost.runs > cost.finished:
+    if cost.seconds_left is None or cost.bytes_left is None:
+        console.print("[bold]left[/]  time and disk are not known before the first run")
+    elif cost.runs > cost.finished:
         console.print(
-            f"[bold]left[/]  {time_left}, {disk} before the first run"
-            if cost.seconds_left is None
-            else f"[bold]left[/]  {time_left}, {disk}; {duration(cost.seconds_spent)} spent"
+            f"[bold]left[/]  at most {duration(cost.seconds_left)} and "
+            f"{cost.bytes_left / 1e9:.1f} GB; {duration(cost.seconds_spent)} of training done"
         )
     console.print(f"[bold]runs[/]  {study.output}", soft_wrap=True)
 

@@ -83,8 +83,9 @@ def _score(case: Case, setting: str, arm: Arm, record: Record) -> tuple[float, f
 
 
 def _edges(best: Tuned, candidates: list[Tuned]) -> tuple[str, ...]:
-    # Grids rise; a grid of two has nothing but edges.
-    columns = [list(dict.fromkeys(column)) for column in zip(*candidates, strict=True)]
+    grids = [list(dict.fromkeys(column)) for column in zip(*candidates, strict=True)]
     return tuple(
-        value for value, grid in zip(best, columns, strict=True) if value in (grid[0], grid[-1])
+        value
+        for value, grid in zip(best, grids, strict=True)
+        if len(grid) > 1 and value in (grid[0], grid[-1])
     )

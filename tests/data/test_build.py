@@ -164,6 +164,7 @@ def test_a_build_killed_at_a_third_continues_to_the_same_checksums(
     )
 
 
+@pytest.mark.slow
 def test_two_processes_pack_once(plain_folders: Dataset, reference: Store, tmp_path: Path):
     children = [_child(plain_folders, tmp_path, "") for _ in range(2)]
     outputs = [child.communicate(timeout=120)[0].splitlines() for child in children]

@@ -63,6 +63,7 @@ def site(tmp_path: Path, archive: bytes, monkeypatch: pytest.MonkeyPatch) -> Ite
     folder.mkdir()
     (folder / ARCHIVE).write_bytes(archive)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Silent, directory=folder)) as server:
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
         monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{server.server_port}/{ARCHIVE}")
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

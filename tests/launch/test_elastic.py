@@ -16,7 +16,7 @@ from ablations.record import Record, load
 
 pytestmark = pytest.mark.slow
 
-LONG = ("recipe.epochs=400", "trainer.checkpoint_steps=1")
+LONG = ("recipe.epochs=100", "trainer.checkpoint_steps=1")
 
 # Imported by every python that is started; only ranks are touched.
 BREAKS = """
@@ -144,7 +144,7 @@ def test_ctrl_c_ends_everything_and_the_same_command_continues(devices: int, sta
     again = start(*arguments).finish()
     assert again.code == 0, again.err
     curve = records()[0].curve
-    assert len(curve) == 400
+    assert len(curve) == 100
     # Training times are measured: equal ones were not measured again.
     assert [point.seconds for point in curve[: len(kept)]] == [p["seconds"] for p in kept]
 
@@ -185,7 +185,7 @@ def test_a_killed_command_leaves_no_orphan_and_the_same_command_continues(
     assert again.code == 0, again.err
     curve = records()[0].curve
     assert [point.seconds for point in curve[: len(kept)]] == [p["seconds"] for p in kept]
-    assert len(curve) == 400
+    assert len(curve) == 100
 
 
 def test_two_sweeps_at_once(start, tiny):
