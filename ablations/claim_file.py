@@ -104,6 +104,7 @@ def _line(place: Place, lines: dict[Place, int]) -> int:
 def _explain(error: ErrorDetails) -> str:
     *outer, last = error["loc"]
     field = ".".join(str(part) for part in error["loc"] if part != "[key]")
+    context = error.get("ctx", {})
     match error["type"]:
         case "missing":
             return f"the field `{field}` is missing"
@@ -113,8 +114,8 @@ def _explain(error: ErrorDetails) -> str:
             hint = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(known)}"
             return f"there is no field `{field}`; {hint}"
         case "literal_error":
-            return f"{field}={error['input']!r} is not valid; it takes {error['ctx']['expected']}"
-    reason = error["ctx"]["error"] if error["type"] == "value_error" else error["msg"]
+            return f"{field}={error['input']!r} is not valid; it takes {context['expected']}"
+    reason = context["error"] if error["type"] == "value_error" else error["msg"]
     given = "" if isinstance(error["input"], dict) else f" (given: {error['input']!r})"
     return f"{field}: {reason}{given}"
 

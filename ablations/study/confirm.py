@@ -55,7 +55,9 @@ class Standing:
     @property
     def jobs(self) -> Iterator[tuple[int, Job]]:
         """The jobs of its pairs, each with the number of its pair."""
-        for pair in range(self.pairs if self.choice is not None else 0):
+        if self.choice is None:
+            return
+        for pair in range(self.pairs):
             for members in jobs_of_pair(self.case, self.choice, pair).values():
                 yield from ((pair, job) for job in members)
 

@@ -9,7 +9,7 @@ from ablations.config import Job
 from ablations.launch.plan import Plan, estimate
 from ablations.record import Record
 from ablations.study.bench import Bench
-from ablations.study.design import Case, Study
+from ablations.study.design import Arm, Case, Study, Tuned
 from ablations.study.readout import Choice, jobs_of_pair
 from ablations.study.tuning import tuning_jobs
 
@@ -70,8 +70,8 @@ class Cost:
 def cost_of(study: Study, choices: Mapping[str, Choice | None], bench: Bench) -> Cost:
     """Count the runs of a study.
 
-    Where tuned keys are not chosen yet the first candidate stands in: the number of runs is the
-    same.
+    Where tuned keys are not chosen yet the setting's own values stand in, if they are candidates:
+    should others win, an arm may share fewer runs than the plan says.
     """
     needs = {case.name: _needs(case, choices[case.name], case.looks[-1]) for case in study.cases}
     starts = {case.name: _needs(case, choices[case.name], case.looks[0]) for case in study.cases}
@@ -103,11 +103,16 @@ def cost_of(study: Study, choices: Mapping[str, Choice | None], bench: Bench) ->
 
 
 def _needs(case: Case, choice: Choice | None, pairs: int) -> Jobs:
-    chosen = choice or {name: next(iter(arm.candidates)) for name, arm in case.arms.items()}
+    chosen = choice or {name: _likely(arm) for name, arm in case.arms.items()}
     jobs = list(tuning_jobs((case,)))
     for pair in range(pairs):
         jobs += [job for members in jobs_of_pair(case, chosen, pair).values() for job in members]
     return {job.run.run_id: job for job in jobs}
+
+
+def _likely(arm: Arm) -> Tuned:
+    # An arm is named after its difference from the setting: the shortest name has the least.
+    return min(arm.candidates, key=lambda tuned: len(arm.candidates[tuned].arm))
 
 
 def _naive(case: Case) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import isnan, log
+from math import inf, isnan, log
 
 from ablations.config import Job
 from ablations.record import Record
@@ -76,10 +76,9 @@ def _score(case: Case, setting: str, arm: Arm, record: Record) -> tuple[float, f
     value = measured(case.claim, setting, arm.view, record)
     if case.claim.kind == "time_to_target":
         budget = record.run["recipe"]["epochs"]
-        last = record.curve[-1].train.loss if record.curve else None
-        stopped = isnan(value) or last is None
-        return log(budget if stopped else min(value, budget)), float("inf") if stopped else last
-    return (float("inf") if isnan(value) else value), 0.0
+        loss = record.curve[-1].train.loss if record.curve and not isnan(value) else None
+        return log(budget if loss is None else min(value, budget)), inf if loss is None else loss
+    return (inf if isnan(value) else value), 0.0
 
 
 def _edges(best: Tuned, candidates: list[Tuned]) -> tuple[str, ...]:
