@@ -5,6 +5,7 @@ from importlib import import_module
 
 COMMANDS = {
     "prepare": "make the data of a setting ready, once",
+    "report": "write RESULTS.md and report.html from what is there",
     "run": "train one run or a sweep",
     "sweep": "put claims of the paper to the test",
 }

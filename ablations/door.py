@@ -69,6 +69,8 @@ def main(execute: Execute) -> None:
         if full_error:
             raise
         sys.exit(f"error: {_explain(error)}")
+    except KeyboardInterrupt:
+        sys.exit(130)
     sys.exit(code)
 
 

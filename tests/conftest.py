@@ -225,6 +225,8 @@ class Command:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # In the background of a shell Ctrl-C is ignored, and children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def finish(self, timeout: float = 400) -> "Command":
@@ -264,7 +266,7 @@ class Command:
         for pid in self._alive():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        if self.process.returncode is None:
+        if self.process.stdout and not self.process.stdout.closed:
             self.process.communicate()
 
 

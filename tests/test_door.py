@@ -211,6 +211,17 @@ def test_an_error_of_the_system_names_the_file(monkeypatch, capsys):
     assert stopped.value.code == "error: /full/file: No space left on device"
 
 
+def test_ctrl_c_while_it_plans_ends_without_a_traceback(monkeypatch):
+    def execute(jobs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setattr(sys, "argv", ["run.py"])
+    with pytest.raises(SystemExit) as stopped:
+        door.main(execute)
+    assert stopped.value.code == 130
+
+
 def test_the_whole_error_on_request(monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     monkeypatch.setattr(sys, "argv", ["run.py", "seed=-1"])

@@ -10,7 +10,10 @@ from ablations import sweep
 
 SWEEP = Path(__file__).resolve().parents[1] / "ablations" / "sweep.py"
 # One epoch of the smoke setting, on the data of the fixture `cache`.
-TINY = ("setting=smoke", "dataset.val_size=11", "recipe.epochs=1", "width=0.125", "logger=none")
+TINY = (
+    *("setting=smoke", "dataset.val_size=11", "width=0.125", "logger=none"),
+    *("recipe.epochs=1", "recipe.batch_size=16"),
+)
 
 
 def exit_of(*arguments):

@@ -41,9 +41,10 @@ def train_on_ranks(folder: Path, slot: Slot) -> None:
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         print(
+            # The end of the log is what is shown.
+            f"{_traceback(failure).rstrip()}\n"
             f"{len(error.failures)} of {slot.processes} ranks failed, rank {rank} first "
-            f"(exit code {failure.exitcode}); their logs are in {folder / 'ranks'}\n"
-            f"{_traceback(failure)}",
+            f"(exit code {failure.exitcode}); their logs are in {folder / 'ranks'}",
             file=sys.stderr,
         )
         sys.exit(1)

@@ -15,7 +15,8 @@ from ablations.train import train
 @record
 def main() -> None:
     """Train with the other ranks; the agent's environment says which one this is."""
-    os.setpgid(0, 0)
+    if os.getpgid(0) != os.getpid():  # some versions of torch start ranks as leaders of a session
+        os.setpgid(0, 0)
     end_with_parent(os.getppid())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     folder = Path(sys.argv[1])

@@ -1,8 +1,10 @@
 """The report: verdicts, figures and pictures from local files, as Markdown and as one HTML page.
 
 ==============  ==================================================================================
-``findings``    what a study decided: ``verdicts.json``, read and checked
-``evidence``    records and findings, a chapter for each setting; refuses to pool what differs
+``findings``    one comparison of ``verdicts.json`` in the words and units of the page
+``arms``        runs that differ in nothing but the seed
+``evidence``    records and findings, a chapter for each study; refuses to pool what differs
+``provenance``  where the numbers of a chapter come from
 ``labels``      the words of the verdicts, each with its shape, its colour and its meaning
 ``words``       numbers as a reader wants them
 ``markdown``    ``RESULTS.md``
@@ -10,7 +12,9 @@
 ``forest``      all effects of a setting beside the paper's
 ``seeds``       the runs behind one claim: points by seed, learning curves
 ``gaps``        training and test error of every arm
-``pictures``    kernels, predictions and neighbours of a trained network; the one file with torch
+``towers``      which tower turned to colour
+``album``       what pictures of a trained network consist of
+``pictures``    kernels, guesses and neighbours of a trained network; the one file with torch
 ``reference``   the authors' own results and others', for runs on ImageNet
 ``html``        ``report.html``
 ==============  ==================================================================================

@@ -3,47 +3,16 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import mean, stdev
 
 from ablations import record
 from ablations.config import ConfigError
 from ablations.page import words
+from ablations.page.arms import ArmOfRuns, arms_of
 from ablations.page.findings import Finding
 from ablations.page.labels import EXCLUDED
 from ablations.record import Record
 from ablations.study import verdicts
 from ablations.study.verdicts import StudyResult
-
-
-@dataclass(frozen=True)
-class ArmOfRuns:
-    """All runs of a setting that differ in nothing but the seed.
-
-    Attributes:
-        name: What sets them apart from the setting.
-        runs: Their records by seed; streams of a placebo share a seed.
-    """
-
-    name: str
-    runs: list[Record]
-
-    @property
-    def finished(self) -> list[Record]:
-        """Those that did not diverge."""
-        return [run for run in self.runs if run.status == "finished"]
-
-    def errors(self, view: str, k: int) -> list[float]:
-        """Test error of each run in percent, guessing for a diverged one."""
-        return [100 * run.headline(view, k) for run in self.runs]
-
-    @property
-    def gaps(self) -> list[tuple[float, float]]:
-        """Training and test error of each finished run in percent, both in the centre view."""
-        return [
-            (100 * run.train.top1, 100 * run.test["center"].top1)
-            for run in self.finished
-            if run.train and "center" in run.test
-        ]
 
 
 @dataclass(frozen=True)
@@ -113,7 +82,7 @@ class Chapter:
             f"{run['network']} at width {words.plain(run['width'])}",
             f"{_range(r.parameters for r in self.runs)} parameters",
             f"{_range(r.train.count for r in trained if r.train)} training images",
-            f"{_range(r.epochs for r in trained)} epochs",
+            f"{_epochs(r.epochs for r in trained)}",
         ]
         return ", ".join(parts[:2] + parts[2:] * bool(trained))
 
@@ -164,9 +133,11 @@ def gather(output: Path) -> Evidence:
         runs = [run for run in records.values() if run.setting == setting]
         _refuse_mixture(setting, runs)
         data = runs[0].run
-        arms = _arms(runs)
+        arms = arms_of(runs)
         chapters.append(
-            Chapter(setting, _title(setting), data["dataset"]["name"], data["fingerprint"], [], arms)
+            Chapter(
+                setting, _title(setting), data["dataset"]["name"], data["fingerprint"], [], arms
+            )
         )
     return Evidence(output, chapters, missing)
 
@@ -215,19 +186,12 @@ def _of_study(
         title += f", seeds from {study.first_seed}"
     found = [Finding(result, study, key) for result in study.results]
     found.sort(key=lambda finding: finding.order)
-    return Chapter(key, title, study.dataset, study.fingerprint, found, _arms(runs), tuning)
+    return Chapter(key, title, study.dataset, study.fingerprint, found, arms_of(runs), tuning)
 
 
 def _title(setting: str) -> str:
     title = words.spoken(setting)
     return title[:1].upper() + title[1:]
-
-
-def _arms(runs: list[Record]) -> list[ArmOfRuns]:
-    arms: dict[str, list[Record]] = {}
-    for run in sorted(runs, key=lambda run: (run.arm != "paper", run.arm, run.seed, run.run_id)):
-        arms.setdefault(run.arm, []).append(run)
-    return [ArmOfRuns(name, members) for name, members in arms.items()]
 
 
 def _kind(run: Record) -> tuple[str, str]:
@@ -252,20 +216,12 @@ def _refuse_mixture(where: str, runs: list[Record]) -> None:
     )
 
 
-def mean_sd(values: list[float], decimals: int = 2) -> str:
-    """``12.34 ± 0.56``; the mean alone for one value, a dash for none.
-
-    Example:
-        >>> mean_sd([1.0, 2.0, 3.0]), mean_sd([1.0]), mean_sd([])
-        ('2.00 ± 1.00', '1.00', '–')
-    """
-    if not values:
-        return "–"
-    text = words.number(mean(values), decimals)
-    return text if len(values) < 2 else f"{text} ± {words.number(stdev(values), decimals)}"
-
-
 def _range(values: Iterable[int]) -> str:
     found = sorted(set(values))
     ends = [f"{value:,}" for value in dict.fromkeys(found[:1] + found[-1:])]
     return " to ".join(ends) or "no"
+
+
+def _epochs(values: Iterable[int]) -> str:
+    text = _range(values)
+    return f"{text} epoch" + "s" * (text != "1")

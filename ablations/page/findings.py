@@ -80,7 +80,7 @@ class Finding:
         sentence = self.verdict.get("sentence", "").partition(": ")[2]
         parts = [sentence, self.result.reason]
         parts = [f"{part[:1].upper()}{part[1:]}." for part in parts if part]
-        return re.sub(r"(?<= )-(?=\d)", words.MINUS, " ".join(parts))
+        return re.sub(r"(?<!\S)-(?=\d)", words.MINUS, " ".join(parts))
 
     @property
     def notes(self) -> list[str]:

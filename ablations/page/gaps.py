@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from ablations.page import words
-from ablations.page.evidence import ArmOfRuns, Chapter, mean_sd
+from ablations.page.arms import ArmOfRuns, mean_sd
+from ablations.page.evidence import Chapter
 from ablations.page.svg import COLOR, Drawing, canvas, place, render, write
 
 _WIDE, _NARROW = 1000, 350

@@ -3,11 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ablations.page import reference, words
+from ablations.page.album import Album
 from ablations.page.evidence import Chapter, Evidence
 from ablations.page.findings import Finding
 from ablations.page.forest import forest
@@ -18,9 +18,6 @@ from ablations.page.provenance import provenance
 from ablations.page.seeds import curves, points
 from ablations.page.svg import Drawing
 from ablations.record import Record
-
-if TYPE_CHECKING:
-    from ablations.page.pictures import Album
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ class Section:
     controls: list[Card]
     forest: Drawing | None
     gaps: Drawing | None
-    album: "Album | None" = None
+    album: Album | None = None
     towers: Drawing | None = None
 
     @property
@@ -103,7 +100,7 @@ class Row:
 def section(
     chapter: Chapter,
     runs: dict[str, Record],
-    album: "Album | None" = None,
+    album: Album | None = None,
     towers: Drawing | None = None,
 ) -> Section:
     """Draw a chapter.

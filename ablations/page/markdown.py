@@ -3,7 +3,8 @@
 from collections import Counter
 
 from ablations.page import reference, words
-from ablations.page.evidence import Chapter, Evidence, mean_sd
+from ablations.page.arms import mean_sd
+from ablations.page.evidence import Chapter, Evidence
 from ablations.page.findings import Finding
 from ablations.page.labels import MARKS, PENDING
 from ablations.page.provenance import provenance

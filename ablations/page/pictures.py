@@ -6,7 +6,6 @@ The one module of the report that needs torch: it is imported when pictures are 
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,94 +18,14 @@ from ablations import networks
 from ablations.callbacks import CHECKPOINT
 from ablations.config import ConfigError, Job
 from ablations.data.store import Store
+from ablations.page.album import POOL, Album, Guess, Likeness, Picture, Tower
 from ablations.record import Record
 from ablations.techniques.augmentation import to_input
 from ablations.techniques.evaluation import center_crop
 from ablations.train import PREDICTIONS
 
-QUERIES, NEIGHBOURS, POOL, GUESSES = 5, 6, 600, 8
+QUERIES, NEIGHBOURS, GUESSES = 5, 6, 8
 _SHOWN = 64  # pixels of an image on the page
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An image for the page.
-
-    Attributes:
-        source: A data URI.
-        text: What it shows.
-    """
-
-    source: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Tower:
-    """First kernels of one tower.
-
-    Attributes:
-        picture: All of them, side by side.
-        colors: Colourfulness of each, from 0 (grey) to 1, shape (kernels,).
-    """
-
-    picture: Picture
-    colors: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Guess:
-    """A test image with the network's five favourite classes.
-
-    Attributes:
-        image: The image; its text is the true class.
-        right: Whether the favourite is the true class.
-        classes: Name, probability in percent, and whether it is the true class.
-    """
-
-    image: Picture
-    right: bool
-    classes: list[tuple[str, float, bool]]
-
-
-@dataclass(frozen=True)
-class Likeness:
-    """A test image and the training images that the last hidden layer takes for most alike.
-
-    Attributes:
-        image: The test image.
-        nearest: The training images, nearest first.
-        same: How many of these are of the test image's class.
-    """
-
-    image: Picture
-    nearest: list[Picture]
-    same: int
-
-
-@dataclass(frozen=True)
-class Album:
-    """Everything drawn of one run.
-
-    Attributes:
-        run_id: The run.
-        arm: Its arm.
-        seed: Its seed.
-        towers: Its first kernels.
-        guesses: Half of them right, as far as there are such.
-        likenesses: One for each of several test images.
-        missing: What could not be drawn, and why.
-        pool: Number of training images that neighbours were sought in.
-    """
-
-    run_id: str
-    arm: str
-    seed: int
-    towers: list[Tower] = field(default_factory=list)
-    guesses: list[Guess] = field(default_factory=list)
-    likenesses: list[Likeness] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    pool: int = POOL
 
 
 def album(output: Path, runs: Sequence[Record]) -> Album | None:

@@ -7,7 +7,8 @@ import yaml
 from pydantic import TypeAdapter
 
 from ablations.page import words
-from ablations.page.evidence import Chapter, mean_sd
+from ablations.page.arms import mean_sd
+from ablations.page.evidence import Chapter
 
 
 @dataclass(frozen=True)

@@ -152,9 +152,8 @@ def _curve(
             )
             for epoch, value in zip(epochs, means, strict=True):
                 table.setdefault(epoch, {})[side] = words.number(value, 2 if scale == 1 else 1)
-        timed = finding.result.kind == "time_to_target" and finding.target is not None
-        if timed and (finding.split == "val") == (split == "val"):
-            target = finding.target
+        target = finding.target
+        if target is not None and (finding.split == "val") == (split == "val"):
             axes.axhline(target, color=COLOR["paper"], lw=1.2, ls=(0, (2, 2)))
             axes.annotate(
                 f"target {words.plain(target)} %",

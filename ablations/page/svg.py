@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
@@ -35,7 +36,7 @@ _NAMES = (
 COLOR = {name: f"#0000{number:02x}" for number, name in enumerate(_NAMES, start=1)}
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "report",
     "font.family": "DejaVu Sans",
@@ -180,7 +181,9 @@ def _flatten(parent: ElementTree.Element) -> None:
     # Groups that group nothing are half of what matplotlib writes.
     for child in list(parent):
         _flatten(child)
-        if child.tag in {f"{{{_SVG}}}g", f"{{{_SVG}}}defs"} and not len(child):
+        empty = child.tag in {f"{{{_SVG}}}g", f"{{{_SVG}}}defs"} and not len(child)
+        # The line behind a single marker goes nowhere.
+        if empty or re.fullmatch(r"M [\d.-]+ [\d.-]+\s*", child.get("d", "")):
             parent.remove(child)
         elif child.tag == f"{{{_SVG}}}g" and not set(child.attrib) - {"id"}:
             place = list(parent).index(child)

@@ -53,7 +53,7 @@ def duration(seconds: float) -> str:
 
     Example:
         >>> duration(42), duration(150), duration(7260), duration(200000)
-        ('42 s', '2 min 30 s', '2 h 1 min', '2 d 8 h')
+        ('42 s', '2 min 30 s', '2 h 1 min', '2 d 7 h')
     """
     units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
     left, parts = round(seconds), []

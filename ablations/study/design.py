@@ -128,6 +128,7 @@ def design(
             excluded.append((claim, reason))
         else:
             _keep_apart(claim, overrides)
+            _spare_tuning_seeds(claim, seeds or claim.decision.looks[-1], first_seed)
             drafts += [(claim, part, draft(claim, part, given)) for part in claim.comparisons]
     # The setting without the command's changes names the arms.
     untouched = compose([f"setting={given.setting}"]).run
@@ -149,13 +150,6 @@ def design(
         )
         for claim, part, sides in drafts
     )
-    for case in cases:
-        used = {seed for pair in range(case.looks[-1]) for seed in case.seeds(pair)}
-        if clash := sorted(used & set(TUNING_SEEDS)):
-            raise ConfigError(
-                f"{case.name} would use seed {clash[0]}, which is kept for tuning; choose another "
-                "--first-seed or fewer --seeds"
-            )
     fingerprint = next((job.run.fingerprint for job in jobs.values()), "")
     return Study(
         setting=given.setting,
@@ -205,6 +199,16 @@ def _keep_apart(claim: Claim, overrides: Sequence[str]) -> None:
         if (key := _key(item)) in claim.keys:
             raise ConfigError(
                 f"{item}: the claim {claim.name} chooses {key}; leave one of them out"
+            )
+
+
+def _spare_tuning_seeds(claim: Claim, pairs: int, first_seed: int) -> None:
+    used = range(first_seed, first_seed + pairs * (claim.ensemble or 1))
+    for seed in TUNING_SEEDS:
+        if seed in used:
+            raise ConfigError(
+                f"{claim.name} would use seed {seed}, which is kept for tuning; choose another "
+                "--first-seed or fewer --seeds"
             )
 
 

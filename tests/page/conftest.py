@@ -1,6 +1,8 @@
 """Studies written by hand: records and verdicts without a training."""
 
 import json
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -210,15 +212,29 @@ def folder(tmp_path: Path) -> Folder:
     return Folder(tmp_path / "runs")
 
 
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of ``study``; not to be written to."""
+    folder = Folder(tmp_path_factory.mktemp("study") / "runs")
+    write_study(folder)
+    return folder.path
+
+
 @pytest.fixture
-def study(folder: Folder) -> Folder:
+def study(written: Path, tmp_path: Path) -> Folder:
     """A study with every verdict, a time, a ratio, a control and a claim that was left out."""
-    fill(folder)
-    return folder
+    shutil.copytree(written, tmp_path / "runs")
+    return Folder(tmp_path / "runs")
 
 
-def fill(folder: Folder) -> None:
-    """Write what :func:`study` promises."""
+@pytest.fixture(name="compare")
+def compare_fixture() -> Callable[..., Comparison]:
+    """Makes a comparison over seeds 0, 1, ..."""
+    return compare
+
+
+def write_study(folder: Folder) -> None:
+    """Write what the fixture ``study`` promises."""
     rng = np.random.default_rng(1)
 
     def arm(mean: float, n: int = 5, sd: float = 0.003) -> list[float]:

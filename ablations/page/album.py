@@ -1,0 +1,89 @@
+"""What pictures of a trained network consist of; drawn by ``pictures``."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+POOL = 600  # training images that neighbours are sought in
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image for the page.
+
+    Attributes:
+        source: A data URI.
+        text: What it shows.
+    """
+
+    source: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Tower:
+    """First kernels of one tower.
+
+    Attributes:
+        picture: All of them, side by side.
+        colors: Colourfulness of each, from 0 (grey) to 1, shape (kernels,).
+    """
+
+    picture: Picture
+    colors: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A test image with the network's five favourite classes.
+
+    Attributes:
+        image: The image; its text is the true class.
+        right: Whether the favourite is the true class.
+        classes: Name, probability in percent, and whether it is the true class.
+    """
+
+    image: Picture
+    right: bool
+    classes: list[tuple[str, float, bool]]
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """A test image and the training images that the last hidden layer takes for most alike.
+
+    Attributes:
+        image: The test image.
+        nearest: The training images, nearest first.
+        same: How many of these are of the test image's class.
+    """
+
+    image: Picture
+    nearest: list[Picture]
+    same: int
+
+
+@dataclass(frozen=True)
+class Album:
+    """Everything drawn of one run.
+
+    Attributes:
+        run_id: The run.
+        arm: Its arm.
+        seed: Its seed.
+        towers: Its first kernels.
+        guesses: Half of them right, as far as there are such.
+        likenesses: One for each of several test images.
+        missing: What could not be drawn, and why.
+        pool: Number of training images that neighbours were sought in.
+    """
+
+    run_id: str
+    arm: str
+    seed: int
+    towers: list[Tower] = field(default_factory=list)
+    guesses: list[Guess] = field(default_factory=list)
+    likenesses: list[Likeness] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    pool: int = POOL

@@ -1,0 +1,220 @@
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections import Counter
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from ablations.page.evidence import gather
+from ablations.page.html import page, section
+from ablations.page.labels import MARKS
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class Outline(HTMLParser):
+    """What a page consists of; fails on tags that do not nest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: Counter[str] = Counter()
+        self.attributes: list[tuple[str, str, str]] = []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] += 1
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def values(self, name: str) -> list[str]:
+        return [value for _, key, value in self.attributes if key == name]
+
+
+def write(path: Path) -> str:
+    evidence = gather(path)
+    sections = [section(chapter, evidence.runs) for chapter in evidence.chapters]
+    return page(evidence, sections, "today")
+
+
+@pytest.fixture(scope="module")
+def html(written) -> str:
+    return write(written)
+
+
+@pytest.fixture(scope="module")
+def outline(html: str) -> Outline:
+    return Outline(html)
+
+
+def test_tags_nest_and_ids_are_unique(outline):
+    ids = Counter(outline.values("id"))
+    assert [name for name, count in ids.items() if count > 1] == []
+
+
+def test_every_reference_within_the_page_has_its_target(html, outline):
+    targets = [value for name in ("href",) for value in outline.values(name)]
+    targets += re.findall(r"url\((#[^)]+)\)", html)
+    assert targets
+    assert {target for target in targets if target[1:] not in outline.values("id")} == set()
+    for named in outline.values("aria-labelledby"):
+        assert set(named.split()) <= set(outline.values("id"))
+
+
+def test_the_page_asks_nothing_of_the_network(html, outline):
+    for tag, name, value in outline.attributes:
+        if name in {"src", "href", "srcset", "data", "action"}:
+            assert value.startswith(("#", "data:")), (tag, value)
+    assert "@import" not in html
+    assert "url(http" not in html
+    assert outline.tags["script"] == outline.tags["link"] == outline.tags["iframe"] == 0
+
+
+def test_it_has_landmarks_one_title_and_no_skipped_heading(html, outline):
+    for tag in ("header", "nav", "main", "footer", "h1"):
+        assert outline.tags[tag] == 1
+    levels = [int(level) for level in re.findall(r"<h([1-6])[ >]", html)]
+    assert all(b - a <= 1 for a, b in pairwise(levels))
+    assert 'lang="en"' in html
+
+
+def test_every_figure_is_there_with_its_words_and_its_table(html):
+    figures = re.findall(r'<figure class="plot.*?</figure>', html, flags=re.S)
+    # A forest and the gaps; points of 8 comparisons, and two curves where runs are known.
+    assert len(figures) == 2 + 8 + 2 * 5
+    for figure in figures:
+        svgs = re.findall(r"<svg.*?</svg>", figure, flags=re.S)
+        assert svgs
+        for svg in svgs:
+            assert 'role="img"' in svg
+            assert re.search(r"<title [^>]*>[^<]+</title><desc [^>]*>[^<]+</desc>", svg)
+            assert len(re.findall(r"<(?:path|use|text)\b", svg)) > 10
+        assert "<td>" in figure
+
+
+def test_colours_are_the_style_sheets(html):
+    svg = "".join(re.findall(r"<svg.*?</svg>", html, flags=re.S))
+    assert re.findall(r"(?:fill|stroke): ?#", svg) == []
+    used = set(re.findall(r"var\((--[\w-]+)\)", html))
+    defined = set(re.findall(r"(--[\w-]+):", html))
+    assert used <= defined
+
+
+def test_numbers_and_words_of_a_claim_appear(html):
+    assert "≥ 2.9×" in html
+    assert "epochs to 25 % running training top-1 error" in html
+    assert "A second norm, never mentioned." in html
+    assert "A note of the study." in html
+    assert "too few seeds for an ensemble" in html
+    for mark in MARKS:
+        assert mark.meaning in html.replace("&#39;", "'")
+
+
+def test_the_headline_counts_the_papers_claims_only(html):
+    tally = re.search(r'<ul class="tally">.*?</ul>', html, flags=re.S)[0]
+    counts = dict(re.findall(r"<b>(\d+)</b><span>(.*?)</span>", tally))
+    words = re.findall(r"<span>(.*?)</span>", tally)
+    assert sum(map(int, re.findall(r"<b>(\d+)</b>", tally))) == 6
+    assert counts
+    assert words == ["Reproduced", "Direction only", "Contradicted: opposite", "Inconclusive"]
+
+
+def test_text_from_files_is_escaped(folder):
+    folder.add(0.3, 0, arm="<script>alert(1)</script>")
+    html = write(folder.path)
+    assert "<script" not in html
+    Outline(html)
+
+
+def test_settings_stand_side_by_side(study, compare):
+    study.decide(
+        {compare("lrn_lowers_error", [0.5, 0.52, 0.513], [0.4, 0.42, 0.41], margin=0.007): {}},
+        setting="tiny_imagenet",
+        dataset="Tiny ImageNet-100",
+    )
+    html = write(study.path)
+    row = re.search(r'<th scope="row">LRN lowers error.*?</tr>', html, flags=re.S)[0]
+    assert row.count("Reproduced") == 2
+    assert 'href="#cifar10_small-' not in row
+    assert row.count("<a href") == 2
+    Outline(html)
+
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+
+# Written into the page's title, where the browser's dump of the document shows it.
+PROBE = """<script>
+const errors = []; addEventListener("error", event => errors.push(event.message));
+addEventListener("load", () => {
+  const boxes = [...document.querySelectorAll("figure svg, figure img")].filter(
+    box => box.checkVisibility() && !(box.getBoundingClientRect().width > 20
+      && box.getBoundingClientRect().height > 10));
+  document.title = JSON.stringify({
+    wide: document.documentElement.scrollWidth, window: innerWidth, empty: boxes.length,
+    seen: [...document.querySelectorAll("figure svg")].filter(b => b.checkVisibility()).length,
+    errors: errors });
+});
+</script>"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_in_a_browser(html, width, tmp_path):
+    # The frame gives the page its width: a window of Chromium is at least 500 pixels wide.
+    inner = tmp_path / "page.html"
+    inner.write_text(html.replace("<head>", "<head>" + PROBE))
+    outer = tmp_path / "frame.html"
+    outer.write_text(
+        f"<iframe id=f src=page.html style='width:{width}px;height:900px;border:0'></iframe>"
+        "<script>addEventListener('load', () => setTimeout(() => {"
+        "document.body.dataset.found = document.getElementById('f').contentDocument.title"
+        "}, 300))</script>"
+    )
+    process = subprocess.Popen(
+        [
+            CHROMIUM,
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--allow-file-access-from-files",
+            "--hide-scrollbars",
+            "--enable-logging=stderr",
+            "--virtual-time-budget=3000",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--dump-dom",
+            outer.as_uri(),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "HOME": str(tmp_path)},
+    )
+    try:
+        out, err = process.communicate(timeout=120)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert "CONSOLE" not in err, err
+    found = re.search(r'data-found="(.*?)"', out)[1].replace("&quot;", '"')
+    assert f'"wide":{width},"window":{width},"empty":0' in found, found
+    assert '"errors":[]' in found
+    assert int(re.search(r'"seen":(\d+)', found)[1]) == 20
+    print(found, file=sys.stderr)

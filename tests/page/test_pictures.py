@@ -1,0 +1,81 @@
+import base64
+import io
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ablations.page.pictures import album, colorfulness, mosaic
+from ablations.page.towers import towers
+
+
+@pytest.fixture
+def found(finished, record):
+    return album(finished.parent, [record])
+
+
+def test_kernels_of_both_towers(found):
+    assert len(found.towers) == 2
+    for tower in found.towers:
+        assert ((tower.colors >= 0) & (tower.colors <= 1)).all()
+        head, _, data = tower.picture.source.partition(",")
+        assert head == "data:image/png;base64"
+        assert Image.open(io.BytesIO(base64.b64decode(data))).mode == "RGBA"
+        assert "kernels of 5 × 5 pixels" in tower.picture.text
+
+
+def test_guesses_are_the_five_most_probable(found):
+    assert found.guesses
+    for guess in found.guesses:
+        shares = [share for _, share, _ in guess.classes]
+        assert len(shares) == 5
+        assert shares == sorted(shares, reverse=True)
+        assert guess.right == guess.classes[0][2]
+
+
+def test_neighbours_are_training_images_counted_by_class(found):
+    assert found.likenesses
+    for likeness in found.likenesses:
+        alike = sum(near.text == likeness.image.text for near in likeness.nearest)
+        assert likeness.same == alike
+
+
+def test_without_a_checkpoint_there_is_no_album(finished, record, tmp_path):
+    shutil.copytree(finished, tmp_path / record.run_id)
+    (tmp_path / record.run_id / "last.ckpt").unlink()
+    assert album(tmp_path, [record]) is None
+
+
+def test_without_predictions_and_images_it_says_so(finished, record, tmp_path):
+    folder = tmp_path / record.run_id
+    shutil.copytree(finished, folder)
+    (folder / "predictions.npz").unlink()
+    assert any("no guesses" in note for note in album(tmp_path, [record]).missing)
+    config = (folder / "config.yaml").read_text()
+    lines = [
+        "store: nowhere" if line.startswith("store:") else line for line in config.splitlines()
+    ]
+    (folder / "config.yaml").write_text("\n".join(lines))
+    found = album(tmp_path, [record])
+    assert found.towers
+    assert not found.likenesses
+    assert any("not here" in note for note in found.missing)
+
+
+def test_grey_kernels_have_no_colour():
+    kernels = np.random.default_rng(0).normal(size=(4, 3, 3, 1)).repeat(3, axis=-1)
+    np.testing.assert_allclose(colorfulness(kernels), 0, atol=1e-12)
+
+
+def test_a_mosaic_keeps_every_kernel():
+    kernels = np.ones((13, 2, 2, 3))
+    sheet = mosaic(kernels)
+    assert sheet.shape == (2 * 3 - 1, 8 * 3 - 1, 4)
+    assert (sheet[..., 3] == 255).sum() == 13 * 4
+
+
+def test_the_colours_of_towers_are_drawn():
+    drawing = towers("key", [np.array([0.1, 0.2]), np.array([0.7, 0.9])])
+    assert drawing.rows == [("tower 1", "2", "15.0", "15.0"), ("tower 2", "2", "80.0", "80.0")]
+    assert "tower 2 80 %" in drawing.description

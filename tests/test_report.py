@@ -1,0 +1,64 @@
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ablations.config import ConfigError
+from ablations.report import main, report
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def runs(finished, runs_dir) -> Path:
+    """A folder with the tiny run in it."""
+    shutil.copytree(finished, runs_dir / finished.name)
+    return runs_dir
+
+
+def test_a_folder_of_runs_becomes_two_files(runs, tmp_path):
+    written = report(runs, tmp_path / "here")
+    assert [path.name for path in written] == ["RESULTS.md", "report.html"]
+    html = written[1].read_text()
+    assert "First kernels" in html
+    assert "Five favourite classes" in html
+    assert "Nearest in the last hidden layer" in html
+    assert "No verdicts yet" in html
+
+
+def test_missing_checkpoints_are_said(runs, tmp_path):
+    for path in runs.glob("*/last.ckpt"):
+        path.unlink()
+    _, page = report(runs, tmp_path)
+    assert "no run has a checkpoint here" in page.read_text()
+    assert "no run has a checkpoint here" in (tmp_path / "RESULTS.md").read_text()
+
+
+def test_nothing_to_report_on_is_an_error(tmp_path):
+    with pytest.raises(ConfigError, match="no records and no verdicts"):
+        report(tmp_path, tmp_path)
+
+
+def test_the_command_writes_beside_the_runs_and_names_the_files(runs, capsys):
+    main(["--output", str(runs), "--no-pictures"])
+    out = capsys.readouterr().out
+    assert str(runs / "RESULTS.md") in out
+    assert str(runs / "report.html") in out
+    assert "First kernels" not in (runs / "report.html").read_text()
+
+
+def test_the_command_ends_with_one_message(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="error: no records"):
+        main(["--output", str(tmp_path)])
+
+
+@pytest.mark.slow
+def test_without_pictures_no_torch_is_imported(runs):
+    code = (
+        "import sys; from ablations.report import main; "
+        f"main(['--output', {str(runs)!r}, '--no-pictures']); "
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True)
