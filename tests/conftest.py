@@ -104,8 +104,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(synthetic, "TRAIN_IMAGES", 60)
         patch.setattr(synthetic, "TEST_IMAGES", 23)
-        for size in (16, 32):  # 32: the size of the shipped settings
-            prepare(Dataset(size=size, crop=size), folder)
+        prepare(Dataset(size=16, crop=16), folder)
     return folder
 
 

@@ -1,140 +1,72 @@
-from typing import Any
+from dataclasses import replace
 
 import pytest
-import yaml
 
-from ablations.claim_file import find, read
+from ablations.claim import Claim, check_arms
 from ablations.config import ConfigError
+from ablations.techniques import Dropout, Pooling, Techniques
 
-GOOD = """\
-statement: Overlapping windows lower the error.
-section: "3.4"
-technique: pooling
-kind: difference
-family: confirmatory
-common: [recipe.lr=0.02]
-with: [pooling=overlap]
-without: [pooling=nonoverlap]
-measure:
-  metric: top1
-  split: test
-paper:
-  says: 0.4 points
-  effect: 0.004
-  data: ImageNet
-  settings: [imagenet]
-confounds:
-  - One run per arm.
-decision:
-  margin: 0.002
-  why: half of it
-  looks: [3, 5]
-excluded:
-  smoke: too small
-"""
-SETTINGS = ("smoke", "imagenet")
+VALUES = {
+    "name": "overlap_helps",
+    "statement": "Overlapping windows lower the error.",
+    "section": "3.4",
+    "technique": "pooling",
+    "kind": "difference",
+    "family": "confirmatory",
+    "common": ["recipe.lr=0.02"],
+    "with": ["pooling=overlap"],
+    "without": ["pooling=nonoverlap"],
+    "measure": {},
+    "paper": {"says": "0.4 points", "data": "ImageNet"},
+    "confounds": ["none"],
+    "decision": {"margin": 0.002, "why": "half"},
+}
 
 
-def message_of(tmp_path: Any, text: str) -> str:
-    path = tmp_path / "a_claim.yaml"
-    path.write_text(text)
-    with pytest.raises(ConfigError) as error:
-        read(path, SETTINGS)
-    return str(error.value)
-
-
-def test_a_good_file_is_a_claim(tmp_path):
-    path = tmp_path / "overlap_helps.yaml"
-    path.write_text(GOOD)
-    claim = read(path, SETTINGS)
-    assert claim.name == "overlap_helps"
-    assert claim.with_ == ["pooling=overlap"]
-    assert claim.decision.looks == (3, 5)
-    assert claim.keys == {"recipe.lr", "pooling"}
-    assert claim.comparisons == {"": ["pooling=nonoverlap"]}
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "line", "words"),
-    [
-        (
-            "statement: Over",
-            "statment: Over",
-            1,
-            "there is no field `statment`; did you mean statement?",
-        ),
-        ("statement: Overlapping windows lower the error.", 'statement: ""', 1, "statement"),
-        ('section: "3.4"\n', "", 1, "the field `section` is missing"),
-        ("technique: pooling", "technique: poling", 3, "technique: takes activation, pooling"),
-        ("kind: difference", "kind: delta", 4, "kind='delta' is not valid; it takes 'difference'"),
-        ("kind: difference", "kind: time_to_target", 9, "target and kind: time_to_target go tog"),
-        ("kind: difference", "kind: ratio", 12, "effect=0.004: an effect of this kind is above 1"),
-        ("family: confirmatory", "family: mine", 5, "family='mine' is not valid"),
-        ("[recipe.lr=0.02]", "[recipe.lr]", 6, "common.0: an override is KEY=VALUE"),
-        ("[recipe.lr=0.02]", "[seed=1]", 6, "`seed` is for the command line"),
-        ("[recipe.lr=0.02]", "recipe.lr=0.02", 6, "common: Input should be a valid list"),
-        ("with: [pooling=overlap]", "with: [pooling=]", 7, "with.0: an override is KEY=VALUE"),
-        ("without: [", "parts: {a: [recipe.lr=1]}\nwithout: [", 8, "parts: stand in place of"),
-        ("metric: top1", "metric: top2", 10, "measure.metric='top2' is not valid; it takes 'top1'"),
-        ("metric: top1", "metric: loss", 9, "measure: averaged views have no loss"),
-        ("  split: test", "  split: test\n  epoch: 1", 9, "only split: val and split: running"),
-        ("  split: test", "  split: test\n  target: 2", 12, "measure.target: Input should be less"),
-        ("effect: 0.004", "effect: a lot", 14, "paper.effect: Input should be a valid number"),
-        ("[imagenet]", "[imagnet]", 16, "paper.settings.0: there is no setting `imagnet`; it t"),
-        ("  data: ImageNet\n", "", 12, "the field `paper.data` is missing"),
-        ("confounds:\n  - One run per arm.\n", "", 1, "the field `confounds` is missing"),
-        ("margin: 0.002", "margin: 0", 19, "decision: margin=0: an effect of this kind is above 0"),
-        ("margin: 0.002", "margin: .nan", 20, "decision.margin: Input should be a finite number"),
-        ("looks: [3, 5]", "looks: [5, 3]", 22, "decision.looks: must be rising numbers of pairs"),
-        ("looks: [3, 5]", "looks: [1, 5]", 22, "decision.looks: must be rising numbers of pairs"),
-        ("smoke: too", "smok: too", 24, "excluded.smok: there is no setting `smok`"),
-        ("excluded:", "ensemble: 5\nexcluded:", 23, "ensemble: is for claims with technique"),
-        ("excluded:", "section: x\nexcluded:", 23, "not YAML: `section` is there twice"),
-        ("excluded:", "excluded: [", 25, "not YAML"),
-        (GOOD, "just a text", 1, "a claim file is a mapping of fields"),
-        (GOOD, "", 1, "a claim file is a mapping of fields"),
-    ],
-)
-def test_a_broken_field_is_named_with_its_line(tmp_path, old, new, line, words):
-    assert old in GOOD
-    message = message_of(tmp_path, GOOD.replace(old, new, 1))
-    assert message.startswith(f"{tmp_path.name}/a_claim.yaml:{line}: "), message
-    assert words in message
-    assert "\n" not in message
-
-
-def test_every_field_that_must_be_there_is_missed(tmp_path):
-    values = yaml.safe_load(GOOD)
-    for name in values.keys() - {"common", "with", "without", "excluded"}:
-        rest = {key: value for key, value in values.items() if key != name}
-        assert f"the field `{name}` is missing" in message_of(tmp_path, yaml.safe_dump(rest))
+def make(**changes):
+    return Claim.model_validate(VALUES | changes)
 
 
 @pytest.fixture
-def sweeps(tmp_path):
-    for name in ("dropout_curbs_overfitting", "dropout_doubles_iterations", "lrn_lowers_error"):
-        (tmp_path / f"{name}.yaml").write_text(GOOD)
-    (tmp_path / "wandb").mkdir()
-    (tmp_path / "wandb" / "grid.yaml").write_text("program: ablations/run.py")
-    return tmp_path
+def arms(tiny_run):
+    return tiny_run, replace(tiny_run, techniques=Techniques(pooling=Pooling.nonoverlap))
 
 
-@pytest.mark.parametrize(
-    ("patterns", "count"),
-    [(["all"], 3), (["dropout_*"], 2), (["lrn_lowers_error"], 1), (["*", "lrn_lowers_error"], 3)],
-)
-def test_claims_are_found_by_name_and_by_glob(sweeps, patterns, count):
-    found = [claim.name for claim in find(patterns, sweeps, SETTINGS)]
-    assert len(found) == count
-    assert found == sorted(set(found))
+def test_arms_that_differ_in_the_technique_alone_pass(arms):
+    check_arms(make(), *arms)
 
 
-@pytest.mark.parametrize("pattern", ["lrn_lower_error", "lrnn", "lowrs"])
-def test_an_unknown_claim_is_answered_with_close_ones(sweeps, pattern):
-    with pytest.raises(ConfigError, match=r"no claim .*did you mean .*lrn_lowers_error"):
-        find([pattern], sweeps, SETTINGS)
+def test_arms_may_differ_in_a_key_of_the_recipe(tiny_run):
+    recipe = replace(tiny_run.recipe, weight_decay=0.0)
+    check_arms(make(technique="recipe.weight_decay"), tiny_run, replace(tiny_run, recipe=recipe))
 
 
-def test_an_unknown_claim_like_nothing_else_says_where_to_look(sweeps):
-    with pytest.raises(ConfigError, match="`sweep` alone lists them"):
-        find(["zzzzzz"], sweeps, SETTINGS)
+def test_another_difference_is_named_with_its_values(arms):
+    techniques = Techniques(pooling=Pooling.nonoverlap, dropout=Dropout.off)
+    with pytest.raises(ConfigError, match="dropout=on or off, pooling=overlap or nonoverlap"):
+        check_arms(make(), arms[0], replace(arms[1], techniques=techniques))
+
+
+def test_equal_arms_are_refused_unless_they_are_read_differently(tiny_run):
+    with pytest.raises(ConfigError, match="differ in nothing"):
+        check_arms(make(), tiny_run, tiny_run)
+    check_arms(make(technique="ensemble", ensemble=5), tiny_run, tiny_run)
+
+
+def test_keys_are_all_that_the_claim_sets_or_tunes():
+    tune = {"recipe.momentum": {"with": [0.9], "without": [0.9]}}
+    found = make(tune=tune, reference=["activation=tanh"])
+    assert found.keys == {"pooling", "recipe.lr", "recipe.momentum", "activation"}
+
+
+def test_parts_are_arms_without_the_technique():
+    assert make().comparisons == {"": ["pooling=nonoverlap"]}
+    parts = {"a": ["depth=no_conv3"], "b": ["depth=no_conv4"]}
+    assert make(without=[], parts=parts).comparisons == parts
+
+
+def test_a_setting_may_have_a_target_of_its_own():
+    measure = {"split": "val", "target": 0.5, "target_at": {"cifar10": 0.3}}
+    found = make(kind="time_to_target", measure=measure, decision={"margin": 2, "why": "half"})
+    assert found.measure.target_for("smoke") == 0.5
+    assert found.measure.target_for("cifar10") == 0.3

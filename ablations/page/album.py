@@ -1,10 +1,14 @@
 """What pictures of a trained network consist of; drawn by ``pictures``."""
 
+import base64
+import io
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+_EXACT = 64  # pixels of a side up to which a picture is kept as it is
 POOL = 600  # training images that neighbours are sought in
 
 
@@ -19,6 +23,19 @@ class Picture:
 
     source: str
     text: str
+
+    @classmethod
+    def of(cls, pixels: NDArray[np.uint8], text: str) -> "Picture":
+        """Encode pixels, shape (H, W, 3) or (H, W, 4): exactly, where they are few."""
+        image = Image.fromarray(pixels)
+        photograph = image.mode == "RGB" and max(image.size) > _EXACT
+        if photograph:  # the page is committed
+            image.thumbnail((2 * _EXACT, 2 * _EXACT))
+        kind = "jpeg" if photograph else "png"
+        buffer = io.BytesIO()
+        image.save(buffer, kind, optimize=True, quality=80)
+        content = base64.b64encode(buffer.getvalue()).decode()
+        return cls(f"data:image/{kind};base64,{content}", text)
 
 
 @dataclass(frozen=True)

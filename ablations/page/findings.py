@@ -7,7 +7,7 @@ from typing import Any
 
 from ablations.page import words
 from ablations.page.labels import BY_LABEL, EXCLUDED, Mark
-from ablations.study.verdicts import ArmResult, Result, StudyResult
+from ablations.study.verdicts import ArmResult, Result, StudyResult, changes
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,10 @@ class Finding:
 
     @property
     def notes(self) -> list[str]:
-        """What a reader should know: the verdict's warnings and the study's notes."""
+        """What a reader should know: the verdict's warnings, the study's notes, changed rules."""
         notes = [*self.verdict.get("warnings", ()), *self.result.notes]
+        if changed := changes(self.result):
+            notes.append(f"the rule was changed after it had been used: {'; '.join(changed)}")
         return [f"{note[:1].upper()}{note[1:]}." for note in notes]
 
     def arm_label(self, side: str) -> str:

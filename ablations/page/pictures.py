@@ -3,15 +3,12 @@
 The one module of the report that needs torch: it is imported when pictures are drawn.
 """
 
-import base64
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import ValidationError
 
 from ablations import networks
@@ -25,7 +22,6 @@ from ablations.techniques.evaluation import center_crop
 from ablations.train import PREDICTIONS
 
 QUERIES, NEIGHBOURS, GUESSES = 5, 6, 8
-_SHOWN = 64  # pixels of an image on the page
 
 
 def album(output: Path, runs: Sequence[Record]) -> Album | None:
@@ -90,7 +86,7 @@ def _kernels(network: torch.nn.Sequential) -> list[Tower]:
         text = f"{len(kernels)} kernels of {kernels.shape[1]} × {kernels.shape[2]} pixels"
         if towers > 1:
             text = f"tower {number}: {text}"
-        found.append(Tower(Picture(_encode(mosaic(kernels)), text), colors))
+        found.append(Tower(Picture.of(mosaic(kernels), text), colors))
     return found
 
 
@@ -150,7 +146,7 @@ def _guesses(store: Store, probabilities: NDArray[np.float32]) -> list[Guess]:
         ]
         found.append(
             Guess(
-                _photo(store.test_images[row], store.classes[labels[row]]),
+                Picture.of(store.test_images[row], store.classes[labels[row]]),
                 bool(right[row]),
                 classes,
             )
@@ -183,28 +179,12 @@ def _likenesses(job: Job, network: torch.nn.Sequential, store: Store) -> list[Li
         kinds_of = store.train_labels[nearest]
         found.append(
             Likeness(
-                _photo(store.test_images[query], store.classes[labels[query]]),
+                Picture.of(store.test_images[query], store.classes[labels[query]]),
                 [
-                    _photo(store.train_images[i], store.classes[kind])
+                    Picture.of(store.train_images[i], store.classes[kind])
                     for i, kind in zip(nearest, kinds_of, strict=True)
                 ],
                 int((kinds_of == labels[query]).sum()),
             )
         )
     return found
-
-
-def _photo(pixels: NDArray[np.uint8], text: str) -> Picture:
-    return Picture(_encode(np.asarray(pixels)), text)
-
-
-def _encode(pixels: NDArray[np.uint8]) -> str:
-    image = Image.fromarray(pixels)
-    photo = image.mode == "RGB" and max(image.size) > _SHOWN
-    if photo:
-        image.thumbnail((2 * _SHOWN, 2 * _SHOWN))
-    buffer = io.BytesIO()
-    # Large photographs as JPEG: the page is committed.
-    image.save(buffer, "JPEG" if photo else "PNG", optimize=True, quality=80)
-    kind = "jpeg" if photo else "png"
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

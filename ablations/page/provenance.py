@@ -53,4 +53,4 @@ def _tally(values: Iterable[Any]) -> str:
     if len(counts) == 1:
         return next(iter(counts))
     ordered = sorted(counts.items(), key=lambda item: -item[1])
-    return ", ".join(f"{value} ({number} runs)" for value, number in ordered) or "–"
+    return ", ".join(f"{value} ({words.count(number, 'run')})" for value, number in ordered) or "–"

@@ -4,7 +4,6 @@ import pytest
 
 from ablations.config import ConfigError
 from ablations.page.evidence import gather
-from ablations.page.provenance import provenance
 
 OTHER = "0123456789ab" + "0" * 52
 
@@ -66,12 +65,3 @@ def test_the_unchanged_setting_comes_first(study):
         "activation=tanh",
         "pooling=nonoverlap",
     ]
-
-
-def test_provenance_names_data_device_commit_and_versions(study):
-    found = dict(provenance(gather(study.path).chapters[0]))
-    assert found["Data"].startswith("CIFAR-10 (JPEG), SHA-256 e8b54433d374")
-    assert found["Devices"] == "1 × a machine"
-    assert found["Commit"] == "8e073b8cf0"
-    assert found["Versions"] == "python 3.11; torch 2.15.0"
-    assert found["Finished"] == "2012-12-03T10:00"

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from ablations.page.evidence import gather
@@ -28,6 +30,16 @@ def test_measures_in_words(findings):
         findings["relu_trains_faster_than_tanh"].measure
         == "epochs to 25 % running training top-1 error"
     )
+
+
+def test_a_rule_that_was_changed_is_said(study):
+    path = study.path / "verdicts.json"
+    content = json.loads(path.read_text())
+    result = content["studies"][0]["results"][0]
+    result["earlier_rules"] = [{"rule_hash": "x", "rule": {**result["rule"], "margin": 0.5}}]
+    path.write_text(json.dumps(content))
+    notes = [note for f in gather(study.path).chapters[0].findings for note in f.notes]
+    assert any("margin: 0.5 before, 0.007 now" in note for note in notes)
 
 
 def test_they_follow_the_sections_of_the_paper(findings):

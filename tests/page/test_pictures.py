@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from ablations.page.pictures import album, colorfulness, mosaic
-from ablations.page.towers import towers
 
 
 @pytest.fixture
@@ -73,9 +72,3 @@ def test_a_mosaic_keeps_every_kernel():
     sheet = mosaic(kernels)
     assert sheet.shape == (2 * 3 - 1, 8 * 3 - 1, 4)
     assert (sheet[..., 3] == 255).sum() == 13 * 4
-
-
-def test_the_colours_of_towers_are_drawn():
-    drawing = towers("key", [np.array([0.1, 0.2]), np.array([0.7, 0.9])])
-    assert drawing.rows == [("tower 1", "2", "15.0", "15.0"), ("tower 2", "2", "80.0", "80.0")]
-    assert "tower 2 80 %" in drawing.description

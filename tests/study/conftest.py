@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from ablations.claim import Claim
 from ablations.config import Job
 from ablations.record import CurvePoint, Record, Scores
 from ablations.study.bench import Bench
+from ablations.study.conduct import conduct
 from ablations.study.design import Study, design
+from ablations.study.verdicts import StudyResult, load
 
 CLAIM: dict[str, Any] = {
     "name": "overlap_helps",
@@ -112,6 +115,27 @@ def study(cache: Path, runs_dir: Path) -> Callable[..., Study]:
 def bench(runs_dir: Path) -> Callable[[Outcome], HandBench]:
     """Makes a bench whose records are written by hand."""
     return lambda outcome: HandBench(runs_dir, outcome)
+
+
+@pytest.fixture
+def gently() -> Outcome:
+    """An outcome: five points worse without overlap, a little scatter over seeds."""
+    return lambda job: (
+        0.2 + 0.05 * ("nonoverlap" in job.label) + 0.0001 * (job.run.seed % 3) * len(job.label)
+    )
+
+
+@pytest.fixture
+def conducted() -> Callable[..., tuple[int, StudyResult, str]]:
+    """Conducts a study on a bench: exit code, what the file holds, what was shown."""
+
+    def conduct_here(planned: Study, hand: HandBench) -> tuple[int, StudyResult, str]:
+        hand.console = Console(record=True, width=200, file=StringIO())
+        code = conduct(planned, hand, plan_only=False)
+        (found,) = load(planned.output)
+        return code, found, hand.console.export_text()
+
+    return conduct_here
 
 
 @pytest.fixture

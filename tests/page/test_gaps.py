@@ -1,0 +1,29 @@
+import re
+
+from ablations.page.evidence import gather
+from ablations.page.gaps import gaps
+
+
+def chapter_of(folder):
+    return gather(folder.path).chapters[0]
+
+
+def test_gaps_are_of_finished_runs(folder):
+    folder.add(0.25, 0)
+    folder.add(0.25, 1, status="diverged")
+    drawing = gaps(chapter_of(folder))
+    assert drawing.rows[0][:2] == ("setting unchanged", "1")
+
+
+def test_no_finished_run_no_figure(folder):
+    folder.add(0.25, 0, status="diverged")
+    assert gaps(chapter_of(folder)) is None
+
+
+def test_a_small_gap_does_not_fill_the_picture(folder):
+    folder.add(0.25, 0)
+    marks = [
+        float(x) for x in re.findall(r'<use x="([\d.]+)" y="48"', gaps(chapter_of(folder)).wide)
+    ]
+    assert marks
+    assert max(marks) - min(marks) < 540

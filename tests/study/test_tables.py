@@ -1,0 +1,52 @@
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from ablations.study.cost import cost_of
+from ablations.study.tables import show_plan
+
+
+def test_an_excluded_claim_is_listed_with_its_reason(study, claim, bench, conducted, gently):
+    _, found, text = conducted(study(claim(excluded={"smoke": "too small"})), bench(gently))
+    assert found.results[0].status == "excluded"
+    assert "not here: too small" in text
+
+
+def plan_of(planned, hand):
+    console = Console(record=True, width=200, file=StringIO())
+    show_plan(console, planned, cost_of(planned, {c.name: None for c in planned.cases}, hand))
+    return console.export_text()
+
+
+def test_a_plan_counts_runs_and_says_what_sharing_saves(study, claim, bench, gently):
+    gap = claim(name="overlap_curbs", kind="gap", measure={})
+    shown = plan_of(study(claim(), gap, seeds=2), bench(gently))
+    assert "Plan: smoke on synthetic, dataset.val_size=11" in shown
+    assert "at most 4 runs (4 if the first look decides every claim), 0 finished; 8 if" in shown
+    assert "50% saved by sharing" in shown
+    assert "not known before the first run" in shown
+
+
+def test_what_is_left_is_estimated_from_finished_runs(study, claim, bench, gently):
+    planned, hand = study(claim(), seeds=2), bench(gently)
+    hand.train(planned.cases[0].arms["with"].candidates.values())
+    assert "1 finished" in plan_of(planned, hand)
+    assert "left  at most " in plan_of(planned, hand)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "estimate"),
+    [
+        ("difference", {}, "+5."),
+        ("ratio", {"decision": {"margin": 1.05, "why": "x"}}, "1.2"),
+    ],
+)
+def test_numbers_have_the_unit_of_the_claim(
+    study, claim, bench, conducted, gently, kind, changes, estimate
+):
+    paper = {"says": "better", "data": "ImageNet"}
+    *_, text = conducted(study(claim(kind=kind, paper=paper, **changes), seeds=3), bench(gently))
+    row = next(line for line in text.splitlines() if "reproduced" in line)
+    assert estimate in row
+    assert ("×" in row) == (kind == "ratio")
