@@ -42,6 +42,7 @@ class Images(pl.LightningDataModule):
         Raises:
             RuntimeError: Processes would train on other shares than there are processes.
         """
+        assert self.trainer is not None
         group = distributed.get_world_size() if distributed.is_initialized() else 1
         if not group == self.trainer.world_size == self.world:
             raise RuntimeError(

@@ -15,7 +15,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -131,7 +131,8 @@ def _to_config(composed: DictConfig) -> Config:
     _thaw(schema)
     merged = OmegaConf.merge(schema, plain)
     known = {part for name, *_ in _keys() for part in (name, name.rpartition(".")[0])}
-    for key in key_paths(OmegaConf.to_container(merged)):  # `+recipe.foo=1` goes past the schema
+    # `+recipe.foo=1` goes past the schema.
+    for key in key_paths(cast(dict, OmegaConf.to_container(merged))):
         if key not in known:
             raise ConfigError(_unknown_key(key))
     config = OmegaConf.to_object(merged)

@@ -197,7 +197,6 @@ def test_sigterm_leaves_a_checkpoint_on_one_device(start, tiny):
 def test_a_broken_image_is_named_in_one_line(start, tiny):
     import pyarrow as pa
     import pyarrow.parquet as pq
-
     from PIL import Image
 
     file = io.BytesIO()
