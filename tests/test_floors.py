@@ -161,7 +161,6 @@ ABOUT_MORE = {
     "test_every_setting",
     "test_every_claim",
     "test_readme",
-    "test_readme",
     "networks.test_every_technique",
     "networks.test_every_network",
 }
