@@ -77,7 +77,7 @@ class Saver(Checkpoint):
         self._leave_if_asked()
 
     def _save(self, trainer: pl.Trainer) -> None:
-        if trainer.fast_dev_run:
+        if trainer.fast_dev_run:  # pyright: ignore
             return
         beside = self.path.with_suffix(".tmp")
         trainer.save_checkpoint(beside)
@@ -126,7 +126,7 @@ class Progress(Callback):
         state: dict[str, Any] = {"stage": stage, "epochs": trainer.max_epochs}
         if stage == "train":
             steps = trainer.global_step - self.began_at
-            total = trainer.max_epochs * trainer.num_training_batches
+            total = trainer.max_epochs * trainer.num_training_batches  # pyright: ignore
             rate = steps / (now - self.began)
             state |= {
                 "epoch": trainer.global_step / trainer.num_training_batches,

@@ -53,6 +53,9 @@ class Classifier(pl.LightningModule):
         images: Number of training images in an epoch.
     """
 
+    mean: Tensor
+    axes: Tensor
+
     def __init__(self, run: Run, network: nn.Module, store: Store, images: int) -> None:
         super().__init__()
         self.run = run
@@ -111,7 +114,7 @@ class Classifier(pl.LightningModule):
             inputs = color_noise(inputs, draws.color, self.axes, divisor=self.edition.color_divisor)
         for index, layer in enumerate(self.dropouts):
             key = derive(self.stream, "dropout", index, self.current_epoch, batch_idx)
-            layer.draw(key, batch.rows)
+            layer.draw(key, batch.rows)  # pyright: ignore
         logits = self.network(inputs)
         losses = F.cross_entropy(logits, batch.labels, reduction="none")
         self.running.update(logits.detach(), batch.labels, losses.detach())
@@ -120,7 +123,7 @@ class Classifier(pl.LightningModule):
 
     def _set_rate(self, epochs: float) -> None:
         factor = self.schedule.factor(epochs)
-        for group in self.optimizers(use_pl_optimizer=False).param_groups:
+        for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = self.run.recipe.lr * group["rate"] * factor
         self.lr = self.run.recipe.lr * factor
 
@@ -139,7 +142,7 @@ class Classifier(pl.LightningModule):
         self.running.reset()
         val = self.validation.scores()
         # Negated, so that NaN counts; the last step may break what the running loss saw whole.
-        self.diverged = not (train.loss < self.exploded and math.isfinite(val.loss))
+        self.diverged = not (train.loss < self.exploded and math.isfinite(val.loss))  # pyright: ignore
         if self.diverged:
             self.trainer.should_stop = True
             return
@@ -203,14 +206,14 @@ class Classifier(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what Lightning does not: the curve, the clock, the schedule, the open tally."""
         with self.running.sync_context():  # every process takes part
-            tally = {name: value.clone() for name, value in self.running.metric_state.items()}
+            tally = {name: torch.clone(value) for name, value in self.running.metric_state.items()}  # pyright: ignore
+        done: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
         checkpoint["ablations"] = {
             "curve": [asdict(point) for point in self.curve],
             "seconds": self.seconds,
             "schedule": self.schedule.state_dict(),
             "tally": tally,
-            "batches": self.trainer.fit_loop.epoch_loop.batch_progress.current.processed
-            % self.steps,
+            "batches": done.processed % self.steps,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -221,7 +224,8 @@ class Classifier(pl.LightningModule):
         ]
         self.seconds = state["seconds"]
         self.schedule.load_state_dict(state["schedule"])
-        self.trainer.datamodule.batches.skip(state["batches"])
+        images: Any = self.trainer.datamodule  # pyright: ignore
+        images.batches.skip(state["batches"])
         if self.global_rank == 0:  # the tally is the sum over all processes
             for name, value in state["tally"].items():
                 setattr(self.running, name, value.to(self.device))

@@ -76,4 +76,4 @@ class Images(pl.LightningDataModule):
         return self._load(images, EvaluationBatches(len(images), batch_size, self.rank, self.world))
 
     def _load(self, images: PixelBatches, batches: EpochBatches | EvaluationBatches) -> DataLoader:
-        return DataLoader(images, batch_sampler=batches, collate_fn=identity)
+        return DataLoader(images, batch_sampler=batches, collate_fn=identity)  # pyright: ignore

@@ -52,3 +52,7 @@ def test_seed_correlation():
     assert seed_correlation(a, 3 * a + 1) == pytest.approx(1.0)
     assert seed_correlation(a, np.ones(3)) is None
     assert seed_correlation(a[:2], a[:2]) is None
+
+
+def test_paired_t_has_no_answer_for_differences_equal_up_to_rounding():
+    assert paired_t(np.array([0.3, 0.1 + 0.2, 0.3])) is None
