@@ -33,15 +33,10 @@ def show_summary(console: Console, jobs: list[Job], records: dict[str, Record]) 
             notes.append("mean of ten views" if Evaluation.ten_view in views else "centre view")
         several = any(len(members) > 1 for members in arms.values())
         notes.append("mean ± sd over seeds" if several else "one seed")
-        table = Table(
-            title=f"Test error: {', '.join(notes)}",
-            title_style="bold",
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            pad_edge=False,
-        )
+        console.print(f"[bold]Test error: {', '.join(notes)}[/]", highlight=False)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("arm", overflow="fold")
-        for name in ("n", "top-1 %", "top-5 %", "epochs", "images/s", "time"):
+        for name in ("n", "top-1 %", "top-5 %", "epochs", "time"):
             table.add_column(name, justify="right", no_wrap=True)
         for arm, members in arms.items():
             table.add_row(arm, *_cells(members, records))
@@ -66,7 +61,6 @@ def _cells(members: list[Job], by_id: dict[str, Record]) -> tuple[str, ...]:
         _mean_sd([100 * record.headline(view, 1) for record in records]),
         _mean_sd([100 * record.headline(view, 5) for record in records]),
         "-".join(str(epoch) for epoch in dict.fromkeys((epochs[0], epochs[-1]))),
-        f"{mean(record.images_per_second for record in records):,.0f}",
         duration(mean(record.seconds for record in records)),
     )
 
