@@ -59,7 +59,7 @@ def end_with_parent(parent: int) -> None:
         while os.getppid() == parent and (command is None or command.is_alive()):
             time.sleep(0.5)
         os.kill(os.getpid(), signal.SIGTERM)  # leaves a checkpoint
-        time.sleep(5)
+        time.sleep(3)  # with the half second above: gone before anyone looks for orphans
         os.killpg(os.getpgid(0), signal.SIGKILL)
 
     threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
