@@ -26,7 +26,8 @@ def show_plan(console: Console, study: Study, cost: Cost) -> None:
     title = f"Plan: {study.setting} on {study.baseline.dataset.name}"
     if study.changes != "paper":
         title += f", {study.changes}"
-    table = _table(title, "claim", "looks at pairs", *(">own", ">shared", ">finished", ">alone"))
+    # Words that leave the names of claims their room on a terminal of 80 columns.
+    table = _table(title, "claim", "looks", *(">own", ">shared", ">done", ">alone"))
     for row in cost.cases:
         looks = ", ".join(str(look) for look in row.case.looks)
         counts = (row.own, row.shared, row.finished, row.naive)

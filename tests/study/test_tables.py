@@ -13,8 +13,8 @@ def test_an_excluded_claim_is_listed_with_its_reason(study, claim, bench, conduc
     assert "not here: too small" in text
 
 
-def plan_of(planned, hand):
-    console = Console(record=True, width=200, file=StringIO())
+def plan_of(planned, hand, width=200):
+    console = Console(record=True, width=width, file=StringIO())
     show_plan(console, planned, cost_of(planned, {c.name: None for c in planned.cases}, hand))
     return console.export_text()
 
@@ -26,6 +26,11 @@ def test_a_plan_counts_runs_and_says_what_sharing_saves(study, claim, bench, gen
     assert "at most 4 runs (4 if the first look decides every claim), 0 finished; 8 if" in shown
     assert "50% saved by sharing" in shown
     assert "not known before the first run" in shown
+
+
+def test_the_longest_name_of_a_claim_fits_a_terminal_of_80_columns(study, claim, bench, gently):
+    name = "each_middle_convolution_matters[no_conv3]"
+    assert f"{name} " in plan_of(study(claim(name=name)), bench(gently), width=80)
 
 
 def test_what_is_left_is_estimated_from_finished_runs(study, claim, bench, gently):
