@@ -31,6 +31,7 @@ from ablations.techniques.dropout import PaperDropout
 from ablations.techniques.edition import details
 from ablations.techniques.evaluation import (
     CENTER_VIEW,
+    average_cross_entropy,
     average_probabilities,
     center_crop,
     ten_views,
@@ -141,8 +142,8 @@ class Classifier(pl.LightningModule):
         train = self.running.scores()
         self.running.reset()
         val = self.validation.scores()
-        # Negated, so that NaN counts; the last step may break what the running loss saw whole.
-        self.diverged = not (train.loss < self.exploded and math.isfinite(val.loss))  # pyright: ignore
+        # The last step may break what the running loss saw whole.
+        self.diverged = train.loss is None or val.loss is None or train.loss >= self.exploded
         if self.diverged:
             self.trainer.should_stop = True
             return
@@ -185,7 +186,7 @@ class Classifier(pl.LightningModule):
         losses = F.cross_entropy(center, batch.labels, reduction="none")
         self.centers[dataloader_idx].update(center, batch.labels, losses)
         probabilities = average_probabilities(logits)
-        losses = F.nll_loss(probabilities.log(), batch.labels, reduction="none")
+        losses = average_cross_entropy(logits, batch.labels)
         self.ten_view.update(probabilities, batch.labels, losses)
         self.seen.append((batch.positions, center.softmax(1), probabilities))
 

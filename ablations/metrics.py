@@ -1,5 +1,7 @@
 """Top-1 and top-5 error and loss, accumulated on the device and summed over processes."""
 
+import math
+
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -67,4 +69,4 @@ class ErrorRates(Metric):
     def scores(self) -> Scores:
         """The averages on the host; every process has to call this."""
         top1, top5, loss, count = self.compute().tolist()
-        return Scores(top1, top5, loss, int(count))
+        return Scores(top1, top5, loss if math.isfinite(loss) else None, int(count))

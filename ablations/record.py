@@ -20,7 +20,7 @@ class Scores:
     Attributes:
         top1: Fraction of images whose most probable class is wrong.
         top5: Fraction of images whose class is not among the five most probable.
-        loss: Mean cross-entropy in nats; none for averaged views.
+        loss: Mean cross-entropy in nats; none where it is no finite number.
         count: Number of images, each of which counted once.
     """
 

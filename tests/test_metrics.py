@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional
 
 from ablations.metrics import ErrorRates, true_class_rank
+from ablations.record import Scores
 
 # Six classes, so that top-5 can err. Per row: the scores, the true class, its rank by hand.
 TABLE = [
@@ -81,3 +82,10 @@ def test_counts_beyond_24_bits_are_exact():
     tally.count += 2**24
     tally.update(SCORES, LABELS, torch.zeros(5))
     assert tally.scores().count == 2**24 + 5
+
+
+@pytest.mark.parametrize("loss", [math.inf, math.nan])
+def test_a_loss_that_is_no_number_is_none(loss: float):
+    rates = ErrorRates()
+    rates.update(torch.eye(6), torch.arange(6), torch.full((6,), loss))
+    assert rates.scores() == Scores(0.0, 0.0, None, 6)

@@ -15,6 +15,8 @@ Deviates:
     Nothing. Probabilities are averaged, as in the paper, not logits.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -83,3 +85,22 @@ def average_probabilities(logits: Tensor) -> Tensor:
         [[0.75, 0.25]]
     """
     return logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(-1).mean(1)
+
+
+def average_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of :func:`average_probabilities`, finite where they round to 0.
+
+    Args:
+        logits: Shape (N, V, C).
+        labels: True classes, shape (N,), int64.
+
+    Returns:
+        Losses in nats, shape (N,).
+
+    Example:
+        >>> average_cross_entropy(torch.tensor([[[0.0, 200.0]]]), torch.tensor([0])).tolist()
+        [200.0]
+    """
+    views = logits.shape[1]
+    true = logits.log_softmax(-1).gather(2, labels[:, None, None].expand(-1, views, 1))[..., 0]
+    return math.log(views) - true.logsumexp(1)

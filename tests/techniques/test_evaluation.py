@@ -1,6 +1,12 @@
 import torch
+from torch.nn import functional
 
-from ablations.techniques.evaluation import average_probabilities, center_crop, ten_views
+from ablations.techniques.evaluation import (
+    average_cross_entropy,
+    average_probabilities,
+    center_crop,
+    ten_views,
+)
 
 
 def test_ten_views_are_corners_centre_and_their_mirror_images() -> None:
@@ -30,3 +36,16 @@ def test_probabilities_are_averaged_not_logits() -> None:
     logits = torch.tensor([[[0.0, 0.0], [1000.0, 0.0]]])
     assert average_probabilities(logits).tolist() == [[0.75, 0.25]]
     assert average_probabilities(logits.bfloat16()).dtype == torch.float32
+
+
+def test_the_loss_is_that_of_the_averaged_probabilities() -> None:
+    logits = torch.randn(6, 10, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    labels = torch.tensor([0, 1, 2, 3, 0, 1])
+    expected = functional.nll_loss(average_probabilities(logits).log(), labels, reduction="none")
+    torch.testing.assert_close(average_cross_entropy(logits, labels), expected)
+
+
+def test_a_network_that_is_wrong_and_sure_has_a_finite_loss() -> None:
+    logits = torch.zeros(1, 10, 2)
+    logits[..., 1] = 1000.0  # in float32 the other class has probability 0
+    assert average_cross_entropy(logits, torch.tensor([0])).tolist() == [1000.0]
