@@ -161,6 +161,7 @@ ABOUT_MORE = {
     "test_every_setting",
     "test_every_claim",
     "test_readme",
+    "test_docs",
     "networks.test_every_technique",
     "networks.test_every_network",
 }
