@@ -1,6 +1,6 @@
 """Table of the networks that their source fixes: parameters, Keras's outputs, and first steps.
 
-    python -m benchmarks.networks [--steps N] [--batch N] [--seconds S] [--networks NAME,NAME]
+    python -m benchmarks.networks [--steps N] [--batch N] [--seconds S] [--networks NAME,...]
         [--write FILE] [dataset.source=parquet 'dataset.train=[FILE]' 'dataset.test=[FILE]' ...]
 
 Each network trains on CIFAR-10 with the recipe of the setting of its name, in small batches, until
@@ -134,7 +134,7 @@ def page(rows: list[list[str]], options: argparse.Namespace, data: str) -> str:
         "from Keras's with equal weights, as a share of the largest output; the mean training loss",
         f"of the first and the last fifth of the steps on {data}, with the learning rate and",
         f"decay of `setting=NETWORK`, {options.batch} images a step. Guessing costs 2.30.",
-        f"At most {options.seconds:g} seconds of one network: so few steps show that the loss falls,",
+        f"At most {options.seconds:g} seconds each: so few steps show that the loss falls,",
         "not how low it gets.",
         "`python -m benchmarks.networks --write docs/networks.md` measures it again.",
         "",
