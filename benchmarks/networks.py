@@ -135,7 +135,7 @@ def page(rows: list[list[str]], options: argparse.Namespace, data: str) -> str:
         f"of the first and the last fifth of the steps on {data}, with the learning rate and",
         f"decay of `setting=NETWORK`, {options.batch} images a step. Guessing costs 2.30.",
         f"At most {options.seconds:g} seconds each: so few steps show that the loss falls,",
-        "not how low it gets.",
+        "not how low it gets. A last loss of 2.30 or more shows no learning yet.",
         "`python -m benchmarks.networks --write docs/networks.md` measures it again.",
         "",
         "| " + " | ".join(HEADINGS) + " |",
