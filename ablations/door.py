@@ -129,6 +129,10 @@ def _to_config(composed: DictConfig) -> Config:
     plain = {key: composed._get_node(key) for key in composed if key != "hydra"}
     schema = OmegaConf.structured(Config)
     _thaw(schema)
+    # `~pooling` would silently mean the default.
+    for key in schema:
+        if key not in plain:
+            raise ConfigError(f"~{key}: a key cannot be left out; give it a value, {key}=...")
     merged = OmegaConf.merge(schema, plain)
     known = {part for name, *_ in _keys() for part in (name, name.rpartition(".")[0])}
     # `+recipe.foo=1` goes past the schema.

@@ -278,3 +278,14 @@ def test_labels_of_two_keys(tiny_run: Run):
 
 def test_runs_that_differ_in_the_seed_only_have_no_labels(tiny_run: Run):
     assert arm_labels([tiny_run, replace(tiny_run, seed=1)]) is None
+
+
+RESULTS = Path(__file__).parents[1] / "results"
+
+
+def test_every_record_that_is_shipped_keeps_its_id():
+    paths = sorted(RESULTS.glob("*/records/*.json"))
+    assert paths
+    for path in paths:
+        record = json.loads(path.read_text())
+        assert Run.from_dict(record["run"]).run_id == record["run_id"] == path.stem

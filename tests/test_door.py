@@ -283,6 +283,11 @@ def test_the_command_answers_in_seconds_on_stderr_with_exit_code_1(tmp_path: Pat
     assert time.monotonic() - began < 30
 
 
+def test_a_key_cannot_be_deleted():
+    with pytest.raises(ConfigError, match=r"~pooling: a key cannot be left out; .* pooling=\.\.\."):
+        door.compose(["~pooling"])
+
+
 def test_the_installed_package_brings_its_own_files(monkeypatch, tmp_path: Path):
     (tmp_path / "ablations").mkdir()
     monkeypatch.setattr(door, "files", lambda name: tmp_path / name)

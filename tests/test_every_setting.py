@@ -6,13 +6,14 @@ import pytest
 import yaml
 
 from ablations import networks
-from ablations.config import Config
+from ablations.config import Config, ConfigError, Network
 from ablations.door import compose, shipped
 
 CONF = shipped("conf")
 SETTINGS = sorted(path.stem for path in (CONF / "setting").glob("*.yaml"))
 # The data of the others have to be downloaded or given.
 BUILT_IN = ["smoke"]
+PARQUET = ["dataset.train=[a.parquet]", "dataset.test=[b.parquet]"]
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -21,6 +22,16 @@ def test_a_setting_composes_and_fits_its_network(setting: str):
     assert config.setting == setting
     networks.check(config.run)
     assert config.run.techniques == Config().run.techniques or setting.endswith("_released")
+
+
+@pytest.mark.parametrize("network", networks._FIXED, ids=lambda network: network.value)  # pyright: ignore
+def test_a_network_that_its_source_fixes_has_a_setting(network: Network):
+    config = compose([f"setting={network.value}"])
+    assert config.network is network
+    for source in (["dataset.source=synthetic"], ["dataset.source=parquet", *PARQUET]):
+        networks.check(compose([f"setting={network.value}", *source]).run)
+    with pytest.raises(ConfigError, match=f"or use setting={network.value}$"):
+        networks.check(compose(["setting=smoke", f"network={network.value}"]).run)
 
 
 @pytest.mark.parametrize("setting", SETTINGS)

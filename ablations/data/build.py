@@ -80,7 +80,8 @@ def build(images: Images, folder: Path, dataset: Dataset, report: Report) -> Non
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     train, test = (len(part.kept) for part in parts)
     left_out = f", {len(skipped)} broken ones left out" if skipped else ""
-    report(f"decoded {train:,} training and {test:,} test images{left_out}")
+    if dataset.skip_broken or not skipped:  # otherwise an error tells of them
+        report(f"decoded {train:,} training and {test:,} test images{left_out}")
 
 
 def describe(array: np.ndarray) -> dict[str, Any]:

@@ -103,7 +103,12 @@ def _label(jobs: list[Job]) -> list[Job]:
 
 
 def _job(config: Config, base: Run, store: Store) -> Job:
-    store.split(config.dataset.train_limit, config.dataset.val_size)  # are there enough images?
+    train, _ = store.split(config.dataset.train_limit, config.dataset.val_size)
+    if config.recipe.batch_size > len(train):
+        raise ConfigError(
+            f"recipe.batch_size={config.recipe.batch_size}: there are only {len(train)} training "
+            f"images; next step: recipe.batch_size={len(train)} or less"
+        )
     return Job(
         run=replace(config.run, fingerprint=store.fingerprint),
         setting=config.setting,

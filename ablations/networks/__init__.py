@@ -129,7 +129,8 @@ def _check_fixed(run: Run) -> None:
     raise ConfigError(
         f"{' '.join(f'{key}={given[key]}' for key in wrong if key in given)}: "
         f"network={run.network.value} has the images and the initial weights of its source. Set "
-        f"{' '.join(f'{key}={value}' for key, value in wrong.items())}"
+        f"{' '.join(f'{key}={value}' for key, value in wrong.items())}, or use "
+        f"setting={run.network.value}"
     )
 
 

@@ -59,8 +59,10 @@ def test_missing_and_unknown_folders_are_named(dataset: Dataset, tmp_path: Path)
 
 def test_a_broken_image_is_named_by_its_path(dataset: Dataset, tmp_path: Path):
     (tmp_path / "images/train/cat/1.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    lines: list[str] = []
     with pytest.raises(ConfigError, match=r"train/cat/1\.png: cannot be decoded"):
-        prepare(dataset, tmp_path / "cache")
+        prepare(dataset, tmp_path / "cache", lines.append)
+    assert lines == []  # no "left out" before the error
 
 
 def test_tiny_imagenet_is_read_as_its_zip_file_unpacks(tmp_path: Path):

@@ -38,6 +38,15 @@ def test_a_run_asked_for_twice_is_planned_once(plan_of, tiny_config: Config):
     assert plan.left == plan.jobs
 
 
+def test_a_batch_larger_than_the_training_images_is_refused(plan_of, tiny_config: Config):
+    recipe = replace(tiny_config.recipe, batch_size=9)
+    dataset = replace(tiny_config.dataset, train_limit=8)
+    with pytest.raises(
+        ConfigError, match=r"recipe\.batch_size=9: there are only 8 training images"
+    ):
+        plan_of(replace(tiny_config, recipe=recipe, dataset=dataset))
+
+
 def test_two_headlines_of_one_run_need_one_training(plan_of, tiny_config: Config):
     plan = plan_of(tiny_config, replace(tiny_config, evaluation=Evaluation.center))
     assert len(plan.jobs) == 2

@@ -162,11 +162,19 @@ def test_what_a_source_fixes_cannot_be_toggled(network: Network, field) -> None:
             Network.keras_batchnorm,
             {"dataset": Dataset(size=32, crop=28), "init": Init.fan_in},
             "dataset.crop=28 init=fan_in: network=keras_batchnorm .* "
-            "Set dataset.size=227 dataset.crop=227 init=paper$",
+            "Set dataset.size=227 dataset.crop=227 init=paper, or use setting=keras_batchnorm$",
         ),
-        (Network.torch_style, {"dataset": Dataset(size=256, crop=227)}, "Set dataset.crop=224$"),
-        (Network.keras_resized, {"dataset": Dataset(size=32, crop=28)}, "Set dataset.crop=32$"),
-        (Network.lenet5, {"width": 0.5}, "width=0.5: network=lenet5 .* Set width=1$"),
+        (
+            Network.torch_style,
+            {"dataset": Dataset(size=256, crop=227)},
+            "Set dataset.crop=224, or use ",
+        ),
+        (
+            Network.keras_resized,
+            {"dataset": Dataset(size=32, crop=28)},
+            "Set dataset.crop=32, or use ",
+        ),
+        (Network.lenet5, {"width": 0.5}, "width=0.5: network=lenet5 .* Set width=1, or use "),
         (Network.half_tower_v1, {"width": 0.1}, "Use width=0.167 to 4"),
     ],
 )

@@ -1,0 +1,173 @@
+"""Table of the networks that their source fixes: parameters, Keras's outputs, and first steps.
+
+    python -m benchmarks.networks [--steps N] [--batch N] [--seconds S] [--networks NAME,...]
+        [--write FILE] [dataset.source=parquet 'dataset.train=[FILE]' 'dataset.test=[FILE]' ...]
+
+Each network trains on CIFAR-10 with the recipe of the setting of its name, in small batches, until
+the steps or the seconds run out. The images are kept at 32 pixels and enlarged batch by batch;
+neither augmented nor coloured. The loss is that of the training forward pass, dropout included.
+Columns of Keras need ``pip install -e '.[keras]'`` and are left empty without it.
+"""
+
+import argparse
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import mean
+
+import torch
+import torch.nn.functional as F
+
+from ablations.config import Config, Network, Storage
+from ablations.data.store import Store, prepare
+from ablations.door import compose
+from ablations.networks import RAW_PIXELS
+from ablations.networks.initialization import build, construct
+from ablations.optimizer import build_optimizer
+
+SOURCE = 32  # pixels at which CIFAR-10's images are kept
+# The network, its source's number of classes, the parameters that its source states or
+# implies; running statistics included.
+CASES = {
+    Network.keras_batchnorm: (1000, 62_383_848),
+    Network.keras_functional: (10, 46_793_482),
+    Network.keras_resized: (10, 58_324_746),
+    Network.torch_style: (1000, 60_965_224),
+    Network.two_branch: (1000, 60_965_224),
+    Network.half_tower_v1: (1000, 16_630_440),
+    Network.half_tower_v2: (1000, 5_925_672),
+    Network.lenet5: (10, 60_850),
+}
+
+
+def count(config: Config, classes: int) -> int:
+    """Parameters and running statistics of a network."""
+    with torch.device("meta"):
+        network = construct(config.run, classes)
+    statistics = [buffer.numel() for name, buffer in network.named_buffers() if "running" in name]
+    return sum(statistics) + sum(parameter.numel() for parameter in network.parameters())
+
+
+def batches(config: Config, store: Store, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Training images less their mean, enlarged to the network's pixels, and labels; no end."""
+    generator = torch.Generator().manual_seed(config.seed)
+    crop = config.dataset.crop
+    raw = config.network in RAW_PIXELS
+    average = torch.zeros(1) if raw else torch.tensor(store.mean_image)
+    while True:
+        rows = torch.randint(len(store.train_labels), (size,), generator=generator).sort().values
+        pixels = torch.tensor(store.train_images[rows.numpy()]).float() - average
+        images = pixels.permute(0, 3, 1, 2)
+        if crop != SOURCE:
+            images = F.interpolate(images, (crop, crop), mode="bilinear", align_corners=False)
+        yield images, torch.tensor(store.train_labels[rows.numpy()])
+
+
+def losses(config: Config, store: Store, steps: int, size: int, seconds: float) -> list[float]:
+    """Training loss of each step; the last may be no number."""
+    network = build(config.run, len(store.classes)).train()
+    optimizer = build_optimizer(network, config.recipe, bias_rate=1.0)
+    end = time.monotonic() + seconds
+    found: list[float] = []
+    torch.manual_seed(config.seed)  # dropout
+    for images, labels in batches(config, store, size):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(network(images), labels)
+        loss.backward()
+        optimizer.step()
+        found.append(loss.item())
+        if len(found) == steps or time.monotonic() > end or not math.isfinite(found[-1]):
+            break
+    return found
+
+
+def keras(network: Network) -> tuple[str, str]:
+    """Parameters of Keras's network and the difference of its outputs; dashes without Keras."""
+    if find_spec("tensorflow") is None:
+        return "-", "-"
+    # A process of its own: torch and TensorFlow each bring an LLVM, and two do not get on.
+    command = (sys.executable, "-m", "benchmarks.keras_forward", network.value)
+    done = subprocess.run(command, capture_output=True, text=True)
+    cells = [line.split() for line in done.stdout.splitlines() if line.startswith(network.value)]
+    if done.returncode or not cells:
+        raise SystemExit(f"benchmarks.keras_forward {network.value} failed: {done.stderr[-2000:]}")
+    return cells[0][3], cells[0][6]
+
+
+def row(config: Config, store: Store, options: argparse.Namespace) -> list[str]:
+    """The cells of a network."""
+    classes, stated = CASES[config.network]
+    theirs, difference = keras(config.network)
+    curve = losses(config, store, options.steps, options.batch, options.seconds)
+    end = max(1, len(curve) // 5)
+    return [
+        config.network.value,
+        f"{stated:,}",
+        f"{count(config, classes):,}",
+        theirs,
+        difference,
+        f"{config.recipe.lr:g}",
+        str(len(curve)),
+        f"{mean(curve[:end]):.2f}",
+        f"{mean(curve[-end:]):.2f}",
+    ]
+
+
+HEADINGS = (
+    *("network", "stated", "ours", "Keras", "difference"),
+    *("rate", "steps", "first loss", "last loss"),
+)
+
+
+def page(rows: list[list[str]], options: argparse.Namespace, data: str) -> str:
+    """The table as a page of the documentation."""
+    lines = [
+        "# Networks that their source fixes",
+        "",
+        "Parameters as the source states or implies them, as we and as Keras count them, running",
+        "statistics included (Keras's LeNet-5 reads all maps); the largest difference of an output",
+        "from Keras's with equal weights, as a share of the largest output; the mean training loss",
+        f"of the first and the last fifth of the steps on {data}, with the learning rate and",
+        f"decay of `setting=NETWORK`, {options.batch} images a step. Guessing costs 2.30.",
+        f"At most {options.seconds:g} seconds each: so few steps show that the loss falls,",
+        "not how low it gets. A last loss of 2.30 or more shows no learning yet.",
+        "`python -m benchmarks.networks --write docs/networks.md` measures it again.",
+        "",
+        "| " + " | ".join(HEADINGS) + " |",
+        "|---|" + "--:|" * (len(HEADINGS) - 1),
+        *("| " + " | ".join(cells) + " |" for cells in rows),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description="Measure the networks that their source fixes, on any data of 32 pixels."
+    )
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--seconds", type=float, default=60.0, help="limit for each network")
+    parser.add_argument("--networks", default=",".join(network.value for network in CASES))
+    parser.add_argument("--write", type=Path, help="file of the table")
+    options, overrides = parser.parse_known_args()
+    rows = []
+    name = "CIFAR-10"
+    for network in options.networks.split(","):
+        config = compose([f"setting={network}", *overrides])
+        data = replace(config.dataset, size=SOURCE, crop=SOURCE, storage=Storage.raw)
+        store = prepare(data, Path(config.cache) if config.cache else None)
+        name = config.dataset.name
+        rows.append(row(config, store, options))
+        print(" | ".join(rows[-1]), flush=True)
+        if options.write:
+            options.write.parent.mkdir(parents=True, exist_ok=True)
+            options.write.write_text(page(rows, options, name))
+
+
+if __name__ == "__main__":
+    main()
