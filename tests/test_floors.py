@@ -161,6 +161,8 @@ ABOUT_MORE = {
     "test_every_setting",
     "test_every_claim",
     "test_readme",
+    "benchmarks.test_measure",
+    "benchmarks.test_table",
     "networks.test_every_technique",
     "networks.test_every_network",
 }
