@@ -162,6 +162,8 @@ ABOUT_MORE = {
     "test_every_claim",
     "test_readme",
     "test_docs",
+    "benchmarks.test_measure",
+    "benchmarks.test_table",
     "networks.test_every_technique",
     "networks.test_every_network",
 }

@@ -69,15 +69,17 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
         _check_logger(config.logger)
     output = _writable(Path(configs[0][0].output))
     stores: dict[str, Store] = {}
-    jobs: list[Job] = []
+    distinct: dict[str, Job] = {}
     for config, base in configs:
         data = repr((config.dataset, config.cache))
         if data not in stores:
             cache = Path(config.cache) if config.cache else None
             stores[data] = prepare(config.dataset, cache, report)
         job = _job(config, base, stores[data])
-        if job.run not in [other.run for other in jobs]:
-            jobs.append(job)
+        # By its text: comparing each of a thousand runs with all before it takes longer than
+        # everything else here.
+        distinct.setdefault(repr(job.run), job)
+    jobs = list(distinct.values())
     records = {}
     if not configs[0][0].fast_dev_run:
         found = {job.run.run_id: load(output / job.run.run_id) for job in jobs}

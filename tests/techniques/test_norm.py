@@ -8,6 +8,7 @@ from ablations.techniques import Norm
 from ablations.techniques.norm import (
     BatchNorm2d,
     ResponseNorm,
+    _window_sum,
     norm_layer,
     response_normalization,
     within_map_response_normalization,
@@ -187,3 +188,11 @@ def test_two_processes_with_uneven_shares_normalise_as_one(tmp_path) -> None:
     torch.testing.assert_close(torch.cat([grad0, grad1]), x.grad)
     torch.testing.assert_close(var0, alone.running_var)
     assert torch.equal(var0, var1)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5, 9])
+def test_the_shifted_sums_of_a_cpu_are_the_product_with_a_band_matrix(size):
+    a, b = torch.randn(2, 7, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    channel = torch.arange(6)
+    band = ((channel[:, None] - channel).abs() <= size // 2).double()
+    torch.testing.assert_close(_window_sum(a, b, size // 2), (a * b) @ band)

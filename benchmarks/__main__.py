@@ -1,0 +1,88 @@
+"""Every benchmark, as ratios.
+
+    python -m benchmarks [WORKLOAD ...] [--quick]
+
+A workload that the file of results already holds is not repeated; ``--again`` repeats it.
+"""
+
+import argparse
+import os
+import platform
+import sys
+import time
+import warnings
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import logging
+
+import torch
+from rich.console import Console
+
+from ablations.launch.devices import cpu_cores
+from ablations.train import _device_name
+from benchmarks import processes, training
+from benchmarks.table import into, markdown, read, save, terminal
+
+RESULTS = Path(__file__).parent / "results"
+README = Path(__file__).resolve().parents[1] / "README.md"
+
+
+def machine() -> dict[str, object]:
+    """What the figures depend on."""
+    packages = ("torch", "torchvision", "pytorch-lightning", "tensorflow", "timm", "numpy")
+    versions = {}
+    for package in packages:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "processor": _device_name(torch.device("cpu")),
+        "cores": cpu_cores(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        **versions,
+    }
+
+
+def main() -> None:
+    """Measure, save after each workload, show the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("workloads", nargs="*", help="which; none takes all")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, in four minutes")
+    parser.add_argument("--again", action="store_true", help="repeat what is measured already")
+    parser.add_argument("--table", action="store_true", help="only write the README's table")
+    parser.add_argument("--json", type=Path, help="file of results")
+    given = parser.parse_args()
+    path = given.json or RESULTS / "cpu.json"
+    console = Console()
+    known, rows = read(path)
+    if given.table:
+        README.write_text(into(README.read_text(), markdown(known, rows)))
+        return
+    warnings.simplefilter("ignore")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    workloads = {**training.workloads(given.quick), **processes.workloads(given.quick)}
+    if unknown := set(given.workloads) - set(workloads):
+        sys.exit(f"error: {', '.join(sorted(unknown))}: the workloads are {', '.join(workloads)}")
+    for name in given.workloads or workloads:
+        if name in rows and not given.again:
+            continue
+        start = time.perf_counter()
+        rows[name] = workloads[name]()
+        command = "python -m benchmarks" + " --quick" * given.quick
+        save(
+            path,
+            {**machine(), "command": command},
+            {key: rows[key] for key in workloads if key in rows},
+        )
+        console.print(f"{name}: {time.perf_counter() - start:.0f} s", highlight=False)
+    console.print(terminal(rows))
+
+
+if __name__ == "__main__":
+    main()

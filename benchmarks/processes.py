@@ -1,0 +1,230 @@
+"""What takes whole processes: sweeps, runs side by side, memory, and reports on many records."""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from benchmarks.measure import Row, alternate, pair
+
+ROOT = Path(__file__).resolve().parents[1]
+IMAGES, EPOCHS = 1280, 1
+
+
+def command(*words: str, threads: int = 1) -> float:
+    """Seconds of a Python command.
+
+    Raises:
+        RuntimeError: It failed; with the end of what it wrote.
+    """
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "WANDB_MODE": "offline"}
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(words)}: {done.stderr[-2000:]}{done.stdout[-2000:]}")
+    return time.perf_counter() - start
+
+
+def sweep(runs: int) -> list[Row]:
+    """A sweep over seeds, end to end, beside a loop over the template's command."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = [
+            *("ablations/run.py", "-m", "network=cifar_conv", "logger=none", "dataset.val_size=10"),
+            *(f"dataset.train_limit={IMAGES}", f"recipe.epochs={EPOCHS}", f"cache={folder}/cache"),
+        ]
+        # The data are prepared once, before, for both.
+        command(*words, "seed=1000", f"output={folder}/first")
+        seeds = "seed=" + ",".join(str(seed) for seed in range(runs))
+        ours = command(*words, seeds, f"output={folder}/runs")
+        store = next((Path(folder) / "cache").rglob("train_images*"), None)
+        assert store is not None
+        theirs = sum(
+            command("-m", "benchmarks.processes", "template", str(store.parent), str(seed))
+            for seed in range(runs)
+        )
+    name = f"sweep of {runs} short runs, whole commands"
+    note = "one round; ours also tests ten views, theirs one"
+    peer = "loop over the template's command"
+    return [pair(name, peer, [ours * 1e3], [theirs * 1e3], 3.0, note=note)]
+
+
+def run_template(folder: Path, seed: int) -> None:
+    """One run of the template's command: train an epoch, then test."""
+    import pytorch_lightning as pl
+    import torch
+
+    from ablations import networks
+    from ablations.data.store import Store
+    from benchmarks.training import Photographs, TemplateModule, configure
+
+    pl.seed_everything(seed, verbose=False)
+    data = Store.open(folder)
+    network = networks.build(configure("cifar_conv", 32, 28, 128).run, len(data.classes))
+    loader = partial(torch.utils.data.DataLoader, batch_size=128, num_workers=2)
+    train = Photographs(data.train_images[:IMAGES], data.train_labels, 28)
+    test = Photographs(data.test_images[:], data.test_labels, 28)
+    trainer = pl.Trainer(
+        accelerator="cpu", max_epochs=EPOCHS, logger=False, enable_checkpointing=False
+    )
+    module = TemplateModule(network)
+    trainer.fit(module, loader(train, shuffle=True, drop_last=True))
+    trainer.test(module, loader(test))
+
+
+def start_up(rounds: int, seconds: float) -> list[Row]:
+    """A run through the warm fork server beside the same training in this process."""
+    from ablations.config import Job
+    from ablations.launch.pool import Pool, warm_up
+    from ablations.train import train
+    from benchmarks.training import IMAGES, configure, store
+
+    config, data = configure("cifar_conv", 32, 28, 128, "recipe.epochs=1"), store(32, IMAGES)
+    run = replace(config.run, fingerprint=data.fingerprint)
+    job = Job(
+        *(run, config.setting, "benchmark", "benchmark"),
+        trainer=replace(config.trainer, threads=1),
+        logger=config.logger,
+        store=str(data.path),
+    )
+    warm_up()
+
+    def pooled() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            states = Pool(Path(folder), lambda states: None).run([job])
+            assert states[0].status == "finished", states[0].tail
+
+    def here() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            train(job, Path(folder), "cpu")
+
+    found = alternate({"pooled": pooled, "here": here}, rounds, seconds)
+    extra = [max(0.0, a - b) for a, b in zip(found["pooled"], found["here"], strict=True)]
+    limit = [1000.0] * len(extra)
+    name, peer = "start of a warm run in a sweep", "one second"
+    return [pair(name, peer, extra, limit, 1.0, less=True)]
+
+
+def side_by_side(network: str, sizes: tuple[int, int, int], steps: int, rounds: int) -> list[Row]:
+    """Two single-thread runs side by side beside the two one after the other on two threads."""
+    words = ["-m", "benchmarks.processes", "steps", network, *map(str, sizes), str(steps)]
+
+    def worker(threads: int) -> subprocess.Popen:
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+        return subprocess.Popen(
+            [sys.executable, *words], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
+        )
+
+    def step_seconds(process: subprocess.Popen) -> float:
+        text, _ = process.communicate()
+        return float(text.split()[-1])
+
+    def beside() -> float:
+        # Two runs advance a step each in this time.
+        return max([step_seconds(process) for process in [worker(1), worker(1)]])
+
+    found = alternate({"beside": beside, "after": lambda: 2 * step_seconds(worker(2))}, rounds, 1e9)
+    name, peer = f"two runs side by side, {network}-{sizes[1]}", "one after the other on 2 threads"
+    return [pair(name, peer, found["beside"], found["after"])]
+
+
+def memory(steps: int = 2) -> list[Row]:
+    """Peak memory of AlexNet-227 beside the bare loop's."""
+    peaks = {}
+    for kind in ("suite", "bare"):
+        words = ["-m", "benchmarks.processes", "memory", kind, str(steps)]
+        done = subprocess.run(
+            [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        peaks[kind] = float(done.stdout.split()[-1])
+    name, note = "peak memory, AlexNet-227, batch 128", "in MB, not ms"
+    peer = "bare loop, same tricks"
+    return [pair(name, peer, [peaks["suite"]], [peaks["bare"]], 1.15, less=True, note=note)]
+
+
+def records(counts: tuple[int, ...]) -> list[Row]:
+    """The report on many records; its time beside a second for each hundred."""
+    from ablations.record import RECORD, load_all
+    from ablations.report import report
+
+    with tempfile.TemporaryDirectory() as folder:
+        for path in (ROOT / "results/cifar10_small/records").glob("*.json"):
+            place = Path(folder) / path.stem
+            place.mkdir()
+            shutil.copyfile(path, place / RECORD)
+        given = load_all(Path(folder))
+    rows = []
+    for count in counts:
+        with tempfile.TemporaryDirectory() as folder:
+            for number in range(count):
+                record = given[number % len(given)]
+                seed = 1000 + number
+                run = {**record.run, "seed": seed}
+                copy = replace(record, run_id=f"{number:016x}", seed=seed, run=run)
+                place = Path(folder) / "runs" / copy.run_id
+                place.mkdir(parents=True)
+                copy.save(place)
+
+            def draw(folder: str = folder) -> None:
+                report(Path(folder) / "runs", Path(folder) / "page", pictures=False)
+
+            taken = alternate({"report": draw}, 2, 30.0)["report"]
+        allowed = [1000.0 * max(1.0, count / 100)] * len(taken)
+        name, peer = f"report on {count} records", "one second per hundred"
+        rows.append(pair(name, peer, taken, allowed, 1.0, less=True))
+    return rows
+
+
+def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
+    """Every workload of this module, by name."""
+    rounds, seconds = (2, 20.0) if quick else (5, 60.0)
+    small, large = ("cifar_conv", (32, 28, 128), 30), ("alexnet", (256, 224, 16), 3)
+    return {
+        "sweep": partial(sweep, 4 if quick else 12),
+        "start": partial(start_up, rounds, seconds),
+        "side by side, small": partial(side_by_side, *small, rounds),
+        "side by side, large": partial(side_by_side, *large, 1 if quick else 3),
+        "records": partial(records, (1, 10, 100) if quick else (1, 10, 100, 1000)),
+        **({} if quick else {"memory": memory}),
+    }
+
+
+def main() -> None:
+    """What the functions above start."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=("template", "steps", "memory"))
+    parser.add_argument("words", nargs="*")
+    given = parser.parse_args()
+    if given.kind == "template":
+        run_template(Path(given.words[0]), int(given.words[1]))
+        return
+    import torch
+
+    from benchmarks.training import bare, configure, store, suite
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    if given.kind == "steps":
+        network = given.words[0]
+        size, crop, batch, steps = map(int, given.words[1:])
+        config = configure(network, size, crop, batch, "width=1")
+        print(json.dumps(bare(config, store(size, 4 * batch), steps, tricks=True)()))
+        return
+    config, data = configure("alexnet", 256, 227, 128, "width=1"), store(256, 256)
+    steps = int(given.words[1])
+    kinds = {"suite": suite, "bare": partial(bare, tricks=True)}
+    kinds[given.words[0]](config, data, steps)()
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+if __name__ == "__main__":
+    main()

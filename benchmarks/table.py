@@ -1,0 +1,77 @@
+"""The saved figures as tables: in the terminal and in the README."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from ablations.record import write_atomically
+from benchmarks.measure import Row, spread
+
+START, END = "<!-- speed -->", "<!-- /speed -->"
+
+
+def save(path: Path, machine: dict[str, Any], rows: dict[str, list[Row]]) -> None:
+    """Write what is measured so far."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    found = {name: [asdict(row) for row in group] for name, group in rows.items()}
+    write_atomically(path, json.dumps({"machine": machine, "workloads": found}, indent=1) + "\n")
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, list[Row]]]:
+    """Inverse of :func:`save`; nothing where there is no file."""
+    if not path.exists():
+        return {}, {}
+    saved = json.loads(path.read_text())
+    rows = {name: [Row(**row) for row in group] for name, group in saved["workloads"].items()}
+    return saved["machine"], rows
+
+
+def cells(row: Row) -> list[str]:
+    """Workload, peer, ratio with its quartiles, goal, and whether it is met."""
+    goal = "" if row.goal is None else f"{'≤' if row.less else '≥'} {row.goal:g}"
+    met = {None: "", True: "yes", False: "**no**"}[row.met]
+    if not row.ratio:
+        return [row.workload, row.peer, row.note, goal, met]
+    low, middle, high = spread(row.ratio)
+    ratio = f"{middle:.3g}" if len(row.ratio) == 1 else f"{middle:.3g} [{low:.3g}, {high:.3g}]"
+    times = "× the cost" if row.less else "× as fast"
+    return [row.workload, row.peer, f"{ratio} {times}", goal, met]
+
+
+def terminal(rows: dict[str, list[Row]]) -> Table:
+    """A table for the terminal, with the milliseconds behind each ratio."""
+    table = Table(box=None, pad_edge=False)
+    for title in ("workload", "beside", "ratio [quartiles]", "goal", "met", "ours, ms", "note"):
+        table.add_column(title, overflow="fold")
+    for row in (row for group in rows.values() for row in group):
+        ours = f"{spread(row.ours)[1]:.3g}" if row.ours else ""
+        table.add_row(*(cell.replace("**", "") for cell in cells(row)), ours, row.note)
+    return table
+
+
+def markdown(machine: dict[str, Any], rows: dict[str, list[Row]]) -> str:
+    """The table of the README."""
+    lines = [
+        "| ours | beside | ratio [quartiles] | goal | met |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for row in (row for group in rows.values() for row in group):
+        lines.append(f"| {' | '.join(cells(row))} |")
+    where = f"{machine['processor']}, {machine['threads']} thread(s) of {machine['cores']} cores"
+    lines += ["", f"{where}, torch {machine['torch']}; `{machine['command']}` repeats it,"]
+    lines += ["[docs/speed.md](docs/speed.md) explains it."]
+    return "\n".join(lines)
+
+
+def into(text: str, block: str) -> str:
+    """Put ``block`` between the two marks; after the verdicts where there are none yet."""
+    marked = f"{START}\n{block}\n{END}"
+    if START in text:
+        before, _, rest = text.partition(START)
+        return before + marked + rest.partition(END)[2]
+    verdicts = "<!-- /verdicts -->\n"
+    before, _, after = text.partition(verdicts)
+    return f"{before}{verdicts}\n{marked}\n{after}"
