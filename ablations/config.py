@@ -230,7 +230,7 @@ class Slurm:
         minutes: Time limit of a job; a run that needs longer is queued again, with its checkpoint.
         partition: Partition; none takes the cluster's default.
         account: Account; none takes the user's default.
-        cpus: CPUs of a run on each of its nodes.
+        cpus: CPUs of a run.
         detach: Submit and leave; the same command later shows what has become of the runs.
     """
 
@@ -255,28 +255,24 @@ class Trainer:
 
     Attributes:
         accelerator: See :class:`Accelerator`.
-        devices: Devices, of one node, that train one run together.
-        nodes: Nodes that train one run together, each with ``devices``.
+        devices: Devices that train one run together.
         parallel: Runs side by side; none fills the devices of this machine, and is no limit to
             SLURM.
         threads: CPU threads of each process; none shares the cores out evenly.
         checkpoint_steps: Steps between checkpoints within an epoch; one is written after every
             epoch in any case.
-        join_seconds: Seconds that the nodes of a run wait for one another.
         slurm: See :class:`Slurm`.
     """
 
     accelerator: Accelerator = Accelerator.auto
     devices: int = 1
-    nodes: int = 1
     parallel: int | None = None
     threads: int | None = None
     checkpoint_steps: int = 1000
-    join_seconds: int = 600
     slurm: Slurm = field(default_factory=Slurm)
 
     def __post_init__(self) -> None:
-        for key in ("devices", "nodes", "join_seconds", "parallel", "threads", "checkpoint_steps"):
+        for key in ("devices", "parallel", "threads", "checkpoint_steps"):
             value = getattr(self, key)
             _require(value is None or value >= 1, f"trainer.{key}={value}: must be at least 1")
 

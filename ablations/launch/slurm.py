@@ -73,10 +73,10 @@ def check(trainer: Trainer) -> None:
 
 
 def options(trainer: Trainer) -> dict[str, Any]:
-    """Options of ``sbatch`` for one run: one task for each of its nodes."""
+    """Options of ``sbatch`` for one run: one task on one node."""
     slurm = trainer.slurm
     found: dict[str, Any] = {
-        "nodes": trainer.nodes,
+        "nodes": 1,
         "ntasks_per_node": 1,
         "cpus_per_task": slurm.cpus,
         "partition": slurm.partition,

@@ -1,4 +1,3 @@
-import json
 import os
 import signal
 import subprocess
@@ -9,11 +8,9 @@ from pathlib import Path
 import pytest
 import submitit
 
-from ablations.callbacks import CHECKPOINT
 from ablations.config import Accelerator, ConfigError, Slurm, Trainer
 from ablations.launch import slurm as module
 from ablations.launch.slurm import Queue, Task, check, describe, options
-from ablations.record import load
 
 HERE = Trainer(Accelerator.cpu, threads=1, checkpoint_steps=1, slurm=Slurm(submit=True, cpus=1))
 
@@ -157,11 +154,9 @@ def test_nothing_is_submitted_after_the_deadline_and_the_queued_is_taken_back(
 
 
 def test_what_a_job_asks_for():
-    trainer = Trainer(
-        Accelerator.gpu, devices=4, nodes=2, slurm=Slurm(True, 60, "long", "lab", cpus=8)
-    )
+    trainer = Trainer(Accelerator.gpu, devices=4, slurm=Slurm(True, 60, "long", "lab", cpus=8))
     assert options(trainer) == {
-        "nodes": 2,
+        "nodes": 1,
         "ntasks_per_node": 1,
         "cpus_per_task": 8,
         "partition": "long",
@@ -210,33 +205,6 @@ def test_bad_values(key: str, value: int):
 
 def local(output: Path, task: Task) -> submitit.Job:
     return submitit.LocalExecutor(output / ".slurm" / "%j").submit(task)
-
-
-@pytest.mark.slow
-def test_a_preempted_job_leaves_a_checkpoint_and_the_next_goes_on(tiny_job, runs_dir: Path):
-    recipe = replace(tiny_job().run.recipe, epochs=60)
-    job = tiny_job(trainer=HERE, recipe=recipe)
-    folder = runs_dir / job.run.run_id
-    first = local(runs_dir, Task(runs_dir, job))
-    deadline = time.monotonic() + 120
-    while not (folder / CHECKPOINT).exists():
-        assert time.monotonic() < deadline
-        assert first.state == "RUNNING", first.stderr()
-        time.sleep(0.05)
-    # As SLURM would: to the task, a child of what submitit calls the job.
-    (child,) = Path(f"/proc/{first.job_id}/task/{first.job_id}/children").read_text().split()
-    os.kill(int(child), signal.SIGUSR2)
-    while first.state == "RUNNING":
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    assert "Requeued job" in str(first.stdout()) + str(first.stderr())
-    assert load(folder) is None
-    kept = json.loads((folder / "progress.json").read_text())
-    local(runs_dir, Task(runs_dir, job)).result()
-    record = load(folder)
-    assert record is not None
-    assert record.epochs == 60
-    assert "epoch" in kept
 
 
 @pytest.mark.slow
