@@ -222,16 +222,46 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class Slurm:
+    """How runs are handed to SLURM; what is not here, ``sbatch`` reads from ``SBATCH_*``.
+
+    Attributes:
+        submit: Hand the runs to SLURM, an array for each sweep, instead of training here.
+        minutes: Time limit of a job; a run that needs longer is queued again, with its checkpoint.
+        partition: Partition; none takes the cluster's default.
+        account: Account; none takes the user's default.
+        cpus: CPUs of a run.
+        detach: Submit and leave; the same command later shows what has become of the runs.
+    """
+
+    submit: bool = False
+    minutes: int = 720
+    partition: str | None = None
+    account: str | None = None
+    cpus: int = 4
+    detach: bool = False
+
+    def __post_init__(self) -> None:
+        # The signal before the limit comes two minutes early; a job must have begun by then.
+        _require(
+            self.minutes >= 5, f"trainer.slurm.minutes={self.minutes}: must be at least 5 minutes"
+        )
+        _require(self.cpus >= 1, f"trainer.slurm.cpus={self.cpus}: must be at least 1")
+
+
+@dataclass(frozen=True)
 class Trainer:
     """Hardware; none of it changes a number beyond the order of floating-point sums.
 
     Attributes:
         accelerator: See :class:`Accelerator`.
         devices: Devices that train one run together.
-        parallel: Runs side by side; none fills the devices of this machine.
+        parallel: Runs side by side; none fills the devices of this machine, and is no limit to
+            SLURM.
         threads: CPU threads of each process; none shares the cores out evenly.
         checkpoint_steps: Steps between checkpoints within an epoch; one is written after every
             epoch in any case.
+        slurm: See :class:`Slurm`.
     """
 
     accelerator: Accelerator = Accelerator.auto
@@ -239,6 +269,7 @@ class Trainer:
     parallel: int | None = None
     threads: int | None = None
     checkpoint_steps: int = 1000
+    slurm: Slurm = field(default_factory=Slurm)
 
     def __post_init__(self) -> None:
         for key in ("devices", "parallel", "threads", "checkpoint_steps"):

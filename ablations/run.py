@@ -11,10 +11,10 @@ from rich.console import Console
 
 from ablations.config import Config, Run
 from ablations.door import main as hydra_main
-from ablations.launch.display import Monitor, show_plan
+from ablations.launch.display import Monitor, show_plan, show_waiting
 from ablations.launch.layer_table import show_layers
 from ablations.launch.plan import make_plan
-from ablations.launch.pool import Pool, warm_up
+from ablations.launch.start import start
 from ablations.launch.summary import show_summary
 
 
@@ -37,11 +37,11 @@ def execute(configs: list[tuple[Config, Run]]) -> int:
     records = dict(plan.records)
     failed = 0
     if plan.left:
-        warm_up()
         with Monitor(console) as monitor:
-            states = Pool(plan.output, monitor.update).run(plan.left)
+            states = start(plan.output, plan.left, monitor.update)
         records |= {s.record.run_id: s.record for s in states if s.record is not None}
         failed = sum(state.status == "failed" for state in states)
+        show_waiting(console, states)
     show_summary(console, plan.jobs, records)
     if failed:
         console.print(

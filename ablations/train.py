@@ -17,6 +17,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 from torch import distributed
 
@@ -49,6 +50,7 @@ def train(job: Job, folder: Path, accelerator: str) -> None:
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     store = Store.open(Path(job.store))
     network = networks.build(job.run, len(store.classes))
     images = Images(job.run, store, rank, world)
@@ -61,7 +63,10 @@ def train(job: Job, folder: Path, accelerator: str) -> None:
     try:
         trainer = pl.Trainer(
             accelerator=accelerator,
-            devices=world,
+            devices=here,
+            num_nodes=world // here,
+            # Named, or Lightning would look for SLURM, and take the ranks for SLURM's tasks.
+            plugins=TorchElasticEnvironment() if world > 1 else LightningEnvironment(),
             strategy=DDPStrategy(gradient_as_bucket_view=True) if world > 1 else "auto",
             precision="bf16-mixed" if job.run.recipe.precision is Precision.bf16 else "32-true",
             max_epochs=job.run.recipe.epochs,

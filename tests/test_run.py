@@ -11,6 +11,7 @@ from rich.console import Console
 
 from ablations import run as module
 from ablations.config import Config
+from ablations.launch import start
 from ablations.launch.pool import RunState
 from ablations.record import Record, load
 
@@ -45,8 +46,8 @@ class FakePool:
 @pytest.fixture
 def execute(monkeypatch, record: Record, cache: Path, tiny_config: Config):
     """Executes configurations without training; returns exit code and output."""
-    monkeypatch.setattr(module, "warm_up", lambda: None)
-    monkeypatch.setattr(module, "Pool", FakePool)
+    monkeypatch.setattr(start, "warm_up", lambda: None)
+    monkeypatch.setattr(start, "Pool", FakePool)
     monkeypatch.setattr(FakePool, "record", record, raising=False)
     monkeypatch.setattr(FakePool, "begun", [])
     base = tiny_config.run

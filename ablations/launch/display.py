@@ -9,9 +9,20 @@ from rich.text import Text
 
 from ablations.launch.plan import Plan
 from ablations.launch.pool import RunState
+from ablations.launch.slurm import describe
 
 LINE_SECONDS = 15.0
 _STYLES = {"finished": "green", "diverged": "yellow", "failed": "bold red", "running": "cyan"}
+
+
+def show_waiting(console: Console, states: list[RunState]) -> None:
+    """Say what was left in SLURM's queue."""
+    alive = [state.status for state in states if state.status in {"queued", "running"}]
+    if alive:
+        console.print(
+            f"[bold]slurm[/]  {alive.count('running')} running, {alive.count('queued')} queued; "
+            "the same command asks again, without trainer.slurm.detach=true it stays and watches"
+        )
 
 
 def duration(seconds: float | None) -> str:
@@ -42,6 +53,18 @@ def show_plan(console: Console, plan: Plan) -> None:
         parts.append(f"{len(plan.left)} to train" if done else "")
         parts.append(f"about {time_left}" if plan.seconds is not None else time_left)
     console.print(f"[bold]plan[/]  {', '.join(filter(None, parts))}; records in {plan.output}")
+    if plan.merged:
+        console.print(
+            f"[bold]note[/]  {plan.merged} more job{'s' * (plan.merged != 1)} differed in the "
+            "trainer alone, which changes no number: trained once, as first asked for"
+        )
+    show_jobs(console, plan)
+
+
+def show_jobs(console: Console, plan: Plan) -> None:
+    """Say which jobs SLURM would get, where it gets any."""
+    for trainer, jobs in plan.submissions:
+        console.print(f"[bold]slurm[/]  {describe(trainer, jobs, plan.output)}", highlight=False)
 
 
 class Monitor:
@@ -94,7 +117,9 @@ def _live_table(states: list[RunState]) -> Group:
         table.add_row(state.job.label, str(state.job.run.seed), *_cells(state))
     done = sum(state.status in {"finished", "diverged"} for state in states)
     failed = sum(state.status == "failed" for state in states)
+    queued = sum(state.status == "queued" for state in states)
     summary = f"{done} of {len(states)} done" + f", {failed} failed" * bool(failed)
+    summary += f", {queued} queued" * bool(queued)
     return Group(table, Text(summary, style="dim"))
 
 

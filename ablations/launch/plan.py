@@ -14,10 +14,12 @@ from ablations.config import (
     Logger,
     LoggerKind,
     Run,
+    Trainer,
     arm_labels,
     difference,
 )
 from ablations.data.store import Store, prepare
+from ablations.launch import slurm
 from ablations.launch.devices import allot, refuse_another_launcher
 from ablations.record import Record, load, load_all
 
@@ -32,12 +34,23 @@ class Plan:
             headline of its record depends on ``evaluation``, its training does not.
         records: Records of the runs that are done, by run id.
         seconds: Estimated time of what is left; none without a finished run to judge by.
+        merged: Jobs left out because they differed from another in their hardware alone.
     """
 
     output: Path
     jobs: list[Job]
     records: dict[str, Record]
     seconds: float | None
+    merged: int = 0
+
+    @property
+    def submissions(self) -> list[tuple[Trainer, list[Job]]]:
+        """What SLURM is to carry out of what is left, by hardware."""
+        groups: dict[Trainer, list[Job]] = {}
+        for job in self.left:
+            if job.trainer.slurm.submit:
+                groups.setdefault(job.trainer, []).append(job)
+        return list(groups.items())
 
     @property
     def left(self) -> list[Job]:
@@ -65,11 +78,13 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
     refuse_another_launcher()
     for config, _ in configs:
         networks.check(config.run)
-        allot(config.trainer, 1)
         _check_logger(config.logger)
+    for trainer in dict.fromkeys(config.trainer for config, _ in configs):
+        _check_trainer(trainer)
     output = _writable(Path(configs[0][0].output))
     stores: dict[str, Store] = {}
     distinct: dict[str, Job] = {}
+    merged = 0
     for config, base in configs:
         data = repr((config.dataset, config.cache))
         if data not in stores:
@@ -78,14 +93,21 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
         job = _job(config, base, stores[data])
         # By its text: comparing each of a thousand runs with all before it takes longer than
         # everything else here.
-        distinct.setdefault(repr(job.run), job)
+        merged += distinct.setdefault(repr(job.run), job).trainer != job.trainer
     jobs = list(distinct.values())
     records = {}
     if not configs[0][0].fast_dev_run:
         found = {job.run.run_id: load(output / job.run.run_id) for job in jobs}
         records = {run_id: record for run_id, record in found.items() if record}
-    plan = Plan(output, _label(jobs), records, None)
+    plan = Plan(output, _label(jobs), records, None, merged)
     return replace(plan, seconds=estimate(plan))
+
+
+def _check_trainer(trainer: Trainer) -> None:
+    if trainer.slurm.submit:
+        slurm.check(trainer)  # what the nodes have, SLURM knows
+    else:
+        allot(trainer, 1)
 
 
 def _check_logger(logger: Logger) -> None:
@@ -152,7 +174,10 @@ def estimate(plan: Plan) -> float | None:
         total += limit * job.run.recipe.epochs / mean(known)
     if not plan.left:
         return 0.0
-    return total / len(allot(plan.left[0].trainer, len(plan.left)))
+    trainer, runs = plan.left[0].trainer, len(plan.left)
+    if trainer.slurm.submit:
+        return total / min(trainer.parallel or runs, runs)
+    return total / len(allot(trainer, runs))
 
 
 def _kind(run: dict) -> tuple:

@@ -35,7 +35,8 @@ class RunState:
     Attributes:
         job: The job.
         folder: The run's folder.
-        status: ``waiting``, ``running``, ``finished``, ``diverged``, ``failed`` or ``stopped``.
+        status: ``waiting``, ``queued``, ``running``, ``finished``, ``diverged``, ``failed`` or
+            ``stopped``.
         progress: What its process last wrote into ``progress.json``.
         began: Monotonic time of its start, in seconds.
         record: Its record, once it is done.
@@ -95,9 +96,9 @@ class Pool:
             SystemExit: SIGINT or SIGTERM came: 128 plus its number. The running processes have
                 written a checkpoint and ended, the others were not started.
         """
-        states = [RunState(job, _folder(self.output, job)) for job in jobs]
-        with _signals() as received:
-            for trainer, group in _by_hardware(states):
+        states = [RunState(job, run_folder(self.output, job)) for job in jobs]
+        with collect_signals() as received:
+            for trainer, group in by_hardware(states):
                 self._run_group(trainer, group, states, received)
         if received:
             sys.exit(128 + received[0])
@@ -113,13 +114,13 @@ class Pool:
                 self._start(waiting.popleft(), free.pop(0))
             wait(list(self.running), timeout=POLL_SECONDS)
             if received:
-                self._stop()
+                self.stop()
             for sentinel, (process, state, slot) in list(self.running.items()):
                 if process.exitcode is not None:
                     del self.running[sentinel]
                     free.append(slot)
-                    _conclude(state, process.exitcode)
-                elif progress := _read_progress(state.folder):
+                    conclude(state, process.exitcode)
+                elif progress := read_progress(state.folder):
                     state.progress = progress
             self.watch(states)
 
@@ -135,7 +136,7 @@ class Pool:
         state.status, state.began = "running", time.monotonic()
         self.running[process.sentinel] = (process, state, slot)
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
         """Ask every process to end, and end those that do not."""
         pids = [process.pid for process, _, _ in self.running.values() if process.pid]
         for pid in pids:
@@ -155,19 +156,21 @@ class Pool:
         self.running.clear()
 
 
-def _folder(output: Path, job: Job) -> Path:
+def run_folder(output: Path, job: Job) -> Path:
     """A fast dev run neither touches the run of the same name nor continues from it."""
     return output / (".fast_dev_run" if job.fast_dev_run else "") / job.run.run_id
 
 
-def _by_hardware(states: list[RunState]) -> Iterator[tuple[Trainer, list[RunState]]]:
+def by_hardware(states: list[RunState]) -> Iterator[tuple[Trainer, list[RunState]]]:
+    """Runs that need equal hardware, together."""
     groups: dict[Trainer, list[RunState]] = {}
     for state in states:
         groups.setdefault(state.job.trainer, []).append(state)
     yield from groups.items()
 
 
-def _conclude(state: RunState, exitcode: int) -> None:
+def conclude(state: RunState, exitcode: int) -> None:
+    """Read what a run has left, now that its process has ended."""
     state.record = load(state.folder)
     if state.record is not None:
         state.status = state.record.status
@@ -186,7 +189,8 @@ def _tail(folder: Path) -> str:
     return "\n".join(lines[-TAIL_LINES:])
 
 
-def _read_progress(folder: Path) -> dict[str, Any] | None:
+def read_progress(folder: Path) -> dict[str, Any] | None:
+    """What a run last said of itself; none before its first words."""
     try:
         return json.loads((folder / "progress.json").read_text())
     except FileNotFoundError:
@@ -194,7 +198,7 @@ def _read_progress(folder: Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def _signals() -> Iterator[list[int]]:
+def collect_signals() -> Iterator[list[int]]:
     """Collect SIGINT and SIGTERM in a list instead of dying of them."""
     received: list[int] = []
     before = {

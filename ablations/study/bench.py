@@ -7,8 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from ablations.config import Job
-from ablations.launch.display import Monitor
-from ablations.launch.pool import Pool, warm_up
+from ablations.launch.display import Monitor, show_waiting
+from ablations.launch.start import start
 from ablations.record import Record, load
 
 
@@ -46,9 +46,9 @@ class Bench:
         left = {run_id: job for run_id, job in left.items() if run_id not in self.failed}
         if not left or self.out_of_time:
             return
-        warm_up()
         with Monitor(self.console) as monitor:
-            states = Pool(self.output, monitor.update, self.deadline).run(list(left.values()))
+            states = start(self.output, list(left.values()), monitor.update, self.deadline)
+        show_waiting(self.console, states)
         for state in states:
             if state.status == "failed":
                 self.failed.add(state.job.run.run_id)
