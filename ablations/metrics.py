@@ -22,7 +22,7 @@ def true_class_rank(scores: Tensor, labels: Tensor) -> Tensor:
     Returns:
         Shape (N,), int64, from 0 to C.
 
-    Example:
+    Examples:
         >>> true_class_rank(torch.tensor([[0.1, 0.7, 0.2]]), torch.tensor([2])).item()
         1
     """

@@ -17,7 +17,7 @@ _MASK = (1 << 63) - 1
 def derive(seed: int, *names: str | int) -> int:
     """Hash a seed and the names of a stream to a seed of 63 bits.
 
-    Example:
+    Examples:
         >>> derive(0, "order", 1) == derive(0, "order", 1)
         True
         >>> derive(0, "order", 1) == derive(0, "order", 2)

@@ -33,9 +33,9 @@ def test_the_differences_that_the_edition_covers_are_all_in_its_table():
 
 
 def test_every_page_is_in_the_navigation():
-    entries = re.findall(r"[\w/]+\.(?:md|ipynb)", (ROOT / "mkdocs.yml").read_text())
-    pages = {str(p.relative_to(DOCS)) for p in DOCS.rglob("*") if p.suffix in {".md", ".ipynb"}}
-    assert set(entries) == pages
+    entries = re.findall(r"[\w/]+\.md", (ROOT / "mkdocs.yml").read_text())
+    pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
+    assert set(entries) == pages  # simulation.md is named as part of a page
 
 
 @pytest.mark.slow

@@ -63,7 +63,7 @@ def identity(batch: T) -> T:
 def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
     """Order of ``n`` images in an epoch, shape (n,), int64.
 
-    Example:
+    Examples:
         >>> order = epoch_order(4, seed=0, epoch=1)
         >>> sorted(order.tolist())
         [0, 1, 2, 3]

@@ -28,7 +28,7 @@ def show_waiting(console: Console, states: list[RunState]) -> None:
 def duration(seconds: float | None) -> str:
     """Write a time for people: ``42 s``, ``3 min 20 s``, ``2 h 5 min``.
 
-    Example:
+    Examples:
         >>> duration(200)
         '3 min 20 s'
     """

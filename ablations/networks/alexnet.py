@@ -68,7 +68,7 @@ class AlexNet(nn.Sequential):
         bias_init: Recorded in ``initial_bias`` for :mod:`ablations.networks.initialization`.
         edition: The paper's text, or the authors' code.
 
-    Example:
+    Examples:
         >>> import torch
         >>> with torch.device("meta"):
         ...     network = AlexNet()

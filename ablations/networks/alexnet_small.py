@@ -13,7 +13,7 @@ from ablations.networks.alexnet import AlexNet, Stem
 def small_stem(crop: int) -> Stem:
     """The first convolution for images of ``crop`` pixels.
 
-    Example:
+    Examples:
         >>> small_stem(28).outputs(28), small_stem(64).outputs(64)
         (28, 32)
     """

@@ -29,7 +29,7 @@ class CifarConv(nn.Sequential):
         pooling: Pooling windows.
         norm: Normalisation before convolutions 2 and 3.
 
-    Example:
+    Examples:
         >>> sum(parameter.numel() for parameter in CifarConv().parameters())
         89578
     """

@@ -63,7 +63,7 @@ class CifarLocal(nn.Sequential):
         pooling: Pooling windows.
         norm: Normalisation after convolutions 1 and 2.
 
-    Example:
+    Examples:
         >>> sum(parameter.numel() for parameter in CifarLocal().parameters())
         1116490
     """

@@ -58,7 +58,7 @@ class Fixed(nn.Sequential):
 def glorot(layer: nn.Module) -> Bounds:
     """Keras's initial weights (Glorot and Bengio 2010), and biases of zero.
 
-    Example:
+    Examples:
         >>> glorot(nn.Linear(2, 4))
         (1.0, 0.0)
     """
@@ -70,7 +70,7 @@ def glorot(layer: nn.Module) -> Bounds:
 def torch_default(layer: nn.Module) -> Bounds:
     """The initial weights and biases of torch's layers.
 
-    Example:
+    Examples:
         >>> torch_default(nn.Linear(4, 1))
         (0.5, 0.5)
     """

@@ -90,7 +90,7 @@ def _printed_size(run: Run) -> Run:
 def fan_in(layer: nn.Module) -> int:
     """Number of inputs of each output of a layer.
 
-    Example:
+    Examples:
         >>> fan_in(nn.Conv2d(8, 4, 3, groups=2))
         36
     """

@@ -49,7 +49,7 @@ def arms_of(runs: list[Record]) -> list[ArmOfRuns]:
 def mean_sd(values: list[float], decimals: int = 2) -> str:
     """``12.34 ± 0.56``; the mean alone for one value, a dash for none.
 
-    Example:
+    Examples:
         >>> mean_sd([1.0, 2.0, 3.0]), mean_sd([1.0]), mean_sd([])
         ('2.00 ± 1.00', '1.00', '–')
     """

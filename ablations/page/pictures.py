@@ -99,7 +99,7 @@ def colorfulness(kernels: NDArray[np.float64]) -> NDArray[np.float64]:
     Returns:
         Shape (K,), from 0 for kernels with three equal channels to 1 for channels that cancel.
 
-    Example:
+    Examples:
         >>> grey, red_green = np.ones((1, 1, 3)), np.array([[[1.0, -1.0, 0.0]]])
         >>> colorfulness(np.stack([grey, red_green]))
         array([0., 1.])

@@ -9,7 +9,7 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 def digits(width: float) -> int:
     """Decimals that a number with an uncertainty of ``width`` deserves.
 
-    Example:
+    Examples:
         >>> digits(12.0), digits(0.4), digits(0.03)
         (1, 1, 2)
     """
@@ -21,7 +21,7 @@ def digits(width: float) -> int:
 def number(value: float, decimals: int = 1) -> str:
     """A number with a real minus sign; infinity as a word's symbol.
 
-    Example:
+    Examples:
         >>> number(-0.04, 1), number(-1.25, 2), number(float("inf"))
         ('0.0', '−1.25', '∞')
     """
@@ -36,7 +36,7 @@ def number(value: float, decimals: int = 1) -> str:
 def plain(value: float, scale: float = 1.0) -> str:
     """A figure as it was written down: no more digits than it has.
 
-    Example:
+    Examples:
         >>> plain(0.014, 100), plain(6.0)
         ('1.4', '6')
     """
@@ -51,7 +51,7 @@ def percent(fraction: float, decimals: int = 2) -> str:
 def duration(seconds: float) -> str:
     """A time in its largest two units.
 
-    Example:
+    Examples:
         >>> duration(42), duration(150), duration(7260), duration(200000)
         ('42 s', '2 min 30 s', '2 h 1 min', '2 d 7 h')
     """
@@ -74,7 +74,7 @@ def arm(name: str) -> str:
 def count(n: int, noun: str) -> str:
     """A number with its noun.
 
-    Example:
+    Examples:
         >>> count(1, "run"), count(1200, "run")
         ('1 run', '1,200 runs')
     """
@@ -84,7 +84,7 @@ def count(n: int, noun: str) -> str:
 def spoken(name: str) -> str:
     """The name of a claim or a setting as words.
 
-    Example:
+    Examples:
         >>> spoken("lrn_lowers_cifar10_error")
         'LRN lowers CIFAR-10 error'
     """

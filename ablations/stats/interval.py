@@ -24,7 +24,7 @@ NOISY_RATIO = 3.0
 def pool_factor(claims: int) -> float:
     """Independent variance estimates that those of K claims with a common baseline are worth.
 
-    Example:
+    Examples:
         >>> [round(pool_factor(claims), 2) for claims in (1, 2, 3, 6, 11)]
         [1.0, 1.6, 2.0, 2.67, 3.14]
     """
@@ -68,7 +68,7 @@ def spread(differences: NDArray[np.float64], floor: ArrayLike = 0.0) -> Spread:
     Raises:
         ValueError: A claim has fewer than two pairs.
 
-    Example:
+    Examples:
         >>> two = spread(np.array([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]]))
         >>> two.sd.round(4), two.df
         (array([1.    , 0.7071]), array([3.2, 3.2]))

@@ -38,7 +38,7 @@ def adjust(p: ArrayLike, alpha: float, method: Method) -> Adjusted:
         alpha: Error rate of the family.
         method: ``holm``, ``bonferroni`` or ``fdr_bh``.
 
-    Example:
+    Examples:
         >>> holm = adjust([0.01, 0.04, 0.03], 0.05, "holm")
         >>> holm.p.round(3), holm.level.round(4)
         (array([0.03, 0.06, 0.06]), array([0.0167, 0.025 , 0.025 ]))

@@ -31,7 +31,7 @@ def image_variance(
     Raises:
         ValueError: The arms do not have the same seeds and images.
 
-    Example:
+    Examples:
         >>> without = np.array([[True, True, False, False]])
         >>> image_variance(without, np.array([[True, False, False, False]]))
         0.046875

@@ -21,7 +21,7 @@ def power(effect: float, n: int, level: float = 0.05, claims: int = 1) -> float:
         level: Two-sided level of the test, for example 0.05 / K.
         claims: Claims that share the baseline and lend their variance.
 
-    Example:
+    Examples:
         >>> round(power(2.0, n=5), 3)
         0.909
     """
@@ -35,7 +35,7 @@ def seeds_needed(
 ) -> int | None:
     """Smallest number of pairs with the power wanted; None beyond 1000.
 
-    Example:
+    Examples:
         >>> seeds_needed(2.0)
         5
     """

@@ -40,7 +40,7 @@ def paired_t(differences: NDArray[np.float64], level: float = 0.05) -> PairedT |
 def sign_flip_p(differences: NDArray[np.float64]) -> float | None:
     """Two-sided p-value over all 2^n flips of the differences' signs; None outside 6 to 16 pairs.
 
-    Example:
+    Examples:
         >>> sign_flip_p(np.arange(1.0, 7.0))
         0.03125
     """
@@ -71,7 +71,7 @@ class SignTest:
 def sign_test(differences: NDArray[np.float64]) -> SignTest:
     """Binomial test of the signs: a verdict from ranks for arms in which runs diverged.
 
-    Example:
+    Examples:
         >>> sign_test(np.array([1.0, 2.0, -1.0, 0.0]))
         SignTest(positive=2, negative=1, p=1.0)
     """

@@ -36,7 +36,7 @@ def spent(information: ArrayLike, alpha: float, spending: Spending) -> NDArray[n
         alpha: Two-sided error probability spent in the end.
         spending: Shape; ``linear`` stops earlier and pays for it at the last look.
 
-    Example:
+    Examples:
         >>> spent([0.375, 1.0], 0.05, "obrien_fleming").round(4)
         array([0.0014, 0.05  ])
     """
@@ -91,7 +91,7 @@ def nominal_levels(
     Raises:
         ValueError: Looks that do not increase from at least 2.
 
-    Example:
+    Examples:
         >>> [round(level, 4) for level in nominal_levels((3, 5, 8), 0.05)]
         [0.0014, 0.012, 0.0416]
     """
@@ -132,7 +132,7 @@ def e_value(t: ArrayLike, n: int, prior_variance: float = 4.0) -> NDArray[np.flo
         n: Pairs, at least 2.
         prior_variance: Variance of the prior on mean/sd.
 
-    Example:
+    Examples:
         >>> float(e_value(0.0, 3)) == 13 ** -0.5
         True
     """

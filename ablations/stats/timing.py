@@ -35,7 +35,7 @@ def first_passage(times: ArrayLike, values: ArrayLike, target: float) -> Passage
     Raises:
         ValueError: Times that do not increase, or as many values as times are not given.
 
-    Example:
+    Examples:
         >>> first_passage([1, 2, 3, 4], [0.5, 0.3, 0.2, 0.1], target=0.25)
         Passage(time=2.5, width=1.0)
         >>> first_passage([1, 2, 3], [0.5, 0.2, 0.3], target=0.25)

@@ -39,7 +39,7 @@ def judge(
     Returns:
         The label, and how a reproduced effect compares with the margin and with the paper's.
 
-    Example:
+    Examples:
         >>> judge(Interval(0.9, 1.7, 0.05), Interval(1.0, 1.6, 0.1), margin=0.7, paper=1.4)
         (<Label.reproduced: 'reproduced'>, ('strong', 'consistent with the paper'))
     """

@@ -34,7 +34,7 @@ def activate(x: Tensor, kind: Activation) -> Tensor:
     Returns:
         New tensor of the shape and dtype of ``x``.
 
-    Example:
+    Examples:
         >>> activate(torch.tensor([-1.0, 2.0]), Activation.relu).tolist()
         [0.0, 2.0]
     """

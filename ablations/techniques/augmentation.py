@@ -82,7 +82,7 @@ def draw(
         crop: Height and width of the crops, in pixels; at most ``size``.
         augmentation: What is random.
 
-    Example:
+    Examples:
         >>> generator = torch.Generator().manual_seed(0)
         >>> draw(2, generator, size=32, crop=24, augmentation=Augmentation.none).top.tolist()
         [4, 4]
@@ -113,7 +113,7 @@ def crop_and_flip(images: Tensor, top: Tensor, left: Tensor, flip: Tensor, crop:
     Returns:
         Shape (N, crop, crop, 3), dtype of ``images``.
 
-    Example:
+    Examples:
         >>> images = torch.arange(27).view(1, 3, 3, 3)
         >>> one, no = torch.tensor([1]), torch.tensor([False])
         >>> crop_and_flip(images, one, one, no, 1).tolist()
@@ -142,7 +142,7 @@ def to_input(images: Tensor, mean: Tensor) -> Tensor:
     Returns:
         Shape (N, 3, H, W), float32, channels last in memory.
 
-    Example:
+    Examples:
         >>> to_input(torch.full((1, 1, 1, 3), 7, dtype=torch.uint8), torch.ones(1, 1, 3)).flatten()
         tensor([6., 6., 6.])
     """
@@ -162,7 +162,7 @@ def color_axes(covariance: Tensor, *, power: float) -> Tensor:
     Returns:
         Row i is the RGB shift along component i, in grey levels of 0 to 255, shape (3, 3), float32.
 
-    Example:
+    Examples:
         >>> covariance = torch.diag(torch.tensor([100.0, 400.0, 900.0]))
         >>> color_axes(covariance, power=0.5).diagonal()
         tensor([1., 2., 3.])
@@ -189,7 +189,7 @@ def color_noise(x: Tensor, normals: Tensor, axes: Tensor, *, divisor: float) -> 
     Returns:
         New tensor of the shape, dtype and memory format of ``x``.
 
-    Example:
+    Examples:
         >>> x, ones = torch.zeros(1, 3, 1, 1), torch.ones(1, 3)
         >>> color_noise(x, ones, torch.eye(3), divisor=2.0).flatten()
         tensor([0.5000, 0.5000, 0.5000])

@@ -28,7 +28,7 @@ def initial_bias(layer: str, kind: BiasInit) -> float:
         layer: Name of a layer of the printed network, ``conv1`` to ``fc8``.
         kind: Which rule.
 
-    Example:
+    Examples:
         >>> initial_bias("conv2", BiasInit.one), initial_bias("conv3", BiasInit.one)
         (1.0, 0.0)
     """

@@ -25,7 +25,7 @@ def convolutions(kind: Depth) -> tuple[str, ...]:
 
     Paper: §3.5.
 
-    Example:
+    Examples:
         >>> convolutions(Depth.no_conv4)
         ('conv1', 'conv2', 'conv3', 'conv5')
     """

@@ -37,7 +37,7 @@ def draw_mask(key: int, rows: Tensor, features: int) -> Tensor:
     Returns:
         True where the output is kept, shape (N, features), bool, on the device of ``rows``.
 
-    Example:
+    Examples:
         >>> mask = draw_mask(0, torch.arange(4), 10)
         >>> torch.equal(mask[2:], draw_mask(0, torch.tensor([2, 3]), 10))
         True

@@ -54,7 +54,7 @@ class Details:
 def details(edition: Edition) -> Details:
     """What an edition says in each place where the two differ.
 
-    Example:
+    Examples:
         >>> details(Edition.printed).bias_rate, details(Edition.released).bias_rate
         (1.0, 2.0)
     """

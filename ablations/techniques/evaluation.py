@@ -36,7 +36,7 @@ def center_crop(images: Tensor, crop: int) -> Tensor:
     Returns:
         Shape (..., crop, crop, 3).
 
-    Example:
+    Examples:
         >>> center_crop(torch.arange(48).view(4, 4, 3), 2)[0, 0].tolist()
         [15, 16, 17]
     """
@@ -57,7 +57,7 @@ def ten_views(images: Tensor, crop: int) -> Tensor:
         Shape (N, 10, crop, crop, 3): top left, top right, bottom left, bottom right, centre, then
         the same mirrored.
 
-    Example:
+    Examples:
         >>> ten_views(torch.zeros(2, 32, 32, 3), 24).shape
         torch.Size([2, 10, 24, 24, 3])
     """
@@ -80,7 +80,7 @@ def average_probabilities(logits: Tensor) -> Tensor:
     Returns:
         Probabilities, shape (N, C), float32 or better.
 
-    Example:
+    Examples:
         >>> average_probabilities(torch.tensor([[[0.0, 0.0], [100.0, 0.0]]])).tolist()
         [[0.75, 0.25]]
     """
@@ -97,7 +97,7 @@ def average_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     Returns:
         Losses in nats, shape (N,).
 
-    Example:
+    Examples:
         >>> average_cross_entropy(torch.tensor([[[0.0, 200.0]]]), torch.tensor([0])).tolist()
         [200.0]
     """

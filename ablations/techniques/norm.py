@@ -60,7 +60,7 @@ def response_normalization(
     Raises:
         ValueError: ``size`` is even or below 1, or ``towers`` does not divide the channels.
 
-    Example:
+    Examples:
         >>> x = torch.ones(1, 1, 1, 1)
         >>> response_normalization(x, size=1, k=1.0, alpha=1.0, beta=1.0).item()
         0.5
@@ -103,7 +103,7 @@ def within_map_response_normalization(
     Returns:
         Same shape and dtype as ``x``; computed in float32 or better.
 
-    Example:
+    Examples:
         >>> x = torch.ones(1, 1, 1, 1)
         >>> within_map_response_normalization(x, size=1, alpha=1.0, beta=1.0).item()
         0.5

@@ -36,7 +36,7 @@ def pooling_layer(kind: Pooling, *, average: bool = False) -> nn.Module:
     Returns:
         Layer from (N, C, H, W) to (N, C, H // 2, W // 2); H and W at least 2.
 
-    Example:
+    Examples:
         >>> import torch
         >>> x = torch.arange(5.0).expand(1, 1, 5, 5)
         >>> pooling_layer(Pooling.overlap)(x)[0, 0, 0].tolist()

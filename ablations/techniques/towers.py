@@ -47,7 +47,7 @@ def layout(kind: Towers, width: float = 1.0) -> Layout:
         kind: Which towers.
         width: Factor on all numbers; 1 is the printed network.
 
-    Example:
+    Examples:
         >>> layout(Towers.half).kernels
         (48, 128, 192, 192, 256)
         >>> layout(Towers.two, width=0.25)
