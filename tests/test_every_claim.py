@@ -3,14 +3,24 @@ from math import sqrt
 import pytest
 
 from ablations.claim_file import find
+from ablations.config import ConfigError, Network
 from ablations.door import compose, shipped
 from ablations.study.design import draft
 
 SETTINGS = sorted(path.stem for path in (shipped("conf") / "setting").glob("*.yaml"))
 CLAIMS = find(["all"], shipped("sweeps"), SETTINGS)
+# Named like the network of a tutorial, which fixes the techniques.
+TUTORIALS = sorted({network.value for network in Network} & set(SETTINGS))
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("setting", TUTORIALS)
+def test_a_network_that_fixes_a_technique_refuses_its_claim(setting):
+    [claim] = [claim for claim in CLAIMS if claim.name == "batchnorm_beats_lrn"]
+    with pytest.raises(ConfigError, match=rf"norm=\w+ .*network={setting}"):
+        draft(claim, "", compose([f"setting={setting}"]))
+
+
+@pytest.mark.parametrize("setting", sorted(set(SETTINGS) - set(TUTORIALS)))
 def test_arms_differ_in_one_factor_at_every_setting(setting):
     given = compose([f"setting={setting}"])
     for claim in CLAIMS:
