@@ -118,7 +118,7 @@ def test_a_claim_from_its_plan_to_its_verdict_and_again(cache):
 
 @pytest.mark.slow
 def test_a_spent_budget_starts_nothing_and_says_so(cache):
-    ended = run_sweep("relu_trains_faster_than_tanh", "placebo*", "--budget", "0s")
+    ended = run_sweep("lrn_lowers_error", "placebo*", "--budget", "0s")
     assert ended.returncode == 0, ended.stderr
     assert not list(Path("runs").glob("*/record.json"))
     assert ended.stdout.count("unfinished: the time was up") == 2
