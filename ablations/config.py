@@ -227,7 +227,7 @@ class Slurm:
 
     Attributes:
         submit: Hand the runs to SLURM, an array for each sweep, instead of training here.
-        minutes: Time limit of a job; a run that needs longer is queued again, with its checkpoint.
+        minutes: Time limit of a job.
         partition: Partition; none takes the cluster's default.
         account: Account; none takes the user's default.
         cpus: CPUs of a run.
