@@ -1,5 +1,6 @@
 """What a finished run leaves behind; nothing else tells that a run is done."""
 
+import base64
 import json
 import os
 import tempfile
@@ -8,6 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 RECORD = "record.json"
@@ -75,6 +78,8 @@ class Record:
         devices: Number of devices.
         device: Name of the device.
         skipped: Broken images left out of the data.
+        missed: The test images that the run gets wrong, by view and by ``top1`` and ``top5``, see
+            :func:`pack`. Paired runs are compared image by image, without their predictions.
         provenance: Versions, commit and its cleanliness, time of completion.
     """
 
@@ -97,7 +102,18 @@ class Record:
     devices: int
     device: str
     skipped: int
+    missed: dict[str, dict[str, str]]
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    def wrong(self, view: str, k: int) -> NDArray[np.bool_]:
+        """Whether the run gets each test image wrong, in the order of the store.
+
+        Args:
+            view: ``center`` or ``ten_view``.
+            k: 1 or 5.
+        """
+        bits = np.frombuffer(base64.b64decode(self.missed[view][f"top{k}"]), np.uint8)
+        return np.unpackbits(bits, count=self.test[view].count).astype(bool)
 
     def headline(self, view: str, k: int) -> float:
         """Test error as a fraction; a diverged run counts as chance.
@@ -113,6 +129,16 @@ class Record:
     def save(self, folder: Path) -> None:
         """Write ``record.json`` at once or not at all."""
         write_atomically(folder / RECORD, json.dumps(asdict(self), indent=1, allow_nan=False))
+
+
+def pack(wrong: NDArray[np.bool_]) -> str:
+    """One bit for each image, eight to a byte, as base64 text.
+
+    Examples:
+        >>> pack(np.array([True, False, False, False, False, False, False, True]))
+        'gQ=='
+    """
+    return base64.b64encode(np.packbits(wrong).tobytes()).decode()
 
 
 def load(folder: Path) -> Record | None:

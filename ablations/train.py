@@ -29,7 +29,8 @@ from ablations.config import NUMERICS, Job, Precision
 from ablations.data.store import Store
 from ablations.datamodule import Images
 from ablations.loggers import build_logger, close_logger, log_record
-from ablations.record import Record, write_atomically
+from ablations.metrics import true_class_rank
+from ablations.record import Record, pack, write_atomically
 
 PREDICTIONS = "predictions.npz"
 
@@ -103,13 +104,15 @@ def _finish(
     store: Store,
     logger: Logger | None,
 ) -> None:
-    scores, predictions = {}, {}
+    scores, predictions, missed = {}, {}, {}
     if not module.diverged:
         scores, predictions = module.scores(), _gather(module.seen)
     if not trainer.is_global_zero:
         return
     if predictions:
-        _save_predictions(folder, predictions, len(store.test_images))
+        predictions = _in_order(predictions, len(store.test_images))
+        _save_predictions(folder, predictions)
+        missed = {view: _missed(table, store) for view, table in predictions.items()}
     samples = module.curve[-1].samples if module.curve else 0
     record = Record(
         run_id=job.run.run_id,
@@ -131,6 +134,7 @@ def _finish(
         devices=trainer.world_size,
         device=_device_name(module.device),
         skipped=len(store.skipped),
+        missed=missed,
         provenance=provenance(),
     )
     if logger is not None:
@@ -138,13 +142,22 @@ def _finish(
     record.save(folder)
 
 
-def _save_predictions(folder: Path, predictions: dict[str, np.ndarray], images: int) -> None:
-    """Keep the probabilities of every test image, in the order of the store."""
-    seen = predictions.pop("index")
+def _in_order(predictions: dict[str, np.ndarray], images: int) -> dict[str, np.ndarray]:
+    """Probabilities by view in the order of the store, each test image exactly once."""
+    seen = predictions["index"]
     if not np.array_equal(np.sort(seen), np.arange(images)):
         raise RuntimeError(f"{len(seen)} test predictions are not one for each of {images} images")
     order = np.argsort(seen)
-    compact = {name: values[order].astype(np.float16) for name, values in predictions.items()}
+    return {view: table[order] for view, table in predictions.items() if view != "index"}
+
+
+def _missed(probabilities: np.ndarray, store: Store) -> dict[str, str]:
+    rank = true_class_rank(torch.from_numpy(probabilities), torch.from_numpy(store.test_labels))
+    return {f"top{k}": pack((rank >= min(k, len(store.classes))).numpy()) for k in (1, 5)}
+
+
+def _save_predictions(folder: Path, predictions: dict[str, np.ndarray]) -> None:
+    compact = {view: table.astype(np.float16) for view, table in predictions.items()}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **compact)
     write_atomically(folder / PREDICTIONS, buffer.getvalue())

@@ -111,6 +111,15 @@ def test_test_errors_follow_from_the_predictions(record: Record, finished: Path)
         assert abs(record.test[view].top5 - wrong5) <= 1 / 23 + 1e-9
 
 
+@pytest.mark.parametrize("view", ["center", "ten_view"])
+def test_the_record_says_which_images_are_wrong(record: Record, finished: Path, view: str):
+    labels = Store.open(Path(Job.load(finished).store)).test_labels
+    assert record.wrong(view, 1).mean() == pytest.approx(record.test[view].top1)
+    assert record.wrong(view, 5).mean() == pytest.approx(record.test[view].top5)
+    guesses = predictions(finished)[view].argmax(1)
+    assert ((guesses != labels) == record.wrong(view, 1)).mean() > 0.9  # half precision may tie
+
+
 def test_ten_view_errors_by_hand(record: Record, finished: Path):
     store = Store.open(Path(Job.load(finished).store))
     network, mean = trained_network(finished), torch.tensor(store.mean_image)[2:14, 2:14]
@@ -143,10 +152,10 @@ def test_predictions_lie_in_the_order_of_the_test_images(finished: Path):
         np.testing.assert_allclose(predictions(finished)["ten_view"][n], mixed[0], atol=1e-3)
 
 
-def test_predictions_that_miss_an_image_are_refused(tmp_path: Path):
+def test_predictions_that_miss_an_image_are_refused():
     seen = {"index": np.array([0, 2]), "center": np.zeros((2, 10))}
     with pytest.raises(RuntimeError, match="2 test predictions are not one for each of 3 images"):
-        module._save_predictions(tmp_path, seen, 3)
+        module._in_order(seen, 3)
 
 
 def test_the_progress_file_ends_with_the_test(finished: Path, record: Record):

@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from math import isnan, log, nan
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ablations.claim import Claim
 from ablations.config import Job
 from ablations.record import Record, Scores
+from ablations.stats import noise
 from ablations.stats.pairs import Comparison
 from ablations.stats.timing import first_passage
 from ablations.study import predictions
@@ -70,7 +74,7 @@ def compare(case: Case, setting: str, choice: Choice, pairs: int, bench: Bench) 
     """Everything measured of a case in its first pairs, as far as they are finished."""
     claim = case.claim
     values: dict[str, dict[int, float]] = {"with": {}, "without": {}}
-    whole: list[dict[str, list[Job]]] = []
+    whole: list[tuple[dict[str, list[Job]], dict[str, list[Record]]]] = []
     sample: Record | None = None
     for pair in range(pairs):
         jobs = jobs_of_pair(case, choice, pair)
@@ -85,7 +89,7 @@ def compare(case: Case, setting: str, choice: Choice, pairs: int, bench: Bench) 
                 sample = found[name][0]
                 values[name][case.seeds(pair)[0]] = _value(case, setting, name, found, jobs, bench)
         if done == set(jobs) and all(r.status == "finished" for rs in found.values() for r in rs):
-            whole.append(jobs)
+            whole.append((jobs, found))
     chance = _chance(claim, sample.classes) if sample else None
     return Comparison(
         claim=case.name,
@@ -118,8 +122,7 @@ def _value(
     if claim.ensemble:
         if any(record.status == "diverged" for record in found[name]):
             return nan
-        wrong = predictions.wrong if name == "without" else predictions.wrong_together
-        return float(wrong(bench.output, jobs[name], view, _k(claim)).mean())
+        return float(_wrong(case, name, found, jobs, bench).mean())
     value = measured(claim, setting, view, found[name][0])
     if not claim.reference:
         return value
@@ -159,14 +162,35 @@ def _budget(case: Case) -> float | None:
     return float(min(run.recipe.epochs for run in runs))
 
 
-def _image_variance(case: Case, whole: list[dict[str, list[Job]]], bench: Bench) -> float | None:
+def _wrong(
+    case: Case,
+    name: str,
+    found: Mapping[str, list[Record]],
+    jobs: Mapping[str, list[Job]],
+    bench: Bench,
+) -> NDArray[np.bool_]:
+    """Test images that an arm gets wrong in one pair, shape (runs, images)."""
+    view, k = case.arms[name].view, _k(case.claim)
+    wrong = np.stack([record.wrong(view, k) for record in found[name]])
+    if case.claim.ensemble and name == "with":
+        together = predictions.wrong_together(bench.output, jobs[name], view, k)
+        return np.broadcast_to(together, wrong.shape)
+    return wrong
+
+
+def _image_variance(
+    case: Case,
+    whole: list[tuple[dict[str, list[Job]], dict[str, list[Record]]]],
+    bench: Bench,
+) -> float | None:
+    """Variance of a difference of test errors that is due to the choice of test images."""
     claim = case.claim
     if claim.kind != "difference" or claim.measure.split != "test" or claim.reference:
         return None
-    return predictions.image_variance(
-        bench.output,
-        [(jobs["without"], jobs["with"]) for jobs in whole],
-        (case.arms["without"].view, case.arms["with"].view),
-        _k(claim),
-        ensemble=claim.ensemble is not None,
+    if not whole:
+        return None
+    without, technique = (
+        np.concatenate([_wrong(case, name, found, jobs, bench) for jobs, found in whole])
+        for name in ("without", "with")
     )
+    return noise.image_variance(without, technique)

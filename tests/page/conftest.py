@@ -62,6 +62,7 @@ def make_record(
         "devices": 1,
         "device": "a machine",
         "skipped": 0,
+        "missed": {},
         "provenance": {
             "versions": {"python": "3.11", "torch": "2.15.0"},
             "numerics": 1,

@@ -6,12 +6,13 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from ablations.claim import Claim
 from ablations.config import Job
-from ablations.record import CurvePoint, Record, Scores
+from ablations.record import CurvePoint, Record, Scores, pack
 from ablations.study.bench import Bench
 from ablations.study.conduct import conduct
 from ablations.study.design import Study, design
@@ -37,6 +38,7 @@ Outcome = Callable[[Job], Any]
 
 def make_record(job: Job, error: float = 0.2, **changes: Any) -> Record:
     scores = Scores(error, error / 2, 2 * error, 1000)
+    missed = {f"top{k}": pack(np.arange(1000) < round(1000 * error / k)) for k in (1, 5)}
     epochs = job.run.recipe.epochs
     curve = [
         CurvePoint(e, e * 100, float(e), 0.01, replace(scores, top1=1 / (1 + e)), scores)
@@ -62,6 +64,7 @@ def make_record(job: Job, error: float = 0.2, **changes: Any) -> Record:
         devices=1,
         device="test",
         skipped=0,
+        missed={"center": missed, "ten_view": missed},
     )
     return replace(record, **changes)
 

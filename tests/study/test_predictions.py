@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ablations.config import ConfigError
 from ablations.study import predictions
 
 
@@ -23,23 +24,18 @@ def jobs(tiny_job, runs_dir):
     return jobs
 
 
-def test_wrong_images_of_each_run(jobs, runs_dir):
-    wrong = predictions.wrong(runs_dir, jobs, "center", 1)
-    assert [list(np.flatnonzero(row)) for row in wrong] == [[0, 1], [1, 2, 3]]
-
-
-def test_views_are_kept_apart(jobs, runs_dir):
-    center = predictions.wrong(runs_dir, jobs, "center", 1)
-    assert (predictions.wrong(runs_dir, jobs, "ten_view", 1) != center).any()
-
-
 def test_an_ensemble_averages_probabilities(jobs, runs_dir):
     # Where the two disagree the second is surer.
     together = predictions.wrong_together(runs_dir, jobs, "center", 1)
-    assert list(np.flatnonzero(together[0])) == [1, 2, 3]
+    assert list(np.flatnonzero(together)) == [1, 2, 3]
 
 
-def test_the_right_class_may_be_among_five(jobs, runs_dir):
+def test_views_are_kept_apart(jobs, runs_dir):
+    center = predictions.wrong_together(runs_dir, jobs, "center", 1)
+    assert (predictions.wrong_together(runs_dir, jobs, "ten_view", 1) != center).any()
+
+
+def test_the_right_class_may_be_among_five(jobs):
     table = np.zeros((23, 10), np.float16)
     labels = predictions._labels(jobs[0].store)
     table[np.arange(23)[:, None], (labels[:, None] + np.arange(10)) % 10] = np.linspace(0, 0.9, 10)
@@ -49,28 +45,7 @@ def test_the_right_class_may_be_among_five(jobs, runs_dir):
     assert predictions._misses(table, labels, 1).all()
 
 
-def test_the_variance_of_images_by_hand(jobs, runs_dir):
-    found = predictions.image_variance(
-        runs_dir, [([jobs[0]], [jobs[1]])], ("center", "center"), 1, ensemble=False
-    )
-    # One image is wrong without the technique only, two with it only.
-    expected = (1 / 23 + 2 / 23 - (1 / 23 - 2 / 23) ** 2) / 23
-    assert found == pytest.approx(expected)
-
-
-def test_without_predictions_there_is_no_variance(jobs, runs_dir):
+def test_lost_predictions_are_named_with_the_way_out(jobs, runs_dir):
     lost = replace(jobs[0], run=replace(jobs[0].run, seed=9))
-    views = ("center", "center")
-    assert (
-        predictions.image_variance(runs_dir, [([lost], [jobs[1]])], views, 1, ensemble=False)
-        is None
-    )
-    assert predictions.image_variance(runs_dir, [], views, 1, ensemble=False) is None
-
-
-def test_an_ensemble_is_held_against_its_members(jobs, runs_dir):
-    found = predictions.image_variance(
-        runs_dir, [(jobs, jobs)], ("center", "center"), 1, ensemble=True
-    )
-    # Mean errors of the members less those of the ensemble: +1/2 once, -1/2 twice.
-    assert found == pytest.approx((3 / 4 / 23 - (0.5 / 23) ** 2) / 23)
+    with pytest.raises(ConfigError, match=r"predictions\.npz is gone.*delete that folder"):
+        predictions.wrong_together(runs_dir, [lost, jobs[1]], "center", 1)

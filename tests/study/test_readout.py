@@ -1,6 +1,7 @@
 from dataclasses import replace
 from math import inf, isnan, log
 
+import numpy as np
 import pytest
 
 from ablations.record import Scores
@@ -76,7 +77,9 @@ def test_a_comparison_holds_what_the_claim_says(study, claim, bench):
     assert (found.paper, found.margin, found.looks) == (0.004, 0.002, (3, 5, 8))
     assert found.resolution == 1 / 1000
     assert found.diverged_as == 0.9
-    assert found.image_variance is None  # these runs left no predictions
+    # Of 1,000 images, 100 are wrong without the technique only in the first pair, 90 in the second.
+    share = np.r_[np.zeros(200), np.full(10, 0.5), np.ones(90), np.zeros(700)]
+    assert found.image_variance == pytest.approx(share.var() / 1000)
 
 
 def test_the_papers_figure_is_compared_only_where_it_belongs(study, claim, bench):
@@ -116,3 +119,20 @@ def test_runs_that_are_missing_leave_their_pair_out(study, claim, bench):
     found = compared(study(claim()), hand)
     assert set(found.without) == {0}
     assert set(found.with_technique) == {0, 1}
+
+
+def test_an_ensemble_is_held_against_its_members(study, claim, bench, monkeypatch):
+    together = np.arange(1000) < 150
+    monkeypatch.setattr(
+        "ablations.study.predictions.wrong_together", lambda output, jobs, view, k: together
+    )
+    ensemble = claim(technique="ensemble", ensemble=2, **{"with": [], "without": []})
+    hand = bench(lambda job: 0.2 + job.run.seed / 10)  # of two members: 0.2 and 0.3
+    (case,) = (planned := study(ensemble)).cases
+    (job,) = case.arms["with"].candidates.values()
+    hand.train([replace(job, run=replace(job.run, seed=seed)) for seed in (0, 1)])
+    choice = choice_of(tune(case, planned.setting, hand))
+    found = compare(case, planned.setting, choice, 1, hand)
+    assert (found.without, found.with_technique) == ({0: 0.25}, {0: 0.15})
+    share = np.r_[np.zeros(150), np.ones(50), np.full(100, 0.5), np.zeros(700)]
+    assert found.image_variance == pytest.approx(share.var() / 1000)
