@@ -7,7 +7,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ablations.launch.plan import Plan
+from ablations.launch.plan import Estimate, Plan
 from ablations.launch.pool import RunState
 from ablations.launch.slurm import describe
 
@@ -42,20 +42,44 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def time_left(estimate: Estimate) -> str:
+    """Write what runs may take, as far as it is known.
+
+    Examples:
+        >>> time_left(Estimate(seconds=200.0, unknown=2, runs=5))
+        'about 3 min 20 s, and 2 runs like which none has finished yet'
+    """
+    if estimate.unknown == estimate.runs:
+        return "time not known yet"
+    known = f"about {duration(estimate.seconds)}"
+    if not estimate.unknown:
+        return known
+    return f"{known}, and {count(estimate.unknown, 'run')} like which none has finished yet"
+
+
+def count(number: int, noun: str) -> str:
+    """Write a number with its noun.
+
+    Examples:
+        >>> count(1, "run"), count(2, "run")
+        ('1 run', '2 runs')
+    """
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def show_plan(console: Console, plan: Plan) -> None:
     """Say how many runs there are, how many are done, and how long the rest may take."""
     done = len(plan.jobs) - len(plan.left)
-    time_left = duration(plan.seconds) if plan.seconds is not None else "time not known yet"
-    parts = [f"{len(plan.jobs)} run{'s' * (len(plan.jobs) != 1)}"]
+    parts = [count(len(plan.jobs), "run")]
     if done:
         parts.append(f"{done} finished before")
     if plan.left and not plan.jobs[0].fast_dev_run:
         parts.append(f"{len(plan.left)} to train" if done else "")
-        parts.append(f"about {time_left}" if plan.seconds is not None else time_left)
+        parts.append(time_left(plan.estimate))
     console.print(f"[bold]plan[/]  {', '.join(filter(None, parts))}; records in {plan.output}")
     if plan.merged:
         console.print(
-            f"[bold]note[/]  {plan.merged} more job{'s' * (plan.merged != 1)} differed in the "
+            f"[bold]note[/]  {count(plan.merged, 'more job')} differed in the "
             "trainer alone, which changes no number: trained once, as first asked for"
         )
     show_jobs(console, plan)

@@ -25,6 +25,21 @@ from ablations.record import Record, load, load_all
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """Time that runs may take, judged by finished runs of the same network on such images.
+
+    Attributes:
+        seconds: Time of all but those that nothing is known of.
+        unknown: Runs like which none has finished.
+        runs: Runs in all.
+    """
+
+    seconds: float
+    unknown: int
+    runs: int
+
+
+@dataclass(frozen=True)
 class Plan:
     """The runs of one command.
 
@@ -33,14 +48,14 @@ class Plan:
         jobs: What was asked for, in order, without repetitions. Two jobs may share a run: the
             headline of its record depends on ``evaluation``, its training does not.
         records: Records of the runs that are done, by run id.
-        seconds: Estimated time of what is left; none without a finished run to judge by.
+        estimate: Time of what is left.
         merged: Jobs left out because they differed from another in their hardware alone.
     """
 
     output: Path
     jobs: list[Job]
     records: dict[str, Record]
-    seconds: float | None
+    estimate: Estimate
     merged: int = 0
 
     @property
@@ -99,8 +114,8 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
     if not configs[0][0].fast_dev_run:
         found = {job.run.run_id: load(output / job.run.run_id) for job in jobs}
         records = {run_id: record for run_id, record in found.items() if record}
-    plan = Plan(output, _label(jobs), records, None, merged)
-    return replace(plan, seconds=estimate(plan))
+    plan = Plan(output, _label(jobs), records, Estimate(0.0, 0, 0), merged)
+    return replace(plan, estimate=estimate(output, plan.left))
 
 
 def _check_trainer(trainer: Trainer) -> None:
@@ -159,25 +174,27 @@ def _writable(output: Path) -> Path:
     return output.resolve()
 
 
-def estimate(plan: Plan) -> float | None:
-    """Time of the runs that are left, from finished ones of the same network, crop and width."""
+def estimate(output: Path, jobs: Sequence[Job]) -> Estimate:
+    """Time that ``jobs`` may take, side by side, judged by the records in ``output``."""
+    if not jobs:
+        return Estimate(0.0, 0, 0)
     rates: dict[tuple, list[float]] = {}
-    for record in load_all(plan.output):
+    for record in load_all(output):
         if record.images_per_second:
             rates.setdefault(_kind(record.run), []).append(record.images_per_second)
-    total = 0.0
-    for job in plan.left:
-        values = job.run.to_dict()
-        if not (known := rates.get(_kind(values))):
-            return None
-        limit = job.run.dataset.train_limit or len(Store.open(Path(job.store)).train_labels)
-        total += limit * job.run.recipe.epochs / mean(known)
-    if not plan.left:
-        return 0.0
-    trainer, runs = plan.left[0].trainer, len(plan.left)
+    total, unknown = 0.0, 0
+    for job in jobs:
+        if known := rates.get(_kind(job.run.to_dict())):
+            limit = job.run.dataset.train_limit or len(Store.open(Path(job.store)).train_labels)
+            total += limit * job.run.recipe.epochs / mean(known)
+        else:
+            unknown += 1
+    trainer = jobs[0].trainer
     if trainer.slurm.submit:
-        return total / min(trainer.parallel or runs, runs)
-    return total / len(allot(trainer, runs))
+        lanes = min(trainer.parallel or len(jobs), len(jobs))
+    else:
+        lanes = len(allot(trainer, len(jobs)))
+    return Estimate(total / lanes, unknown, len(jobs))
 
 
 def _kind(run: dict) -> tuple:

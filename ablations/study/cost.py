@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import mean
 
 from ablations.config import Job
-from ablations.launch.plan import Plan, estimate
+from ablations.launch.plan import Estimate, estimate
 from ablations.record import Record
 from ablations.study.bench import Bench
 from ablations.study.design import Arm, Case, Study, Tuned
@@ -48,8 +48,8 @@ class Cost:
         finished: Runs that have a record.
         naive: Runs if every arm of every case trained its own, up to the last look.
         seconds_spent: Training time of the finished runs.
-        seconds_left: Estimated time of the others; none without a finished run to judge by.
-        bytes_left: Estimated disk space of the others; likewise.
+        time_left: Time that the others may take.
+        bytes_left: Estimated disk space of the others; none without a finished run to judge by.
     """
 
     cases: list[CaseCost]
@@ -58,7 +58,7 @@ class Cost:
     finished: int
     naive: int
     seconds_spent: float
-    seconds_left: float | None
+    time_left: Estimate
     bytes_left: float | None
 
     @property
@@ -97,7 +97,7 @@ def cost_of(study: Study, choices: Mapping[str, Choice | None], bench: Bench) ->
         finished=len(finished),
         naive=sum(case.naive for case in cases),
         seconds_spent=sum(record.seconds for record in finished.values()),
-        seconds_left=estimate(Plan(study.output, left, {}, None)),
+        time_left=estimate(study.output, left),
         bytes_left=_bytes(study.output, finished) * len(left) if finished else None,
     )
 

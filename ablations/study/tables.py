@@ -4,7 +4,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ablations.launch.display import duration
+from ablations.launch.display import duration, time_left
 from ablations.study.cost import Cost
 from ablations.study.design import Study
 from ablations.study.verdicts import Result, StudyResult, changes
@@ -43,12 +43,12 @@ def show_plan(console: Console, study: Study, cost: Cost) -> None:
         f"claim), {cost.finished} finished; {cost.naive} if each arm of each claim trained its "
         f"own: {cost.saving:.0%} saved by sharing, up to {with_stops:.0%} with early stops"
     )
-    if cost.seconds_left is None or cost.bytes_left is None:
+    if cost.bytes_left is None:
         console.print("[bold]left[/]  time and disk are not known before the first run")
     elif cost.runs > cost.finished:
         console.print(
-            f"[bold]left[/]  at most {duration(cost.seconds_left)} and "
-            f"{cost.bytes_left / 1e9:.1f} GB; {duration(cost.seconds_spent)} of training done"
+            f"[bold]left[/]  {cost.bytes_left / 1e9:.1f} GB and {time_left(cost.time_left)}, at "
+            f"most; {duration(cost.seconds_spent)} of training done"
         )
     console.print(f"[bold]runs[/]  {study.output}", soft_wrap=True)
 

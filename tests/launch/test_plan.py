@@ -5,7 +5,7 @@ import pytest
 
 from ablations.config import Config, ConfigError, Dataset, Logger, LoggerKind, Run, Source, Trainer
 from ablations.launch import plan as module
-from ablations.launch.plan import Plan, make_plan
+from ablations.launch.plan import Estimate, Plan, make_plan
 from ablations.record import Record
 from ablations.techniques import Evaluation, Pooling
 
@@ -92,12 +92,13 @@ def test_a_sweep_names_the_default_arm_too(plan_of, tiny_config: Config):
 def test_time_is_estimated_from_finished_runs_like_it(plan_of, tiny_config, record, monkeypatch):
     monkeypatch.setattr(module, "allot", lambda trainer, runs: [None] * 2)
     configs = [replace(tiny_config, seed=seed) for seed in range(3)]
-    assert plan_of(*configs).seconds is None
+    assert plan_of(*configs).estimate == Estimate(0.0, unknown=3, runs=3)
     finish(plan_of(*configs), record, 0, images_per_second=10.0)
     # 60 images, two epochs, two runs, two at a time.
-    assert plan_of(*configs).seconds == pytest.approx(60 * 2 * 2 / 10 / 2)
+    seconds = 60 * 2 * 2 / 10 / 2
+    assert plan_of(*configs).estimate == Estimate(pytest.approx(seconds), unknown=0, runs=2)
     wider = replace(tiny_config, width=0.2)
-    assert plan_of(wider).seconds is None
+    assert plan_of(wider, *configs).estimate == Estimate(pytest.approx(seconds), unknown=1, runs=3)
 
 
 def test_nothing_is_read_or_written_before_every_configuration_is_checked(

@@ -42,14 +42,15 @@ def test_readings_and_ensembles_take_the_runs_of_the_baseline(study, claim, benc
 def test_finished_runs_are_known_with_their_time_and_disk(study, claim, bench):
     hand = bench(lambda job: 0.2)
     planned = study(claim(), seeds=2)
-    assert cost(planned, hand).seconds_left is None
+    assert cost(planned, hand).time_left.unknown == 4
     assert cost(planned, hand).bytes_left is None
     (case,) = planned.cases
     hand.train(case.arms["with"].candidates.values())  # seed 0 of four runs
     found = cost(planned, hand)
     assert (found.finished, found.cases[0].finished) == (1, 1)
     assert found.seconds_spent == 2.0
-    assert found.seconds_left > 0
+    assert (found.time_left.unknown, found.time_left.runs) == (0, 3)
+    assert found.time_left.seconds > 0
     size = (planned.output / hand.trained[0].run.run_id / "record.json").stat().st_size
     assert found.bytes_left == 3 * size
 

@@ -37,7 +37,7 @@ def test_what_is_left_is_estimated_from_finished_runs(study, claim, bench, gentl
     planned, hand = study(claim(), seeds=2), bench(gently)
     hand.train(planned.cases[0].arms["with"].candidates.values())
     assert "1 finished" in plan_of(planned, hand)
-    assert "left  at most " in plan_of(planned, hand)
+    assert "left  0.0 GB and about " in plan_of(planned, hand)
 
 
 @pytest.mark.parametrize(
