@@ -78,9 +78,9 @@ class Record:
         devices: Number of devices.
         device: Name of the device.
         skipped: Broken images left out of the data.
-        missed: The test images that the run gets wrong, by view and by ``top1`` and ``top5``, see
-            :func:`pack`. Paired runs are compared image by image, without their predictions.
         provenance: Versions, commit and its cleanliness, time of completion.
+        missed: The test images that the run gets wrong, by view and by ``top1`` and ``top5``, see
+            :func:`pack`: paired runs are compared image by image. Empty for a diverged run.
     """
 
     run_id: str
@@ -102,8 +102,8 @@ class Record:
     devices: int
     device: str
     skipped: int
-    missed: dict[str, dict[str, str]]
     provenance: dict[str, Any] = field(default_factory=dict)
+    missed: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def wrong(self, view: str, k: int) -> NDArray[np.bool_]:
         """Whether the run gets each test image wrong, in the order of the store.

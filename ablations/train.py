@@ -134,8 +134,8 @@ def _finish(
         devices=trainer.world_size,
         device=_device_name(module.device),
         skipped=len(store.skipped),
-        missed=missed,
         provenance=provenance(),
+        missed=missed,
     )
     if logger is not None:
         log_record(logger, record)

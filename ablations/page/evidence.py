@@ -1,5 +1,6 @@
 """Records and verdicts, a chapter for each study; refuses to pool what differs."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,13 +74,15 @@ class Chapter:
 
     @property
     def scale(self) -> str:
-        """The size of the experiment, for labels: network, images and epochs."""
+        """The size of the experiment, for labels: networks, images and epochs."""
         if not self.runs:
             return "no records here"
-        run = self.runs[0].run
+        networks = Counter(
+            f"{r.run['network']} at width {words.plain(r.run['width'])}" for r in self.runs
+        )
         trained = [r for r in self.runs if r.train]
         parts = [
-            f"{run['network']} at width {words.plain(run['width'])}",
+            " and ".join(name for name, _ in networks.most_common()),
             f"{_range(r.parameters for r in self.runs)} parameters",
             f"{_range(r.train.count for r in trained if r.train)} training images",
             f"{_epochs(r.epochs for r in trained)}",

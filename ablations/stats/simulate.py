@@ -4,6 +4,7 @@
 figures come from an earlier, separate simulation in which no claim ever left its pool.
 """
 
+import argparse
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -244,4 +245,5 @@ def table(rng: Generator) -> str:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     print(table(np.random.default_rng(2012)))

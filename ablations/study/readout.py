@@ -187,7 +187,8 @@ def _image_variance(
     claim = case.claim
     if claim.kind != "difference" or claim.measure.split != "test" or claim.reference:
         return None
-    if not whole:
+    records = [record for _, arms in whole for members in arms.values() for record in members]
+    if not records or not all(record.missed for record in records):  # older ones lack it
         return None
     without, technique = (
         np.concatenate([_wrong(case, name, found, jobs, bench) for jobs, found in whole])

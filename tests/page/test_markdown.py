@@ -83,3 +83,12 @@ def test_the_authors_runs_stand_beside_imagenet(folder):
     assert any("| authors’ 145-2010 |" in line and "| 37.47 | 17.00 |" in line for line in text)
     assert any(line.startswith("| ours | setting unchanged, n = 1 |") for line in text)
     assert any("torchvision alexnet" in line for line in text)
+
+
+def test_all_networks_of_a_study_are_named_the_most_frequent_first(folder):
+    first, _ = folder.add(0.25, 0), folder.add(0.25, 1)
+    other = replace(first, run_id="other", run=first.run | {"network": "cifar_conv"})
+    (folder.path / "other").mkdir()
+    other.save(folder.path / "other")
+    text = "\n".join(lines(folder))
+    assert "alexnet_small at width 1 and cifar_conv at width 1, " in text
