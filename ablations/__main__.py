@@ -4,6 +4,7 @@ import sys
 from importlib import import_module
 
 COMMANDS = {
+    "dashboard": "build or refresh the W&B workspace and report",
     "prepare": "make the data of a setting ready, once",
     "report": "write RESULTS.md and report.html from what is there",
     "run": "train one run or a sweep",
@@ -18,7 +19,7 @@ def main() -> None:
         sys.argv[:2] = [f"{sys.argv[0]} {name}"]
         import_module(f"ablations.{name}").main()
         return
-    lines = [f"  ablations {command:<8} {what}" for command, what in COMMANDS.items()]
+    lines = [f"  ablations {command:<9} {what}" for command, what in COMMANDS.items()]
     text = "\n".join(["usage: ablations COMMAND [ARGUMENTS]", "", *lines])
     if name in {"-h", "--help"}:
         print(text)

@@ -415,6 +415,7 @@ class Job:
         logger: Mirror of the learning curve.
         store: Folder of the prepared data.
         fast_dev_run: Train, validate and test on one batch, and record nothing.
+        claims: Claims of the study that the run belongs to, for tags.
     """
 
     run: Run
@@ -425,6 +426,7 @@ class Job:
     logger: Logger
     store: str
     fast_dev_run: bool = False
+    claims: tuple[str, ...] = ()
 
     def save(self, folder: Path) -> None:
         """Write ``config.yaml`` into ``folder``."""

@@ -37,6 +37,11 @@ def shipped(folder: str) -> Path:
     return clone if (package.parent / "pyproject.toml").exists() else package / "_shipped" / folder
 
 
+def setting_names() -> list[str]:
+    """What ``setting=`` may be."""
+    return sorted(path.stem for path in (shipped("conf") / "setting").glob("*.yaml"))
+
+
 def main(execute: Execute) -> None:
     """Compose every job of the command line, then hand all of them to ``execute`` at once.
 

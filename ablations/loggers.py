@@ -1,9 +1,15 @@
 """Mirrors of the records in W&B, TensorBoard or CSV files; no number depends on them."""
 
 import csv
+import hashlib
+import json
+import logging
 import os
 import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, Literal
 
 import wandb
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
@@ -13,6 +19,10 @@ from ablations.config import Job, LoggerKind
 from ablations.record import Record
 
 AXES = ("epoch", "samples", "seconds")
+
+# W&B may be slow to answer; no run waits longer for it than this, and what it did not take stays
+# on disk.
+PATIENCE_SECONDS = 30
 
 
 def build_logger(job: Job, folder: Path) -> Logger | None:
@@ -50,34 +60,92 @@ def _csv_logger(folder: Path) -> CSVLogger:
 
 
 def _wandb_logger(job: Job, folder: Path) -> WandbLogger:
-    run = job.run
     mode = None  # the client reads WANDB_MODE
     if "WANDB_MODE" not in os.environ and not wandb.login(prompt=False, verify=False):
         mode = "offline"
+    given: dict[str, Any] = {
+        "values": job.run.to_dict(),
+        "setting": job.setting,
+        "arm": job.arm,
+        "claims": job.claims,
+        "folder": folder,
+        "project": job.logger.project,
+        "entity": job.logger.entity,
+    }
+    try:
+        experiment = begin_wandb(job.run.run_id, mode=mode, **given)
+    except wandb.Error as error:
+        # The records are the truth: W&B is no reason to stop.
+        reason = str(error).splitlines()[0]
+        wandb.teardown()  # it would take the run for one that is still open
+        logging.getLogger(__name__).warning("W&B: %s; this run is logged offline", reason)
+        experiment = begin_wandb(job.run.run_id, mode="offline", **given)
+    return WandbLogger(experiment=experiment)
+
+
+def begin_wandb(
+    run_id: str,
+    *,
+    values: dict[str, Any],
+    setting: str,
+    arm: str,
+    claims: Sequence[str],
+    folder: Path,
+    project: str,
+    entity: str | None,
+    mode: Literal["online", "offline"] | None = None,
+) -> wandb.Run:
+    """Begin the W&B run of a run, or go on with it.
+
+    Args:
+        run_id: Identity of the run, and of the W&B run.
+        values: The run as nested plain values.
+        setting: Name of the setting.
+        arm: Difference from the setting.
+        claims: Names of the claims that it belongs to.
+        folder: Where the client keeps its files.
+        project: W&B project.
+        entity: W&B team or user; none takes the account's default.
+        mode: None reads ``WANDB_MODE``.
+
+    Raises:
+        wandb.Error: The server does not answer, or refuses.
+    """
+    if "WANDB_SWEEP_ID" in os.environ:
+        # Under an agent the client takes the id from here, and not from its argument.
+        os.environ["WANDB_RUN_ID"] = run_id
     experiment = wandb.init(
         mode=mode,
-        project=job.logger.project,
-        entity=job.logger.entity,
-        id=run.run_id,
-        name=f"{job.arm} seed={run.seed}",
-        group=f"{job.setting}: {job.arm}",
-        tags=[job.setting],
+        project=project,
+        entity=entity,
+        id=run_id,
+        name=f"{arm} seed={values['seed']}",
+        group=f"{setting}: {arm}",
+        job_type="train",
+        tags=tags(setting, values["dataset"]["name"], claims),
         dir=folder,
         resume=None if mode == "offline" else "allow",
         config={
-            **run.to_dict(),
-            "arm": job.arm,
-            "seed": run.seed,
-            "setting": job.setting,
-            "run_id": run.run_id,
+            **values,
+            "arm": arm,
+            "seed": values["seed"],
+            "setting": setting,
+            "run_id": run_id,
         },
+        settings=wandb.Settings(init_timeout=PATIENCE_SECONDS, finish_timeout=PATIENCE_SECONDS),
     )
     for axis in AXES:
         experiment.define_metric(axis, hidden=True)
     for split in ("train", "val"):
         for name in ("top1_error", "top5_error", "loss"):
             experiment.define_metric(f"{split}/{name}", step_metric="epoch", summary="min")
-    return WandbLogger(experiment=experiment)
+    return experiment
+
+
+def tags(setting: str, dataset: str, claims: Sequence[str]) -> list[str]:
+    """What dashboards filter by: ``setting:smoke``, ``dataset:CIFAR-10``, ``claim:...``."""
+    marks = [f"setting:{setting}", f"dataset:{dataset}", *(f"claim:{name}" for name in claims)]
+    return [mark[:64] for mark in marks]  # as long as W&B allows
 
 
 def log_record(logger: Logger, record: Record) -> None:
@@ -86,13 +154,24 @@ def log_record(logger: Logger, record: Record) -> None:
     W&B gets them as the run's summary, under the names ``test/top1_error`` (ten views) and
     ``test_center/top1_error``.
     """
+    metrics = final_metrics(record)
+    if isinstance(logger, WandbLogger):
+        logger.experiment.summary.update({**metrics, "record": digest(record)})
+    else:
+        logger.log_metrics(metrics, step=record.epochs)
+
+
+def final_metrics(record: Record) -> dict[str, float]:
+    """What is known only of a finished run, by the name that loggers show."""
     metrics = {"status_diverged": float(record.status == "diverged")}
     for name, scores in final_scores(record).items():
         metrics |= score_metrics(name, scores)
-    if isinstance(logger, WandbLogger):
-        logger.experiment.summary.update(metrics)
-    else:
-        logger.log_metrics(metrics, step=record.epochs)
+    return metrics
+
+
+def digest(record: Record) -> str:
+    """Twelve hexadecimal digits by which a mirror knows that it has all of a record."""
+    return hashlib.sha256(json.dumps(asdict(record), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def final_scores(record: Record) -> dict:
@@ -108,6 +187,9 @@ def final_scores(record: Record) -> dict:
 def close_logger(logger: Logger | None, exit_code: int) -> None:
     """Write out what is left; W&B marks the run as failed unless ``exit_code`` is 0."""
     if isinstance(logger, WandbLogger):
-        wandb.finish(exit_code=exit_code)
+        try:
+            wandb.finish(exit_code=exit_code)
+        except Exception as error:  # whatever its server does, the run itself has ended well
+            logging.getLogger(__name__).warning("W&B did not take everything: %s", error)
     elif logger is not None:
         logger.finalize("success" if exit_code == 0 else "failed")

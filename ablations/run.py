@@ -8,11 +8,13 @@ if __package__ in {None, ""}:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from rich.console import Console
+from rich.markup import escape
 
 from ablations.config import Config, Run
 from ablations.door import main as hydra_main
 from ablations.launch.display import Monitor, show_plan, show_waiting
 from ablations.launch.layer_table import show_layers
+from ablations.launch.mirror import settle_wandb
 from ablations.launch.plan import make_plan
 from ablations.launch.start import start
 from ablations.launch.summary import show_summary
@@ -37,6 +39,8 @@ def execute(configs: list[tuple[Config, Run]]) -> int:
     records = dict(plan.records)
     failed = 0
     if plan.left:
+        if said := settle_wandb(plan.left):
+            console.print(f"[bold]wandb[/] {escape(said)}", highlight=False)
         with Monitor(console) as monitor:
             states = start(plan.output, plan.left, monitor.update)
         records |= {s.record.run_id: s.record for s in states if s.record is not None}

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from ablations.claim_file import find
 from ablations.config import ConfigError
-from ablations.door import shipped
+from ablations.door import setting_names, shipped
 from ablations.study.bench import Bench
 from ablations.study.design import design
 
@@ -38,8 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     overrides = [word for word in options.words if "=" in word]
     names = [word for word in options.words if "=" not in word]
     try:
-        settings = [path.stem for path in (shipped("conf") / "setting").glob("*.yaml")]
-        claims = find(names or ["all"], shipped("sweeps"), settings)
+        claims = find(names or ["all"], shipped("sweeps"), setting_names())
         if not names:
             for claim in claims:
                 console.print(f"[bold]{claim.name}[/] ({claim.section})", highlight=False)

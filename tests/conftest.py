@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from wandb_server import WandbServer, serve
 
 from ablations.config import (
     Accelerator,
@@ -92,6 +93,24 @@ def own_place(
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", connect_here)
+
+
+@pytest.fixture
+def wandb_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
+    """A W&B server on this machine that the client in this process finds."""
+    with serve() as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        _forget_wandb()
+        yield server
+        _forget_wandb()
+        assert not [asked for asked in server.requests if asked.startswith("unknown")]
+
+
+def _forget_wandb() -> None:
+    """End the client's process, which remembers the server it was started for."""
+    if client := sys.modules.get("wandb"):
+        client.teardown()
 
 
 # A tiny run

@@ -32,9 +32,9 @@ FLOORS = [
     "datamodule callbacks classifier loggers",
     "train",
     # What starts it, and what is made of the records.
-    "launch study page",
+    "launch study page board",
     # The commands.
-    "prepare run sweep report",
+    "prepare run sweep report dashboard",
     "__main__",
 ]
 
@@ -99,7 +99,7 @@ def test_imports_go_down_only(module: str):
 
 
 # Commands must answer before what only a part of their work needs is loaded.
-LATE = {"launch.worker", "report", "sweep"}
+LATE = {"dashboard", "launch.worker", "report", "sweep"}
 
 
 @pytest.mark.parametrize("module", modules())

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import wandb
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from wandb_server import serve
 
 from ablations import loggers
 from ablations import train as train_module
@@ -111,6 +112,7 @@ def test_wandb_gets_names_config_and_summary(tiny_job, monkeypatch, tmp_path, re
     monkeypatch.setattr(wandb, "init", init)
     monkeypatch.setattr(loggers, "WandbLogger", lambda experiment: logger)
     job = tiny_job(logger=Logger(LoggerKind.wandb, "project", "team"), pooling=Pooling.nonoverlap)
+    job = replace(job, claims=("one", "two"))
     assert build_logger(job, tmp_path) is logger
     options = calls["init"]
     run_id = job.run.run_id
@@ -118,7 +120,7 @@ def test_wandb_gets_names_config_and_summary(tiny_job, monkeypatch, tmp_path, re
     assert (options["project"], options["entity"]) == ("project", "team")
     assert options["name"] == "pooling=nonoverlap seed=0"
     assert "pooling=nonoverlap" in options["group"]
-    assert options["tags"] == ["smoke"]
+    assert options["tags"] == ["setting:smoke", "dataset:synthetic", "claim:one", "claim:two"]
     config = options["config"]
     flat = {"arm": "pooling=nonoverlap", "seed": 0, "setting": "smoke", "run_id": run_id}
     assert {key: config[key] for key in flat} == flat
@@ -172,6 +174,21 @@ def test_loggers_write_inside_the_folder_of_the_run(tiny_job, tmp_path: Path):
         assert Path(built.log_dir).parent == tmp_path
 
 
+def test_a_server_that_refuses_later_does_not_stop_the_run(
+    tiny_job, train_here, monkeypatch, caplog, record
+):
+    with serve(refusal=401) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        folder = train_here(tiny_job(logger=Logger(LoggerKind.wandb)))
+        wandb.teardown()
+    assert "this run is logged offline" in caplog.text
+    found = load(folder)
+    assert found is not None
+    assert found.test == record.test
+    assert len(wandb_runs(folder)) == 1
+
+
 # In processes
 
 
@@ -220,3 +237,38 @@ def test_two_ranks_make_one_wandb_run(start, tiny):
     (folder,) = (path.parent for path in Path("runs").glob("*/record.json"))
     assert len(wandb_runs(folder)) == 1
     assert json.loads((folder / "record.json").read_text())["devices"] == 2
+
+
+@pytest.mark.slow
+def test_two_ranks_make_one_run_on_a_server(start, tiny, wandb_server):
+    command = start(*tiny, "logger=wandb", "trainer.devices=2", **wandb_server.environment).finish()
+    assert command.code == 0, command.err
+    (run,) = wandb_server.runs.values()
+    assert (run.starts, run.exit_code, run.values("epoch")) == (1, 0, [1, 2])
+
+
+@pytest.mark.slow
+def test_after_a_kill_the_same_run_goes_on_there(start, tiny, wandb_server):
+    words = (*tiny, "logger=wandb", "recipe.epochs=40")
+    command = start(*words, **wandb_server.environment)
+    command.wait_until(lambda: any(len(run.rows) >= 2 for run in wandb_server.runs.values()))
+    command.process.kill()
+    assert command.left_over(10) == []
+    (run,) = wandb_server.runs.values()
+    assert run.exit_code is None
+    again = start(*words, **wandb_server.environment).finish()
+    assert again.code == 0, again.err
+    assert list(wandb_server.runs) == [run.id]
+    assert (run.starts, run.exit_code) == (2, 0)
+    assert sorted({*run.values("epoch")}) == list(range(1, 41))
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_is_named_once_and_nobody_waits(start, tiny):
+    away = {"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": "x" * 40}
+    words = (*tiny, "-m", "seed=0,1,2", "logger=wandb")
+    command = start(*words, WANDB_MODE="online", no_proxy="127.0.0.1", **away).finish()
+    assert command.code == 0, command.err
+    assert command.out.count("does not answer: the runs log offline") == 1
+    folders = [path.parent for path in Path("runs").glob("*/record.json")]
+    assert [len(wandb_runs(folder)) for folder in folders] == [1, 1, 1]

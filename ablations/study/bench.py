@@ -5,9 +5,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from ablations.config import Job
 from ablations.launch.display import Monitor, show_waiting
+from ablations.launch.mirror import settle_wandb
 from ablations.launch.start import start
 from ablations.record import Record, load
 
@@ -46,6 +48,8 @@ class Bench:
         left = {run_id: job for run_id, job in left.items() if run_id not in self.failed}
         if not left or self.out_of_time:
             return
+        if said := settle_wandb(left.values()):
+            self.console.print(f"[bold]wandb[/] {escape(said)}", highlight=False)
         with Monitor(self.console) as monitor:
             states = start(self.output, list(left.values()), monitor.update, self.deadline)
         show_waiting(self.console, states)

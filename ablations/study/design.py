@@ -135,7 +135,12 @@ def design(
     grids = [grid for *_, sides in drafts for grid in sides.values()]
     configs = [(config, untouched) for grid in grids for config in grid.values()]
     plan = make_plan(configs, report) if configs else None
-    jobs = {_identity(job.run): _labelled(job) for job in plan.jobs} if plan else {}
+    users = _users(drafts)
+    jobs = (
+        {(key := _identity(job.run)): _labelled(job, users[key]) for job in plan.jobs}
+        if plan
+        else {}
+    )
     cases = tuple(
         Case(
             claim,
@@ -221,10 +226,20 @@ def _choices(claim: Claim, arm: str) -> list[Tuned]:
     return list(product(*grids))
 
 
-def _labelled(job: Job) -> Job:
+def _users(drafts: Sequence[tuple[Claim, str, dict[str, _Grid]]]) -> dict[str, tuple[str, ...]]:
+    """Names of the claims that need a configuration."""
+    users: dict[str, dict[str, None]] = {}
+    for claim, _, sides in drafts:
+        for grid in sides.values():
+            for config in grid.values():
+                users.setdefault(_identity(config.run), {})[claim.name] = None
+    return {key: tuple(names) for key, names in users.items()}
+
+
+def _labelled(job: Job, claims: tuple[str, ...]) -> Job:
     # A table of a whole study names arms by what sets them apart from the setting.
     stream = f"stream={job.run.stream}" if job.run.stream else ""
-    return replace(job, label=stream or job.arm)
+    return replace(job, label=stream or job.arm, claims=claims)
 
 
 def _identity(run: Run) -> str:

@@ -1,0 +1,55 @@
+"""The command builds, prints and sends; what it lacks it names."""
+
+import importlib.util
+import shutil
+
+import pytest
+
+from ablations import dashboard
+
+
+def ended(*arguments: str) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        dashboard.main(arguments)
+    return str(stopped.value.code)
+
+
+@pytest.fixture
+def trained(finished, record, runs_dir):
+    shutil.copytree(finished, runs_dir / record.run_id)
+    return runs_dir
+
+
+def test_the_outline_needs_no_server(trained, capsys):
+    dashboard.main(["--print"])
+    assert "workspace AlexNet ablations" in capsys.readouterr().out
+
+
+def test_without_records_it_says_what_comes_first(runs_dir):
+    assert "no records and no verdicts in runs; next step" in ended("--print")
+
+
+def test_without_its_package_it_names_the_extra(trained, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        dashboard, "find_spec", lambda name: None if name == "wandb_workspaces" else find(name)
+    )
+    assert "pip install 'alexnet-ablations[dashboard]'" in ended("--print")
+
+
+def test_without_a_login_it_names_the_next_step(trained, monkeypatch):
+    monkeypatch.setattr("wandb.login", lambda **options: False)
+    assert "`wandb login`" in ended()
+
+
+@pytest.mark.parametrize("words", [("--checkpoints",), ("--print", "--sync")])
+def test_words_that_do_not_go_together_are_refused(words):
+    assert ended(*words) == "2"
+
+
+def test_it_sends_builds_and_says_where(trained, wandb_server, capsys):
+    dashboard.main(["--sync"])
+    shown = capsys.readouterr().out
+    assert "sent 1 to team/alexnet-ablations; 0 were there already" in shown
+    assert f"{wandb_server.url}/team/alexnet-ablations/reports/" in shown
+    assert len(wandb_server.views) == len(wandb_server.reports) == 1
