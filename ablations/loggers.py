@@ -6,15 +6,16 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
+import pytorch_lightning as pl
 import wandb
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
-from ablations.classifier import score_metrics
+from ablations.classifier import Classifier, curve_metrics, score_metrics
 from ablations.config import Job, LoggerKind
 from ablations.record import Record
 
@@ -59,6 +60,36 @@ def _csv_logger(folder: Path) -> CSVLogger:
     return logger
 
 
+class EpochsOnce(WandbLogger):
+    """Sends each epoch once: a run that was cut off repeats some, and may have lost others.
+
+    Args:
+        experiment: The W&B run, begun or gone on with.
+    """
+
+    def __init__(self, experiment: wandb.Run) -> None:
+        super().__init__(experiment=experiment)
+        self.sent: float = experiment.summary.get("epoch") or 0
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log a row, unless its epoch is there already."""
+        epoch = metrics.get("epoch", self.sent + 1)
+        if epoch > self.sent:
+            super().log_metrics(metrics, step)
+            self.sent = epoch
+
+
+class CatchUp(pl.Callback):
+    """Sends what a resumed run has logged before and W&B has not got."""
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Go through the curve up to the checkpoint."""
+        for logger in trainer.loggers:
+            if isinstance(logger, EpochsOnce) and isinstance(module, Classifier):
+                for point in module.curve:
+                    logger.log_metrics(curve_metrics(point), step=point.epoch)
+
+
 def _wandb_logger(job: Job, folder: Path) -> WandbLogger:
     mode = None  # the client reads WANDB_MODE
     if "WANDB_MODE" not in os.environ and not wandb.login(prompt=False, verify=False):
@@ -80,7 +111,7 @@ def _wandb_logger(job: Job, folder: Path) -> WandbLogger:
         wandb.teardown()  # it would take the run for one that is still open
         logging.getLogger(__name__).warning("W&B: %s; this run is logged offline", reason)
         experiment = begin_wandb(job.run.run_id, mode="offline", **given)
-    return WandbLogger(experiment=experiment)
+    return EpochsOnce(experiment)
 
 
 def begin_wandb(

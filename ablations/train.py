@@ -28,7 +28,7 @@ from ablations.classifier import Classifier
 from ablations.config import NUMERICS, Job, Precision
 from ablations.data.store import Store
 from ablations.datamodule import Images
-from ablations.loggers import build_logger, close_logger, log_record
+from ablations.loggers import CatchUp, build_logger, close_logger, log_record
 from ablations.metrics import true_class_rank
 from ablations.record import Record, pack, write_atomically
 
@@ -74,7 +74,7 @@ def train(job: Job, folder: Path, accelerator: str) -> None:
             max_epochs=job.run.recipe.epochs,
             fast_dev_run=job.fast_dev_run,
             logger=logger or False,
-            callbacks=[saver, Progress(folder)],
+            callbacks=[saver, Progress(folder), CatchUp()],
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,

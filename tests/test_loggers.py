@@ -110,7 +110,7 @@ def test_wandb_gets_names_config_and_summary(tiny_job, monkeypatch, tmp_path, re
 
     logger = types.SimpleNamespace(experiment=Experiment())
     monkeypatch.setattr(wandb, "init", init)
-    monkeypatch.setattr(loggers, "WandbLogger", lambda experiment: logger)
+    monkeypatch.setattr(loggers, "EpochsOnce", lambda experiment: logger)
     job = tiny_job(logger=Logger(LoggerKind.wandb, "project", "team"), pooling=Pooling.nonoverlap)
     job = replace(job, claims=("one", "two"))
     assert build_logger(job, tmp_path) is logger
@@ -162,7 +162,7 @@ def test_wandb_is_offline_unless_logged_in_or_told(
     monkeypatch.setattr(
         wandb, "init", lambda **o: modes.append((o["mode"], o["resume"])) or experiment
     )
-    monkeypatch.setattr(loggers, "WandbLogger", lambda experiment: None)
+    monkeypatch.setattr(loggers, "EpochsOnce", lambda experiment: None)
     build_logger(tiny_job(logger=Logger(LoggerKind.wandb)), tmp_path)
     assert modes[0][0] == mode
 
@@ -172,6 +172,23 @@ def test_loggers_write_inside_the_folder_of_the_run(tiny_job, tmp_path: Path):
         built = build_logger(tiny_job(logger=Logger(kind)), tmp_path)
         assert isinstance(built, logger)
         assert Path(built.log_dir).parent == tmp_path
+
+
+def test_each_epoch_is_sent_once_and_lost_ones_are_sent_again(
+    tiny_job, train_here, monkeypatch, wandb_server
+):
+    job = tiny_job(logger=Logger(LoggerKind.wandb))
+    with monkeypatch.context() as patch:
+        stop_in_epoch_2(patch)
+        with pytest.raises(SystemExit):
+            train_here(job)
+    (run,) = wandb_server.runs.values()
+    assert (run.values("epoch"), run.exit_code) == ([1], 143)
+    run.history.clear()  # it never arrived
+    run.summary.clear()
+    train_here(job)
+    assert run.values("epoch") == [1, 2]
+    assert (run.starts, run.exit_code) == (2, 0)
 
 
 def test_a_server_that_refuses_later_does_not_stop_the_run(
@@ -249,18 +266,20 @@ def test_two_ranks_make_one_run_on_a_server(start, tiny, wandb_server):
 
 @pytest.mark.slow
 def test_after_a_kill_the_same_run_goes_on_there(start, tiny, wandb_server):
-    words = (*tiny, "logger=wandb", "recipe.epochs=40")
+    words = (*tiny, "logger=wandb", "recipe.epochs=300")
     command = start(*words, **wandb_server.environment)
-    command.wait_until(lambda: any(len(run.rows) >= 2 for run in wandb_server.runs.values()))
+    command.wait_until(lambda: any(run.rows for run in wandb_server.runs.values()))
     command.process.kill()
     assert command.left_over(10) == []
     (run,) = wandb_server.runs.values()
-    assert run.exit_code is None
+    assert run.exit_code != 0
+    del run.history[max(run.history)]  # sent, and never arrived
+    run.summary["epoch"] = len(run.history)
     again = start(*words, **wandb_server.environment).finish()
     assert again.code == 0, again.err
     assert list(wandb_server.runs) == [run.id]
     assert (run.starts, run.exit_code) == (2, 0)
-    assert sorted({*run.values("epoch")}) == list(range(1, 41))
+    assert run.values("epoch") == list(range(1, 301))  # each once, none lost
 
 
 @pytest.mark.slow
