@@ -82,7 +82,7 @@ class Chapter:
         )
         trained = [r for r in self.runs if r.train]
         parts = [
-            " and ".join(name for name, _ in networks.most_common()),
+            words.listed([name for name, _ in networks.most_common()]),
             f"{_range(r.parameters for r in self.runs)} parameters",
             f"{_range(r.train.count for r in trained if r.train)} training images",
             f"{_epochs(r.epochs for r in trained)}",

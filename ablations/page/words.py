@@ -1,5 +1,6 @@
 """Numbers as a reader wants them."""
 
+from collections.abc import Sequence
 from math import floor, isfinite, log10
 
 MINUS = "\N{MINUS SIGN}"
@@ -90,3 +91,13 @@ def spoken(name: str) -> str:
     """
     capitals = {"lrn": "LRN", "relu": "ReLU", "cifar10": "CIFAR-10", "imagenet": "ImageNet"}
     return " ".join(capitals.get(word, word) for word in name.split("_"))
+
+
+def listed(items: Sequence[str]) -> str:
+    """Write a list as a sentence has it.
+
+    Examples:
+        >>> listed(["one"]), listed(["one", "two", "three"])
+        ('one', 'one, two and three')
+    """
+    return " and ".join(filter(None, [", ".join(items[:-1]), items[-1]]))
