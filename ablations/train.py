@@ -48,6 +48,8 @@ def train(job: Job, folder: Path, accelerator: str) -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     # The sampler skips what an interrupted epoch had done; Lightning looks for it in the loader.
     warnings.filterwarnings("ignore", ".*your dataloader is not resumable.*")
+    # On a login node Lightning misses `srun`; whether SLURM takes part is the launcher's to say.
+    warnings.filterwarnings("ignore", "The `srun` command is available")
     # One gather a batch leaves nothing for worker processes to do.
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)

@@ -163,6 +163,17 @@ def test_the_progress_file_ends_with_the_test(finished: Path, record: Record):
     assert progress == {"stage": "test", "epochs": 2, "val_top1": record.val.top1}
 
 
+def test_a_login_node_of_a_cluster_trains_like_any_machine(
+    tiny_job, train_here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    srun = tmp_path / "srun"
+    srun.write_text("#!/bin/sh")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    # Lightning would warn, which fails a test, and advise to start the ranks by hand.
+    assert load(train_here(tiny_job())) is not None
+
+
 # The same again, and not the same
 
 
