@@ -55,7 +55,10 @@ class RunState:
 def warm_up() -> None:
     """Start the server that forks the runs; it imports torch and Lightning meanwhile, once."""
     _context.set_forkserver_preload(
-        ["ablations.train", "ablations.launch.elastic", "ablations.run", "ablations.sweep"]
+        [
+            *("ablations.launch.server", "ablations.train", "ablations.launch.elastic"),
+            *("ablations.run", "ablations.sweep"),
+        ]
     )
     # OpenMP reads this once, when torch is loaded. Threads that spin while they wait for each other
     # make two threads on a busy two-core machine some forty times slower than threads that sleep.
