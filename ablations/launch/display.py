@@ -95,7 +95,7 @@ class Monitor:
     """Shows the runs of a pool while they go on.
 
     On a terminal a table is redrawn in place; elsewhere a line is printed when a run begins or
-    ends, and every 15 seconds.
+    ends, and every 15 seconds where there is news.
 
     Args:
         console: Where to show them.
@@ -105,6 +105,7 @@ class Monitor:
         self.console = console
         self.live = Live(console=console, refresh_per_second=4, transient=True)
         self.told: dict[str, str] = {}
+        self.lines: dict[str, Text] = {}
         self.last_line = 0.0
 
     def __enter__(self) -> "Monitor":
@@ -125,11 +126,17 @@ class Monitor:
             self.told[state.job.run.run_id] = state.status
             quiet = self.console.is_terminal and state.status != "failed"
             if not quiet and (changed or (due and state.status == "running")):
-                self.console.print(_line(state), highlight=False)
-                self.last_line = time.monotonic()
+                self._print_line(state)
             if changed and state.status == "failed":
                 self.console.print(Text(state.tail, style="red"))
                 self.console.print(f"whole log: {state.folder / 'log.txt'}", highlight=False)
+
+    def _print_line(self, state: RunState) -> None:
+        self.last_line = time.monotonic()
+        line = _line(state)
+        if self.lines.get(state.job.run.run_id) != line:
+            self.lines[state.job.run.run_id] = line
+            self.console.print(line, highlight=False, soft_wrap=True)
 
 
 def _live_table(states: list[RunState]) -> Group:
