@@ -1,14 +1,22 @@
 """The official CIFAR-10 files, downloaded and checked by torchvision."""
 
 import http.client
+import urllib.request
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torchvision.datasets import CIFAR10
 
 from ablations.config import ConfigError, Dataset
 from ablations.data.sources import Files, Images, Sample, Split
+
+if TYPE_CHECKING:
+    from torchvision.datasets import CIFAR10
+
+ARCHIVE, FOLDER = "cifar-10-python.tar.gz", "cifar-10-batches-py"
+URL = f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}"
+TIMEOUT_SECONDS = 5
 
 
 def read(dataset: Dataset, files: Files, cache: Path) -> Images:
@@ -24,6 +32,12 @@ def read(dataset: Dataset, files: Files, cache: Path) -> Images:
     """
     root = Path(dataset.root).expanduser() if dataset.root else cache / "cifar10"
     try:
+        root.mkdir(parents=True, exist_ok=True)
+        if not any((root / name).exists() for name in (ARCHIVE, FOLDER)):
+            # Asked before the import: torchvision loads for seconds, and without a network in vain.
+            urllib.request.urlopen(URL, timeout=TIMEOUT_SECONDS).close()
+        from torchvision.datasets import CIFAR10
+
         with warnings.catch_warnings():
             # The files are pickles of 2009, from before numpy's `align` was a bool.
             warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
@@ -31,13 +45,13 @@ def read(dataset: Dataset, files: Files, cache: Path) -> Images:
             test = CIFAR10(root, train=False, download=True)
     except (OSError, RuntimeError, http.client.HTTPException) as error:
         raise ConfigError(
-            f"could not download CIFAR-10 from {CIFAR10.url} into {root} ({error}); next step: put "
-            f"{CIFAR10.filename} into that folder, or use files that you have: "
+            f"could not download CIFAR-10 from {URL} into {root} ({error}); next step: put "
+            f"{ARCHIVE} into that folder, or use files that you have: "
             "dataset.source=parquet dataset.train=[FILE] dataset.test=[FILE]"
         ) from None
     return Images(list(train.classes), _split("train", train), _split("test", test))
 
 
-def _split(name: str, data: CIFAR10) -> Split:
+def _split(name: str, data: "CIFAR10") -> Split:
     samples = (Sample(image, f"CIFAR-10 {name} row {n}") for n, image in enumerate(data.data))
     return Split(np.array(data.targets, np.int64), samples)

@@ -1,6 +1,7 @@
 import hashlib
 import io
 import pickle
+import sys
 import tarfile
 from collections.abc import Iterator
 from functools import partial
@@ -13,10 +14,11 @@ import pytest
 from torchvision.datasets import CIFAR10
 
 from ablations.config import ConfigError, Dataset, Source
+from ablations.data import cifar10
+from ablations.data.cifar10 import ARCHIVE
 from ablations.data.store import prepare
 
 NAMES = ["airplane", "automobile"]
-ARCHIVE = CIFAR10.filename
 
 
 class _Silent(SimpleHTTPRequestHandler):
@@ -64,7 +66,9 @@ def site(tmp_path: Path, archive: bytes, monkeypatch: pytest.MonkeyPatch) -> Ite
     (folder / ARCHIVE).write_bytes(archive)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Silent, directory=folder)) as server:
         monkeypatch.setenv("no_proxy", "127.0.0.1")
-        monkeypatch.setattr(CIFAR10, "url", f"http://127.0.0.1:{server.server_port}/{ARCHIVE}")
+        address = f"http://127.0.0.1:{server.server_port}/{ARCHIVE}"
+        monkeypatch.setattr(CIFAR10, "url", address)
+        monkeypatch.setattr(cifar10, "URL", address)
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield folder
@@ -91,11 +95,19 @@ def test_the_files_are_downloaded_once(site: Path, tmp_path: Path, capsys):
     _check(tmp_path / "cache")
 
 
+def test_the_archive_is_where_torchvision_looks_for_it():
+    assert (CIFAR10.url, CIFAR10.filename) == (cifar10.URL, ARCHIVE)
+    assert CIFAR10.base_folder == cifar10.FOLDER
+
+
 def test_without_a_network_the_message_says_what_to_do(archive: bytes, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(CIFAR10, "url", "http://127.0.0.1:1/" + ARCHIVE)
     folder = tmp_path / "mine"
-    with pytest.raises(ConfigError, match=f"put {ARCHIVE} into that folder, or use") as error:
-        prepare(_dataset(folder), tmp_path / "cache")
+    with monkeypatch.context() as patch:
+        patch.setattr(cifar10, "URL", "http://127.0.0.1:1/" + ARCHIVE)
+        # Nor is there any waiting for an import that takes seconds.
+        patch.setitem(sys.modules, "torchvision.datasets", None)
+        with pytest.raises(ConfigError, match=f"put {ARCHIVE} into that folder, or use") as error:
+            prepare(_dataset(folder), tmp_path / "cache")
     assert str(folder) in str(error.value)
     # The next step of the message works.
     (folder / ARCHIVE).write_bytes(archive)
