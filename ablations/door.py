@@ -21,7 +21,7 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -161,6 +161,16 @@ def _base(setting: str, *where: str) -> DictConfig:
 def _explain(error: Exception) -> str:
     """Word an error of Hydra or OmegaConf for a user: what is wrong, what is valid, what next."""
     text = str(error)
+    if isinstance(error, OverrideParseException):
+        return (
+            f"`{error.override}` cannot be read: an override is KEY=VALUE, a value with spaces, "
+            "commas or brackets in it is in quotes within the shell's: 'KEY=\"a (b), c\"'"
+        )
+    if match := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.+?)=(.*)'", text):
+        key, values = match.groups()
+        if next((takes for name, takes, _ in _keys() if name == key), "").startswith("a list"):
+            return f"{key}={values}: a list is in brackets, {key}=[{values}]"
+        return f"{key}={values}: one value goes here; several are a sweep, ablations/run.py -m"
     cause: BaseException = error
     while not isinstance(cause, OmegaConfBaseException):
         if (deeper := cause.__cause__ or cause.__context__) is None:
@@ -207,7 +217,8 @@ def _wrong_value(key: str, message: str) -> str:
     inner = ", ".join(name for name, *_ in _keys() if name.startswith(f"{key}."))
     if inner:
         return f"{key} is a group of keys; set {inner}"
-    return f"{key}: {message.splitlines()[0]}; {key} takes {values}"
+    # A list for a single value, or the other way round.
+    return f"{key}: the kind of value is not valid; {key} takes {values}"
 
 
 # Help
