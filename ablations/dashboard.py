@@ -14,17 +14,7 @@ from ablations.board.agents import write_agent_sweep
 from ablations.claim_file import find
 from ablations.config import ConfigError, Logger
 from ablations.door import setting_names, shipped
-from ablations.page.evidence import Chapter, gather
-
-
-def _chapters(output: Path) -> list[Chapter]:
-    found = gather(output).chapters
-    if not found:
-        raise ConfigError(
-            f"no records and no verdicts in {output}; next step: train some with ablations/run.py, "
-            "or name their folder with --output"
-        )
-    return found
+from ablations.page.evidence import gather
 
 
 def _boards(given: argparse.Namespace) -> list[str]:
@@ -33,17 +23,19 @@ def _boards(given: argparse.Namespace) -> list[str]:
             "dashboards are built by the package wandb-workspaces, which is not installed; next "
             "step: pip install 'alexnet-ablations[dashboard]'"
         )
+    chapters = gather(given.output).chapters
+    if not given.print:
+        _require_login()
     from ablations.board import layout
     from ablations.board.sync import Place, explained
 
-    chapters = _chapters(given.output)
     if given.print:
         return [layout.outline(Place(given.project, given.entity), chapters)]
     with explained():
         return layout.save(given.output, Place(given.project, _entity(given)), chapters)
 
 
-def _entity(given: argparse.Namespace) -> str:
+def _require_login() -> None:
     import wandb
 
     # What the client says of each run it opens and closes would bury what this command says.
@@ -53,13 +45,20 @@ def _entity(given: argparse.Namespace) -> str:
             "dashboards live on a W&B server, and this machine is not logged in; next step: `wandb "
             "login`, or look at the dashboards' outline with --print"
         )
+
+
+def _entity(given: argparse.Namespace) -> str:
+    import wandb
+
     return given.entity or wandb.Api(timeout=30).default_entity or ""
 
 
 def _sync(given: argparse.Namespace) -> None:
+    # Before what is imported next, which takes long to load.
+    gather(given.output)
+    _require_login()
     from ablations.board.sync import Place, explained, sync
 
-    _chapters(given.output)
     with explained():
         place = Place(given.project, _entity(given))
     sent, there = sync(

@@ -2,9 +2,9 @@
 
 import base64
 import json
+import logging
 import os
 import tempfile
-import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 RECORD = "record.json"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -150,23 +152,31 @@ def load(folder: Path) -> Record | None:
     Returns:
         The record, or none when the run has not finished.
     """
-    path = folder / RECORD
+    return _read(folder / RECORD)
+
+
+def load_all(output: Path) -> list[Record]:
+    """Read every record of ``output``, in the order of their run ids.
+
+    Those are the records of runs; or where they are all that was kept of them, as in ``results/``,
+    the files ``records/<run_id>.json``.
+    """
+    kept = output.glob(f"records/{'[0-9a-f]' * 12}.json")
+    records = [_read(path) for path in (*output.glob(f"*/{RECORD}"), *kept)]
+    return sorted((r for r in records if r is not None), key=lambda record: record.run_id)
+
+
+def _read(path: Path) -> Record | None:
     try:
         return _RECORD.validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
     except ValidationError as error:
-        aside = path.with_name("record.broken.json")
+        aside = path.with_suffix(".broken.json")
         path.replace(aside)
         reason = error.errors()[0]["msg"]
-        warnings.warn(f"set aside as {aside}, its run will be repeated: {reason}", stacklevel=2)
+        log.warning("set aside as %s, its run will be repeated: %s", aside, reason)
         return None
-
-
-def load_all(output: Path) -> list[Record]:
-    """Read every record below ``output``, in the order of their run ids."""
-    records = (load(path.parent) for path in sorted(output.glob(f"*/{RECORD}")))
-    return [record for record in records if record is not None]
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -35,11 +35,6 @@ def report(output: Path, to: Path, *, pictures: bool = True) -> list[Path]:
         ConfigError: There is nothing to report on, or runs that must not be pooled.
     """
     evidence = gather(output)
-    if not evidence.chapters:
-        raise ConfigError(
-            f"no records and no verdicts in {output}; next step: train some with ablations/run.py, "
-            "or name their folder with --output"
-        )
     sections = [_section(evidence, chapter, pictures) for chapter in evidence.chapters]
     to.mkdir(parents=True, exist_ok=True)
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
@@ -86,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     try:
         written = report(given.output, given.to or given.output, pictures=given.pictures)
-    except ConfigError as error:
+    except (ConfigError, OSError) as error:
         sys.exit(f"error: {error}")
     for chapter in gather(given.output).chapters:
         print(f"{chapter.title}: {tally(chapter.paper) or 'no claims'}")

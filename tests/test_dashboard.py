@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+import sys
 
 import pytest
 
@@ -25,8 +26,12 @@ def test_the_outline_needs_no_server(trained, capsys):
     assert "workspace AlexNet ablations" in capsys.readouterr().out
 
 
-def test_without_records_it_says_what_comes_first(runs_dir):
-    assert "no records and no verdicts in runs; next step" in ended("--print")
+def test_without_records_it_says_what_comes_first(runs_dir, monkeypatch):
+    # Before what takes long to load.
+    for name in ("board.layout", "board.sync"):
+        monkeypatch.setitem(sys.modules, f"ablations.{name}", None)
+    for arguments in (["--print"], ["--sync"], []):
+        assert "no records and no verdicts in runs; next step" in ended(*arguments)
 
 
 def test_without_its_package_it_names_the_extra(trained, monkeypatch):
@@ -39,7 +44,10 @@ def test_without_its_package_it_names_the_extra(trained, monkeypatch):
 
 def test_without_a_login_it_names_the_next_step(trained, monkeypatch):
     monkeypatch.setattr("wandb.login", lambda **options: False)
+    for name in ("board.layout", "board.sync"):
+        monkeypatch.setitem(sys.modules, f"ablations.{name}", None)
     assert "`wandb login`" in ended()
+    assert "`wandb login`" in ended("--sync")
 
 
 @pytest.mark.parametrize("words", [("--checkpoints",), ("--print", "--sync")])

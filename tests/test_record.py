@@ -23,20 +23,22 @@ def test_a_folder_without_a_record_is_not_done(tmp_path: Path):
     ["", "{", "[]", '{"run_id": "x"}', '{"seed": NaN}'],
     ids=["empty", "torn", "list", "incomplete", "nan"],
 )
-def test_a_broken_record_is_set_aside_with_a_warning(content: str, tmp_path: Path):
+def test_a_broken_record_is_set_aside_with_a_warning(content: str, tmp_path: Path, caplog):
     (tmp_path / RECORD).write_text(content)
-    with pytest.warns(UserWarning, match=r"record\.broken\.json, its run will be repeated"):
-        assert load(tmp_path) is None
+    assert load(tmp_path) is None
+    assert "record.broken.json, its run will be repeated" in caplog.text
+    caplog.clear()
     assert (tmp_path / "record.broken.json").read_text() == content
-    assert load(tmp_path) is None  # and no second warning
+    assert load(tmp_path) is None
+    assert not caplog.text  # told once
 
 
-def test_a_record_of_another_type_is_broken(record: Record, tmp_path: Path):
+def test_a_record_of_another_type_is_broken(record: Record, tmp_path: Path, caplog):
     record.save(tmp_path)
     values = json.loads((tmp_path / RECORD).read_text())
     (tmp_path / RECORD).write_text(json.dumps(values | {"seed": "abc"}))
-    with pytest.warns(UserWarning, match="valid integer"):
-        assert load(tmp_path) is None
+    assert load(tmp_path) is None
+    assert "valid integer" in caplog.text
 
 
 def test_a_number_that_is_none_is_refused_and_leaves_no_file(record: Record, tmp_path: Path):
@@ -53,6 +55,16 @@ def test_all_records_are_read_and_other_files_left_alone(record: Record, tmp_pat
     (tmp_path / "unfinished").mkdir()
     (tmp_path / "note.txt").write_text("")
     assert [found.run_id for found in load_all(tmp_path)] == ["a", "b"]
+
+
+def test_records_that_were_kept_without_their_runs_are_read(record: Record, tmp_path: Path):
+    (tmp_path / "records").mkdir()
+    record.save(tmp_path)
+    (tmp_path / RECORD).rename(tmp_path / "records" / f"{record.run_id}.json")
+    (tmp_path / "records" / "0123456789ab.json").write_text("{")
+    assert load_all(tmp_path) == [record]
+    assert load_all(tmp_path) == [record]  # what was set aside is left alone
+    assert (tmp_path / "records" / "0123456789ab.broken.json").exists()
 
 
 def test_no_folder_holds_no_records(tmp_path: Path):

@@ -54,6 +54,17 @@ def test_the_command_ends_with_one_message(tmp_path, capsys):
         main(["--output", str(tmp_path)])
 
 
+def test_a_folder_that_cannot_be_written_is_told_in_one_message(runs):
+    with pytest.raises(SystemExit, match=r"error: .*/dev/null"):
+        main(["--output", str(runs), "--to", "/dev/null/here", "--no-pictures"])
+
+
+def test_the_shipped_results_are_drawn_again_from_their_records(tmp_path):
+    kept = REPOSITORY / "results" / "cifar10_small"
+    markdown, _ = report(kept, tmp_path, pictures=False)
+    assert markdown.read_text() == (kept / "RESULTS.md").read_text()
+
+
 @pytest.mark.slow
 def test_without_pictures_no_torch_is_imported(runs):
     code = (

@@ -114,10 +114,15 @@ def gather(output: Path) -> Evidence:
     """Read the records and verdicts below ``output``.
 
     Raises:
-        ConfigError: Runs that belong together have different data or numerics.
+        ConfigError: There are none, or runs that belong together have different data or numerics.
     """
     studies = verdicts.load(output)
     records = {run.run_id: run for run in record.load_all(output)}
+    if not studies and not records:
+        raise ConfigError(
+            f"no records and no verdicts in {output}; next step: train some with ablations/run.py, "
+            "or name their folder with --output"
+        )
     missing: list[str] = []
     if not records:
         missing.append(f"No finished run in {output.name}/: ablations/run.py trains some.")
