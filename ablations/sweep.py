@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seeds", type=_pairs, metavar="N", help="decide once, after N pairs of runs"
     )
     parser.add_argument(
-        "--first-seed", type=int, default=0, metavar="S", help="seed of the first pair (default 0)"
+        "--first-seed", type=_seed, default=0, metavar="S", help="seed of the first pair (default 0)"
     )
     parser.add_argument(
         "--budget", type=_seconds, metavar="TIME", help="start no run after this: 90min, 2h, 1d"
@@ -90,6 +90,12 @@ def _parser() -> argparse.ArgumentParser:
 def _pairs(text: str) -> int:
     if not text.isdigit() or int(text) < 2:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of pairs: 2 or more")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a seed: a whole number, 0 or more")
     return int(text)
 
 

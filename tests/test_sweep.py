@@ -52,6 +52,7 @@ def test_mistakes_are_answered_in_one_line(arguments, words):
     ("arguments", "words"),
     [
         (("all", "--seeds", "1"), "'1' is not a number of pairs: 2 or more"),
+        (("all", "--first-seed=-1"), "'-1' is not a seed: a whole number, 0 or more"),
         (("all", "--budget", "soon"), "'soon' is not a time such as 30min, 2h or 1d"),
     ],
 )

@@ -110,8 +110,8 @@ def _require_space(images: Images, folder: Path, dataset: Dataset) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free + there:
         raise ConfigError(
-            f"the decoded images need {needed / 1e9:.1f} GB and {folder.parent} has "
-            f"{free / 1e9:.1f} GB free; next step: set ABLATIONS_CACHE=FOLDER to a larger disk"
+            f"the decoded images need {needed / 1e6:,.0f} MB and {folder.parent} has "
+            f"{free / 1e6:,.0f} MB free; next step: set ABLATIONS_CACHE=FOLDER to a larger disk"
         )
 
 

@@ -220,7 +220,12 @@ class Finding:
     @property
     def theirs(self) -> str:
         """The paper's figure with its unit."""
-        return "no figure" if self.paper is None else f"{words.plain(self.paper)}{self.suffix}"
+        return "no figure" if self.paper is None else self.figure(self.paper)
+
+    def figure(self, value: float) -> str:
+        """A figure as it was written down, with its unit: ``1 point``, ``0.4 points``."""
+        text = f"{words.plain(value)}{self.suffix}"
+        return text[:-1] if text == "1 points" else text
 
     @property
     def suffix(self) -> str:

@@ -42,7 +42,7 @@ def forest(key: str, findings: list[Finding]) -> Drawing | None:
             f.title,
             f.ours,
             f.theirs,
-            "" if f.margin is None else f"{words.plain(f.margin)}{f.suffix}",
+            "" if f.margin is None else f.figure(f.margin),
             str(f.n),
             f.mark.word,
         )

@@ -202,9 +202,17 @@ def changes(result: Result) -> list[str]:
     """What differs between the rule of a comparison and the one it had before, in words."""
     if not result.earlier_rules:
         return []
-    old, new = result.earlier_rules[-1]["rule"], result.rule
+    old, new = _leaves(result.earlier_rules[-1]["rule"]), _leaves(result.rule)
     keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     return [f"{key}: {old.get(key)} before, {new.get(key)} now" for key in keys]
+
+
+def _leaves(rule: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in rule.items():
+        name = f"{prefix}{key}"
+        found |= _leaves(value, f"{name} ") if isinstance(value, dict) else {name: value}
+    return found
 
 
 def hash_of(rule: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ def findings(study):
 def test_points_are_hundredths(findings):
     finding = findings["two_towers_beat_half_the_kernels"]
     assert (finding.theirs, finding.margin, finding.suffix) == ("6 points", 3.0, " points")
+    assert finding.figure(1.0) == "1 point"
 
 
 def test_a_time_that_was_cut_short_is_a_bound(findings):

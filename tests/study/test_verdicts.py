@@ -4,7 +4,7 @@ import pytest
 
 from ablations.config import ConfigError
 from ablations.study.results import to_result
-from ablations.study.verdicts import StudyResult, changes, load, save
+from ablations.study.verdicts import Result, StudyResult, changes, load, save
 
 
 def test_a_study_is_written_and_read_back(study, claim, bench, conducted, gently):
@@ -39,6 +39,13 @@ def test_a_changed_rule_is_visible(study, claim, bench, conducted, gently):
     # It stays visible when nothing changes any more.
     _, found, _ = conducted(study(bolder, seeds=3), bench(gently))
     assert len(found.results[0].earlier_rules) == 1
+
+
+def test_a_changed_grid_is_told_in_words():
+    grids = ({"recipe.lr": {"with": [0.1], "without": rates}} for rates in ([0.1], [0.1, 0.2]))
+    old, new = ({"margin": 1, "tune": grid} for grid in grids)
+    planned = Result(*["x"] * 7, {}, [], "planned", rule=new, earlier_rules=[{"rule": old}])
+    assert changes(planned) == ["tune recipe.lr without: [0.1] before, [0.1, 0.2] now"]
 
 
 def test_commands_keep_each_others_claims_and_studies(study, claim, bench, conducted, gently):
