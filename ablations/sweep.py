@@ -79,7 +79,11 @@ def _parser() -> argparse.ArgumentParser:
         "--seeds", type=_pairs, metavar="N", help="decide once, after N pairs of runs"
     )
     parser.add_argument(
-        "--first-seed", type=_seed, default=0, metavar="S", help="seed of the first pair (default 0)"
+        "--first-seed",
+        type=_seed,
+        default=0,
+        metavar="S",
+        help="seed of the first pair (default 0)",
     )
     parser.add_argument(
         "--budget", type=_seconds, metavar="TIME", help="start no run after this: 90min, 2h, 1d"

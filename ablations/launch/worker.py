@@ -1,11 +1,14 @@
 """A run's own process: forked warm, tied to its parent's life, its output in a file."""
 
+import errno
 import multiprocessing
 import os
 import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock
@@ -38,13 +41,34 @@ def run_process(folder: Path, slot: Slot) -> None:
     with FileLock(folder / "lock"):
         if load(folder) is not None:
             return
-        try:
+        with plain_errors(folder):
             if slot.processes == 1:
                 train(Job.load(folder), folder, slot.accelerator)
             else:
                 train_on_ranks(folder, slot)
-        except ConfigError as error:
-            sys.exit(f"error: {error}")
+
+
+@contextmanager
+def plain_errors(folder: Path) -> Iterator[None]:
+    """End with one line, and without a traceback, after an error that is no fault of the code.
+
+    Args:
+        folder: The run's folder. On a full disk its half-written checkpoint goes, whose room the
+            log needs to say so.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        for path in folder.glob("*.tmp"):
+            path.unlink()
+        sys.exit(
+            f"error: {folder}: {error.strerror}; next step: make room, then the same command "
+            "continues from the last checkpoint"
+        )
 
 
 def end_with_parent(parent: int) -> None:

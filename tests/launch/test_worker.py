@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -6,6 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from ablations.launch.worker import plain_errors
 
 WATCHED = """
 import os, signal, subprocess, sys, time
@@ -56,6 +59,22 @@ def test_a_process_group_ends_with_its_parent(ignore: str):
         if alive(pid):
             os.kill(pid, signal.SIGKILL)
     assert left == []
+
+
+def test_a_full_disk_is_told_in_one_line_and_keeps_no_half_checkpoint(tmp_path: Path):
+    (tmp_path / "last.ckpt").write_text("whole")
+    (tmp_path / "last.tmp").write_text("half")
+    with (
+        pytest.raises(SystemExit, match=r"^error: .*No space left on device; next step: make room"),
+        plain_errors(tmp_path),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_other_errors_keep_their_traceback(tmp_path: Path):
+    with pytest.raises(PermissionError), plain_errors(tmp_path):
+        raise PermissionError(errno.EACCES, "no")
 
 
 @pytest.mark.slow
