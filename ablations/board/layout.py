@@ -12,7 +12,8 @@ import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 from wandb_workspaces.reports.v2.interface import Report, Runset
 
-from ablations.board.sync import Place
+from ablations.board.sync import Place, line_name, verdict_lines
+from ablations.loggers import tags
 from ablations.page.evidence import Chapter
 from ablations.page.findings import Finding
 from ablations.record import write_atomically
@@ -27,6 +28,13 @@ _FINAL = {
     "test_center/top1_error": "Test top-1 error, centre view",
     "train_clean/top1_error": "Training top-1 error, no augmentation",
 }
+# Of a table of runs: the errors at the end, and the best one on the way there.
+_COLUMNS = (
+    "summary:test/top1_error",
+    "summary:test/top5_error",
+    "summary:val_final/top1_error",
+    "summary:val/top1_error.min",
+)
 NAME = "AlexNet ablations"
 
 
@@ -34,7 +42,9 @@ def workspace(place: Place, chapters: list[Chapter]) -> ws.Workspace:
     """Runs by arm, a line for the mean over seeds and a band for its spread.
 
     Sections: errors against epochs, images and seconds; errors of the finished runs; the gap
-    between test and training error; one section for each claim, with its arms side by side.
+    between test and training error; one section for each claim: its arms side by side by pair
+    of seeds, and the effect beside the paper's figure. Learning curves of single claims are in the
+    report, whose panels have filters.
 
     Args:
         place: The project.
@@ -57,11 +67,7 @@ def workspace(place: Place, chapters: list[Chapter]) -> ws.Workspace:
         runset_settings=ws.RunsetSettings(
             groupby=[ws.Config("arm")],
             order=[ws.Ordering(ws.Summary("test/top1_error"), ascending=True)],
-            pinned_columns=[
-                "summary:test/top1_error",
-                "summary:test/top5_error",
-                "config:setting.value",
-            ],
+            pinned_columns=[*_COLUMNS, "config:setting.value"],
         ),
     )
 
@@ -78,25 +84,21 @@ def report(place: Place, chapters: list[Chapter]) -> Report:
         blocks += [wr.H1(chapter.title), wr.P(f"{chapter.dataset}: {chapter.scale}.")]
         shown = _shown(chapter)
         if not shown:
-            blocks.append(_grid(place, "runs", [_setting(chapter)], _curves("val") + _finals()))
+            blocks.append(_grid(place, "runs", _of(chapter), _curves("val") + _finals()))
             continue
         blocks.append(wr.MarkdownBlock(text=verdict_table(shown)))
         blocks.append(wr.H2("Test error of all arms"))
-        blocks.append(
-            _grid(place, "all arms", [_setting(chapter), "job_type = 'train'"], _finals())
-        )
+        blocks.append(_grid(place, "all arms", f"{_of(chapter)} and job_type = 'train'", _finals()))
         for finding in shown:
             blocks += [wr.H2(finding.title), wr.P(finding.sentence or "Not decided yet.")]
-            claim = f"Tags in ['claim:{finding.result.claim}']"
+            of_it = _of(chapter, finding.result.claim)
             blocks.append(
                 wr.PanelGrid(
                     runsets=[
-                        _runset(place, "arms", [claim, _setting(chapter), "job_type = 'train'"]),
-                        _runset(
-                            place, "verdict", [claim, _setting(chapter), "job_type = 'verdict'"], ()
-                        ),
+                        _runset(place, "arms", f"{of_it} and job_type = 'train'"),
+                        _runset(place, "verdict", f"{of_it} and job_type = 'verdict'", ()),
                     ],
-                    panels=[_arms(finding), _effect(finding), *_finals()[:1]],
+                    panels=[_arms(finding), _pairs(finding), _effect(finding), *_finals()[:1]],
                 )
             )
     return Report(
@@ -195,24 +197,27 @@ def _shown(chapter: Chapter) -> list[Finding]:
     return [*chapter.claims, *chapter.controls]
 
 
-def _setting(chapter: Chapter) -> str:
+def _of(chapter: Chapter, claim: str = "") -> str:
+    """The filter for the runs of a chapter, or of one claim in it, by their tags."""
     study = chapter.findings[0].study.setting if chapter.findings else chapter.runs[0].setting
-    return f"Tags in ['setting:{study}']"
+    marks = tags(study, chapter.dataset, [claim] if claim else [])
+    return " and ".join(f"Tags in [{mark!r}]" for mark in marks)
 
 
 def _runset(
-    place: Place, name: str, filters: list[str], groupby: Iterable[str] = ("config.arm",)
+    place: Place, name: str, filters: str, groupby: Iterable[str] = ("config.arm",)
 ) -> Runset:
     return Runset(
         entity=place.entity or "",
         project=place.project,
         name=name,
-        filters=" and ".join(filters),
+        filters=filters,
         groupby=list(groupby),
+        visible_columns=list(_COLUMNS),
     )
 
 
-def _grid(place: Place, name: str, filters: list[str], panels: list[Any]) -> wr.PanelGrid:
+def _grid(place: Place, name: str, filters: str, panels: list[Any]) -> wr.PanelGrid:
     return wr.PanelGrid(runsets=[_runset(place, name, filters)], panels=panels)
 
 
@@ -264,7 +269,7 @@ def _gap() -> wr.ScatterPlot:
 def _section(finding: Finding) -> ws.Section:
     return ws.Section(
         name=f"{finding.study.setting}: {finding.title}",
-        panels=[_arms(finding), _effect(finding)],
+        panels=[_pairs(finding), _effect(finding)],
     )
 
 
@@ -281,12 +286,24 @@ def _arms(finding: Finding) -> wr.LinePlot:
     )
 
 
+def _pairs(finding: Finding) -> wr.LinePlot:
+    """The measure of both arms side by side, by the pairs of seeds."""
+    return wr.LinePlot(
+        title=f"{finding.title}: {finding.measure}, with and without",
+        x="pair",
+        y=[line_name(finding, side) for side in ("with", "without")],
+        title_x="pairs of seeds",
+        title_y=finding.measure,
+    )
+
+
 def _effect(finding: Finding) -> wr.LinePlot:
     """Our effect with the ends of its interval, and the paper's figure, as lines over the pairs."""
+    paper = "gives no figure" if finding.paper is None else f"says {finding.theirs}"
     return wr.LinePlot(
-        title=f"{finding.title}: effect in {finding.unit}, the paper's is {finding.theirs}",
+        title=f"{finding.title}: effect in {finding.unit}; the paper {paper}",
         x="pair",
-        y=["effect", "low", "high", *(["paper"] if finding.paper is not None else [])],
+        y=list(verdict_lines(finding)),
         title_x="pairs of seeds",
         title_y=finding.unit,
     )

@@ -121,6 +121,26 @@ def verdict_id(finding: Finding) -> str:
     return _hash(f"{study.setting} {study.changes} {study.fingerprint} {finding.result.name}")
 
 
+def verdict_lines(finding: Finding) -> dict[str, float]:
+    """What a verdict's run logs beside its pairs: our effect, its interval, the paper's figure.
+
+    The names carry the comparison's: panels of a workspace show all runs that have a metric, and
+    have no filter of their own.
+    """
+    low, high = finding.interval or (None, None)
+    lines = {"effect": finding.estimate, "low": low, "high": high, "paper": finding.paper}
+    return {
+        line_name(finding, name): value
+        for name, value in lines.items()
+        if value is not None and isfinite(value)
+    }
+
+
+def line_name(finding: Finding, line: str) -> str:
+    """The metric of a verdict's run by the name of its line, such as ``with`` or ``paper``."""
+    return f"{'_'.join(filter(None, (finding.result.claim, finding.result.part)))}/{line}"
+
+
 def _claims(record: Record, findings: list[Finding]) -> list[str]:
     names = {
         finding.result.claim: None
@@ -165,9 +185,7 @@ def _send_record(
 def _send_verdict(run_id: str, finding: Finding, output: Path, place: Place) -> None:
     """A verdict as a run: the values of its arms by pair, our effect and the paper's as lines."""
     study, result = finding.study, finding.result
-    low, high = finding.interval or (None, None)
-    lines = {"effect": finding.estimate, "low": low, "high": high, "paper": finding.paper}
-    known = {name: value for name, value in lines.items() if value is not None and isfinite(value)}
+    lines = verdict_lines(finding)
     run = wandb.init(
         project=place.project,
         entity=place.entity,
@@ -179,7 +197,12 @@ def _send_verdict(run_id: str, finding: Finding, output: Path, place: Place) -> 
         dir=output,
         mode="online",
         resume="allow",
-        config={"claim": result.name, "setting": study.setting, "dataset": study.dataset},
+        config={
+            "claim": result.name,
+            "arm": "verdict",
+            "setting": study.setting,
+            "dataset": study.dataset,
+        },
         settings=wandb.Settings(init_timeout=PATIENCE_SECONDS, console="off"),
     )
     run.define_metric("pair", hidden=True)
@@ -187,8 +210,12 @@ def _send_verdict(run_id: str, finding: Finding, output: Path, place: Place) -> 
     sides = {"with": finding.with_technique.values, "without": finding.without.values}
     for pair, seed in enumerate(sorted({seed for side in sides.values() for seed in side}), 1):
         values = {name: side.get(seed) for name, side in sides.items()}
-        row = {n: finding.value_scale * v for n, v in values.items() if v is not None}
-        run.log({"pair": pair, **row, **known})
+        row = {
+            line_name(finding, name): finding.value_scale * value
+            for name, value in values.items()
+            if value is not None
+        }
+        run.log({"pair": pair, **row, **lines})
     run.summary.update(
         {
             "verdict": result.label,
@@ -198,7 +225,7 @@ def _send_verdict(run_id: str, finding: Finding, output: Path, place: Place) -> 
             "pairs": finding.n,
             "ours": finding.ours,
             "measure": finding.measure,
-            **known,
+            **lines,
         }
     )
     run.finish()

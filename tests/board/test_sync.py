@@ -104,10 +104,11 @@ def test_a_verdict_is_a_run_with_the_papers_figure_as_a_line(runs_dir, wandb_ser
     [finding] = gather(runs_dir).chapters[0].findings
     run = wandb_server.runs[verdict_id(finding)]
     assert run.values("pair") == [1, 2, 3, 4, 5]
-    assert run.values("paper") == pytest.approx([1.4] * 5)
-    assert run.values("effect") == pytest.approx([finding.estimate] * 5)
+    lines = {name: run.values(f"lrn_lowers_error/{name}") for name in ("paper", "effect", "with")}
+    assert lines["paper"] == pytest.approx([1.4] * 5)
+    assert lines["effect"] == pytest.approx([finding.estimate] * 5)
     lrn = finding.result.arms["with"].values
-    assert run.values("with") == pytest.approx([100 * value for value in lrn.values()])
+    assert lines["with"] == pytest.approx([100 * value for value in lrn.values()])
     assert run.summary["verdict"] == "contradicted (opposite)"
     assert "claim:lrn_lowers_error" in run.tags
     [files] = wandb_server.artifacts["report"]
