@@ -37,17 +37,24 @@ def show_plan(console: Console, study: Study, cost: Cost) -> None:
     console.print(table)
     if not cost.naive:
         return
-    with_stops = 1 - cost.first / cost.naive
-    console.print(
-        f"[bold]plan[/]  at most {cost.runs} runs ({cost.first} if the first look decides every "
-        f"claim), {cost.finished} finished; {cost.naive} if each arm of each claim trained its "
-        f"own: {cost.saving:.0%} saved by sharing, up to {with_stops:.0%} with early stops"
-    )
+    may_stop = cost.first < cost.runs
+    plan = f"at most {cost.runs} runs" if may_stop else f"{cost.runs} runs"
+    if may_stop:
+        plan += f" ({cost.first} if the first look decides every claim)"
+    plan += f", {cost.finished} finished"
+    if cost.first < cost.naive:
+        plan += (
+            f"; {cost.naive} if each arm of each claim trained its own: {cost.saving:.0%} saved by "
+            "sharing"
+        )
+    if may_stop:
+        plan += f", up to {1 - cost.first / cost.naive:.0%} with early stops"
+    console.print(f"[bold]plan[/]  {plan}")
     if cost.bytes_left is None:
         console.print("[bold]left[/]  time and disk are not known before the first run")
     elif cost.runs > cost.finished:
         console.print(
-            f"[bold]left[/]  {cost.bytes_left / 1e9:.1f} GB and {time_left(cost.time_left)}, at "
+            f"[bold]left[/]  {cost.bytes_left / 1e6:,.0f} MB and {time_left(cost.time_left)}, at "
             f"most; {duration(cost.seconds_spent)} of training done"
         )
     console.print(f"[bold]runs[/]  {study.output}", soft_wrap=True)

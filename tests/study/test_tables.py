@@ -23,9 +23,18 @@ def test_a_plan_counts_runs_and_says_what_sharing_saves(study, claim, bench, gen
     gap = claim(name="overlap_curbs", kind="gap", measure={})
     shown = plan_of(study(claim(), gap, seeds=2), bench(gently))
     assert "Plan: smoke on synthetic, dataset.val_size=11" in shown
-    assert "at most 4 runs (4 if the first look decides every claim), 0 finished; 8 if" in shown
-    assert "50% saved by sharing" in shown
+    assert "plan  4 runs, 0 finished; 8 if each arm" in shown
+    assert "50% saved by sharing\n" in shown  # its one look is its last
     assert "not known before the first run" in shown
+
+
+def test_a_plan_says_what_early_looks_may_save(study, claim, bench, gently):
+    shown = plan_of(
+        study(claim(decision={"margin": 0.1, "why": "x", "looks": [2, 4]})), bench(gently)
+    )
+    assert "at most 8 runs (4 if the first look decides every claim), 0 finished; 8 if" in shown
+    assert "0% saved by sharing, up to 50% with early stops" in shown
+    assert "saved" not in plan_of(study(claim(), seeds=2), bench(gently))
 
 
 def test_the_longest_name_of_a_claim_fits_a_terminal_of_80_columns(study, claim, bench, gently):
@@ -37,7 +46,7 @@ def test_what_is_left_is_estimated_from_finished_runs(study, claim, bench, gentl
     planned, hand = study(claim(), seeds=2), bench(gently)
     hand.train(planned.cases[0].arms["with"].candidates.values())
     assert "1 finished" in plan_of(planned, hand)
-    assert "left  0.0 GB and about " in plan_of(planned, hand)
+    assert "left  0 MB and about " in plan_of(planned, hand)
 
 
 @pytest.mark.parametrize(
