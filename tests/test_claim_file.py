@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ablations.claim import Claim, Decision, Measure, Paper
 from ablations.claim_file import find, read
 from ablations.config import ConfigError
 
@@ -100,6 +101,28 @@ def test_a_broken_field_is_named_with_its_line(tmp_path, old, new, line, words):
     message = message_of(tmp_path, GOOD.replace(old, new, 1))
     assert message.startswith(f"{tmp_path.name}/a_claim.yaml:{line}: "), message
     assert words in message
+    assert "\n" not in message
+
+
+PARTS = {"measure": Measure, "paper": Paper, "decision": Decision}
+FIELDS = [
+    *((entry.alias or name,) for name, entry in Claim.model_fields.items() if name != "name"),
+    *((part, name) for part, model in PARTS.items() for name in model.model_fields),
+]
+
+
+@pytest.mark.parametrize("place", FIELDS, ids=".".join)
+def test_each_field_broken_in_turn_is_named(tmp_path, place):
+    values = yaml.safe_load(GOOD)
+    *outer, last = place
+    part = values[outer[0]] if outer else values
+    part[last] = {"nonsense": {"in": "it"}}  # fits no field, of whatever type
+    text = yaml.safe_dump(values, sort_keys=False)
+    first = next(n for n, line in enumerate(text.splitlines(), 1) if line.strip() == f"{last}:")
+    file, line, message = message_of(tmp_path, text).split(":", 2)
+    assert file == f"{tmp_path.name}/a_claim.yaml"
+    assert first <= int(line) <= first + 2
+    assert ".".join(place) in message
     assert "\n" not in message
 
 

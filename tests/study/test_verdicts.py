@@ -44,8 +44,19 @@ def test_a_changed_rule_is_visible(study, claim, bench, conducted, gently):
 def test_a_changed_grid_is_told_in_words():
     grids = ({"recipe.lr": {"with": [0.1], "without": rates}} for rates in ([0.1], [0.1, 0.2]))
     old, new = ({"margin": 1, "tune": grid} for grid in grids)
-    planned = Result(*["x"] * 7, {}, [], "planned", rule=new, earlier_rules=[{"rule": old}])
-    assert changes(planned) == ["tune recipe.lr without: [0.1] before, [0.1, 0.2] now"]
+    words = {
+        name: "x"
+        for name in ("claim", "part", "statement", "section", "technique", "kind", "family")
+    }
+    result = Result(
+        **words,
+        paper={},
+        confounds=[],
+        status="planned",
+        rule=new,
+        earlier_rules=[{"rule": old}],
+    )
+    assert changes(result) == ["tune recipe.lr without: [0.1] before, [0.1, 0.2] now"]
 
 
 def test_commands_keep_each_others_claims_and_studies(study, claim, bench, conducted, gently):
