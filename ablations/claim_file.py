@@ -13,6 +13,20 @@ from pydantic_core import ErrorDetails
 from ablations.claim import Claim
 from ablations.config import ConfigError
 
+# What fields take, by pydantic's name for its error, where its own words are those of Python.
+_KINDS = {
+    "string_type": "must be a text, in quotes where YAML reads it otherwise",
+    "string_too_short": "must not be empty",
+    "list_type": "must be a list [A, B]",
+    "tuple_type": "must be a list [A, B]",
+    "too_short": "must not be empty",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+}
+
 # Where something stands in a file: names of fields, and positions in lists.
 Place = tuple[str | int, ...]
 
@@ -115,7 +129,8 @@ def _explain(error: ErrorDetails) -> str:
             return f"there is no field `{field}`; {hint}"
         case "literal_error":
             return f"{field}={error['input']!r} is not valid; it takes {context['expected']}"
-    reason = context["error"] if error["type"] == "value_error" else error["msg"]
+    reason = context["error"] if error["type"] == "value_error" else _KINDS.get(error["type"])
+    reason = reason or error["msg"]
     given = "" if isinstance(error["input"], dict) else f" (given: {error['input']!r})"
     return f"{field}: {reason}{given}"
 
