@@ -14,9 +14,11 @@ from ablations.record import load_all
 
 SWEEPS = shipped("sweeps")
 CLAIMS = {claim.name: claim for claim in find(["all"], SWEEPS, setting_names())}
+# A claim is one file: its sweep is written when somebody wants it.
+WRITTEN = sorted(path.stem for path in (SWEEPS / "wandb").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("name", CLAIMS)
+@pytest.mark.parametrize("name", WRITTEN)
 def test_the_committed_sweep_is_that_of_the_claim(name, tmp_path):
     written = write_agent_sweep(CLAIMS[name], tmp_path)
     assert (SWEEPS / "wandb" / written.name).read_text() == written.read_text(), (
@@ -24,13 +26,14 @@ def test_the_committed_sweep_is_that_of_the_claim(name, tmp_path):
     )
 
 
-def test_no_claim_is_without_a_sweep_and_no_sweep_without_a_claim():
-    assert {path.stem for path in (SWEEPS / "wandb").glob("*.yaml")} == CLAIMS.keys()
+def test_no_sweep_is_without_its_claim():
+    assert WRITTEN
+    assert set(WRITTEN) <= CLAIMS.keys()
 
 
 # The client leaves the file open.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("name", CLAIMS)
+@pytest.mark.parametrize("name", WRITTEN)
 def test_the_client_reads_it_and_every_point_of_its_grid_composes(name):
     sweep = load_sweep_config(str(SWEEPS / "wandb" / f"{name}.yaml"))
     assert sweep == agent_sweep(CLAIMS[name])
