@@ -15,6 +15,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import fill
 from typing import Any, cast, get_type_hints
 
 import hydra
@@ -271,23 +272,30 @@ def _help() -> dict[str, str]:
         for name in ("setting", "trainer", "logger")
     }
     lines = [
-        "The AlexNet ablation suite: trains the 2012 network with one technique changed at a time.",
+        "The AlexNet ablation suite: the 2012 network, one technique changed at a time.",
         "",
         "  python ablations/run.py                                one run",
-        "  python ablations/run.py -m pooling=overlap,nonoverlap  a sweep, and a table of its arms",
+        "  python ablations/run.py -m pooling=overlap,nonoverlap  a sweep, and its table",
         "  python ablations/run.py -m norm=lrn,none seed=0,1,2    three seeds each",
         "",
         "Groups (GROUP=NAME):",
-        *(f"  {name:<9} {values}" for name, values in groups.items()),
+        *(_wrapped(f"  {name:<9} {values}", 12) for name, values in groups.items()),
         "",
         "Keys (KEY=VALUE); the first value of a technique is the paper's:",
     ]
     for name, values, meaning in _keys():
         if name == "setting":
             continue
-        lines.append(f"  {name}={values}")
+        lines.append(_wrapped(f"  {name}={values}", 4))
         if meaning:
-            lines.append(f"      {meaning}")
+            lines.append(_wrapped(f"      {meaning}", 6))
     lines += ["", "--cfg job prints the whole configuration."]
     # Hydra fills in $VARIABLES and OmegaConf ${interpolations}; a literal dollar sign is neither.
     return {"app_name": "ablations", "header": "", "footer": "", "template": "\n".join(lines)}
+
+
+def _wrapped(line: str, indent: int) -> str:
+    # Names of files and keys stay whole, and no line begins with a bar.
+    kept = line.replace(" | ", "\xa0| ")
+    text = fill(kept, 80, subsequent_indent=" " * indent, break_on_hyphens=False)
+    return text.replace("\xa0", " ")

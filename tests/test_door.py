@@ -244,13 +244,15 @@ def test_the_whole_error_on_request(monkeypatch):
 def test_help_lists_every_key_with_its_values_and_meaning(ask: Ask, capsys):
     executed, code = ask("--help")
     assert (executed, code) == ([], 0)
-    text = capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80
+    text = " ".join(printed.split())
     keys = [name for name, _, _ in door._keys()]
     assert len(keys) > 40
     for name, values, meaning in door._keys():
         assert meaning or name == "setting", name
         if name != "setting":
-            assert f"  {name}={values}\n      {meaning}\n" in text
+            assert f" {name}={values} {meaning} " in text
     assert "pooling=overlap | nonoverlap" in text
     for group in ("setting", "trainer", "logger"):
         for path in (door.shipped("conf") / group).glob("*.yaml"):
