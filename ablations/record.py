@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-RECORD = "record.json"
+RECORD, CHECKPOINT = "record.json", "last.ckpt"
 
 
 @dataclass(frozen=True)

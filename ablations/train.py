@@ -30,6 +30,7 @@ from ablations.data.store import Store
 from ablations.datamodule import Images
 from ablations.loggers import CatchUp, build_logger, close_logger, log_record
 from ablations.metrics import true_class_rank
+from ablations.networks.pretrained import transfer
 from ablations.record import Record, pack, write_atomically
 
 PREDICTIONS = "predictions.npz"
@@ -55,6 +56,8 @@ def train(job: Job, folder: Path, accelerator: str) -> None:
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     store = Store.open(Path(job.store))
     network = networks.build(job.run, len(store.classes))
+    if job.weights:
+        transfer(network, Path(job.weights))
     images = Images(job.run, store, rank, world)
     module = Classifier(
         job.run, network.to(memory_format=torch.channels_last), store, len(images.train_images)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from ablations import networks
-from ablations.callbacks import CHECKPOINT
 from ablations.config import ConfigError, Job
 from ablations.data.store import Store
+from ablations.networks.pretrained import weights
 from ablations.page.album import POOL, Album, Guess, Likeness, Picture, Tower
-from ablations.record import Record
+from ablations.record import CHECKPOINT, Record
 from ablations.techniques.augmentation import to_input
 from ablations.techniques.evaluation import center_crop
 from ablations.train import PREDICTIONS
@@ -45,15 +45,7 @@ def _draw(run: Record, folder: Path) -> Album:
     found = Album(run.run_id, run.arm, run.seed)
     job = Job.load(folder)
     network = networks.build(job.run, run.classes)
-    checkpoint = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)
-    prefix = "network."
-    network.load_state_dict(
-        {
-            name.removeprefix(prefix): value
-            for name, value in checkpoint["state_dict"].items()
-            if name.startswith(prefix)
-        }
-    )
+    network.load_state_dict(weights(folder / CHECKPOINT))
     network.eval()
     found.towers.extend(_kernels(network))
     try:
