@@ -81,6 +81,9 @@ class Record:
         provenance: Versions, commit and its cleanliness, time of completion.
         missed: The test images that the run gets wrong, by view and by ``top1`` and ``top5``, see
             :func:`pack`: paired runs are compared image by image. Empty for a diverged run.
+        colors: Mean colourfulness of the first kernels of either tower, see
+            :func:`ablations.techniques.towers.tower_colors`. Empty for a diverged run, and in
+            records of before it was kept.
     """
 
     run_id: str
@@ -104,6 +107,7 @@ class Record:
     skipped: int
     provenance: dict[str, Any] = field(default_factory=dict)
     missed: dict[str, dict[str, str]] = field(default_factory=dict)
+    colors: list[float] = field(default_factory=list)
 
     def wrong(self, view: str, k: int) -> NDArray[np.bool_]:
         """Whether the run gets each test image wrong, in the order of the store.

@@ -18,6 +18,7 @@ BUILT_IN = ["smoke"]
 # What a setting changes in the printed network.
 NOT_PRINTED = {
     "imagenet_released": {"edition": Edition.released},
+    "imagenet_fall2011": {"depth": Depth.six},
     "imagenet_pretrained": {"depth": Depth.six},
 }
 PARQUET = ["dataset.train=[a.parquet]", "dataset.test=[b.parquet]"]

@@ -17,6 +17,7 @@ from ablations.metrics import true_class_rank
 from ablations.record import Record, load
 from ablations.techniques import Activation, Augmentation, Dropout, Edition, Norm
 from ablations.techniques.evaluation import average_probabilities, center_crop, ten_views
+from ablations.techniques.towers import tower_colors
 from ablations.train import PREDICTIONS
 
 
@@ -96,6 +97,12 @@ def test_the_record_tells_where_its_numbers_come_from(record: Record):
     assert record.provenance["numerics"] == 1
     assert record.provenance["commit"]
     assert isinstance(record.provenance["dirty"], bool)
+
+
+def test_the_record_tells_the_colours_of_the_towers(record: Record, finished: Path):
+    kernels = trained_network(finished).get_parameter("conv1.weight").detach().numpy()
+    assert record.colors == pytest.approx(tower_colors(kernels))
+    assert len(set(record.colors)) == 2
 
 
 def test_test_errors_follow_from_the_predictions(record: Record, finished: Path):
@@ -201,6 +208,7 @@ def test_a_diverged_run_is_recorded_as_such(tiny_job, train_here):
     record = load(folder)
     assert record is not None
     assert (record.status, record.test, record.train) == ("diverged", {}, None)
+    assert record.colors == []
     assert record.epochs < 3
     assert not (folder / PREDICTIONS).exists()
 

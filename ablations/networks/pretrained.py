@@ -74,7 +74,10 @@ def transfer(network: nn.Sequential, path: Path) -> None:
     state = network.state_dict()
     found = weights(path)
     network.load_state_dict(
-        {name: found[name] if found[name].shape == state[name].shape else state[name] for name in state}
+        {
+            name: found[name] if found[name].shape == state[name].shape else state[name]
+            for name in state
+        }
     )
 
 
