@@ -12,9 +12,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, Checkpoint
 
-from ablations.record import write_atomically
+from ablations.record import CHECKPOINT, write_atomically
 
-CHECKPOINT = "last.ckpt"
 PROGRESS = "progress.json"
 PROGRESS_SECONDS = 0.5
 

@@ -75,7 +75,8 @@ class Measure(_Part):
     """What is read out of a finished run.
 
     Attributes:
-        metric: Error by the most probable class, by the five most probable, or cross-entropy.
+        metric: Error by the most probable class, by the five most probable, cross-entropy, or
+            ``color``: how far apart the mean colourfulness of the towers' first kernels is.
         split: ``test`` in the views that ``evaluation`` names, ``val``, ``train`` without
             augmentation and dropout, or ``running``: the training passes themselves.
         direction: Whether the technique is said to lower or to raise it.
@@ -84,7 +85,7 @@ class Measure(_Part):
         target_at: The same for single settings.
     """
 
-    metric: Literal["top1", "top5", "loss"] = "top1"
+    metric: Literal["top1", "top5", "loss", "color"] = "top1"
     split: Literal["test", "val", "train", "running"] = "test"
     direction: Literal["lower", "higher"] = "lower"
     epoch: Annotated[int, Field(ge=1)] | None = None
@@ -207,7 +208,10 @@ class Claim(_Part):
             raise ValueError("only split: val and split: running have a value for each epoch")
         if info.data.get("kind") == "gap" and (measure.split, measure.metric) != ("test", "top1"):
             raise ValueError("kind: gap is the test less the training error: leave split, metric")
-        if measure.split == "test" and measure.metric == "loss":
+        if measure.metric == "color":
+            if info.data.get("kind") != "difference" or measure.split != "test":
+                raise ValueError("metric: color is of kernels: kind is difference, without a split")
+        elif measure.split == "test" and measure.metric == "loss":
             raise ValueError("averaged views have no loss: metric takes top1 or top5")
         return measure
 

@@ -8,6 +8,7 @@ imports no torch, so that a misspelt key is answered at once.
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
@@ -305,6 +306,8 @@ class Config(Techniques):
         recipe: See :class:`Recipe`.
         seed: Seed of every stream of random numbers, 0 or more.
         stream: Relabels the streams, for placebo comparisons.
+        pretrained: Id of a finished run in ``output`` whose weights training starts from, all but
+            those of a last layer for another number of classes; none starts from random ones.
         trainer: See :class:`Trainer`.
         logger: See :class:`Logger`.
         output: Folder of the runs and their records.
@@ -321,6 +324,7 @@ class Config(Techniques):
     recipe: Recipe = field(default_factory=Recipe)
     seed: int = 0
     stream: int = 0
+    pretrained: str | None = None
     trainer: Trainer = field(default_factory=Trainer)
     logger: Logger = field(default_factory=Logger)
     output: str = "runs"
@@ -350,6 +354,7 @@ class Run:
         seed: Seed of every stream of random numbers.
         stream: Relabels the streams; two runs that differ in nothing else are replicates.
         fingerprint: Hash of the stored pixels and labels, once the data are prepared.
+        pretrained: Id of the run whose weights this one starts from, if any.
     """
 
     techniques: Techniques
@@ -361,11 +366,18 @@ class Run:
     seed: int
     stream: int
     fingerprint: str = ""
+    pretrained: str | None = None
 
     def __post_init__(self) -> None:
         _require(0 < self.width <= 4, f"width={self.width}: must be above 0, at most 4")
         _require(self.seed >= 0, f"seed={self.seed}: must be a whole number, 0 or more")
         _require(self.stream >= 0, f"stream={self.stream}: must be a whole number, 0 or more")
+        _require(
+            self.pretrained is None or re.fullmatch("[0-9a-f]{12}", self.pretrained) is not None,
+            f"pretrained={self.pretrained}: must be the id of a run, the twelve hexadecimal digits "
+            "that its folder is named after; one that reads like a number, such as 1234e5678901, "
+            "needs two pairs of quotes, pretrained='\"1234e5678901\"'",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Nested plain values, as written to a run's ``config.yaml``."""
@@ -394,6 +406,9 @@ class Run:
             del values["dataset"][key]
         # Read out of the finished run: both errors are always measured.
         del values["techniques"]["evaluation"]
+        # Runs of before there was a choice keep their ids.
+        if self.pretrained is None:
+            del values["pretrained"]
         if self.recipe.schedule is not Schedule.step:
             del values["recipe"]["milestones"]
         if self.recipe.schedule is not Schedule.plateau:
@@ -414,6 +429,8 @@ class Job:
         trainer: Hardware.
         logger: Mirror of the learning curve.
         store: Folder of the prepared data.
+        weights: Checkpoint of the run that this one starts from; empty where it starts from none,
+            or is done.
         fast_dev_run: Train, validate and test on one batch, and record nothing.
         claims: Claims of the study that the run belongs to, for tags.
     """
@@ -425,6 +442,7 @@ class Job:
     trainer: Trainer
     logger: Logger
     store: str
+    weights: str = ""
     fast_dev_run: bool = False
     claims: tuple[str, ...] = ()
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-RECORD = "record.json"
+RECORD, CHECKPOINT = "record.json", "last.ckpt"
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +83,9 @@ class Record:
         provenance: Versions, commit and its cleanliness, time of completion.
         missed: The test images that the run gets wrong, by view and by ``top1`` and ``top5``, see
             :func:`pack`: paired runs are compared image by image. Empty for a diverged run.
+        colors: Mean colourfulness of the first kernels of either tower, see
+            :func:`ablations.techniques.towers.tower_colors`. Empty for a diverged run, and in
+            records of before it was kept.
     """
 
     run_id: str
@@ -106,6 +109,7 @@ class Record:
     skipped: int
     provenance: dict[str, Any] = field(default_factory=dict)
     missed: dict[str, dict[str, str]] = field(default_factory=dict)
+    colors: list[float] = field(default_factory=list)
 
     def wrong(self, view: str, k: int) -> NDArray[np.bool_]:
         """Whether the run gets each test image wrong, in the order of the store.

@@ -47,6 +47,9 @@ def execute(configs: list[tuple[Config, Run]]) -> int:
         failed = sum(state.status == "failed" for state in states)
         show_waiting(console, states)
     show_summary(console, plan.jobs, records)
+    if len(records) == 1:
+        # A later run may start from this one, and has to name it.
+        console.print(f"[bold]record[/] {plan.output / next(iter(records))}", soft_wrap=True)
     if failed:
         console.print(
             f"[bold red]{failed} of {len(plan.left)} runs failed[/]; the same command repeats them"

@@ -30,7 +30,9 @@ from ablations.data.store import Store
 from ablations.datamodule import Images
 from ablations.loggers import CatchUp, build_logger, close_logger, log_record
 from ablations.metrics import true_class_rank
+from ablations.networks.pretrained import transfer
 from ablations.record import Record, pack, write_atomically
+from ablations.techniques.towers import tower_colors
 
 PREDICTIONS = "predictions.npz"
 
@@ -57,6 +59,8 @@ def train(job: Job, folder: Path, accelerator: str) -> None:
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     store = Store.open(Path(job.store))
     network = networks.build(job.run, len(store.classes))
+    if job.weights:
+        transfer(network, Path(job.weights))
     images = Images(job.run, store, rank, world)
     module = Classifier(
         job.run, network.to(memory_format=torch.channels_last), store, len(images.train_images)
@@ -106,7 +110,7 @@ def _finish(
     store: Store,
     logger: Logger | None,
 ) -> None:
-    scores, predictions, missed = {}, {}, {}
+    scores, predictions, missed, colors = {}, {}, {}, []
     if not module.diverged:
         scores, predictions = module.scores(), _gather(module.seen)
     if not trainer.is_global_zero:
@@ -115,6 +119,7 @@ def _finish(
         predictions = _in_order(predictions, len(store.test_images))
         _save_predictions(folder, predictions)
         missed = {view: _missed(table, store) for view, table in predictions.items()}
+        colors = tower_colors(module.network.get_parameter("conv1.weight").detach().cpu().numpy())
     samples = module.curve[-1].samples if module.curve else 0
     record = Record(
         run_id=job.run.run_id,
@@ -138,6 +143,7 @@ def _finish(
         skipped=len(store.skipped),
         provenance=provenance(),
         missed=missed,
+        colors=colors,
     )
     if logger is not None:
         log_record(logger, record)

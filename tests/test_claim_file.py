@@ -80,6 +80,7 @@ def test_a_good_file_is_a_claim(tmp_path):
         ("without: [", "parts: {a: [recipe.lr=1]}\nwithout: [", 8, "parts: stand in place of"),
         ("metric: top1", "metric: top2", 10, "measure.metric='top2' is not valid; it takes 'top1'"),
         ("metric: top1", "metric: loss", 9, "measure: averaged views have no loss"),
+        ("metric: top1\n  split: test", "metric: color\n  split: val", 9, "metric: color is of"),
         ("  split: test", "  split: test\n  epoch: 1", 9, "only split: val and split: running"),
         ("  split: test", "  split: test\n  target: 2", 12, "measure.target: Input should be less"),
         ("effect: 0.004", "effect: a lot", 14, "paper.effect: must be a number"),

@@ -73,6 +73,7 @@ def test_every_variant_of_a_technique_is_a_run_of_its_own(technique: str, tiny_r
         {"seed": 1},
         {"stream": 1},
         {"fingerprint": "other pixels"},
+        {"pretrained": "0123456789ab"},
     ],
     ids=str,
 )
@@ -234,6 +235,8 @@ def test_a_job_is_replaced_in_one_step(tmp_path: Path, tiny_job, monkeypatch):
         (lambda: Trainer(checkpoint_steps=0), "trainer.checkpoint_steps=0: must be at least 1"),
         (lambda: Config(seed=-1).run, "seed=-1: must be a whole number, 0 or more"),
         (lambda: Config(stream=-1).run, "stream=-1: must be a whole number, 0 or more"),
+        (lambda: Config(pretrained="../other").run, r"pretrained=\.\./other: must be the id"),
+        (lambda: Config(pretrained="inf").run, "such as 1234e5678901, needs two pairs of quotes"),
         (lambda: Config(width=0.0).run, "width=0.0: must be above 0, at most 4"),
         (lambda: Config(width=5.0).run, "width=5.0: must be above 0, at most 4"),
     ],

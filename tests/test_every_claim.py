@@ -39,6 +39,7 @@ def test_the_claims_of_the_paper_are_all_there():
         "overlap_pooling_lowers_error",
         "overlap_pooling_curbs_overfitting",
         "two_towers_beat_half_the_kernels",
+        "towers_specialise",
         "crops_and_flips_curb_overfitting",
         "color_augmentation_lowers_error",
         "dropout_curbs_overfitting",

@@ -74,6 +74,13 @@ def test_plan_runs_and_table(execute, tiny_config: Config):
     assert all(part in text for part in parts)
 
 
+def test_a_run_says_where_its_record_is(execute, tiny_config: Config):
+    _, text = execute(tiny_config)
+    (folder,) = Path("runs").iterdir()
+    assert f"record {folder.resolve()}\n" in text
+    assert "record /" not in execute(*seeds(tiny_config, 0, 1))[1]
+
+
 def test_the_same_command_again_trains_nothing_and_shows_the_same_table(execute, tiny_config):
     _, first = execute(*seeds(tiny_config, 0, 1))
     FakePool.begun.clear()

@@ -17,6 +17,7 @@ from ablations.metrics import true_class_rank
 from ablations.record import Record, load
 from ablations.techniques import Activation, Augmentation, Dropout, Edition, Norm
 from ablations.techniques.evaluation import average_probabilities, center_crop, ten_views
+from ablations.techniques.towers import tower_colors
 from ablations.train import PREDICTIONS
 
 
@@ -96,6 +97,12 @@ def test_the_record_tells_where_its_numbers_come_from(record: Record):
     assert record.provenance["numerics"] == 1
     assert record.provenance["commit"]
     assert isinstance(record.provenance["dirty"], bool)
+
+
+def test_the_record_tells_the_colours_of_the_towers(record: Record, finished: Path):
+    kernels = trained_network(finished).get_parameter("conv1.weight").detach().numpy()
+    assert record.colors == pytest.approx(tower_colors(kernels))
+    assert len(set(record.colors)) == 2
 
 
 def test_test_errors_follow_from_the_predictions(record: Record, finished: Path):
@@ -212,6 +219,7 @@ def test_a_diverged_run_is_recorded_as_such(tiny_job, train_here):
     record = load(folder)
     assert record is not None
     assert (record.status, record.test, record.train) == ("diverged", {}, None)
+    assert record.colors == []
     assert record.epochs < 3
     assert not (folder / PREDICTIONS).exists()
 
@@ -298,6 +306,57 @@ def test_a_run_stopped_while_it_validates_repeats_the_epoch(
     assert torch.load(folder / CHECKPOINT, weights_only=False)["global_step"] == 3
     train_here(job)
     assert (folder / PREDICTIONS).read_bytes() == (finished / PREDICTIONS).read_bytes()
+
+
+# Runs that start from others
+
+
+@pytest.fixture
+def started(tiny_job, finished: Path):
+    """Makes a job that starts from `finished`, a run of ten classes."""
+
+    def started(**changes) -> Job:
+        job = tiny_job(pretrained=finished.name, seed=1, **changes)
+        return replace(job, weights=str(finished / CHECKPOINT))
+
+    return started
+
+
+def test_a_run_starts_from_the_weights_of_another(started, train_here, finished: Path, monkeypatch):
+    from ablations.classifier import Classifier
+
+    seen = {}
+
+    def keep(self):
+        seen.update({name: value.clone() for name, value in self.network.state_dict().items()})
+
+    monkeypatch.setattr(Classifier, "on_fit_start", keep, raising=False)
+    record = load(train_here(started()))
+    expected = trained_network(finished).state_dict()
+    assert seen.keys() == expected.keys()
+    assert all(torch.equal(seen[name], expected[name]) for name in seen)
+    assert record is not None
+    assert record.run["pretrained"] == finished.name
+
+
+def test_a_run_that_started_from_another_continues_bit_by_bit(
+    started, train_here, runs_dir: Path, monkeypatch
+):
+    job = started()
+    folder = runs_dir / job.run.run_id
+    with monkeypatch.context() as patch:
+        stop_at(patch, "on_train_batch_end", 4)
+        with pytest.raises(SystemExit):
+            train_here(job)
+    train_here(job)
+    resumed = (folder / PREDICTIONS).read_bytes()
+    for path in folder.iterdir():
+        path.unlink()
+    train_here(job)
+    assert (folder / PREDICTIONS).read_bytes() == resumed
+    train_here(from_scratch := replace(job, run=replace(job.run, pretrained=None), weights=""))
+    scratch = runs_dir / from_scratch.run.run_id / PREDICTIONS
+    assert scratch.read_bytes() != resumed
 
 
 def test_the_clock_goes_on_after_an_interruption(tiny_job, train_here, runs_dir, monkeypatch):

@@ -276,11 +276,11 @@ def _section(finding: Finding) -> ws.Section:
 def _arms(finding: Finding) -> wr.LinePlot:
     """The arms' learning curves on the split that the claim measures, as far as it has any."""
     split = "train" if finding.split == "running" else "val"
-    metric = "loss" if finding.metric == "loss" else f"{finding.metric}_error"
+    metrics = {"loss": "loss", "top5": "top5_error"}  # what else is measured has no curve
     return _by_arm(
         f"{finding.title}: {finding.arm_label('with')} or {finding.arm_label('without')}",
         "epoch",
-        [f"{split}/{metric}"],
+        [f"{split}/{metrics.get(finding.metric, 'top1_error')}"],
         "epochs",
         "error",
     )

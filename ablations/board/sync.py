@@ -14,13 +14,12 @@ from pathlib import Path
 
 import wandb
 
-from ablations.callbacks import CHECKPOINT
 from ablations.classifier import curve_metrics
 from ablations.config import ConfigError
 from ablations.loggers import PATIENCE_SECONDS, begin_wandb, digest, final_metrics, tags
 from ablations.page.evidence import gather
 from ablations.page.findings import Finding
-from ablations.record import Record, load_all, write_atomically
+from ablations.record import CHECKPOINT, Record, load_all, write_atomically
 
 # What has been sent where, by W&B run id; lies beside the runs.
 SENT = "wandb.json"

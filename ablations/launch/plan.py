@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean
@@ -21,7 +22,7 @@ from ablations.config import (
 from ablations.data.store import Store, prepare
 from ablations.launch import slurm
 from ablations.launch.devices import allot, refuse_another_launcher
-from ablations.record import Record, load, load_all
+from ablations.record import CHECKPOINT, Record, load, load_all
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
     for trainer in dict.fromkeys(config.trainer for config, _ in configs):
         _check_trainer(trainer)
     output = _writable(Path(configs[0][0].output))
+    starts = {config.pretrained: _start(config.pretrained, output) for config, _ in configs}
     stores: dict[str, Store] = {}
     distinct: dict[str, Job] = {}
     merged = 0
@@ -105,7 +107,7 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
         if data not in stores:
             cache = Path(config.cache) if config.cache else None
             stores[data] = prepare(config.dataset, cache, report)
-        job = _job(config, base, stores[data])
+        job = _job(config, base, stores[data], starts[config.pretrained])
         # By its text: comparing each of a thousand runs with all before it takes longer than
         # everything else here.
         merged += distinct.setdefault(repr(job.run), job).trainer != job.trainer
@@ -141,13 +143,40 @@ def _label(jobs: list[Job]) -> list[Job]:
     return [replace(job, label=label) for job, label in zip(jobs, labels, strict=True)]
 
 
-def _job(config: Config, base: Run, store: Store) -> Job:
+def _start(run_id: str | None, output: Path) -> Path | None:
+    """The checkpoint of the run that another one is to start from.
+
+    Raises:
+        ConfigError: There is no such run, or it has no weights to give.
+    """
+    if run_id is None:
+        return None
+    folder = output / run_id
+    record = load(folder)
+    if not folder.is_dir():
+        why = f"there is no such run in {output}; its folders are named after their runs' ids"
+    elif record is None:
+        why = "this run has not finished; next step: the command that began it continues it"
+    elif record.status == "diverged":
+        why = "this run has diverged, and its weights are of no use"
+    elif not (folder / CHECKPOINT).exists():
+        why = f"{CHECKPOINT} is no longer in {folder}, and with it the weights are gone"
+    else:
+        return folder / CHECKPOINT
+    raise ConfigError(f"pretrained={run_id}: {why}")
+
+
+def _job(config: Config, base: Run, store: Store, start: Path | None) -> Job:
     train, _ = store.split(config.dataset.train_limit, config.dataset.val_size)
     if config.recipe.batch_size > len(train):
         raise ConfigError(
             f"recipe.batch_size={config.recipe.batch_size}: there are only {len(train)} training "
             f"images; next step: recipe.batch_size={len(train)} or less"
         )
+    if start:
+        # By name: no other command waits for torch.
+        fits = import_module("ablations.networks.pretrained").check_fit
+        fits(config.run, len(store.classes), start)
     return Job(
         run=replace(config.run, fingerprint=store.fingerprint),
         setting=config.setting,
@@ -156,6 +185,7 @@ def _job(config: Config, base: Run, store: Store) -> Job:
         trainer=config.trainer,
         logger=config.logger,
         store=str(store.path),
+        weights=str(start or ""),
         fast_dev_run=config.fast_dev_run,
     )
 

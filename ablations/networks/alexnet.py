@@ -142,6 +142,11 @@ class AlexNet(nn.Sequential):
         layers["conv5"] = nn.Conv2d(channels, c5, 3, padding=1, groups=groups)
         layers["activation5"] = rectify()
         layers["pool5"] = pool()
+
+        if "conv6" in present:
+            # §6: over the last pooling layer, in networks that are trained on more images first.
+            layers["conv6"] = nn.Conv2d(c5, c5, 3, padding=1, groups=groups)
+            layers["conv6_activation"] = rectify()
         layers["flatten"] = nn.Flatten()
 
         # Three pooling layers halve the maps three times.

@@ -29,6 +29,11 @@ class ArmOfRuns:
         return [100 * run.headline(view, k) for run in self.runs]
 
     @property
+    def color_differences(self) -> list[float]:
+        """Points between the mean colours of the towers in each finished run that tells (§6.1)."""
+        return [100 * abs(run.colors[0] - run.colors[1]) for run in self.finished if run.colors]
+
+    @property
     def gaps(self) -> list[tuple[float, float]]:
         """Training and test error of each finished run in percent, both in the centre view."""
         return [

@@ -147,6 +147,12 @@ def gather(output: Path) -> Evidence:
                 setting, _title(setting), data["dataset"]["name"], data["fingerprint"], [], arms
             )
         )
+    for chapter in chapters:
+        if older := [run for run in chapter.runs if run.status == "finished" and not run.colors]:
+            missing.append(
+                f"{chapter.key}: {words.count(len(older), 'record')} older than the numbers that "
+                "tell whether towers specialise (§6.1); runs trained from now on have them."
+            )
     return Evidence(output, chapters, missing)
 
 

@@ -102,7 +102,7 @@ class Finding:
 
     @property
     def metric(self) -> str:
-        """``top1``, ``top5`` or ``loss``."""
+        """``top1``, ``top5``, ``loss`` or ``color``."""
         return self.measured.get("metric", "top1")
 
     @property
@@ -122,6 +122,8 @@ class Finding:
         metric = METRICS[self.metric]
         if self.result.kind == "gap":
             return f"test less training {metric}, %"
+        if self.metric == "color":
+            return f"{metric}, points"
         if self.target is not None:
             return f"epochs to {words.plain(self.target)} % {SPLITS[self.split]} {metric}"
         unit = "nats" if self.metric == "loss" else "%"
@@ -233,7 +235,12 @@ class Finding:
         return words.TIMES if self.is_factor else f" {self.unit}"
 
 
-METRICS = {"top1": "top-1 error", "top5": "top-5 error", "loss": "loss"}
+METRICS = {
+    "top1": "top-1 error",
+    "top5": "top-5 error",
+    "loss": "loss",
+    "color": "difference of the towers' mean colour",
+}
 SPLITS = {"test": "test", "val": "validation", "train": "training", "running": "running training"}
 
 _NO_ARM = ArmResult("")

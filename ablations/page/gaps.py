@@ -1,6 +1,7 @@
 """Training and test error of every arm: the gap that regularisation is there to close."""
 
 from statistics import mean
+from textwrap import wrap
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -12,6 +13,7 @@ from ablations.page.svg import COLOR, Drawing, canvas, place, render, write
 
 _WIDE, _NARROW = 1000, 350
 _LEAST_SPAN = 10.0  # percentage points on the axis
+_LINE = 16
 
 
 def gaps(chapter: Chapter) -> Drawing | None:
@@ -52,7 +54,10 @@ def gaps(chapter: Chapter) -> Drawing | None:
 
 def _draw(arms: list[ArmOfRuns], width: int, key: str, title: str, description: str) -> str:
     wide = width == _WIDE
-    row, head, foot = (32 if wide else 46), 32, 30
+    # Arms of a setting that was changed in many keys have long names.
+    names = [wrap(words.arm(arm.name), 43 if wide else 38) for arm in arms]
+    more = _LINE * (max(map(len, names)) - 1)
+    row, head, foot = (32 if wide else 46) + more, 32, 30
     left, right = (320, 120) if wide else (14, 14)
     with canvas(width, head + row * len(arms) + foot) as figure:
         write(figure, 2, 14, "Top-1 error in the centre view, %", size=13, weight="bold")
@@ -68,7 +73,7 @@ def _draw(arms: list[ArmOfRuns], width: int, key: str, title: str, description: 
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: words.plain(round(x, 6))))
         _widen(axes, arms)
         for index, arm in enumerate(arms):
-            y = index + (0.5 if wide else 0.68)
+            y = index + (0.5 if wide else 1 - 15 / row)
             train, test = (mean(ends) for ends in zip(*arm.gaps, strict=True))
             axes.plot([train, test], [y, y], color=COLOR["muted"], lw=2, zorder=1)
             for ends, marker, ms in ((0, ">", 8), (1, "o", 8)):
@@ -88,13 +93,14 @@ def _draw(arms: list[ArmOfRuns], width: int, key: str, title: str, description: 
                     zorder=3,
                 )
             gap = f"{words.number(test - train)} points"
-            middle_of_row = head + row * (index + 0.5)
+            middle_of_row = head + row * (index + 0.5) - (0 if wide else 10)
+            for number, line in enumerate(names[index]):
+                lift = _LINE * (number - (len(names[index]) - 1) / 2)
+                write(figure, 2, middle_of_row + lift, line, size=13 if wide else 12)
             if wide:
-                write(figure, 2, middle_of_row, words.arm(arm.name), size=13)
                 write(figure, width - right + 18, middle_of_row, gap, size=13)
             else:
-                write(figure, 2, middle_of_row - 10, words.arm(arm.name))
-                write(figure, width - 2, middle_of_row - 10, gap, align="right")
+                write(figure, width - 2, middle_of_row, gap, align="right")
         return render(figure, key, title, description)
 
 

@@ -8,6 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ablations.page import reference, words
 from ablations.page.album import Album
+from ablations.page.arms import mean_sd
 from ablations.page.evidence import Chapter, Evidence
 from ablations.page.findings import Finding
 from ablations.page.forest import forest
@@ -77,6 +78,17 @@ class Section:
     def provenance(self) -> list[tuple[str, str]]:
         """Where the numbers come from."""
         return provenance(self.chapter)
+
+    @property
+    def specialization(self) -> str:
+        """How far the towers are apart in each arm that has records of it; empty without any."""
+        told = [
+            f"{words.arm(arm.name)} {mean_sd(arm.color_differences, 1)} (n = "
+            f"{len(arm.color_differences)})"
+            for arm in self.chapter.arms
+            if arm.color_differences
+        ]
+        return "; ".join(told)
 
     @property
     def reference(self) -> list[tuple[str, ...]]:

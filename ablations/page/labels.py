@@ -107,7 +107,8 @@ GLOSSARY = (
     ),
     (
         "points",
-        "Percentage points of error. Positive effects have the direction that the paper names.",
+        "Percentage points of error, or of colour where a claim is about kernels. Positive effects "
+        "have the direction that the paper names.",
     ),
     (
         "confirmatory, exploratory, control",

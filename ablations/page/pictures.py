@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from ablations import networks
-from ablations.callbacks import CHECKPOINT
 from ablations.config import ConfigError, Job
 from ablations.data.store import Store
+from ablations.networks.pretrained import weights
+from ablations.page import words
 from ablations.page.album import POOL, Album, Guess, Likeness, Picture, Tower
-from ablations.record import Record
+from ablations.record import CHECKPOINT, Record
 from ablations.techniques.augmentation import to_input
 from ablations.techniques.evaluation import center_crop
+from ablations.techniques.towers import colorfulness
 from ablations.train import PREDICTIONS
 
 QUERIES, NEIGHBOURS, GUESSES = 5, 6, 8
@@ -45,15 +47,7 @@ def _draw(run: Record, folder: Path) -> Album:
     found = Album(run.run_id, run.arm, run.seed)
     job = Job.load(folder)
     network = networks.build(job.run, run.classes)
-    checkpoint = torch.load(folder / CHECKPOINT, map_location="cpu", weights_only=True)
-    prefix = "network."
-    network.load_state_dict(
-        {
-            name.removeprefix(prefix): value
-            for name, value in checkpoint["state_dict"].items()
-            if name.startswith(prefix)
-        }
-    )
+    network.load_state_dict(weights(folder / CHECKPOINT))
     network.eval()
     found.towers.extend(_kernels(network))
     try:
@@ -79,34 +73,15 @@ def _kernels(network: torch.nn.Sequential) -> list[Tower]:
     second = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)][1:2]
     # §3.2: the second convolution sees the kernels of its own tower only.
     towers = second[0].groups if second else 1
-    weights = first.weight.detach().permute(0, 2, 3, 1).double().numpy()
+    weights = first.weight.detach().double().numpy()
     found = []
-    for number, kernels in enumerate(np.split(weights, towers), start=1):
-        colors = colorfulness(kernels)
+    for number, half in enumerate(np.split(weights, towers), start=1):
+        colors, kernels = colorfulness(half), half.transpose(0, 2, 3, 1)
         text = f"{len(kernels)} kernels of {kernels.shape[1]} × {kernels.shape[2]} pixels"
         if towers > 1:
             text = f"tower {number}: {text}"
         found.append(Tower(Picture.of(mosaic(kernels), text), colors))
     return found
-
-
-def colorfulness(kernels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share of each kernel's energy that a grey image cannot excite.
-
-    Args:
-        kernels: Shape (K, H, W, 3).
-
-    Returns:
-        Shape (K,), from 0 for kernels with three equal channels to 1 for channels that cancel.
-
-    Examples:
-        >>> grey, red_green = np.ones((1, 1, 3)), np.array([[[1.0, -1.0, 0.0]]])
-        >>> colorfulness(np.stack([grey, red_green]))
-        array([0., 1.])
-    """
-    grey = kernels.mean(-1, keepdims=True)
-    color = np.square(kernels - grey).sum((1, 2, 3))
-    return color / np.maximum(np.square(kernels).sum((1, 2, 3)), 1e-30)
 
 
 def mosaic(kernels: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -132,7 +107,7 @@ def mosaic(kernels: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 
 def _guesses(store: Store, probabilities: NDArray[np.float32]) -> list[Guess]:
-    labels = store.test_labels
+    labels, names = store.test_labels, words.classes(store.classes)
     right = probabilities.argmax(1) == labels
     # The first of either kind in the order of the test split: not chosen by hand.
     wanted = GUESSES // 2
@@ -141,12 +116,11 @@ def _guesses(store: Store, probabilities: NDArray[np.float32]) -> list[Guess]:
     for row in chosen:
         best = np.argsort(-probabilities[row], kind="stable")[:5]
         classes = [
-            (store.classes[c], float(100 * probabilities[row, c]), bool(c == labels[row]))
-            for c in best
+            (names[c], float(100 * probabilities[row, c]), bool(c == labels[row])) for c in best
         ]
         found.append(
             Guess(
-                Picture.of(store.test_images[row], store.classes[labels[row]]),
+                Picture.of(store.test_images[row], names[labels[row]]),
                 bool(right[row]),
                 classes,
             )
@@ -159,7 +133,7 @@ def _likenesses(job: Job, network: torch.nn.Sequential, store: Store) -> list[Li
     train, _ = store.split(job.run.dataset.train_limit, job.run.dataset.val_size)
     pool = train[np.linspace(0, len(train) - 1, min(POOL, len(train))).astype(int)]
     # One query of each of the first classes.
-    labels = store.test_labels
+    labels, names = store.test_labels, words.classes(store.classes)
     kinds = list(dict.fromkeys(labels.tolist()))[:QUERIES]
     queries = np.array([np.flatnonzero(labels == kind)[0] for kind in kinds])
     images = np.concatenate([store.test_images[np.sort(queries)], store.train_images[pool]])
@@ -179,9 +153,9 @@ def _likenesses(job: Job, network: torch.nn.Sequential, store: Store) -> list[Li
         kinds_of = store.train_labels[nearest]
         found.append(
             Likeness(
-                Picture.of(store.test_images[query], store.classes[labels[query]]),
+                Picture.of(store.test_images[query], names[labels[query]]),
                 [
-                    Picture.of(store.train_images[i], store.classes[kind])
+                    Picture.of(store.train_images[i], names[kind])
                     for i, kind in zip(nearest, kinds_of, strict=True)
                 ],
                 int((kinds_of == labels[query]).sum()),

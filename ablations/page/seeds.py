@@ -106,7 +106,8 @@ def curves(finding: Finding, runs: dict[str, Record]) -> list[Drawing]:
         arms[side] = [run.curve for run in members if run.curve]
     if not any(arms.values()):
         return []
-    metric = "top1" if finding.result.kind in ("gap", "time_to_target") else finding.metric
+    derived = finding.result.kind in ("gap", "time_to_target") or finding.metric == "color"
+    metric = "top1" if derived else finding.metric
     drawings = [_curve(finding, arms, split, metric) for split in ("train", "val")]
     return drawings
 

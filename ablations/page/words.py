@@ -1,5 +1,6 @@
 """Numbers as a reader wants them."""
 
+import re
 from collections.abc import Sequence
 from math import floor, isfinite, log10
 
@@ -42,6 +43,17 @@ def plain(value: float, scale: float = 1.0) -> str:
         ('1.4', '6')
     """
     return f"{scale * value:.6g}".replace("-", MINUS)
+
+
+def classes(names: Sequence[str]) -> list[str]:
+    """Names of classes as a reader says them: ImageNet's without the number of their synset.
+
+    Examples:
+        >>> classes(["n01629819 European fire salamander", "n02074367 dugong"])
+        ['European fire salamander', 'dugong']
+    """
+    said = [re.sub(r"^n\d{8}[ _-]+", "", name) for name in names]
+    return said if len(set(said)) == len(said) else list(names)
 
 
 def percent(fraction: float, decimals: int = 2) -> str:

@@ -20,7 +20,7 @@ from ablations.stats.pairs import Comparison
 from ablations.stats.verdict import Verdict
 from ablations.study.bench import Bench
 from ablations.study.design import Case, Study
-from ablations.study.readout import Choice, compare, jobs_of_pair
+from ablations.study.readout import Choice, compare, jobs_of_pair, lacks_measure
 from ablations.study.tuning import tuning_jobs
 
 
@@ -36,6 +36,7 @@ class Standing:
         verdict: None before the first look.
         failed: A run that it needs has failed.
         waiting: A run that it needs was not started in time.
+        lacking: Runs whose records were written before the claim's measure was kept.
     """
 
     case: Case
@@ -45,12 +46,14 @@ class Standing:
     verdict: Verdict | None = None
     failed: bool = False
     waiting: bool = False
+    lacking: tuple[str, ...] = ()
 
     @property
     def goes_on(self) -> bool:
         """Whether it needs another look, and can have it."""
         stopped = self.verdict is not None and (self.verdict.decided or self.verdict.final)
-        return self.choice is not None and not (stopped or self.failed or self.waiting)
+        amiss = self.failed or self.waiting or self.lacking
+        return self.choice is not None and not (stopped or amiss)
 
     @property
     def jobs(self) -> Iterator[tuple[int, Job]]:
@@ -102,7 +105,14 @@ def _note_missing(standing: Standing, bench: Bench) -> Standing:
     needed = (*untuned, *(job for _, job in standing.jobs))
     missing = [job for job in needed if bench.record(job) is None]
     failed = any(job.run.run_id in bench.failed for job in missing)
-    return replace(standing, failed=failed, waiting=bool(missing) and not failed)
+    lacking = {
+        record.run_id: None
+        for job in needed
+        if (record := bench.record(job)) and lacks_measure(standing.case.claim, record)
+    }
+    return replace(
+        standing, failed=failed, waiting=bool(missing) and not failed, lacking=tuple(lacking)
+    )
 
 
 def judge(standings: list[Standing], setting: str, bench: Bench, rule: Rule) -> list[Standing]:

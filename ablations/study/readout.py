@@ -45,6 +45,9 @@ def measured(claim: Claim, setting: str, view: str, record: Record) -> float:
     measure = claim.measure
     if record.status == "diverged":
         return nan
+    if measure.metric == "color":
+        first, second = record.colors
+        return abs(first - second)
     if claim.kind == "gap":
         # The training error is of the centre view, hence the test error, too.
         return _metric(record.test["center"], "top1") - _metric(record.train, "top1")
@@ -64,6 +67,11 @@ def measured(claim: Claim, setting: str, view: str, record: Record) -> float:
             return _metric(getattr(record, split), measure.metric)
 
 
+def lacks_measure(claim: Claim, record: Record) -> bool:
+    """Whether a record was written before the claim's measure was kept."""
+    return claim.measure.metric == "color" and record.status != "diverged" and not record.colors
+
+
 def _metric(scores: Scores | None, metric: str) -> float:
     value = getattr(scores, metric)
     assert value is not None, "finished runs are scored, and no claim asks for a loss of views"
@@ -80,7 +88,7 @@ def compare(case: Case, setting: str, choice: Choice, pairs: int, bench: Bench) 
         jobs = jobs_of_pair(case, choice, pair)
         records = {name: [bench.record(job) for job in members] for name, members in jobs.items()}
         found = {
-            name: [record for record in members if record is not None]
+            name: [r for r in members if r is not None and not lacks_measure(claim, r)]
             for name, members in records.items()
         }
         done = {name for name in jobs if len(found[name]) == len(jobs[name])}
@@ -141,12 +149,18 @@ def _chance(claim: Claim, classes: int) -> float | None:
     """What a network that knows nothing measures; none for gaps and times."""
     if claim.kind in ("gap", "time_to_target"):
         return None
-    return log(classes) if claim.measure.metric == "loss" else max(0.0, 1 - _k(claim) / classes)
+    match claim.measure.metric:
+        case "loss":
+            return log(classes)
+        case "color":
+            return 0.0
+        case _:
+            return max(0.0, 1 - _k(claim) / classes)
 
 
 def _resolution(claim: Claim, record: Record) -> float:
     """Step in which the measure is counted: one image."""
-    if claim.kind == "time_to_target" or claim.measure.metric == "loss":
+    if claim.kind == "time_to_target" or claim.measure.metric in ("loss", "color"):
         return 0.0
     if record.status == "diverged":
         return 0.0
@@ -186,6 +200,8 @@ def _image_variance(
     """Variance of a difference of test errors that is due to the choice of test images."""
     claim = case.claim
     if claim.kind != "difference" or claim.measure.split != "test" or claim.reference:
+        return None
+    if claim.measure.metric == "color":  # no image has a part in it
         return None
     records = [record for _, arms in whole for members in arms.values() for record in members]
     if not records or not all(record.missed for record in records):  # older ones lack it

@@ -97,6 +97,11 @@ def _came_to(standing: Standing | None, tuning: dict[str, Tuning] | None) -> dic
         reason = (
             "a run failed in tuning" if untuned else "a run failed; the same command repeats it"
         )
+    elif standing.lacking:
+        reason = (
+            f"{len(standing.lacking)} records, such as {standing.lacking[0]}, were written before "
+            "the measure was kept; move their folders away, and the same command trains them again"
+        )
     return {
         "status": _status(standing),
         "reason": reason,
@@ -111,7 +116,7 @@ def _came_to(standing: Standing | None, tuning: dict[str, Tuning] | None) -> dic
 
 
 def _status(standing: Standing) -> Status:
-    if standing.failed:
+    if standing.failed or standing.lacking:
         return "incomplete"
     if standing.verdict and standing.verdict.decided:
         return "decided"

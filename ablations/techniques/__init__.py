@@ -56,9 +56,10 @@ class Towers(Enum):
 
 
 class Depth(Enum):
-    """Five convolutions, or one or both of the middle ones removed (§1, §7)."""
+    """Five convolutions, one or both of the middle ones removed (§1, §7), or a sixth (§6)."""
 
     five = "five"
+    six = "six"
     no_conv3 = "no_conv3"
     no_conv4 = "no_conv4"
     no_conv3_conv4 = "no_conv3_conv4"

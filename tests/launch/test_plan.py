@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from ablations.config import Config, ConfigError, Dataset, Logger, LoggerKind, R
 from ablations.launch import plan as module
 from ablations.launch.plan import Estimate, Plan, make_plan
 from ablations.record import Record
-from ablations.techniques import Evaluation, Pooling
+from ablations.techniques import Depth, Evaluation, Pooling
 
 
 @pytest.fixture
@@ -72,6 +73,53 @@ def test_a_broken_record_is_repeated(plan_of, tiny_config: Config, record: Recor
 def test_a_fast_dev_run_counts_no_run_as_finished(plan_of, tiny_config: Config, record: Record):
     finish(plan_of(tiny_config), record, 0)
     assert len(plan_of(replace(tiny_config, fast_dev_run=True)).left) == 1
+
+
+# Runs that start from others; `finished` is a run of the tiny configuration.
+
+
+def test_a_job_knows_the_weights_that_it_starts_from(plan_of, runs_dir, tiny_config, finished):
+    (runs_dir / finished.name).symlink_to(finished)
+    (job,) = plan_of(replace(tiny_config, pretrained=finished.name)).left
+    assert job.weights == str(runs_dir / finished.name / "last.ckpt")
+    assert job.arm == f"pretrained={finished.name}"
+    assert plan_of(replace(tiny_config, seed=1)).left[0].weights == ""
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: shutil.rmtree(folder), "there is no such run in .*runs; its folders are"),
+        (lambda folder: (folder / "record.json").unlink(), "this run has not finished; next step"),
+        (lambda folder: (folder / "last.ckpt").unlink(), r"last\.ckpt is no longer in "),
+        (lambda folder: (folder / "last.ckpt").write_text("?"), "cannot be read as a checkpoint"),
+    ],
+)
+def test_a_run_without_weights_is_no_start(
+    spoil, message, plan_of, runs_dir, tiny_config, finished
+):
+    shutil.copytree(finished, runs_dir / finished.name)
+    spoil(runs_dir / finished.name)
+    with pytest.raises(ConfigError, match=message) as error:
+        plan_of(replace(tiny_config, pretrained=finished.name))
+    assert finished.name in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_diverged_run_is_no_start(plan_of, tiny_config: Config, record: Record):
+    finish(plan := plan_of(tiny_config), record, 0, status="diverged")
+    with pytest.raises(ConfigError, match="this run has diverged"):
+        plan_of(replace(tiny_config, pretrained=plan.jobs[0].run.run_id))
+
+
+def test_weights_of_another_shape_are_refused(plan_of, runs_dir, tiny_config, finished):
+    (runs_dir / finished.name).symlink_to(finished)
+    start = replace(tiny_config, pretrained=finished.name)
+    with pytest.raises(ConfigError, match=r"its conv1\.weight is 10x3x5x5, here it is 20x3x5x5\."):
+        plan_of(replace(start, width=0.2))
+    with pytest.raises(ConfigError, match=r"its conv6\.weight is missing, here it is 26x13x3x3"):
+        plan_of(replace(start, depth=Depth.six))
+    assert not list(runs_dir.glob("*/config.yaml")) or len(list(runs_dir.iterdir())) == 1
 
 
 def test_jobs_know_their_data_their_hardware_and_their_arm(plan_of, tiny_config: Config, cache):

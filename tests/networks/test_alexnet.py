@@ -28,6 +28,8 @@ def test_parameters_of_the_variants_by_hand() -> None:
     assert parameters(depth=Depth.no_conv4) == 60_965_224 - 663_936
     # Convolution 5 likewise.
     assert parameters(depth=Depth.no_conv3_conv4) == 60_965_224 - 885_120 - 663_936 - 256 * 9 * 64
+    # Both towers once more: 256 kernels that see 128 maps each.
+    assert parameters(depth=Depth.six) == 60_965_224 + 256 * (9 * 128 + 1)
     assert parameters(edition=Edition.released, pooling=Pooling.nonoverlap) == 60_965_224
 
 
@@ -56,6 +58,16 @@ def test_layers_stand_in_the_order_of_section_3_5() -> None:
         *("conv3", "activation3", "conv4", "activation4", "conv5", "activation5", "pool5"),
         *("flatten", "fc6", "activation6", "dropout6", "fc7", "activation7", "dropout7", "fc8"),
     ]
+
+
+def test_the_sixth_convolution_lies_over_the_last_pooling_layer() -> None:
+    network = AlexNet(**SMALL, depth=Depth.six)
+    names = order(network)
+    begin = names.index("pool5")
+    assert names[begin : begin + 4] == ["pool5", "conv6", "conv6_activation", "flatten"]
+    assert (network.conv6.groups, network.initial_bias["conv6"]) == (2, 0.0)
+    released = AlexNet(**SMALL, depth=Depth.six, edition=Edition.released)
+    assert released.initial_std["conv6"] == 0.03
 
 
 def test_the_released_network_normalises_before_it_pools_and_rectifies() -> None:

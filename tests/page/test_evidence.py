@@ -59,6 +59,15 @@ def test_records_that_are_not_there_are_said(study):
     assert any("are not here" in note for note in gather(study.path).missing)
 
 
+def test_records_that_tell_no_colours_are_said(folder):
+    folder.add(0.25, 0, colors=[0.5, 0.7])
+    folder.add(0.25, 1, status="diverged")
+    assert not [note for note in gather(folder.path).missing if "specialise" in note]
+    folder.add(0.25, 2)
+    (note,) = (note for note in gather(folder.path).missing if "specialise" in note)
+    assert note.startswith("cifar10_small: 1 record older than the numbers")
+
+
 def test_the_unchanged_setting_comes_first(study):
     assert [arm.name for arm in gather(study.path).chapters[0].arms] == [
         "paper",

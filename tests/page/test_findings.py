@@ -33,6 +33,14 @@ def test_measures_in_words(findings):
     )
 
 
+def test_a_claim_about_kernels_is_in_points(folder, compare):
+    color = compare("towers_specialise", [0.05] * 3, [0.25, 0.3, 0.28], margin=0.1)
+    folder.decide({color: {"measure": {"metric": "color", "direction": "higher"}}})
+    (finding,) = gather(folder.path).chapters[0].findings
+    assert finding.measure == "difference of the towers' mean colour, points"
+    assert (finding.unit, finding.value_scale) == ("points", 100.0)
+
+
 def test_a_rule_that_was_changed_is_said(study):
     path = study.path / "verdicts.json"
     content = json.loads(path.read_text())

@@ -1,3 +1,4 @@
+import html
 import re
 
 from ablations.page.evidence import gather
@@ -27,3 +28,21 @@ def test_a_small_gap_does_not_fill_the_picture(folder):
     ]
     assert marks
     assert max(marks) - min(marks) < 540
+
+
+def test_a_long_name_is_broken_before_the_axis(folder):
+    keys = "dataset.train_limit=10000 dataset.val_size=1000 recipe.epochs=3 width=0.25 init=fan_in"
+    folder.add(0.25, 0)
+    short = gaps(chapter_of(folder))
+    folder.add(0.25, 0, arm=keys)
+    drawing = gaps(chapter_of(folder))
+    for text in (drawing.wide, drawing.narrow):
+        lines = [html.unescape(line) for line in re.findall(r">([^<>]+)</text>", text)]
+        broken = [line for line in lines if line in keys]
+        assert " ".join(broken) == keys
+        assert max(map(len, broken)) <= 43
+    assert _height(drawing.wide) - _height(short.wide) > 32
+
+
+def _height(svg):
+    return float(re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)"', svg)[1])

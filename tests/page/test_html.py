@@ -94,6 +94,16 @@ def test_it_has_landmarks_one_title_and_no_skipped_heading(html, outline):
     assert 'lang="en"' in html
 
 
+def test_how_far_towers_are_apart_is_said_by_arm(folder):
+    folder.add(0.25, 0, colors=[0.7, 0.5])
+    folder.add(0.25, 1, colors=[0.5, 0.6])
+    folder.add(0.25, 0, arm="towers=merged", colors=[0.5, 0.53])
+    folder.add(0.25, 0, arm="norm=none")
+    (chapter,) = gather(folder.path).chapters
+    said = section(chapter, {}).specialization
+    assert said == "setting unchanged 15.0 ± 7.1 (n = 2); towers=merged 3.0 (n = 1)"
+
+
 def test_every_figure_is_there_with_its_words_and_its_table(html):
     figures = re.findall(r'<figure class="plot.*?</figure>', html, flags=re.S)
     # A forest and the gaps; points of 8 comparisons, and two curves where runs are known.

@@ -14,3 +14,8 @@ def test_infinity_is_a_symbol():
 def test_plain_figures_keep_the_digits_they_have():
     assert words.plain(0.014, 100) == "1.4"
     assert words.plain(2.45) == "2.45"
+
+
+def test_classes_that_differ_in_their_numbers_alone_keep_them():
+    names = ["n02012849 crane", "n03126707 crane"]
+    assert words.classes(names) == names

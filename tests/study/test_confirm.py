@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from ablations.study.confirm import confirm
+from ablations.study.results import to_result
 from ablations.study.tuning import choice_of, tune
 
 NOISE = np.random.default_rng(0).normal(0, 0.001, 2000)
@@ -160,3 +161,18 @@ def test_a_control_is_a_family_of_its_own(study, claim, bench):
     with_others, _ = conclude(study(placebo, *many, seeds=5), bench(outcome))
     assert with_others["placebo"].verdict.effect_test.level == pytest.approx(0.05)
     assert with_others["copy_0"].verdict.effect_test.level < 0.05
+
+
+def test_records_without_the_measure_are_named_and_wait_for_no_other_claim(
+    study, claim, bench, record_of
+):
+    hand = bench(lambda job: record_of(job, 0.2 + 0.05 * ("nonoverlap" in job.label)))
+    color = claim(name="color", measure={"metric": "color", "direction": "higher"})
+    found, _ = conclude(study(claim(), color), hand)
+    assert found["overlap_helps"].verdict.decided
+    one = found["color"]
+    assert (one.failed, one.waiting, one.goes_on, one.pairs) == (False, False, False, 3)
+    assert set(one.lacking) == {job.run.run_id for _, job in one.jobs}
+    (result,) = (r for r in to_result(study(color), [one]).results)
+    assert result.status == "incomplete"
+    assert f"6 records, such as {one.lacking[0]}, were written before" in result.reason

@@ -22,6 +22,7 @@ def run(study, claim, record_of):
     record = record_of(job, error=0.2)
     return replace(
         record,
+        colors=[0.7, 0.4],
         train=Scores(0.04, 0.01, 0.1, 500),
         test={"center": Scores(0.24, 0.12, 1.0, 800), "ten_view": Scores(0.22, 0.1, 1.0, 800)},
     )
@@ -40,6 +41,7 @@ def run(study, claim, record_of):
         ({"measure": {"split": "running", "metric": "loss", "epoch": 1}}, "ten_view", 0.4),
         ({"measure": {"split": "val", "epoch": 99}}, "ten_view", 0.2),
         ({"kind": "gap", "measure": {}}, "ten_view", 0.24 - 0.04),
+        ({"measure": {"metric": "color"}}, "ten_view", 0.3),
         # 1/3 after epoch 2, 1/4 after epoch 3, and below from there on.
         (TIMED, "ten_view", 2.4),
     ],
@@ -97,6 +99,29 @@ def test_a_loss_is_in_nats(study, claim, bench):
     loss = claim(measure={"metric": "loss", "split": "running"})
     found = compared(study(loss), bench(lambda job: 0.2))
     assert (found.unit, found.diverged_as) == ("nats", log(10))
+
+
+COLOR = {"measure": {"metric": "color", "direction": "higher"}}
+
+
+def test_a_claim_about_kernels_counts_no_images(study, claim, bench, record_of):
+    def outcome(job):
+        if job.run.seed == 1 and "nonoverlap" in job.label:
+            return record_of(job, status="diverged", test={}, train=None, val=None)
+        return record_of(job, colors=[0.4, 0.7] if "nonoverlap" in job.label else [0.9, 0.2])
+
+    found = compared(study(claim(**COLOR)), bench(outcome))
+    assert found.with_technique == pytest.approx({0: 0.7, 1: 0.7})
+    assert found.without[0] == pytest.approx(0.3)
+    assert isnan(found.without[1])
+    assert (found.resolution, found.image_variance, found.diverged_as) == (0.0, None, 0.0)
+    assert (found.unit, found.direction) == ("points", "higher")
+
+
+def test_a_record_of_before_the_measure_was_kept_says_nothing(study, claim, bench, record_of):
+    hand = bench(lambda job: record_of(job, colors=[0.4, 0.7] if job.run.seed else []))
+    found = compared(study(claim(**COLOR)), hand)
+    assert found.without == found.with_technique == pytest.approx({1: 0.3})
 
 
 def test_an_interaction_is_a_difference_of_differences(study, claim, bench, record_of):

@@ -1,7 +1,8 @@
+import numpy as np
 import pytest
 
 from ablations.techniques import Towers
-from ablations.techniques.towers import layout
+from ablations.techniques.towers import colorfulness, layout, tower_colors
 
 
 def test_two_towers_are_the_printed_network() -> None:
@@ -24,3 +25,21 @@ def test_towers_divide_every_width(width: float) -> None:
     two, half = layout(Towers.two, width), layout(Towers.half, width)
     assert all(n % 2 == 0 for n in (*two.kernels, two.units))
     assert [2 * n for n in half.kernels[:4]] == list(two.kernels[:4])
+
+
+def test_grey_kernels_have_no_colour() -> None:
+    kernels = np.random.default_rng(0).normal(size=(4, 1, 3, 3)).repeat(3, axis=1)
+    np.testing.assert_allclose(colorfulness(kernels), 0, atol=1e-12)
+
+
+def test_noise_has_two_thirds_of_its_energy_in_colour() -> None:
+    kernels = np.random.default_rng(0).normal(size=(500, 3, 5, 5))
+    assert colorfulness(kernels).mean() == pytest.approx(2 / 3, abs=0.01)
+
+
+def test_the_first_half_of_the_kernels_is_the_first_tower() -> None:
+    kernels = np.random.default_rng(0).normal(size=(6, 3, 5, 5))
+    kernels[:3] = kernels[:3, :1]
+    first, second = tower_colors(kernels)
+    assert first == pytest.approx(0, abs=1e-12)
+    assert second == pytest.approx(colorfulness(kernels[3:]).mean())
