@@ -256,7 +256,8 @@ class Trainer:
 
     Attributes:
         accelerator: See :class:`Accelerator`.
-        devices: Devices that train one run together.
+        devices: Devices of each node that train one run together.
+        nodes: Machines that train one run together; the same command is started on each of them.
         parallel: Runs side by side; none fills the devices of this machine, and is no limit to
             SLURM.
         threads: CPU threads of each process; none shares the cores out evenly.
@@ -267,15 +268,21 @@ class Trainer:
 
     accelerator: Accelerator = Accelerator.auto
     devices: int = 1
+    nodes: int = 1
     parallel: int | None = None
     threads: int | None = None
     checkpoint_steps: int = 1000
     slurm: Slurm = field(default_factory=Slurm)
 
     def __post_init__(self) -> None:
-        for key in ("devices", "parallel", "threads", "checkpoint_steps"):
+        for key in ("devices", "nodes", "parallel", "threads", "checkpoint_steps"):
             value = getattr(self, key)
             _require(value is None or value >= 1, f"trainer.{key}={value}: must be at least 1")
+        _require(
+            self.nodes == 1 or self.slurm.submit or self.parallel in (None, 1),
+            f"trainer.parallel={self.parallel}: with trainer.nodes={self.nodes} one run follows "
+            "another; leave trainer.parallel out, or let trainer=slurm start them",
+        )
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,13 @@ from rich.markup import escape
 
 from ablations.config import Config, Run
 from ablations.door import main as hydra_main
-from ablations.launch.display import Monitor, show_plan, show_waiting
+from ablations.launch.display import Monitor, show_nodes, show_plan, show_waiting
 from ablations.launch.layer_table import show_layers
+from ablations.launch.leader import Leader
 from ablations.launch.mirror import settle_wandb
+from ablations.launch.nodes import find_place
 from ablations.launch.plan import make_plan
-from ablations.launch.start import start
+from ablations.launch.start import follow, lead, start
 from ablations.launch.summary import show_summary
 
 
@@ -28,12 +30,24 @@ def execute(configs: list[tuple[Config, Run]]) -> int:
 
     Returns:
         The exit code: 1 when a run failed.
+
+    Raises:
+        ConfigError: A configuration cannot work, here or on the other nodes.
     """
     console = Console()
     if configs[0][0].summary:
         for config, _ in configs:
             show_layers(console, config)
         return 0
+    place = find_place(config.trainer for config, _ in configs)
+    output = Path(configs[0][0].output)
+    if place is not None and place.rank > 0:
+        return follow(place, output)
+    with lead(place, output, lambda line: show_nodes(console, line)) as team:
+        return _train(configs, console, team)
+
+
+def _train(configs: list[tuple[Config, Run]], console: Console, team: Leader | None) -> int:
     plan = make_plan(configs, report=lambda line: console.print(f"[bold]data[/]  {line}"))
     show_plan(console, plan)
     records = dict(plan.records)
@@ -42,7 +56,7 @@ def execute(configs: list[tuple[Config, Run]]) -> int:
         if said := settle_wandb(plan.left):
             console.print(f"[bold]wandb[/] {escape(said)}", highlight=False)
         with Monitor(console) as monitor:
-            states = start(plan.output, plan.left, monitor.update)
+            states = start(plan.output, plan.left, monitor.update, team=team)
         records |= {s.record.run_id: s.record for s in states if s.record is not None}
         failed = sum(state.status == "failed" for state in states)
         show_waiting(console, states)

@@ -20,7 +20,10 @@ from rich.console import Console
 
 from ablations.claim_file import find
 from ablations.config import ConfigError
-from ablations.door import setting_names, shipped
+from ablations.door import compose, setting_names, shipped
+from ablations.launch.display import show_nodes
+from ablations.launch.nodes import find_place
+from ablations.launch.start import follow, lead
 from ablations.study.bench import Bench
 from ablations.study.design import design
 
@@ -44,6 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 console.print(f"[bold]{claim.name}[/] ({claim.section})", highlight=False)
                 console.print(f"    {claim.statement}", highlight=False)
             sys.exit("error: name a claim, several, a glob such as '*overfitting', or all")
+        given = compose(overrides)
+        place = None if options.plan else find_place([given.trainer])
+        output = Path(given.output)
+        if place is not None and place.rank > 0:
+            sys.exit(follow(place, output))
         study = design(
             claims,
             overrides,
@@ -55,7 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from ablations.study.conduct import conduct
 
         deadline = None if options.budget is None else time.monotonic() + options.budget
-        code = conduct(study, Bench(study.output, console, deadline), plan_only=options.plan)
+        with lead(place, output, lambda line: show_nodes(console, line)) as team:
+            bench = Bench(study.output, console, deadline, team)
+            code = conduct(study, bench, plan_only=options.plan)
     except (ConfigError, OSError) as error:
         sys.exit(f"error: {error}")
     sys.exit(code)

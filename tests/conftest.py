@@ -231,12 +231,19 @@ class Command:
         arguments: Arguments of the command.
         folder: Where it is started.
         variables: Added to its environment.
+        before: A command that starts it, such as ``srun`` with its options.
     """
 
-    def __init__(self, arguments: tuple[str, ...], folder: Path, variables: dict[str, str]) -> None:
+    def __init__(
+        self,
+        arguments: tuple[str, ...],
+        folder: Path,
+        variables: dict[str, str],
+        before: tuple[str, ...] = (),
+    ) -> None:
         self.tag = uuid.uuid4().hex
         self.process = subprocess.Popen(
-            [sys.executable, str(REPOSITORY / "ablations" / "run.py"), *arguments],
+            [*before, sys.executable, str(REPOSITORY / "ablations" / "run.py"), *arguments],
             cwd=folder,
             env={**os.environ, "COLUMNS": "200", "TEST_TAG": self.tag, **variables},
             stdout=subprocess.PIPE,
@@ -296,8 +303,8 @@ def start(cache: Path, tmp_path: Path) -> Iterator[Start]:
     """Starts a command; keyword arguments are environment variables."""
     begun: list[Command] = []
 
-    def start(*arguments: str, **variables: str) -> Command:
-        begun.append(Command(arguments, tmp_path, variables))
+    def start(*arguments: str, before: tuple[str, ...] = (), **variables: str) -> Command:
+        begun.append(Command(arguments, tmp_path, variables, before))
         return begun[-1]
 
     yield start

@@ -127,7 +127,7 @@ def test_evaluation_leaves_the_id(tiny_run: Run):
 def test_hardware_logging_and_folders_leave_the_id(tiny_config: Config):
     other = replace(
         tiny_config,
-        trainer=Trainer(Accelerator.gpu, devices=8, parallel=2, threads=4, checkpoint_steps=10),
+        trainer=Trainer(Accelerator.gpu, devices=8, nodes=2, threads=4, checkpoint_steps=10),
         logger=Logger(LoggerKind.csv, "project", "team"),
         output="elsewhere",
         cache="elsewhere",
@@ -230,6 +230,8 @@ def test_a_job_is_replaced_in_one_step(tmp_path: Path, tiny_job, monkeypatch):
         (lambda: Recipe(milestones=[1.0]), "must be rising fractions between 0 and 1"),
         (lambda: Recipe(schedule=Schedule.step), "step needs recipe.milestones"),
         (lambda: Trainer(devices=0), "trainer.devices=0: must be at least 1"),
+        (lambda: Trainer(nodes=0), "trainer.nodes=0: must be at least 1"),
+        (lambda: Trainer(nodes=2, parallel=2), "with trainer.nodes=2 one run follows another"),
         (lambda: Trainer(parallel=0), "trainer.parallel=0: must be at least 1"),
         (lambda: Trainer(threads=0), "trainer.threads=0: must be at least 1"),
         (lambda: Trainer(checkpoint_steps=0), "trainer.checkpoint_steps=0: must be at least 1"),

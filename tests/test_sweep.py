@@ -38,6 +38,7 @@ def test_without_a_claim_it_lists_them(capsys):
         (("overlap*", "setting=smoke", "dropout=maybe"), "dropout takes on | off"),
         (("overlap*", "pooling=overlap"), "chooses pooling; leave one of them out"),
         (("overlap*", "seed=1"), "the sweep chooses the seeds"),
+        (("overlap*", "trainer.nodes=2"), "trainer.nodes=2 needs the command on each node to know"),
         (("overlap*", "--first-seed", "999"), "kept for tuning"),
     ],
 )

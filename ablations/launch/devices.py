@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pynvml
 
 from ablations.config import Accelerator, ConfigError, Trainer
+from ablations.launch.nodes import Place
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,14 @@ class Slot:
         gpus: Values for ``CUDA_VISIBLE_DEVICES``, empty on a CPU.
         processes: Processes that train a run together.
         threads: CPU threads of each process.
+        place: Which of several nodes this is, and where they meet; none on one.
     """
 
     accelerator: str
     gpus: tuple[str, ...]
     processes: int
     threads: int
+    place: Place | None = None
 
 
 def visible_gpus() -> list[str]:
@@ -40,26 +43,6 @@ def visible_gpus() -> list[str]:
         pynvml.nvmlShutdown()
 
 
-def refuse_another_launcher() -> None:
-    """Refuse to be started once per device: a command starts the processes of a run itself.
-
-    Raises:
-        ConfigError: This process is one of several that torchrun or SLURM started on this node.
-    """
-    if ranks := [name for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE") if name in os.environ]:
-        raise ConfigError(
-            f"{ranks[0]}={os.environ[ranks[0]]} is set, as torchrun does; start the command once "
-            "per node, without torchrun, and say trainer=ddp trainer.devices=N (or unset "
-            f"{' '.join(ranks)})"
-        )
-    tasks = os.environ.get("SLURM_NTASKS_PER_NODE", "1")
-    if tasks.isdecimal() and int(tasks) > 1:
-        raise ConfigError(
-            f"SLURM_NTASKS_PER_NODE={tasks}; start the command once per node, with "
-            "--ntasks-per-node=1, and say trainer=ddp trainer.devices=N"
-        )
-
-
 def cpu_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -72,6 +55,8 @@ def allot(trainer: Trainer, runs: int) -> list[Slot]:
         ConfigError: The machine does not have what ``trainer`` asks for.
     """
     gpus, cores = visible_gpus(), cpu_cores()
+    if trainer.nodes > 1:
+        runs = 1  # nodes that train a run together have one at a time
     accelerator = trainer.accelerator
     if accelerator is Accelerator.gpu and not gpus:
         raise ConfigError(

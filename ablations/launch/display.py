@@ -91,6 +91,11 @@ def show_jobs(console: Console, plan: Plan) -> None:
         console.print(f"[bold]slurm[/]  {describe(trainer, jobs, plan.output)}", highlight=False)
 
 
+def show_nodes(console: Console, line: str) -> None:
+    """Say how it is with the other nodes."""
+    console.print(f"[bold]nodes[/]  {line}", highlight=False, soft_wrap=True)
+
+
 class Monitor:
     """Shows the runs of a pool while they go on.
 

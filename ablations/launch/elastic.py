@@ -16,24 +16,33 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from ablations.launch.devices import Slot
 
 
-def train_on_ranks(folder: Path, slot: Slot) -> None:
+def train_on_ranks(folder: Path, home: Path, slot: Slot) -> None:
     """Train the run in ``folder`` on ``slot.processes`` devices of this machine.
+
+    Args:
+        folder: The run's folder.
+        home: Where this machine keeps its logs of the run.
+        slot: What it may use, and its place among several nodes.
 
     Raises:
         SystemExit: With 1 after printing the first failure, with 128 plus its number on a signal.
     """
     os.environ["OMP_NUM_THREADS"] = str(slot.threads)
+    place = slot.place
+    nodes = place.nodes if place else 1
     config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
+        min_nodes=nodes,
+        max_nodes=nodes,
         nproc_per_node=slot.processes,
         run_id=folder.name,
         max_restarts=0,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",  # a free port: sweeps side by side never collide
-        logs_specs=DefaultLogsSpecs(log_dir=str(folder / "ranks"), redirects=Std.ALL),
+        rdzv_backend="static" if place else "c10d",
+        # On one node a free port: sweeps side by side never collide.
+        rdzv_endpoint=f"{place.address}:{place.port}" if place else "localhost:0",
+        rdzv_configs={"rank": place.rank} if place else {},
+        logs_specs=DefaultLogsSpecs(log_dir=str(home / "ranks"), redirects=Std.ALL),
     )
-    command = ("-u", "-m", "ablations.launch.rank", str(folder), slot.accelerator)
+    command = ("-u", "-m", "ablations.launch.rank", str(folder), slot.accelerator, str(os.getpid()))
     try:
         elastic_launch(config, sys.executable)(*command)
     except SignalException as error:
@@ -44,7 +53,7 @@ def train_on_ranks(folder: Path, slot: Slot) -> None:
             # The end of the log is what is shown.
             f"{_traceback(failure).rstrip()}\n"
             f"{len(error.failures)} of {slot.processes} ranks failed, rank {rank} first "
-            f"(exit code {failure.exitcode}); their logs are in {folder / 'ranks'}",
+            f"(exit code {failure.exitcode}); their logs are in {home / 'ranks'}",
             file=sys.stderr,
         )
         sys.exit(1)

@@ -21,7 +21,8 @@ from ablations.config import (
 )
 from ablations.data.store import Store, prepare
 from ablations.launch import slurm
-from ablations.launch.devices import allot, refuse_another_launcher
+from ablations.launch.devices import allot
+from ablations.launch.nodes import refuse_another_launcher
 from ablations.record import CHECKPOINT, Record, load, load_all
 
 
@@ -91,7 +92,7 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
     Raises:
         ConfigError: A configuration cannot work here.
     """
-    refuse_another_launcher()
+    refuse_another_launcher(configs[0][0].trainer.nodes)
     for config, _ in configs:
         networks.check(config.run)
         _check_logger(config.logger)

@@ -8,9 +8,9 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Any
 
 from ablations.config import Job, Trainer
 from ablations.launch.devices import Slot, allot
+from ablations.launch.leader import Leader
 from ablations.launch.worker import LOG, run_process
 from ablations.record import Record, load
 
@@ -79,6 +80,7 @@ class Pool:
         output: Folder of the runs.
         watch: Called a few times a second with the state of every run.
         deadline: Monotonic time after which no run is started: the others stay ``waiting``.
+        team: This node as the first of those that train every run together.
     """
 
     def __init__(
@@ -86,10 +88,12 @@ class Pool:
         output: Path,
         watch: Callable[[list[RunState]], None],
         deadline: float | None = None,
+        team: Leader | None = None,
     ) -> None:
         self.output = output
         self.watch = watch
         self.deadline = deadline
+        self.team = team
         self.running: dict[int, tuple[ForkServerProcess, RunState, Slot]] = {}
 
     def run(self, jobs: list[Job]) -> list[RunState]:
@@ -98,6 +102,7 @@ class Pool:
         Raises:
             SystemExit: SIGINT or SIGTERM came: 128 plus its number. The running processes have
                 written a checkpoint and ended, the others were not started.
+            ConfigError: The other nodes did not come.
         """
         states = [RunState(job, run_folder(self.output, job)) for job in jobs]
         with collect_signals() as received:
@@ -105,6 +110,8 @@ class Pool:
                 self._run_group(trainer, group, states, received)
         if received:
             sys.exit(128 + received[0])
+        if self.team and any(state.status == "failed" for state in states):
+            self.team.code = 1
         return states
 
     def _run_group(
@@ -113,16 +120,19 @@ class Pool:
         waiting = deque(group)
         free = allot(trainer, len(group))
         while (waiting and self._may_start(received)) or self.running:
-            while waiting and free and self._may_start(received):
+            while waiting and free and self._may_start(received) and self._all_here():
                 self._start(waiting.popleft(), free.pop(0))
             wait(list(self.running), timeout=POLL_SECONDS)
             if received:
                 self.stop()
+            self._heed_team()
             for sentinel, (process, state, slot) in list(self.running.items()):
                 if process.exitcode is not None:
                     del self.running[sentinel]
                     free.append(slot)
                     conclude(state, process.exitcode)
+                    if self.team and (said := self.team.conclude()) and state.status == "failed":
+                        state.tail += f"\n{said}"
                 elif progress := read_progress(state.folder):
                     state.progress = progress
             self.watch(states)
@@ -130,33 +140,61 @@ class Pool:
     def _may_start(self, received: list[int]) -> bool:
         return not received and (self.deadline is None or time.monotonic() < self.deadline)
 
+    def _all_here(self) -> bool:
+        return self.team is None or self.team.ready()
+
+    def _heed_team(self) -> None:
+        """End a run that another node has given up: processes here might wait for it for long."""
+        if self.team is None or not self.running:
+            return
+        self.team.poll()
+        if self.team.trouble:
+            end([process for process, _, _ in self.running.values()])
+
     def _start(self, state: RunState, slot: Slot) -> None:
         state.folder.mkdir(parents=True, exist_ok=True)
         state.job.save(state.folder)
         (state.folder / "progress.json").unlink(missing_ok=True)
-        process = _context.Process(target=run_process, args=(state.folder, slot))
-        process.start()
+        if self.team:
+            slot = replace(slot, place=self.team.announce(state.folder, slot.accelerator))
+        process = fork(state.folder, slot)
         state.status, state.began = "running", time.monotonic()
         self.running[process.sentinel] = (process, state, slot)
 
     def stop(self) -> None:
         """Ask every process to end, and end those that do not."""
-        pids = [process.pid for process, _, _ in self.running.values() if process.pid]
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + GRACE_SECONDS
-        while time.monotonic() < deadline and any(
-            process.exitcode is None for process, _, _ in self.running.values()
-        ):
-            wait(list(self.running), timeout=POLL_SECONDS)
-        for pid in pids:  # the group: what a process that had to be killed leaves behind, too
-            with suppress(ProcessLookupError):
-                os.killpg(pid, signal.SIGKILL)
-        for process, state, _ in self.running.values():
-            process.join()
+        end([process for process, _, _ in self.running.values()])
+        for _, state, _ in self.running.values():
             state.status = "stopped"
         self.running.clear()
+
+
+def fork(folder: Path, slot: Slot) -> ForkServerProcess:
+    """Start a process that trains the run in ``folder``."""
+    process = _context.Process(target=run_process, args=(folder, slot))
+    process.start()
+    return process
+
+
+def end(processes: Iterable[ForkServerProcess]) -> None:
+    """Ask processes to end, and end those that do not."""
+    left = list(processes)
+    for process in left:
+        _signal(os.kill, process, signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_SECONDS
+    while time.monotonic() < deadline and any(process.exitcode is None for process in left):
+        wait([process.sentinel for process in left], timeout=POLL_SECONDS)
+    for process in left:  # the group: what a process that had to be killed leaves behind, too
+        _signal(os.killpg, process, signal.SIGKILL)
+        process.join()
+
+
+def _signal(
+    kill: Callable[[int, int], None], process: ForkServerProcess, number: signal.Signals
+) -> None:
+    if process.pid:
+        with suppress(ProcessLookupError):
+            kill(process.pid, number)
 
 
 def run_folder(output: Path, job: Job) -> Path:
@@ -181,10 +219,11 @@ def conclude(state: RunState, exitcode: int) -> None:
         state.status = "finished"
     else:
         state.status = "failed"
-        state.tail = _tail(state.folder)
+        state.tail = tail(state.folder)
 
 
-def _tail(folder: Path) -> str:
+def tail(folder: Path) -> str:
+    """Last lines of the log in ``folder``."""
     try:
         lines = (folder / LOG).read_text(errors="replace").splitlines()
     except FileNotFoundError:

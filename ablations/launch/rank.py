@@ -1,4 +1,7 @@
-"""One rank of a run on several devices: ``python -m ablations.launch.rank FOLDER ACCELERATOR``."""
+"""One rank of a run on several devices: ``python -m ablations.launch.rank FOLDER ACCELERATOR PID``.
+
+PID is that of the agent which starts it.
+"""
 
 import os
 import signal
@@ -17,7 +20,8 @@ def main() -> None:
     """Train with the other ranks; the agent's environment says which one this is."""
     if os.getpgid(0) != os.getpid():  # some versions of torch start ranks as leaders of a session
         os.setpgid(0, 0)
-    end_with_parent(os.getppid())
+    # Named by the agent: it may have died while this process was loading torch.
+    end_with_parent(int(sys.argv[3]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     folder = Path(sys.argv[1])
     train(Job.load(folder), folder, sys.argv[2])

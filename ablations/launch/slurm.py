@@ -5,12 +5,10 @@ latest job, so that a command that comes back submits nothing that is queued or 
 """
 
 import json
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
@@ -20,15 +18,14 @@ from filelock import FileLock
 
 from ablations.config import Accelerator, ConfigError, Job, Trainer
 from ablations.launch.pool import (
-    Pool,
     RunState,
     by_hardware,
     collect_signals,
     conclude,
     read_progress,
     run_folder,
-    warm_up,
 )
+from ablations.launch.task import Task
 from ablations.record import load, write_atomically
 
 QUEUE_SECONDS = 5.0
@@ -39,9 +36,6 @@ SETTLE_SECONDS = 10.0
 SIGNAL_SECONDS = 120
 _QUEUED = "PENDING REQUEUED REQUEUE_HOLD REQUEUE_FED SPECIAL_EXIT RESV_DEL_HOLD SUSPENDED STOPPED"
 _RUNNING = "RUNNING CONFIGURING COMPLETING SIGNALING STAGE_OUT RESIZING"
-
-
-# Before anything is submitted
 
 
 def check(trainer: Trainer) -> None:
@@ -73,10 +67,10 @@ def check(trainer: Trainer) -> None:
 
 
 def options(trainer: Trainer) -> dict[str, Any]:
-    """Options of ``sbatch`` for one run: one task on one node."""
+    """Options of ``sbatch`` for one run: one task on each of its nodes."""
     slurm = trainer.slurm
     found: dict[str, Any] = {
-        "nodes": 1,
+        "nodes": trainer.nodes,
         "ntasks_per_node": 1,
         "cpus_per_task": slurm.cpus,
         "partition": slurm.partition,
@@ -99,9 +93,6 @@ def describe(trainer: Trainer, jobs: list[Job], output: Path) -> str:
         f"{count} job{'s' * (count != 1)} to submit{limit}, each {' '.join(each)} "
         f"time={trainer.slurm.minutes}{before}"
     )
-
-
-# In the command
 
 
 class Queue:
@@ -210,9 +201,11 @@ class Queue:
         first = self.gone.setdefault(run_id, time.monotonic())
         settled = time.monotonic() - first > SETTLE_SECONDS
         if said not in {"", "COMPLETED"} or settled:
+            # SLURM forgets what ran after minutes, and at once a job of an array that never did.
+            gone = "cancelled before it began" if state.status == "queued" else "not known any more"
             conclude(state, 0 if said == "COMPLETED" else 1)
             if state.status == "failed":
-                what = said or "not in the queue any more"
+                what = said or gone
                 state.tail += f"\nSLURM's job {self.names[run_id]}: {what}; see {logs(self.output)}"
 
     def _keep_deadline(self, states: list[RunState]) -> None:
@@ -233,7 +226,7 @@ def logs(output: Path) -> Path:
     return output / ".slurm"
 
 
-def submit(output: Path, trainer: Trainer, tasks: list["Task"]) -> list[str]:
+def submit(output: Path, trainer: Trainer, tasks: list[Task]) -> list[str]:
     """Submit tasks as one array; returns the names of the jobs.
 
     Raises:
@@ -306,60 +299,3 @@ def _jobs_of(folders: list[Path]) -> dict[Path, str]:
 def _last_line(text: str) -> str:
     lines = [line for line in text.strip().splitlines() if line.strip()]
     return lines[-1].removeprefix("sbatch: ").removeprefix("error: ") if lines else "no word why"
-
-
-# In the job
-
-
-class Task:
-    """What a job does: the launcher of this machine, for one run; submitit pickles it.
-
-    Args:
-        output: Folder of the runs.
-        job: The run.
-    """
-
-    def __init__(self, output: Path, job: Job) -> None:
-        self.output = output
-        self.job = job
-
-    def __call__(self) -> None:
-        """Carry out the run.
-
-        Raises:
-            RuntimeError: It failed; the message is the end of its log.
-        """
-        self.pool = Pool(self.output, lambda states: None)
-        self.before = self._checkpoints()
-        # SLURM signals every process of a job; only this one knows what to do about it.
-        with _ignored(signal.SIGUSR2):
-            warm_up()
-        (state,) = self.pool.run([self.job])
-        if state.status == "failed":
-            raise RuntimeError(state.tail)
-
-    def checkpoint(self) -> Any:
-        """End the run with a checkpoint; submitit calls this on the signal before the end.
-
-        Returns:
-            What is queued again; none, which ends the job, where this one got no further.
-        """
-        from submitit.helpers import DelayedSubmission
-
-        self.pool.stop()
-        if self._checkpoints() == self.before:
-            return None  # it would never come to an end
-        return DelayedSubmission(Task(self.output, self.job))
-
-    def _checkpoints(self) -> list[tuple[str, int]]:
-        folder = run_folder(self.output, self.job)
-        return sorted((path.name, path.stat().st_mtime_ns) for path in folder.glob("*.ckpt"))
-
-
-@contextmanager
-def _ignored(number: int) -> Iterator[None]:
-    before = signal.signal(number, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)

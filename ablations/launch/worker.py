@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from ablations.config import ConfigError, Job
 from ablations.launch.devices import Slot
+from ablations.launch.nodes import Place
 from ablations.record import load
 
 LOG = "log.txt"
@@ -27,7 +28,9 @@ def run_process(folder: Path, slot: Slot) -> None:
     """
     os.setpgid(0, 0)  # Ctrl-C in the terminal is the parent's to handle
     end_with_parent(os.getppid())
-    _write_output_to(folder / LOG)
+    home = home_of(folder, slot.place)
+    home.mkdir(exist_ok=True)
+    _write_output_to(home / LOG)
     if slot.accelerator == "gpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(slot.gpus)
     # Loaded before the fork by the server; the command itself does without torch.
@@ -37,15 +40,16 @@ def run_process(folder: Path, slot: Slot) -> None:
     from ablations.train import train
 
     torch.set_num_threads(slot.threads)
-    # Two commands may want the same run: the second waits, and finds the record.
-    with FileLock(folder / "lock"):
+    # Two commands may want the same run: the second waits, and finds the record. Of several nodes,
+    # each has a lock, and node 0's is the run's.
+    with FileLock(home / "lock"):
         if load(folder) is not None:
             return
         with plain_errors(folder):
-            if slot.processes == 1:
+            if slot.processes == 1 and slot.place is None:
                 train(Job.load(folder), folder, slot.accelerator)
             else:
-                train_on_ranks(folder, slot)
+                train_on_ranks(folder, home, slot)
 
 
 @contextmanager
@@ -69,6 +73,11 @@ def plain_errors(folder: Path) -> Iterator[None]:
             f"error: {folder}: {error.strerror}; next step: make room, then the same command "
             "continues from the last checkpoint"
         )
+
+
+def home_of(folder: Path, place: Place | None) -> Path:
+    """Where a node keeps its logs of the run in ``folder``, which all nodes share."""
+    return folder if place is None or place.rank == 0 else folder / f"node{place.rank}"
 
 
 def end_with_parent(parent: int) -> None:

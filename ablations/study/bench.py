@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from ablations.config import Job
 from ablations.launch.display import Monitor, show_waiting
+from ablations.launch.leader import Leader
 from ablations.launch.mirror import settle_wandb
 from ablations.launch.start import start
 from ablations.record import Record, load
@@ -21,12 +22,20 @@ class Bench:
         output: Folder of the runs.
         console: Where the runs are shown while they go on.
         deadline: Monotonic time after which no run is started; none for no limit.
+        team: This node as the first of those that train every run together.
     """
 
-    def __init__(self, output: Path, console: Console, deadline: float | None = None) -> None:
+    def __init__(
+        self,
+        output: Path,
+        console: Console,
+        deadline: float | None = None,
+        team: Leader | None = None,
+    ) -> None:
         self.output = output
         self.console = console
         self.deadline = deadline
+        self.team = team
         self.records: dict[str, Record] = {}
         self.failed: set[str] = set()
 
@@ -51,7 +60,9 @@ class Bench:
         if said := settle_wandb(left.values()):
             self.console.print(f"[bold]wandb[/] {escape(said)}", highlight=False)
         with Monitor(self.console) as monitor:
-            states = start(self.output, list(left.values()), monitor.update, self.deadline)
+            states = start(
+                self.output, list(left.values()), monitor.update, self.deadline, self.team
+            )
         show_waiting(self.console, states)
         for state in states:
             if state.status == "failed":

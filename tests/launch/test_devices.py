@@ -5,7 +5,7 @@ import pytest
 
 from ablations.config import Accelerator, ConfigError, Trainer
 from ablations.launch import devices
-from ablations.launch.devices import Slot, allot, refuse_another_launcher, visible_gpus
+from ablations.launch.devices import Slot, allot, visible_gpus
 
 Machine = Callable[[int, int], None]
 
@@ -102,21 +102,8 @@ def test_a_gpu_where_there_is_none(machine):
         allot(Trainer(Accelerator.gpu), 1)
 
 
-@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "WORLD_SIZE"])
-def test_torchrun_around_the_command_is_refused(name: str, monkeypatch):
-    monkeypatch.setenv(name, "1")
-    with pytest.raises(ConfigError, match=f"{name}=1 is set.*start the command once per node"):
-        refuse_another_launcher()
-
-
-def test_several_slurm_tasks_on_a_node_are_refused(monkeypatch):
-    monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "4")
-    with pytest.raises(ConfigError, match="once per node, with --ntasks-per-node=1"):
-        refuse_another_launcher()
-
-
-@pytest.mark.parametrize("tasks", [None, "1"])
-def test_one_command_on_a_node_is_right(tasks: str | None, monkeypatch):
-    if tasks:
-        monkeypatch.setenv("SLURM_NTASKS_PER_NODE", tasks)
-    refuse_another_launcher()
+def test_nodes_that_share_a_run_train_one_at_a_time(machine):
+    machine(8, 32)
+    assert allot(Trainer(devices=4, nodes=2), 5) == [Slot("gpu", tuple("0123"), 4, 8)]
+    machine(0, 8)
+    assert allot(Trainer(nodes=2), 5) == [Slot("cpu", (), 1, 8)]

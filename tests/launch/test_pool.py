@@ -10,6 +10,7 @@ import pytest
 from ablations.config import Accelerator, Job, Trainer
 from ablations.launch import pool as module
 from ablations.launch.devices import Slot
+from ablations.launch.nodes import Place
 from ablations.launch.pool import Pool, RunState
 from ablations.launch.worker import LOG
 from ablations.record import Record, load
@@ -168,3 +169,54 @@ def test_a_signal_before_a_run_stops_the_rest(fakes, tiny_job, runs_dir: Path):
         Pool(runs_dir, watch).run([tiny_job(seed=0), tiny_job(seed=1)])
     assert stopped.value.code == 128 + signal.SIGTERM
     assert "end 1" not in log
+
+
+class FakeTeam:
+    """Node 0 of two; the other node has trouble with a seed."""
+
+    def __init__(self, fails: int | None = None) -> None:
+        self.fails, self.trouble, self.code, self.asked = fails, [], 0, 0
+        self.log: list[str] = []
+
+    def ready(self) -> bool:
+        self.asked += 1
+        return self.asked > 3  # the other node is late
+
+    def poll(self) -> None:
+        if self.log and self.log[-1] == f"announce {self.fails}":
+            self.trouble = ["node 1: ZeroDivisionError"]
+
+    def announce(self, folder: Path, accelerator: str) -> Place:
+        self.trouble = []
+        self.log.append(f"announce {Job.load(folder).run.seed}")
+        return Place(2, 0, "a", 1)
+
+    def conclude(self) -> str:
+        self.log.append("conclude")
+        return "\n".join(self.trouble)
+
+
+def test_runs_on_several_nodes_are_announced_and_concluded(fakes, tiny_job, runs_dir: Path):
+    log = fakes(slots=1)
+    team = FakeTeam()
+    jobs = [tiny_job(seed=seed) for seed in (0, 1)]
+    Pool(runs_dir, lambda states: None, team=team).run(jobs)
+    assert team.log == ["announce 0", "conclude", "announce 1", "conclude"]
+    assert log == ["start 0", "end 0", "start 1", "end 1"]
+    assert (team.asked, team.code) == (5, 0)
+
+
+def test_trouble_on_another_node_ends_the_run_here(fakes, tiny_job, runs_dir, monkeypatch):
+    fakes(slots=1)
+    team = FakeTeam(fails=1000)
+
+    def end(processes) -> None:
+        for process in processes:
+            process.code = -15
+
+    monkeypatch.setattr(module, "end", end)
+    jobs = [tiny_job(seed=seed) for seed in (1000, 0)]
+    states = Pool(runs_dir, lambda states: None, team=team).run(jobs)
+    assert [state.status for state in states] == ["failed", "finished"]
+    assert states[0].tail.endswith("node 1: ZeroDivisionError")
+    assert team.code == 1  # that of the other nodes' commands

@@ -13,7 +13,7 @@ def test_a_rank_trains_the_frozen_run(leader: bool, monkeypatch, tiny_job, tmp_p
     job = tiny_job()
     job.save(tmp_path)
     calls = []
-    monkeypatch.setattr(sys, "argv", ["rank", str(tmp_path), "cpu"])
+    monkeypatch.setattr(sys, "argv", ["rank", str(tmp_path), "cpu", "4711"])
     monkeypatch.setattr(rank, "train", lambda *arguments: calls.append(arguments))
     monkeypatch.setattr(rank, "end_with_parent", lambda parent: calls.append(parent))
     monkeypatch.setattr(os, "getpgid", lambda pid: os.getpid() if leader else 1)
@@ -21,5 +21,5 @@ def test_a_rank_trains_the_frozen_run(leader: bool, monkeypatch, tiny_job, tmp_p
     rank.main()
     # Ctrl-C in the terminal is not for ranks; a group of its own may be had only once.
     group = [] if leader else [(0, 0)]
-    assert calls == [*group, os.getppid(), (job, tmp_path, "cpu")]
+    assert calls == [*group, 4711, (job, tmp_path, "cpu")]
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN

@@ -22,4 +22,13 @@ def test_runs_start_here_or_in_slurm(submit: bool, name: str, tiny_job, monkeypa
     monkeypatch.setattr(module, "warm_up", lambda: called.append("warm"))
     job = replace(tiny_job(), trainer=Trainer(slurm=Slurm(submit=submit)))
     assert module.start(Path("runs"), [job], print, 1.0) == [job]
-    assert called == ["warm"] * (not submit) + [(Path("runs"), print, 1.0)]
+    if submit:
+        assert called == [(Path("runs"), print, 1.0)]
+    else:
+        assert called == ["warm", (Path("runs"), print, 1.0, None)]
+
+
+def test_one_machine_has_no_team(tmp_path: Path):
+    with module.lead(None, tmp_path, print) as team:
+        assert team is None
+    assert list(tmp_path.iterdir()) == []
