@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -368,7 +369,12 @@ class Run:
         _require(self.stream >= 0, f"stream={self.stream}: must be a whole number, 0 or more")
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested plain values, as written to a run's ``config.yaml``."""
+        """Nested plain values, as written to a run's ``config.yaml``; the caller's to change."""
+        return _plain(self._values)
+
+    @cached_property
+    def _values(self) -> dict[str, Any]:
+        # A plan asks ten times for each run, and `asdict` takes most of the time that it takes.
         return _plain(asdict(self))
 
     @classmethod
@@ -386,7 +392,7 @@ class Run:
             raise ConfigError(f"not the configuration of a run: unknown {', '.join(unknown)}")
         return run
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         """Twelve hexadecimal digits, equal exactly for runs that must give equal numbers."""
         values = self.to_dict()
