@@ -10,7 +10,7 @@ from torch import Tensor
 class EpochLoop(_TrainingEpochLoop):
     """Trains on one batch after another: the module's step, the update, the callbacks.
 
-    Lightning looks for some thirty hooks at every step, in the module and in each callback, collects
+    Lightning looks for some thirty hooks at every step, in the module and in each callback, gathers
     metrics that no ``self.log`` has sent, and, with several processes, waits for a word on SIGTERM
     from the first of them. That takes 2,000 Python calls, 3 to 4 % of a step of ``cifar_conv``.
     Of those hooks this loop calls the callbacks' ``on_train_batch_start`` and

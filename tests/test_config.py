@@ -289,3 +289,12 @@ def test_every_record_that_is_shipped_keeps_its_id():
     for path in paths:
         record = json.loads(path.read_text())
         assert Run.from_dict(record["run"]).run_id == record["run_id"] == path.stem
+
+
+def test_the_values_of_a_run_are_the_callers_to_change(tiny_run: Run):
+    values, run_id = tiny_run.to_dict(), tiny_run.run_id
+    values["recipe"]["milestones"].append(0.5)
+    del values["dataset"]
+    assert "dataset" in tiny_run.to_dict()
+    assert tiny_run.to_dict()["recipe"]["milestones"] == tiny_run.recipe.milestones
+    assert replace(tiny_run, seed=tiny_run.seed + 1).run_id != run_id
