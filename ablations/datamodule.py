@@ -6,7 +6,13 @@ from torch import distributed
 from torch.utils.data import DataLoader
 
 from ablations.config import Run
-from ablations.data.loading import EpochBatches, EvaluationBatches, PixelBatches, identity
+from ablations.data.loading import (
+    Batch,
+    EpochBatches,
+    EvaluationBatches,
+    GatherLoader,
+    PixelBatches,
+)
 from ablations.data.store import Store
 from ablations.streams import derive
 
@@ -59,7 +65,7 @@ class Images(pl.LightningDataModule):
                 images.to(device)
 
     def train_dataloader(self) -> DataLoader:
-        return self._load(self.train_images, self.batches)
+        return GatherLoader(self.train_images, self.batches)
 
     def val_dataloader(self) -> DataLoader:
         return self._load_once(self.val_images, self.batch_size)
@@ -72,8 +78,12 @@ class Images(pl.LightningDataModule):
             self._load_once(self.test_images, max(1, self.batch_size // VIEWS)),
         ]
 
-    def _load_once(self, images: PixelBatches, batch_size: int) -> DataLoader:
-        return self._load(images, EvaluationBatches(len(images), batch_size, self.rank, self.world))
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        # Lightning's own way looks through every kind of collection first.
+        return Batch(*(part.to(device, non_blocking=True) for part in batch))
 
-    def _load(self, images: PixelBatches, batches: EpochBatches | EvaluationBatches) -> DataLoader:
-        return DataLoader(images, batch_sampler=batches, collate_fn=identity)  # pyright: ignore
+    def _load_once(self, images: PixelBatches, batch_size: int) -> DataLoader:
+        shares = EvaluationBatches(len(images), batch_size, self.rank, self.world)
+        return GatherLoader(images, shares)

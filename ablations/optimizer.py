@@ -18,9 +18,16 @@ class VelocitySGD(torch.optim.SGD):
         of the rate by ten shortens the very next step tenfold instead of over some ten steps.
     """
 
-    @torch.no_grad()
     def step(self, closure: Any = None) -> Any:
-        """Take one step; see :meth:`torch.optim.SGD.step`."""
+        """Take one step; see :meth:`torch.optim.SGD.step`.
+
+        Args:
+            closure: Computes the gradients and returns the loss; it may set a new rate.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             lr, last = group["lr"], group.get("last_lr", group["lr"])
             if lr != last:
@@ -29,7 +36,8 @@ class VelocitySGD(torch.optim.SGD):
                 if buffers:
                     torch._foreach_mul_(buffers, last / lr)  # pyright: ignore
             group["last_lr"] = lr
-        return super().step(closure)
+        super().step()
+        return loss
 
 
 def build_optimizer(network: nn.Module, recipe: Recipe, bias_rate: float) -> VelocitySGD:

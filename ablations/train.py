@@ -29,6 +29,7 @@ from ablations.config import NUMERICS, Job, Precision
 from ablations.data.store import Store
 from ablations.datamodule import Images
 from ablations.loggers import CatchUp, build_logger, close_logger, log_record
+from ablations.loop import EpochLoop
 from ablations.metrics import true_class_rank
 from ablations.networks.pretrained import transfer
 from ablations.record import Record, pack, write_atomically
@@ -85,9 +86,10 @@ def train(job: Job, folder: Path, accelerator: str) -> None:
             enable_model_summary=False,
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
-            log_every_n_steps=1,
+            log_every_n_steps=0,  # the module hands each epoch to the logger itself
             default_root_dir=folder,
         )
+        trainer.fit_loop.epoch_loop = EpochLoop(trainer)
         trainer.fit(module, images, ckpt_path=saver.latest)
         if not module.diverged:
             trainer.test(module, images, verbose=False)

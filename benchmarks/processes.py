@@ -185,6 +185,54 @@ def records(counts: tuple[int, ...]) -> list[Row]:
     return rows
 
 
+def ddp(steps: int, rounds: int) -> list[Row]:
+    """The suite on one and two ranks beside bare DDP, and what the second rank brings."""
+
+    def seconds(kind: str, ranks: int) -> float:
+        words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
+        words += ["-m", "benchmarks.ranks", kind, str(steps)]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = subprocess.run(
+            [sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(words)}: {done.stderr[-2000:]}")
+        return float(done.stdout.split()[-1])
+
+    cases = {
+        (kind, ranks): partial(seconds, kind, ranks)
+        for kind in ("suite", "bare")
+        for ranks in (1, 2)
+    }
+    found = alternate(
+        {f"{kind}{ranks}": case for (kind, ranks), case in cases.items()}, rounds, 1e9
+    )
+    name = "cifar_conv in DDP"
+    return [
+        pair(f"{name}, 1 rank", "bare DDP", found["suite1"], found["bare1"], 0.97),
+        pair(f"{name}, 2 ranks", "bare DDP", found["suite2"], found["bare2"], 0.97),
+        pair(f"{name}, 2 ranks", "1 rank", found["suite2"], found["suite1"]),
+    ]
+
+
+def plans(counts: tuple[int, ...]) -> list[Row]:
+    """The plan of a sweep over seeds; its time beside a second for each hundred runs."""
+    from ablations.door import compose
+    from ablations.launch.plan import make_plan
+
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        config = compose(["logger=none", f"cache={folder}/cache", f"output={folder}/runs"])
+        for count in counts:
+            configs = [(replace(config, seed=seed), config.run) for seed in range(count)]
+            plan = partial(make_plan, configs, report=lambda line: None)
+            taken = alternate({"plan": plan}, 2, 30.0)["plan"]
+            allowed = [1000.0 * max(1.0, count / 100)] * len(taken)
+            name, peer = f"plan of {count} runs", "one second per hundred"
+            rows.append(pair(name, peer, taken, allowed, 1.0, less=True))
+    return rows
+
+
 def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
     """Every workload of this module, by name."""
     rounds, seconds = (2, 20.0) if quick else (5, 60.0)
@@ -195,7 +243,9 @@ def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
         "side by side, small": partial(side_by_side, *small, rounds),
         "side by side, large": partial(side_by_side, *large, 1 if quick else 3),
         "records": partial(records, (1, 10, 100) if quick else (1, 10, 100, 1000)),
-        **({} if quick else {"memory": memory}),
+        "plans": partial(plans, (1, 10, 100, 1000)),
+        "ddp": partial(ddp, 20, 1 if quick else 3),
+        "memory": memory,
     }
 
 

@@ -20,7 +20,9 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from PIL import Image
+from pytorch_lightning.strategies import DDPStrategy
 from torch import nn
 
 from ablations import networks
@@ -33,6 +35,7 @@ from ablations.data.synthetic import CLASSES
 from ablations.data.synthetic import draw as paint
 from ablations.datamodule import Images
 from ablations.door import compose
+from ablations.loop import EpochLoop
 from ablations.optimizer import build_optimizer
 from ablations.streams import derive, generator
 from ablations.techniques.augmentation import (
@@ -75,7 +78,9 @@ def configure(network: str, size: int, crop: int, batch: int, *more: str) -> Con
     return compose([f"network={network}", *sizes, *recipe, "logger=none", *more])
 
 
-def suite(config: Config, data: Store, steps: int) -> Callable[[], float]:
+def suite(
+    config: Config, data: Store, steps: int, rank: int = 0, world: int = 1
+) -> Callable[[], float]:
     """Steps through the suite's own module, loader and callbacks; median seconds of a step."""
 
     class Clock(pl.Callback):
@@ -87,7 +92,7 @@ def suite(config: Config, data: Store, steps: int) -> Callable[[], float]:
 
     def run() -> float:
         network = networks.build(config.run, len(data.classes))
-        images = Images(config.run, data, 0, 1)
+        images = Images(config.run, data, rank, world)
         module = Classifier(
             config.run,
             network.to(memory_format=torch.channels_last),
@@ -99,6 +104,9 @@ def suite(config: Config, data: Store, steps: int) -> Callable[[], float]:
             warnings.simplefilter("ignore")
             trainer = pl.Trainer(
                 accelerator="cpu",
+                devices=world,
+                plugins=TorchElasticEnvironment() if world > 1 else None,
+                strategy=DDPStrategy(gradient_as_bucket_view=True) if world > 1 else "auto",
                 max_steps=steps + 3,
                 limit_val_batches=0,
                 logger=False,
@@ -110,7 +118,8 @@ def suite(config: Config, data: Store, steps: int) -> Callable[[], float]:
             )
             # The checkpoint after an epoch is not part of a step.
             trainer.callbacks[0].on_train_epoch_end = lambda *args: None  # type: ignore
-            module.on_train_epoch_end = lambda: module.running.reset()  # type: ignore
+            module.on_train_epoch_end = lambda: (module._count(), module.running.reset())  # type: ignore
+            trainer.fit_loop.epoch_loop = EpochLoop(trainer, max_steps=steps + 3)
             trainer.fit(module, images)
         return statistics.median(np.diff(clock.times[2:]).tolist())
 
@@ -137,7 +146,7 @@ def bare(config: Config, data: Store, steps: int, *, tricks: bool) -> Callable[[
     images.to(torch.device("cpu"))
     batches = EpochBatches(len(rows), run.recipe.batch_size, derive(run.seed, "bare"))
     inputs = augmenter(config, data, len(rows))
-    shares = _endless(batches)
+    shares = endless(batches)
     dropouts = [layer for layer in network.modules() if isinstance(layer, PaperDropout)]
 
     def step() -> None:
@@ -164,7 +173,8 @@ def bare(config: Config, data: Store, steps: int, *, tricks: bool) -> Callable[[
     return loop
 
 
-def _endless(batches: EpochBatches):
+def endless(batches: EpochBatches):
+    """Shares of one epoch after another."""
     while True:
         yield from batches
 

@@ -5,11 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from ablations import networks
+from ablations import classifier, networks
 from ablations.classifier import Classifier, curve_metrics, score_metrics
 from ablations.config import Init, Job
 from ablations.data.store import Store
-from ablations.record import CurvePoint, Scores
+from ablations.metrics import ErrorRates
+from ablations.record import CurvePoint, Scores, load
 from ablations.techniques import Activation, Augmentation, Dropout, Pooling
 from ablations.techniques.augmentation import draw
 
@@ -82,3 +83,28 @@ def test_a_tanh_arm_is_the_same_network_but_for_its_activation(tiny_job):
     one = make(tiny_job(init=Init.paper)).network.state_dict()
     other = make(tiny_job(init=Init.paper, activation=Activation.tanh)).network.state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one | other)
+
+
+def test_errors_counted_together_are_those_of_each_step(tiny_job, train_here, monkeypatch):
+    def curve():
+        folder = train_here(tiny_job())
+        found = load(folder)
+        for path in folder.iterdir():
+            path.unlink()
+        assert found is not None
+        return [point.train for point in found.curve]
+
+    counted: list[int] = []
+    update = ErrorRates.update
+    monkeypatch.setattr(
+        ErrorRates,
+        "update",
+        lambda self, scores, labels, losses: (
+            counted.append(len(labels)),
+            update(self, scores, labels, losses),
+        )[1],
+    )
+    together = curve()
+    assert counted.count(48) == 2  # the three steps of either epoch
+    monkeypatch.setattr(classifier, "COUNTED", 1)
+    assert curve() == together

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from ablations import config
 from ablations.config import (
     Accelerator,
     Config,
@@ -51,7 +52,7 @@ def test_the_id_of_a_run_does_not_change_by_accident():
     # Records on users' disks are found by this hash. Where the numbers of a configuration change,
     # raise NUMERICS; where a key is added, give old runs their old id or announce the loss.
     run = Config(network=Network.alexnet, seed=3, recipe=STEP).run
-    assert replace(run, fingerprint="f00d").run_id == "9319d3d8dfbf"
+    assert replace(run, fingerprint="f00d").run_id == "cdb39cbb22a2"
 
 
 @pytest.mark.parametrize(
@@ -288,9 +289,19 @@ def test_runs_that_differ_in_the_seed_only_have_no_labels(tiny_run: Run):
 RESULTS = Path(__file__).parents[1] / "results"
 
 
-def test_every_record_that_is_shipped_keeps_its_id():
+def test_every_record_that_is_shipped_keeps_its_id(monkeypatch: pytest.MonkeyPatch):
     paths = sorted(RESULTS.glob("*/records/*.json"))
     assert paths
     for path in paths:
         record = json.loads(path.read_text())
+        monkeypatch.setattr(config, "NUMERICS", record["provenance"]["numerics"])
         assert Run.from_dict(record["run"]).run_id == record["run_id"] == path.stem
+
+
+def test_the_values_of_a_run_are_the_callers_to_change(tiny_run: Run):
+    values, run_id = tiny_run.to_dict(), tiny_run.run_id
+    values["recipe"]["milestones"].append(0.5)
+    del values["dataset"]
+    assert "dataset" in tiny_run.to_dict()
+    assert tiny_run.to_dict()["recipe"]["milestones"] == tiny_run.recipe.milestones
+    assert replace(tiny_run, seed=tiny_run.seed + 1).run_id != run_id

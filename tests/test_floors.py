@@ -29,7 +29,7 @@ FLOORS = [
     # What is built from it.
     "data networks optimizer door",
     "claim claim_file",
-    "datamodule callbacks classifier loggers",
+    "datamodule callbacks classifier loggers loop",
     "train",
     # What starts it, and what is made of the records.
     "launch study page board",
@@ -163,6 +163,7 @@ ABOUT_MORE = {
     "test_readme",
     "test_docs",
     "benchmarks.test_measure",
+    "benchmarks.test_paper",
     "benchmarks.test_table",
     "networks.test_every_technique",
     "networks.test_every_network",

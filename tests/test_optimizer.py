@@ -1,6 +1,7 @@
 import math
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 
 import pytest
 import torch
@@ -28,14 +29,25 @@ def paper_rule(
     [[0.1] * 8, [0.1] * 4 + [0.01] * 4, [0.1, 0.05, 0.2, 0.02, 0.02, 0.002]],
     ids=["constant", "divided by ten", "changing"],
 )
-def test_the_update_is_the_papers_over_a_change_of_the_rate(rates: list[float]):
+@pytest.mark.parametrize("in_closure", [True, False])
+def test_the_update_is_the_papers_over_a_change_of_the_rate(rates: list[float], in_closure: bool):
     start = [1.0, -2.0, 0.3]
     parameter = nn.Parameter(torch.tensor(start, dtype=torch.float64))
     optimizer = VelocitySGD([parameter], lr=rates[0], momentum=0.9, weight_decay=0.01)
-    for lr in rates:
+
+    def closure(lr: float) -> torch.Tensor:
         optimizer.param_groups[0]["lr"] = lr
-        parameter.grad = (3 * parameter**2 - 1).detach()
-        optimizer.step()
+        optimizer.zero_grad()
+        loss = (parameter**3 - parameter).sum()
+        loss.backward()
+        return loss
+
+    for lr in rates:
+        if in_closure:  # as the training step does
+            optimizer.step(partial(closure, lr))
+        else:
+            closure(lr)
+            optimizer.step()
     expected = paper_rule(start, lambda w: 3 * w**2 - 1, rates, 0.01)
     assert parameter.tolist() == pytest.approx(expected, rel=1e-13)
 

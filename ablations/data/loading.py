@@ -2,8 +2,8 @@
 
 An epoch is one order of the images, cut into global batches, each cut into one share per process.
 The order depends on seed and epoch only, so that any number of processes trains on the same
-batches. Consume with ``DataLoader(dataset, batch_sampler=..., collate_fn=identity)`` in the main
-process: one gather per batch leaves worker processes nothing to do, and threads decode JPEG.
+batches. :class:`GatherLoader` consumes them in the main process: one gather per batch leaves worker
+processes nothing to do, and threads decode JPEG.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from ablations.config import ConfigError
 from ablations.data.jpeg import JpegImages
@@ -204,7 +204,8 @@ class PixelBatches(Dataset[Batch]):
     def _gather(self, rows: np.ndarray) -> Tensor:
         assert not isinstance(self.images, Tensor)
         if isinstance(self.images, np.ndarray):
-            return torch.from_numpy(self.images[rows])
+            # Of a plain array: a memory map of numpy walks through Python for each view.
+            return torch.from_numpy(self.images.view(np.ndarray).take(rows, axis=0))
         # Page-locked memory: the copy to a GPU does not wait for the step before.
         pixels = torch.empty(
             (len(rows), *self.images.shape[1:]),
@@ -218,3 +219,19 @@ class PixelBatches(Dataset[Batch]):
     def _threads(self) -> ThreadPoolExecutor:
         """Threads that decode; they need no copy of a batch and no start for every loader."""
         return ThreadPoolExecutor(torch.get_num_threads(), "decode")
+
+
+class GatherLoader(DataLoader[Batch]):
+    """One gather after another; torch's loader adds 0.2 ms to each, 1 % of a step of `cifar_conv`.
+
+    Args:
+        images: Where to gather from.
+        batches: What to gather.
+    """
+
+    def __init__(self, images: PixelBatches, batches: EpochBatches | EvaluationBatches) -> None:
+        super().__init__(images, batch_sampler=batches, collate_fn=identity)  # pyright: ignore
+        self.images, self.shares = images, batches
+
+    def __iter__(self) -> Iterator[Batch]:  # pyright: ignore
+        return map(self.images.__getitems__, self.shares)

@@ -100,15 +100,18 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
         _check_trainer(trainer)
     output = _writable(Path(configs[0][0].output))
     starts = {config.pretrained: _start(config.pretrained, output) for config, _ in configs}
-    stores: dict[str, Store] = {}
+    stores: dict[str, tuple[Store, int]] = {}
     distinct: dict[str, Job] = {}
     merged = 0
     for config, base in configs:
         data = repr((config.dataset, config.cache))
         if data not in stores:
             cache = Path(config.cache) if config.cache else None
-            stores[data] = prepare(config.dataset, cache, report)
-        job = _job(config, base, stores[data], starts[config.pretrained])
+            store = prepare(config.dataset, cache, report)
+            # Once for all runs on these data: half of the time that a plan takes otherwise.
+            train, _ = store.split(config.dataset.train_limit, config.dataset.val_size)
+            stores[data] = store, len(train)
+        job = _job(config, base, *stores[data], starts[config.pretrained])
         # By its text: comparing each of a thousand runs with all before it takes longer than
         # everything else here.
         merged += distinct.setdefault(repr(job.run), job).trainer != job.trainer
@@ -167,22 +170,22 @@ def _start(run_id: str | None, output: Path) -> Path | None:
     raise ConfigError(f"pretrained={run_id}: {why}")
 
 
-def _job(config: Config, base: Run, store: Store, start: Path | None) -> Job:
-    train, _ = store.split(config.dataset.train_limit, config.dataset.val_size)
-    if config.recipe.batch_size > len(train):
+def _job(config: Config, base: Run, store: Store, images: int, start: Path | None) -> Job:
+    if config.recipe.batch_size > images:
         raise ConfigError(
-            f"recipe.batch_size={config.recipe.batch_size}: there are only {len(train)} training "
-            f"images; next step: recipe.batch_size={len(train)} or less"
+            f"recipe.batch_size={config.recipe.batch_size}: there are only {images} training "
+            f"images; next step: recipe.batch_size={images} or less"
         )
     if start:
         # By name: no other command waits for torch.
         fits = import_module("ablations.networks.pretrained").check_fit
         fits(config.run, len(store.classes), start)
+    arm = difference(config.run, base)
     return Job(
         run=replace(config.run, fingerprint=store.fingerprint),
         setting=config.setting,
-        arm=difference(config.run, base),
-        label=difference(config.run, base),
+        arm=arm,
+        label=arm,
         trainer=config.trainer,
         logger=config.logger,
         store=str(store.path),

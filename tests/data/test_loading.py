@@ -7,6 +7,7 @@ from ablations.config import ConfigError
 from ablations.data.loading import (
     EpochBatches,
     EvaluationBatches,
+    GatherLoader,
     PixelBatches,
     Share,
     epoch_order,
@@ -129,3 +130,14 @@ def test_a_memory_map_is_gathered_without_a_warning(tmp_path):
         batch = pixels.__getitems__(Share(*(torch.arange(4) for _ in range(3))))
         assert batch.images.sum() == 4 * 8 * 8 * 3
         pixels.to(torch.device("cpu"))
+
+
+def test_the_loader_gives_what_torchs_gives():
+    images = np.arange(6 * 2 * 2 * 3, dtype=np.uint8).reshape(6, 2, 2, 3)
+    pixels = PixelBatches(images, np.arange(6))
+    batches = EpochBatches(6, 2, seed=0)
+    theirs = DataLoader(pixels, batch_sampler=batches, collate_fn=identity)
+    ours = GatherLoader(pixels, batches)
+    assert len(ours) == len(theirs) == 3
+    for one, other in zip(ours, theirs, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))

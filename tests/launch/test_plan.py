@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from ablations import config as settings
 from ablations.config import Config, ConfigError, Dataset, Logger, LoggerKind, Run, Source, Trainer
+from ablations.data.store import Store
 from ablations.launch import plan as module
 from ablations.launch.plan import Estimate, Plan, make_plan
 from ablations.record import Record
@@ -211,3 +213,14 @@ def test_missing_files_are_named(plan_of, tiny_config: Config):
     dataset = Dataset(source=Source.parquet, train=["no.parquet"], test=["no.parquet"])
     with pytest.raises(ConfigError, match=r"dataset.train: no file matches .*no\.parquet"):
         plan_of(replace(tiny_config, dataset=dataset))
+
+
+def test_a_plan_splits_the_data_once_and_asks_a_run_once(plan_of, tiny_config, monkeypatch):
+    asked: list[str] = []
+    split, plain = Store.split, settings.asdict
+    monkeypatch.setattr(Store, "split", lambda *given: (asked.append("split"), split(*given))[1])
+    monkeypatch.setattr(settings, "asdict", lambda run: (asked.append("run"), plain(run))[1])
+    plan_of(*(replace(tiny_config, seed=seed) for seed in range(10)))
+    assert asked.count("split") == 1
+    # For its arm, as it was asked for; and with the fingerprint of its data; and the base.
+    assert asked.count("run") <= 10 + 10 + 1
