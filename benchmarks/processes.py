@@ -260,19 +260,19 @@ def main() -> None:
         return
     import torch
 
-    from benchmarks.training import bare, configure, store, suite
+    from benchmarks.loops import bare_step, configure, store, suite_step
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     if given.kind == "steps":
         network = given.words[0]
         size, crop, batch, steps = map(int, given.words[1:])
         config = configure(network, size, crop, batch, "width=1")
-        print(json.dumps(bare(config, store(size, 4 * batch), steps, tricks=True)()))
+        print(json.dumps(bare_step(config, store(size, 4 * batch), steps)))
         return
     config, data = configure("alexnet", 256, 227, 128, "width=1"), store(256, 256)
     steps = int(given.words[1])
-    kinds = {"suite": suite, "bare": partial(bare, tricks=True)}
-    kinds[given.words[0]](config, data, steps)()
+    kinds = {"suite": suite_step, "bare": bare_step}
+    kinds[given.words[0]](config, data, steps)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 

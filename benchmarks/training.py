@@ -1,207 +1,34 @@
 """Training steps through the suite, beside bare loops and what users have; and parts of a step.
 
-Every peer trains the same network on the same images. *Bare* is a torch loop that holds the images
-in memory, draws the same crops and flips, takes the same kernels and optimizer, and does nothing
-else: no Lightning, no errors, no validation, no checkpoints. *Plain* is the same loop without the
-tricks: contiguous memory, torch's LRN, torch's SGD as it comes. *Template* is Lightning with loader
-workers and one PIL image after another through torchvision's transforms, as the popular
-Lightning-Hydra template does it.
+Every peer trains the same network on the same images. :mod:`benchmarks.loops` has the bare loops.
+*Template* is Lightning with loader workers and one PIL image after another through torchvision's
+transforms, as the popular Lightning-Hydra template does it.
 """
 
-import statistics
-import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
-from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from PIL import Image
-from pytorch_lightning.strategies import DDPStrategy
 from torch import nn
 
 from ablations import networks
-from ablations.callbacks import Progress, Saver
-from ablations.classifier import Classifier
-from ablations.config import Config
+from ablations.config import Config, Network
 from ablations.data.loading import EpochBatches, PixelBatches
-from ablations.data.store import Store, prepare
-from ablations.data.synthetic import CLASSES
-from ablations.data.synthetic import draw as paint
-from ablations.datamodule import Images
-from ablations.door import compose
-from ablations.loop import EpochLoop
+from ablations.data.store import Store
 from ablations.optimizer import build_optimizer
-from ablations.streams import derive, generator
 from ablations.techniques.augmentation import (
-    color_axes,
-    color_noise,
-    colors,
-    crop_and_flip,
-    draw,
     to_input,
 )
-from ablations.techniques.dropout import PaperDropout
-from ablations.techniques.edition import details
 from ablations.techniques.evaluation import center_crop, ten_views
-from ablations.techniques.norm import ResponseNorm, response_normalization
+from ablations.techniques.norm import response_normalization
+from benchmarks.loops import IMAGES, augmenter, bare, configure, store, suite, suite_step
 from benchmarks.measure import Row, alternate, missing, pair
-
-IMAGES = 1280  # training images of a workload; the large ones take fewer
-
-
-@cache
-def store(size: int, images: int) -> Store:
-    """A few built-in images as a folder of photographs, prepared like any other."""
-    folder = Path(tempfile.mkdtemp(prefix="benchmark-"))
-    random = np.random.Generator(np.random.PCG64(0))
-    for split, count in (("train", images + 10), ("val", 20)):
-        labels = np.arange(count) % len(CLASSES)
-        for number, picture in enumerate(paint(labels, size, random)):
-            path = folder / split / f"{labels[number]}" / f"{number}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(path)
-    overrides = [f"dataset.root={folder}", "dataset.source=image_folder", "dataset.val_size=10"]
-    config = compose([*overrides, f"dataset.size={size}", f"dataset.crop={size}", "logger=none"])
-    return prepare(config.dataset, folder / "cache")
-
-
-def configure(network: str, size: int, crop: int, batch: int, *more: str) -> Config:
-    """A run of the named network at its printed width."""
-    sizes = [f"dataset.size={size}", f"dataset.crop={crop}", "dataset.val_size=10"]
-    recipe = [f"recipe.batch_size={batch}", "recipe.epochs=1000", "init=fan_in"]
-    return compose([f"network={network}", *sizes, *recipe, "logger=none", *more])
-
-
-def suite(
-    config: Config, data: Store, steps: int, rank: int = 0, world: int = 1
-) -> Callable[[], float]:
-    """Steps through the suite's own module, loader and callbacks; median seconds of a step."""
-
-    class Clock(pl.Callback):
-        def __init__(self) -> None:
-            self.times: list[float] = []
-
-        def on_train_batch_start(self, *args: object) -> None:
-            self.times.append(time.perf_counter())
-
-    def run() -> float:
-        network = networks.build(config.run, len(data.classes))
-        images = Images(config.run, data, rank, world)
-        module = Classifier(
-            config.run,
-            network.to(memory_format=torch.channels_last),
-            data,
-            len(images.train_images),
-        )
-        clock = Clock()
-        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            trainer = pl.Trainer(
-                accelerator="cpu",
-                devices=world,
-                plugins=TorchElasticEnvironment() if world > 1 else None,
-                strategy=DDPStrategy(gradient_as_bucket_view=True) if world > 1 else "auto",
-                max_steps=steps + 3,
-                limit_val_batches=0,
-                logger=False,
-                callbacks=[Saver(Path(folder), 10**9), Progress(Path(folder)), clock],
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                use_distributed_sampler=False,
-                num_sanity_val_steps=0,
-            )
-            # The checkpoint after an epoch is not part of a step.
-            trainer.callbacks[0].on_train_epoch_end = lambda *args: None  # type: ignore
-            module.on_train_epoch_end = lambda: (module._count(), module.running.reset())  # type: ignore
-            trainer.fit_loop.epoch_loop = EpochLoop(trainer, max_steps=steps + 3)
-            trainer.fit(module, images)
-        return statistics.median(np.diff(clock.times[2:]).tolist())
-
-    return run
-
-
-def bare(config: Config, data: Store, steps: int, *, tricks: bool) -> Callable[[], float]:
-    """Steps of a bare loop; median seconds of a step."""
-    run = config.run
-    rows, _ = data.split(run.dataset.train_limit, run.dataset.val_size)
-    network = networks.build(run, len(data.classes)).train()
-    edition = details(run.techniques.edition)
-    if tricks:
-        network = network.to(memory_format=torch.channels_last)
-        optimizer: torch.optim.Optimizer = build_optimizer(network, run.recipe, edition.bias_rate)
-    else:
-        for name, layer in list(network.named_children()):
-            if isinstance(layer, ResponseNorm):
-                c = layer.constants
-                plain = nn.LocalResponseNorm(c["size"], c["alpha"] * c["size"], c["beta"], c["k"])
-                setattr(network, name, plain)
-        optimizer = torch.optim.SGD(network.parameters(), run.recipe.lr, momentum=0.9)
-    images = PixelBatches(data.train_images, data.train_labels, rows)
-    images.to(torch.device("cpu"))
-    batches = EpochBatches(len(rows), run.recipe.batch_size, derive(run.seed, "bare"))
-    inputs = augmenter(config, data, len(rows))
-    shares = endless(batches)
-    dropouts = [layer for layer in network.modules() if isinstance(layer, PaperDropout)]
-
-    def step() -> None:
-        share = next(shares)
-        batch = images.__getitems__(share)
-        x = inputs(batch.images, batch.positions)
-        if not tricks:
-            x = x.contiguous()
-        for index, layer in enumerate(dropouts if tricks else []):
-            layer.draw(index, share.rows)
-        loss = F.cross_entropy(network(x), batch.labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    def loop() -> float:
-        times = []
-        for _ in range(steps + 2):
-            start = time.perf_counter()
-            step()
-            times.append(time.perf_counter() - start)
-        return statistics.median(times[2:])
-
-    return loop
-
-
-def endless(batches: EpochBatches):
-    """Shares of one epoch after another."""
-    while True:
-        yield from batches
-
-
-def augmenter(config: Config, data: Store, images: int) -> Callable:
-    """Crops, flips and colour of a batch, as the classifier does them."""
-    run = config.run
-    edition = details(run.techniques.edition)
-    mean = center_crop(torch.tensor(data.mean_image)[None], run.dataset.crop)[0]
-    covariance = (data.color_basis * data.color_std**2) @ data.color_basis.T
-    axes = color_axes(torch.tensor(covariance), power=edition.color_power)
-    draws = draw(
-        images,
-        generator(0, "augmentation"),
-        size=run.dataset.size,
-        crop=run.dataset.crop,
-        augmentation=run.techniques.augmentation,
-    )
-
-    def inputs(pixels: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        d = draws[positions]
-        x = to_input(crop_and_flip(pixels, d.top, d.left, d.flip, run.dataset.crop), mean)
-        if colors(run.techniques.augmentation):
-            x = color_noise(x, d.color, axes, divisor=edition.color_divisor)
-        return x
-
-    return inputs
 
 
 class Photographs(torch.utils.data.Dataset):
@@ -288,29 +115,76 @@ def template(config: Config, data: Store, steps: int, workers: int = 2) -> Calla
     return run
 
 
-def beside_loops(
-    name: str, config: Config, data: Store, steps: int, rounds: int, seconds: float, goal: float
-) -> list[Row]:
-    """The suite beside the bare loop with and without the tricks."""
-    found = alternate(
-        {
-            "suite": suite(config, data, steps),
-            "bare": bare(config, data, steps, tricks=True),
-            "plain": bare(config, data, steps, tricks=False),
-        },
-        rounds,
-        seconds,
-    )
-    return [
+def beside_loops(name: str, config: Config, data: Store, steps: int, goal: float) -> list[Row]:
+    """The suite beside the bare loop with and without the tricks, step by step."""
+    peers = {peer: bare(config, data, tricks=peer == "bare") for peer in ("bare", "plain")}
+    if config.run.network is Network.alexnet:
+        peers["torchvision"] = reference(config, data)
+    found = suite(config, data, steps, peers=peers)
+    rows = [
         pair(name, "bare loop, same tricks", found["suite"], found["bare"], goal),
         pair(name, "bare loop, plain", found["suite"], found["plain"]),
     ]
+    if theirs := found.get("torchvision"):
+        note = "one tower, no LRN, no decoding"
+        rows.append(pair(name, "torchvision's reference", found["suite"], theirs, note=note))
+    return rows
+
+
+def reference(config: Config, data: Store) -> Callable[[], None]:
+    """A step of torchvision's AlexNet as its reference training takes it, the images in memory."""
+    from torchvision.models import alexnet
+    from torchvision.transforms import v2
+
+    network = alexnet(num_classes=len(data.classes)).train()
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+    criterion = nn.CrossEntropyLoss()
+    pixels = torch.from_numpy(data.train_images).permute(0, 3, 1, 2)
+    labels = torch.from_numpy(data.train_labels).long()
+    transform = v2.Compose(
+        [
+            v2.RandomCrop(config.run.dataset.crop),
+            v2.RandomHorizontalFlip(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ]
+    )
+
+    def step() -> None:
+        rows = torch.randint(len(pixels), (config.run.recipe.batch_size,)).tolist()
+        images = torch.stack([transform(pixels[row]) for row in rows])
+        loss = criterion(network(images), labels[rows])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def reading(rounds: int, seconds: float) -> list[Row]:
+    """A batch of random images out of the store, beside as many bytes that lie in one piece."""
+    data = store(32, IMAGES)
+    images = PixelBatches(data.train_images, data.train_labels, np.arange(IMAGES))
+    batches = EpochBatches(IMAGES, 128, 0)
+    whole = np.ascontiguousarray(data.train_images)
+
+    def gather() -> None:
+        for share in batches:
+            images.__getitems__(share)
+
+    steps = {"gather": gather, "copy": whole.copy}
+    found = alternate(steps, 5 * rounds, seconds)
+    name, peer = "reading an epoch of 32x32 pixels", "a copy of the same bytes"
+    return [pair(name, peer, found["gather"], found["copy"], less=True)]
 
 
 def beside_template(rounds: int, seconds: float) -> list[Row]:
     """A CIFAR network with full augmentation beside the template."""
     config, data = configure("cifar_conv", 32, 28, 128), store(32, IMAGES)
-    steps = {"suite": suite(config, data, 20), "template": template(config, data, 20)}
+    steps = {
+        "suite": partial(suite_step, config, data, 20),
+        "template": template(config, data, 20),
+    }
     found = alternate(steps, rounds, seconds)
     name = "cifar_conv, full augmentation"
     return [pair(name, "Lightning-Hydra template", found["suite"], found["template"], 3.0)]
@@ -402,11 +276,13 @@ def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
     rounds, seconds = (3, 12.0) if quick else (7, 60.0)
 
     def loops(name: str, goal: float, network: str, size: int, crop: int, batch: int, *more: str):
-        images, steps = (4 * batch, 3) if size > 100 else (IMAGES, 16)
+        large = size > 100
+        images = 4 * batch if large else IMAGES
+        steps = (4 if large else 40) if quick else (12 if large else 200)
 
         def measure() -> list[Row]:
             config = configure(network, size, crop, batch, *more)
-            return beside_loops(name, config, store(size, images), steps, rounds, seconds, goal)
+            return beside_loops(name, config, store(size, images), steps, goal)
 
         return name, measure
 
@@ -423,6 +299,7 @@ def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
     return {
         "lrn": partial(lrn, rounds, seconds),
         "parts": partial(parts, rounds, seconds),
+        "reading": partial(reading, rounds, seconds),
         "template": partial(beside_template, rounds, seconds),
         **dict(nets),
         "keras": partial(keras, rounds, seconds),

@@ -1,0 +1,232 @@
+"""Loops whose steps are timed in turn: the suite's own, and bare ones in torch.
+
+*Bare* is a torch loop that holds the images in memory, draws the same crops and flips, takes the
+same kernels and optimizer, and does nothing else: no Lightning, no errors, no validation, no
+checkpoints. *Plain* is the same loop without the tricks: contiguous memory, torch's LRN and its
+SGD as it comes.
+"""
+
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from PIL import Image
+from pytorch_lightning.strategies import DDPStrategy
+from torch import nn
+
+from ablations import networks
+from ablations.callbacks import Progress, Saver
+from ablations.classifier import Classifier
+from ablations.config import Config
+from ablations.data.loading import EpochBatches, PixelBatches
+from ablations.data.store import Store, prepare
+from ablations.data.synthetic import CLASSES
+from ablations.data.synthetic import draw as paint
+from ablations.datamodule import Images
+from ablations.door import compose
+from ablations.loop import EpochLoop
+from ablations.optimizer import build_optimizer
+from ablations.streams import derive, generator
+from ablations.techniques.augmentation import (
+    color_axes,
+    color_noise,
+    colors,
+    crop_and_flip,
+    draw,
+    to_input,
+)
+from ablations.techniques.dropout import PaperDropout
+from ablations.techniques.edition import details
+from ablations.techniques.evaluation import center_crop
+from ablations.techniques.norm import ResponseNorm
+
+IMAGES = 1280  # training images of a workload; the large ones take fewer
+WARM_UP = 3  # steps that do not count
+
+
+@cache
+def store(size: int, images: int) -> Store:
+    """A few built-in images as a folder of photographs, prepared like any other."""
+    folder = Path(tempfile.mkdtemp(prefix="benchmark-"))
+    random = np.random.Generator(np.random.PCG64(0))
+    for split, count in (("train", images + 10), ("val", 20)):
+        labels = np.arange(count) % len(CLASSES)
+        for number, picture in enumerate(paint(labels, size, random)):
+            path = folder / split / f"{labels[number]}" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(path)
+    overrides = [f"dataset.root={folder}", "dataset.source=image_folder", "dataset.val_size=10"]
+    config = compose([*overrides, f"dataset.size={size}", f"dataset.crop={size}", "logger=none"])
+    return prepare(config.dataset, folder / "cache")
+
+
+def configure(network: str, size: int, crop: int, batch: int, *more: str) -> Config:
+    """A run of the named network at its printed width."""
+    sizes = [f"dataset.size={size}", f"dataset.crop={crop}", "dataset.val_size=10"]
+    recipe = [f"recipe.batch_size={batch}", "recipe.epochs=1000", "init=fan_in"]
+    return compose([f"network={network}", *sizes, *recipe, "logger=none", *more])
+
+
+class Turns(pl.Callback):
+    """Times the steps of a training, and after each of them a step of every peer.
+
+    Taking turns step by step, a machine whose speed drifts slows all of them alike.
+
+    Args:
+        peers: Steps of the peers, by name.
+    """
+
+    def __init__(self, peers: Mapping[str, Callable[[], None]]) -> None:
+        self.peers = peers
+        self.times: dict[str, list[float]] = {"suite": [], **{name: [] for name in peers}}
+
+    def on_train_start(self, *args: object) -> None:
+        self.began = time.perf_counter()
+
+    def on_train_batch_end(self, *args: object) -> None:
+        self.times["suite"].append(1e3 * (time.perf_counter() - self.began))
+        for name, step in self.peers.items():
+            self.times[name].append(1e3 * timed(step))
+        self.began = time.perf_counter()
+
+
+def timed(step: Callable[[], object]) -> float:
+    """Seconds of a step."""
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
+
+
+def suite(
+    config: Config,
+    data: Store,
+    steps: int,
+    rank: int = 0,
+    world: int = 1,
+    peers: Mapping[str, Callable[[], None]] | None = None,
+) -> dict[str, list[float]]:
+    """Steps through the suite's own module, loop, loader and callbacks.
+
+    Returns:
+        Milliseconds of each step by name: ``suite``, and the peers that took turns with it.
+    """
+    network = networks.build(config.run, len(data.classes))
+    images = Images(config.run, data, rank, world)
+    module = Classifier(
+        config.run, network.to(memory_format=torch.channels_last), data, len(images.train_images)
+    )
+    turns = Turns(peers or {})
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        saver = Saver(Path(folder), 10**9)
+        trainer = pl.Trainer(
+            accelerator="cpu",
+            devices=world,
+            plugins=TorchElasticEnvironment() if world > 1 else LightningEnvironment(),
+            strategy=DDPStrategy(gradient_as_bucket_view=True) if world > 1 else "auto",
+            max_steps=steps + WARM_UP,
+            limit_val_batches=0,
+            logger=False,
+            callbacks=[saver, Progress(Path(folder)), turns],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+        )
+        # The checkpoint after an epoch is not part of a step.
+        saver.on_train_epoch_end = lambda *args: None  # type: ignore
+        module.on_train_epoch_end = lambda: (module._count(), module.running.reset())  # type: ignore
+        trainer.fit_loop.epoch_loop = EpochLoop(trainer, max_steps=steps + WARM_UP)
+        trainer.fit(module, images)
+    return {name: times[WARM_UP:] for name, times in turns.times.items()}
+
+
+def suite_step(config: Config, data: Store, steps: int) -> float:
+    """Median seconds of a step of the suite."""
+    return statistics.median(suite(config, data, steps)["suite"]) / 1e3
+
+
+def bare_step(config: Config, data: Store, steps: int) -> float:
+    """Median seconds of a step of the bare loop with all tricks."""
+    step = bare(config, data, tricks=True)
+    return statistics.median([timed(step) for _ in range(steps + WARM_UP)][WARM_UP:])
+
+
+def bare(config: Config, data: Store, *, tricks: bool) -> Callable[[], None]:
+    """A step of a bare loop."""
+    run = config.run
+    rows, _ = data.split(run.dataset.train_limit, run.dataset.val_size)
+    network = networks.build(run, len(data.classes)).train()
+    edition = details(run.techniques.edition)
+    if tricks:
+        network = network.to(memory_format=torch.channels_last)
+        optimizer: torch.optim.Optimizer = build_optimizer(network, run.recipe, edition.bias_rate)
+    else:
+        for name, layer in list(network.named_children()):
+            if isinstance(layer, ResponseNorm):
+                c = layer.constants
+                plain = nn.LocalResponseNorm(c["size"], c["alpha"] * c["size"], c["beta"], c["k"])
+                setattr(network, name, plain)
+        optimizer = torch.optim.SGD(network.parameters(), run.recipe.lr, momentum=0.9)
+    images = PixelBatches(data.train_images, data.train_labels, rows)
+    images.to(torch.device("cpu"))
+    batches = EpochBatches(len(rows), run.recipe.batch_size, derive(run.seed, "bare"))
+    inputs = augmenter(config, data, len(rows))
+    shares = endless(batches)
+    dropouts = [layer for layer in network.modules() if isinstance(layer, PaperDropout)]
+
+    def step() -> None:
+        share = next(shares)
+        batch = images.__getitems__(share)
+        x = inputs(batch.images, batch.positions)
+        if not tricks:
+            x = x.contiguous()
+        for index, layer in enumerate(dropouts if tricks else []):
+            layer.draw(index, share.rows)
+        loss = F.cross_entropy(network(x), batch.labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def endless(batches: EpochBatches):
+    """Shares of one epoch after another."""
+    while True:
+        yield from batches
+
+
+def augmenter(config: Config, data: Store, images: int) -> Callable:
+    """Crops, flips and colour of a batch, as the classifier does them."""
+    run = config.run
+    edition = details(run.techniques.edition)
+    mean = center_crop(torch.tensor(data.mean_image)[None], run.dataset.crop)[0]
+    covariance = (data.color_basis * data.color_std**2) @ data.color_basis.T
+    axes = color_axes(torch.tensor(covariance), power=edition.color_power)
+    draws = draw(
+        images,
+        generator(0, "augmentation"),
+        size=run.dataset.size,
+        crop=run.dataset.crop,
+        augmentation=run.techniques.augmentation,
+    )
+
+    def inputs(pixels: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        d = draws[positions]
+        x = to_input(crop_and_flip(pixels, d.top, d.left, d.flip, run.dataset.crop), mean)
+        if colors(run.techniques.augmentation):
+            x = color_noise(x, d.color, axes, divisor=edition.color_divisor)
+        return x
+
+    return inputs
