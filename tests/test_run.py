@@ -23,7 +23,7 @@ class FakePool:
     record: Record
     begun: list[int] = []  # noqa: RUF012
 
-    def __init__(self, output: Path, watch, deadline: float | None = None) -> None:
+    def __init__(self, output: Path, watch, deadline: float | None = None, team=None) -> None:
         self.output, self.watch = output, watch
 
     def run(self, jobs) -> list[RunState]:
