@@ -12,7 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, Checkpoint
 
-from ablations.record import CHECKPOINT
+from ablations.record import CHECKPOINT, write_atomically
 
 PROGRESS = "progress.json"
 PROGRESS_SECONDS = 0.5
@@ -134,7 +134,4 @@ class Progress(Callback):
             }
         if module.curve:
             state["val_top1"] = module.curve[-1].val.top1
-        # No need to outlive a power cut, and to wait for the disk in the middle of training.
-        beside = self.path.with_suffix(".tmp")
-        beside.write_text(json.dumps(state))
-        os.replace(beside, self.path)
+        write_atomically(self.path, json.dumps(state), lasting=False)

@@ -183,15 +183,22 @@ def _read(path: Path) -> Record | None:
         return None
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace ``path`` by ``content`` in one step that survives a kill and a power cut."""
+def write_atomically(path: Path, content: str | bytes, *, lasting: bool = True) -> None:
+    """Replace ``path`` by ``content`` in one step that survives a kill.
+
+    Args:
+        path: The file.
+        content: All of it.
+        lasting: Survive a power cut as well, which waits for the disk.
+    """
     data = content.encode() if isinstance(content, str) else content
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                file.flush()
+                os.fsync(file.fileno())
         os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:

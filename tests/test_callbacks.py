@@ -63,9 +63,10 @@ def test_progress_counts_epochs_and_images(tiny_job, train_here, monkeypatch):
     seen = []
     write = callbacks.write_atomically
 
-    def note(path, content):
+    def note(path, content, *, lasting):
+        assert not lasting  # training does not wait for the disk
         seen.append(json.loads(content))
-        write(path, content)
+        write(path, content, lasting=lasting)
 
     monkeypatch.setattr(callbacks, "write_atomically", note)
     monkeypatch.setattr(callbacks, "PROGRESS_SECONDS", 0.0)

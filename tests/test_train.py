@@ -11,7 +11,7 @@ import torch
 from ablations import networks
 from ablations import train as module
 from ablations.callbacks import CHECKPOINT, Progress
-from ablations.config import Job, Recipe, Schedule
+from ablations.config import NUMERICS, Job, Recipe, Schedule
 from ablations.data.store import Store
 from ablations.metrics import true_class_rank
 from ablations.record import Record, load
@@ -94,7 +94,7 @@ def test_the_last_validation_is_that_of_the_curve(record: Record):
 
 def test_the_record_tells_where_its_numbers_come_from(record: Record):
     assert set(record.provenance["versions"]) >= {"python", "torch", "pytorch-lightning"}
-    assert record.provenance["numerics"] == 1
+    assert record.provenance["numerics"] == NUMERICS
     assert record.provenance["commit"]
     assert isinstance(record.provenance["dirty"], bool)
 
