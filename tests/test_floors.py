@@ -162,6 +162,7 @@ ABOUT_MORE = {
     "test_every_claim",
     "test_readme",
     "test_docs",
+    "benchmarks.test_loops",
     "benchmarks.test_measure",
     "benchmarks.test_paper",
     "benchmarks.test_table",
