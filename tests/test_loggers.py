@@ -266,7 +266,8 @@ def test_two_ranks_make_one_run_on_a_server(start, tiny, wandb_server):
 
 @pytest.mark.slow
 def test_after_a_kill_the_same_run_goes_on_there(start, tiny, wandb_server):
-    words = (*tiny, "logger=wandb", "recipe.epochs=300")
+    # More epochs than are trained before the first rows reach the server.
+    words = (*tiny, "logger=wandb", "recipe.epochs=1500")
     command = start(*words, **wandb_server.environment)
     command.wait_until(lambda: any(run.rows for run in wandb_server.runs.values()))
     command.process.kill()
@@ -279,7 +280,7 @@ def test_after_a_kill_the_same_run_goes_on_there(start, tiny, wandb_server):
     assert again.code == 0, again.err
     assert list(wandb_server.runs) == [run.id]
     assert (run.starts, run.exit_code) == (2, 0)
-    assert run.values("epoch") == list(range(1, 301))  # each once, none lost
+    assert run.values("epoch") == list(range(1, 1501))  # each once, none lost
 
 
 @pytest.mark.slow
