@@ -226,7 +226,7 @@ def parts(rounds: int, seconds: float) -> list[Row]:
 
     steps = {
         "augmentation": lambda: inputs(pixels, positions),
-        "step": bare(config, data, 1, tricks=True),
+        "step": bare(config, data, tricks=True),
         "ten": lambda: views(10),
         "one": lambda: views(1),
     }
