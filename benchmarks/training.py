@@ -220,9 +220,11 @@ def parts(rounds: int, seconds: float) -> list[Row]:
     mean = torch.zeros(28, 28, 3)
 
     def views(count: int) -> None:
-        images = ten_views(pixels, 28) if count == 10 else center_crop(pixels, 28)[:, None]
-        with torch.inference_mode():
-            network(to_input(images.flatten(0, 1), mean))
+        # As the data module does it: a batch holds so many views, of fewer images.
+        for images in pixels[:120].split(120 // count):
+            crops = ten_views(images, 28) if count == 10 else center_crop(images, 28)[:, None]
+            with torch.inference_mode():
+                network(to_input(crops.flatten(0, 1), mean))
 
     steps = {
         "augmentation": lambda: inputs(pixels, positions),

@@ -2,11 +2,13 @@
 
 Hydra's multirun and Lightning's own launcher do not mix: Lightning would start the whole sweep
 again for every further device. Here the ranks are started from the frozen configuration of a run,
-and Lightning, finding the agent's environment, starts nothing itself.
+and Lightning, finding the agent's environment, starts nothing itself. The agent forks the ranks: it
+was forked from the warm server itself, and they do not load torch and Lightning again.
 """
 
 import os
 import sys
+import warnings
 from pathlib import Path
 
 from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, SignalException, Std
@@ -14,6 +16,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from ablations.launch.devices import Slot
+from ablations.launch.rank import train_rank
 
 
 def train_on_ranks(folder: Path, home: Path, slot: Slot) -> None:
@@ -27,7 +30,8 @@ def train_on_ranks(folder: Path, home: Path, slot: Slot) -> None:
     Raises:
         SystemExit: With 1 after printing the first failure, with 128 plus its number on a signal.
     """
-    os.environ["OMP_NUM_THREADS"] = str(slot.threads)
+    # The threads that Python 3.12 warns of, the agent's watch and its store, are none of a rank's.
+    warnings.filterwarnings("ignore", ".*multi-threaded, use of fork.*", DeprecationWarning)
     place = slot.place
     nodes = place.nodes if place else 1
     config = LaunchConfig(
@@ -40,11 +44,11 @@ def train_on_ranks(folder: Path, home: Path, slot: Slot) -> None:
         # On one node a free port: sweeps side by side never collide.
         rdzv_endpoint=f"{place.address}:{place.port}" if place else "localhost:0",
         rdzv_configs={"rank": place.rank} if place else {},
+        start_method="fork",
         logs_specs=DefaultLogsSpecs(log_dir=str(home / "ranks"), redirects=Std.ALL),
     )
-    command = ("-u", "-m", "ablations.launch.rank", str(folder), slot.accelerator, str(os.getpid()))
     try:
-        elastic_launch(config, sys.executable)(*command)
+        elastic_launch(config, train_rank)(folder, slot.accelerator, os.getpid())
     except SignalException as error:
         sys.exit(128 + error.sigval)
     except ChildFailedError as error:

@@ -11,7 +11,7 @@ that is started again thus takes the same looks and comes to the same verdicts.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ablations.config import Job
 from ablations.stats.decide import decide
@@ -20,7 +20,7 @@ from ablations.stats.pairs import Comparison
 from ablations.stats.verdict import Verdict
 from ablations.study.bench import Bench
 from ablations.study.design import Case, Study
-from ablations.study.readout import Choice, compare, jobs_of_pair, lacks_measure
+from ablations.study.readout import Choice, compare, guesses, jobs_of_pair, lacks_measure
 from ablations.study.tuning import tuning_jobs
 
 
@@ -37,6 +37,7 @@ class Standing:
         failed: A run that it needs has failed.
         waiting: A run that it needs was not started in time.
         lacking: Runs whose records were written before the claim's measure was kept.
+        guessing: Number of runs in these pairs that err as often as guessing, by arm.
     """
 
     case: Case
@@ -47,6 +48,7 @@ class Standing:
     failed: bool = False
     waiting: bool = False
     lacking: tuple[str, ...] = ()
+    guessing: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def goes_on(self) -> bool:
@@ -118,7 +120,11 @@ def _note_missing(standing: Standing, bench: Bench) -> Standing:
 def judge(standings: list[Standing], setting: str, bench: Bench, rule: Rule) -> list[Standing]:
     """Judge all cases together, each by the pairs of its own look."""
     measured = [
-        replace(one, comparison=compare(one.case, setting, one.choice or {}, one.pairs, bench))
+        replace(
+            one,
+            comparison=compare(one.case, setting, one.choice or {}, one.pairs, bench),
+            guessing=_guessing(one, bench),
+        )
         for one in standings
     ]
     claims = [one for one in measured if one.case.claim.family != "control"]
@@ -131,6 +137,15 @@ def judge(standings: list[Standing], setting: str, bench: Bench, rule: Rule) -> 
             confirmatory = [other for other in claims if other.case.claim.family == "confirmatory"]
             *_, verdicts[one.case.name] = decide(_comparisons([*confirmatory, one]), rule)
     return [replace(one, verdict=verdicts[one.case.name]) for one in measured]
+
+
+def _guessing(standing: Standing, bench: Bench) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for pair in range(standing.pairs):
+        for name, members in jobs_of_pair(standing.case, standing.choice or {}, pair).items():
+            records = filter(None, map(bench.record, members))
+            counts[name] = counts.get(name, 0) + sum(map(guesses, records))
+    return {name: count for name, count in counts.items() if count}
 
 
 def _comparisons(standings: Sequence[Standing]) -> list[Comparison]:

@@ -1,7 +1,7 @@
 """A number for each arm and pair of seeds, read out of the records."""
 
 from collections.abc import Mapping
-from math import isnan, log, nan
+from math import isnan, log, nan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,17 @@ def measured(claim: Claim, setting: str, view: str, record: Record) -> float:
 def lacks_measure(claim: Claim, record: Record) -> bool:
     """Whether a record was written before the claim's measure was kept."""
     return claim.measure.metric == "color" and record.status != "diverged" and not record.colors
+
+
+def guesses(record: Record) -> bool:
+    """Whether a finished run errs as often as guessing does, give or take three deviations.
+
+    Such a network has not begun to learn, mostly for its learning rate.
+    """
+    if record.status != "finished":
+        return False
+    scores, chance = record.test["center"], 1 - 1 / record.classes
+    return scores.top1 > chance - 3 * sqrt(chance * (1 - chance) / scores.count)
 
 
 def _metric(scores: Scores | None, metric: str) -> float:

@@ -102,16 +102,25 @@ def _came_to(standing: Standing | None, tuning: dict[str, Tuning] | None) -> dic
             f"{len(standing.lacking)} records, such as {standing.lacking[0]}, were written before "
             "the measure was kept; move their folders away, and the same command trains them again"
         )
+    arms = _arms(standing, tuning) if tuning else {}
+    edges = [
+        f"{name}: {value} is at the edge of its grid, a better one may lie beyond"
+        for name, found in (tuning or {}).items()
+        for value in found.at_edge
+    ]
+    guessing = [
+        f"{arm.label}: {standing.guessing[name]} of its {sum(map(len, arm.runs.values()))} "
+        "networks err as often as guessing, so the arm says little of the technique at this "
+        "learning rate"
+        for name, arm in arms.items()
+        if name in standing.guessing
+    ]
     return {
         "status": _status(standing),
         "reason": reason,
         "verdict": standing.verdict.to_dict() if standing.verdict else None,
-        "arms": _arms(standing, tuning) if tuning else {},
-        "notes": [
-            f"{name}: {value} is at the edge of its grid, a better one may lie beyond"
-            for name, found in (tuning or {}).items()
-            for value in found.at_edge
-        ],
+        "arms": arms,
+        "notes": edges + guessing,
     }
 
 

@@ -18,15 +18,16 @@ pytestmark = pytest.mark.slow
 
 LONG = ("recipe.epochs=100", "trainer.checkpoint_steps=1")
 
-# Imported by every python that is started; only ranks are touched.
+# Imported by every python that is started; only the server that forks all others is touched.
 BREAKS = """
 import os, sys
-if os.environ.get("RANK") == "{rank}" and "ablations.launch.rank" in " ".join(sys.orig_argv):
+if "forkserver" in " ".join(sys.orig_argv):
     import signal, time
     from ablations.classifier import Classifier
     step = Classifier.training_step
     def broken(self, batch, batch_idx):
-        if self.run.seed == {seed} and self.trainer.global_step >= 2:
+        here = os.environ.get("RANK") == "{rank}" and self.run.seed == {seed}
+        if here and self.trainer.global_step >= 2:
             {deed}
         return step(self, batch, batch_idx)
     Classifier.training_step = broken
@@ -81,6 +82,21 @@ def test_one_run_on_two_devices_agrees_with_one_device(start, tiny):
     for view in ("center", "ten_view"):
         assert abs(one.test[view].top1 - two.test[view].top1) <= 1 / 23 + 1e-9
     assert not command.left_over(5)
+
+
+def test_ranks_are_forked_and_load_nothing_again(start, tiny):
+    starts = Path("starts").resolve()
+    starts.mkdir()
+    Path("starts/sitecustomize.py").write_text(
+        f"import sys\nopen({str(starts / 'argv')!r}, 'a').write(' '.join(sys.orig_argv) + '\\n')\n"
+    )
+    started = []
+    for devices in (1, 2):
+        (starts / "argv").write_text("")
+        arguments = (f"trainer.devices={devices}", f"output=runs{devices}")
+        assert start(*tiny, *arguments, PYTHONPATH=str(starts)).finish().code == 0
+        started.append(len((starts / "argv").read_text().splitlines()))
+    assert started[0] == started[1] > 1
 
 
 def test_one_two_and_one_devices_in_one_sweep(start, tiny):

@@ -176,3 +176,15 @@ def test_records_without_the_measure_are_named_and_wait_for_no_other_claim(
     (result,) = (r for r in to_result(study(color), [one]).results)
     assert result.status == "incomplete"
     assert f"6 records, such as {one.lacking[0]}, were written before" in result.reason
+
+
+@pytest.mark.parametrize(("error", "noted"), [(0.895, True), (0.86, False)])
+def test_networks_that_err_like_guessing_are_noted(study, claim, bench, error, noted):
+    planned = study(claim())
+    one = conclude(planned, bench(lambda job: error if "nonoverlap" in job.label else 0.2))[0]
+    tuning = {"overlap_helps": tune(planned.cases[0], planned.setting, bench(lambda job: 0.2))}
+    (result,) = to_result(planned, list(one.values()), tuning).results
+    expected = (
+        "pooling=nonoverlap dataset.val_size=11: 3 of its 3 networks err as often as guessing"
+    )
+    assert [expected in note for note in result.notes] == [True] * noted
