@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ablations.config import Accelerator, ConfigError, Trainer
+from ablations.config import Accelerator, ConfigError, Job, Trainer
 from ablations.launch import follower as module
 from ablations.launch.devices import Slot
 from ablations.launch.follower import Follower
@@ -49,6 +49,16 @@ def forked(monkeypatch) -> list[tuple[Path, Slot, FakeProcess]]:
 @pytest.fixture
 def place(port: int) -> Place:
     return Place(2, 1, "127.0.0.1", port)
+
+
+@pytest.fixture
+def folder(tiny_job, runs_dir: Path) -> Path:
+    """The folder of a run for two nodes, as node 0 leaves it."""
+    job = tiny_job(trainer=TWO)
+    folder = runs_dir / job.run.run_id
+    folder.mkdir()
+    job.save(folder)
+    return folder
 
 
 def until(condition: Callable[[], object], team: Leader) -> None:
@@ -97,12 +107,9 @@ def test_it_trains_what_node_0_says(forked, place: Place, tiny_job, runs_dir: Pa
     assert lines[1:] == ["trains paper seed=0", "trains paper seed=1"]
 
 
-def test_a_failure_is_told_with_its_log(forked, place: Place, tiny_job, runs_dir: Path):
-    job = tiny_job(trainer=TWO)
-    folder = runs_dir / job.run.run_id
-    (folder / "node1").mkdir(parents=True)
+def test_a_failure_is_told_with_its_log(forked, place: Place, folder: Path, runs_dir: Path):
+    (folder / "node1").mkdir()
     (folder / "node1" / LOG).write_text("ZeroDivisionError")
-    job.save(folder)
     said = []
 
     def deed(team: Leader) -> None:
@@ -120,13 +127,9 @@ def test_a_failure_is_told_with_its_log(forked, place: Place, tiny_job, runs_dir
 
 
 def test_a_run_that_is_over_elsewhere_is_ended(
-    forked, place: Place, tiny_job, runs_dir: Path, monkeypatch
+    forked, place: Place, folder: Path, runs_dir: Path, monkeypatch
 ):
     monkeypatch.setattr(module, "LEAVE_SECONDS", 0.1)
-    job = tiny_job(trainer=TWO)
-    folder = runs_dir / job.run.run_id
-    folder.mkdir()
-    job.save(folder)
     said = []
 
     def deed(team: Leader) -> None:
@@ -142,13 +145,10 @@ def test_a_run_that_is_over_elsewhere_is_ended(
 
 @pytest.mark.parametrize("what", ["data", "devices"])
 def test_what_this_node_lacks_fails_the_run(
-    what: str, forked, place: Place, tiny_job, runs_dir: Path, monkeypatch
+    what: str, forked, place: Place, folder: Path, runs_dir: Path, monkeypatch
 ):
-    job = tiny_job(trainer=TWO)
-    job = replace(job, store="/nowhere") if what == "data" else job
-    folder = runs_dir / job.run.run_id
-    folder.mkdir()
-    job.save(folder)
+    if what == "data":
+        replace(Job.load(folder), store="/nowhere").save(folder)
     said = []
 
     def deed(team: Leader) -> None:
@@ -166,11 +166,7 @@ def test_what_this_node_lacks_fails_the_run(
     assert forked == []
 
 
-def test_node_0_that_dies_ends_this_one(forked, place: Place, tiny_job, runs_dir: Path):
-    job = tiny_job(trainer=TWO)
-    folder = runs_dir / job.run.run_id
-    folder.mkdir()
-    job.save(folder)
+def test_node_0_that_dies_ends_this_one(forked, place: Place, folder: Path, runs_dir: Path):
 
     def deed(team: Leader) -> None:
         team.announce(folder, "cpu")
@@ -225,11 +221,7 @@ def test_a_node_that_is_refused_says_why(place: Place, runs_dir: Path):
     thread.join()
 
 
-def test_a_signal_ends_the_run_and_tells_node_0(forked, place: Place, tiny_job, runs_dir: Path):
-    job = tiny_job(trainer=TWO)
-    folder = runs_dir / job.run.run_id
-    folder.mkdir()
-    job.save(folder)
+def test_a_signal_ends_the_run_and_tells_node_0(forked, place: Place, folder: Path, runs_dir: Path):
     said = []
 
     def deed(team: Leader) -> None:
