@@ -76,6 +76,7 @@ def test_the_verdict_table_says_what_the_page_says(chapters):
 def test_runs_without_a_study_have_their_curves(finished, record, runs_dir):
     shutil.copytree(finished, runs_dir / record.run_id)
     text = outline(PLACE, gather(runs_dir).chapters)
+    assert text.splitlines()[0].endswith(": runs by arm")
     assert "runs runs: Tags in ['setting:smoke'] and Tags in ['dataset:synthetic']" in text
     assert "line Validation top-1 error by epoch: val/top1_error against epoch" in text
 
