@@ -6,6 +6,7 @@ and Lightning, finding the agent's environment, starts nothing itself. The agent
 was forked from the warm server itself, and they do not load torch and Lightning again.
 """
 
+import logging
 import os
 import sys
 import warnings
@@ -32,6 +33,9 @@ def train_on_ranks(folder: Path, home: Path, slot: Slot) -> None:
     """
     # The threads that Python 3.12 warns of, the agent's watch and its store, are none of a rank's.
     warnings.filterwarnings("ignore", ".*multi-threaded, use of fork.*", DeprecationWarning)
+    # What they say of a rank that ends badly is said below, once.
+    for name in ("torch.distributed.elastic.multiprocessing.api", "torch.multiprocessing.spawn"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     place = slot.place
     nodes = place.nodes if place else 1
     config = LaunchConfig(

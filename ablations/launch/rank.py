@@ -3,11 +3,17 @@
 import os
 import signal
 import sys
+import time
 from pathlib import Path
+
+from torch.distributed import DistError
 
 from ablations.config import Job
 from ablations.launch.worker import end_with_parent
 from ablations.train import train
+
+# What the agent gets to see which rank was lost first, and to end the others.
+FIRST_SECONDS = 3.0
 
 
 def train_rank(folder: Path, accelerator: str, agent: int) -> None:
@@ -25,4 +31,11 @@ def train_rank(folder: Path, accelerator: str, agent: int) -> None:
     end_with_parent(agent)
     # A rank that is killed leaves what it said in its log.
     sys.stdout.reconfigure(line_buffering=True)  # pyright: ignore
-    train(Job.load(folder), folder, accelerator)
+    try:
+        train(Job.load(folder), folder, accelerator)
+    except RuntimeError as error:
+        # The agent reports one failure, and a rank that has lost another one is not the cause.
+        if isinstance(error, DistError) or "gloo" in str(error):
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            time.sleep(FIRST_SECONDS)
+        raise

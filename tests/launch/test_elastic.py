@@ -138,6 +138,7 @@ def test_a_rank_that_is_killed_ends_its_run_only(start, tiny):
     command = start(*tiny, "-m", "seed=0,1", "trainer.devices=2", **broken).finish()
     assert command.code == 1
     assert "rank 1 first (exit code -9)" in command.out
+    assert "ProcessExitedException" not in command.out
     assert list(records()) == [1]
     assert not command.left_over(10)
 
