@@ -71,10 +71,10 @@ def store(size: int, images: int) -> Store:
 
 
 def configure(network: str, size: int, crop: int, batch: int, *more: str) -> Config:
-    """A run of the named network at its printed width."""
+    """A run of the named network, at its printed width unless ``more`` says otherwise."""
     sizes = [f"dataset.size={size}", f"dataset.crop={crop}", "dataset.val_size=10"]
     recipe = [f"recipe.batch_size={batch}", "recipe.epochs=1000", "init=fan_in"]
-    return compose([f"network={network}", *sizes, *recipe, "logger=none", *more])
+    return compose([f"network={network}", "width=1", *sizes, *recipe, "logger=none", *more])
 
 
 class Turns(pl.Callback):

@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -40,7 +39,8 @@ def sweep(runs: int) -> list[Row]:
     """A sweep over seeds, end to end, beside a loop over the template's command."""
     with tempfile.TemporaryDirectory() as folder:
         words = [
-            *("ablations/run.py", "-m", "network=cifar_conv", "logger=none", "dataset.val_size=10"),
+            *("ablations/run.py", "-m", "network=cifar_conv", "width=1"),
+            *("logger=none", "dataset.val_size=10"),
             *(f"dataset.train_limit={IMAGES}", f"recipe.epochs={EPOCHS}", f"cache={folder}/cache"),
         ]
         # The data are prepared once, before, for both.
@@ -136,6 +136,15 @@ def side_by_side(network: str, sizes: tuple[int, int, int], steps: int, rounds: 
     found = alternate({"beside": beside, "after": lambda: 2 * step_seconds(worker(2))}, rounds, 1e9)
     name, peer = f"two runs side by side, {network}-{sizes[1]}", "one after the other on 2 threads"
     return [pair(name, peer, found["beside"], found["after"])]
+
+
+def peak_memory() -> float:
+    """The most memory that this process has held, in MiB.
+
+    ``ru_maxrss`` would be that of the process which started this one, where that is larger.
+    """
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def memory(steps: int = 2) -> list[Row]:
@@ -266,14 +275,14 @@ def main() -> None:
     if given.kind == "steps":
         network = given.words[0]
         size, crop, batch, steps = map(int, given.words[1:])
-        config = configure(network, size, crop, batch, "width=1")
+        config = configure(network, size, crop, batch)
         print(json.dumps(bare_step(config, store(size, 4 * batch), steps)))
         return
-    config, data = configure("alexnet", 256, 227, 128, "width=1"), store(256, 256)
+    config, data = configure("alexnet", 256, 227, 128), store(256, 256)
     steps = int(given.words[1])
     kinds = {"suite": suite_step, "bare": bare_step}
     kinds[given.words[0]](config, data, steps)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    print(peak_memory())
 
 
 if __name__ == "__main__":

@@ -255,7 +255,7 @@ def keras(rounds: int, seconds: float) -> list[Row]:
     model = Sequential(keras_batchnorm())
     loss = losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizers.SGD(0.001, momentum=0.9), loss)
-    config = configure("keras_batchnorm", 227, 227, batch)
+    config = configure("keras_batchnorm", 227, 227, batch, "init=paper")
     network = networks.build(config.run, 1000).to(memory_format=torch.channels_last).train()
     optimizer = build_optimizer(network, config.run.recipe, 1.0)
     pixels = np.random.default_rng(0).normal(size=(batch, 227, 227, 3)).astype(np.float32)
@@ -295,8 +295,8 @@ def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
         loops("cifar_local", 0.97, "cifar_local", 32, 24, 128),
         loops("alexnet_small-32", 0.97, "alexnet_small", 32, 28, 128, "width=0.25"),
         loops("alexnet_small-64", 0.97, "alexnet_small", 64, 56, 128, "width=0.25"),
-        loops("alexnet-227", 0.98, "alexnet", 256, 227, 16, "width=1"),
-        loops("alexnet-224", 0.98, "alexnet", 256, 224, 16, "width=1"),
+        loops("alexnet-227", 0.98, "alexnet", 256, 227, 16),
+        loops("alexnet-224", 0.98, "alexnet", 256, 224, 16),
     ]
     return {
         "lrn": partial(lrn, rounds, seconds),

@@ -165,6 +165,7 @@ ABOUT_MORE = {
     "benchmarks.test_loops",
     "benchmarks.test_measure",
     "benchmarks.test_paper",
+    "benchmarks.test_processes",
     "benchmarks.test_table",
     "networks.test_every_technique",
     "networks.test_every_network",

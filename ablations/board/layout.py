@@ -167,7 +167,7 @@ def outline(place: Place, chapters: list[Chapter]) -> str:
     """The trees of both, one line for each object."""
     lines = []
     view = workspace(place, chapters)
-    groups = [getattr(key, "name", key) for key in view.runset_settings.groupby]
+    groups = [str(getattr(key, "name", key)) for key in view.runset_settings.groupby]
     lines.append(f"workspace {view.name}: runs by {', '.join(groups)}")
     for section in view.sections:
         lines.append(f"  section {section.name}")

@@ -196,7 +196,7 @@ def color_noise(x: Tensor, normals: Tensor, axes: Tensor, *, divisor: float) -> 
         tensor([0.5000, 0.5000, 0.5000])
     """
     pixels = x.permute(0, 2, 3, 1)
-    # Added to whole rows, which lie in one piece, it takes a fifth of the time that threes take.
+    # Added to whole rows, which lie in one piece, it takes a third of the time that threes take.
     shift = (normals @ axes).to(x.dtype).repeat(1, pixels.shape[2])
     rows = pixels.flatten(2) + shift[:, None]
     return (rows / divisor if divisor != 1 else rows).view(pixels.shape).permute(0, 3, 1, 2)

@@ -93,9 +93,10 @@ def test_ranks_are_forked_and_load_nothing_again(start, tiny):
     started = []
     for devices in (1, 2):
         (starts / "argv").write_text("")
-        arguments = (f"trainer.devices={devices}", f"output=runs{devices}")
+        arguments = (f"trainer.devices={devices}", "trainer.threads=2", f"output=runs{devices}")
         assert start(*tiny, *arguments, PYTHONPATH=str(starts)).finish().code == 0
         started.append(len((starts / "argv").read_text().splitlines()))
+        assert records(f"runs{devices}")[0].provenance["threads"] == 2
     assert started[0] == started[1] > 1
 
 
