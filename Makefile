@@ -2,6 +2,9 @@
 .PHONY: demo test check
 PYTHON ?= python3
 BIN := .venv/bin
+# Some images tell Python to keep nothing that it compiles; each of the many processes below would then compile
+# torch, Lightning and W&B again, which takes longer than loading them.
+unexport PYTHONDONTWRITEBYTECODE
 
 demo: .venv/ready
 	$(BIN)/python ablations/run.py -m pooling=overlap,nonoverlap

@@ -8,11 +8,12 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from textwrap import fill
@@ -22,6 +23,7 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import OverrideType
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -29,6 +31,7 @@ from omegaconf.errors import OmegaConfBaseException
 from ablations.config import Config, ConfigError, Run, key_paths
 
 Execute = Callable[[list[tuple[Config, Run]]], int]
+Grid = dict[str, list[Any]]  # the values of each key of a sweep
 
 
 def shipped(folder: str) -> Path:
@@ -55,8 +58,8 @@ def main(execute: Execute) -> None:
     """
     register()
     # Hydra's parser gives up on overrides on both sides of an option.
-    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in {"-m", "--multirun"})
-    composed: list[tuple[DictConfig, DictConfig]] = []
+    words = sorted(sys.argv[1:], key=lambda word: word not in {"-m", "--multirun"})
+    composed: list[tuple[DictConfig, Run]] = []
 
     def keep(config: DictConfig) -> None:
         where = [o for o in HydraConfig.get().overrides.hydra if o.startswith("hydra.searchpath")]
@@ -66,10 +69,11 @@ def main(execute: Execute) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors arrive whole, and _explain words them
     command = hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name="config")
     try:
+        sys.argv[1:], grid = _split(words)
         with TemporaryDirectory(prefix="ablations-") as scratch:
             OmegaConf.register_new_resolver("scratch", lambda: scratch, replace=True)
             command(keep)()
-        jobs = [(_to_config(config), _to_config(base).run) for config, base in composed]
+        jobs = [(job, base) for config, base in composed for job in _points(_typed(config), grid)]
         code = execute(jobs) if jobs else 0
     except (HydraException, OmegaConfBaseException, ConfigError, OSError) as error:
         if full_error:
@@ -131,7 +135,48 @@ def _thaw(node: DictConfig) -> None:
             _thaw(child)
 
 
+def _split(words: list[str]) -> tuple[list[str], Grid]:
+    """Take the sweeps over values off the end of a command line; the rest is for Hydra.
+
+    Hydra composes every job of a sweep from its files, twice, in tens of milliseconds. Only groups
+    need that; a value is set on what is composed already.
+    """
+    grid: Grid = {}
+    if not words or words[0] not in {"-m", "--multirun"}:
+        return words, grid
+    if any(word.startswith("-") for word in words[1:]):
+        return words, grid
+    parse = OverridesParser.create().parse_overrides
+    overrides = parse(words[1:])
+    keys = [override.key_or_group for override in overrides]
+    plain = {name for name, *_ in _keys()} - {"setting"}  # which is a group as well
+    kept = list(words)
+    for place, override in reversed(list(enumerate(overrides, 1))):
+        key = override.key_or_group
+        if not override.is_sweep_override():
+            continue
+        simple = override.type is OverrideType.CHANGE and override.is_discrete_sweep()
+        if not simple or key not in plain or keys.count(key) > 1:
+            break  # what is left of a group varies more slowly than the group
+        values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        grid = {key: [one.value() for one in parse(values)], **grid}
+        del kept[place]
+    return kept, grid
+
+
+def _points(typed: DictConfig, grid: Grid) -> Iterator[Config]:
+    """The configurations of a grid, the last key varying fastest."""
+    for point in product(*grid.values()):
+        for key, value in zip(grid, point, strict=True):
+            OmegaConf.update(typed, key, value)
+        yield cast(Config, OmegaConf.to_object(typed))
+
+
 def _to_config(composed: DictConfig) -> Config:
+    return cast(Config, OmegaConf.to_object(_typed(composed)))
+
+
+def _typed(composed: DictConfig) -> DictConfig:
     plain = {key: composed._get_node(key) for key in composed if key != "hydra"}
     schema = OmegaConf.structured(Config)
     _thaw(schema)
@@ -145,15 +190,13 @@ def _to_config(composed: DictConfig) -> Config:
     for key in key_paths(cast(dict, OmegaConf.to_container(merged))):
         if key not in known:
             raise ConfigError(_unknown_key(key))
-    config = OmegaConf.to_object(merged)
-    assert isinstance(config, Config)
-    return config
+    return cast(DictConfig, merged)
 
 
 @cache
-def _base(setting: str, *where: str) -> DictConfig:
+def _base(setting: str, *where: str) -> Run:
     """A setting as it stands in its file: an arm is named after its difference from that."""
-    return hydra.compose("config", [*where, f"setting={setting}"])
+    return _to_config(hydra.compose("config", [*where, f"setting={setting}"])).run
 
 
 # Errors

@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             options.first_seed,
             report=lambda line: console.print(f"[bold]data[/]  {line}"),
         )
-        # Now that all is checked: scipy and statsmodels take longer to load than all the rest.
+        # Now that all is checked: scipy takes longer to load than all the rest.
         from ablations.study.conduct import conduct
 
         deadline = None if options.budget is None else time.monotonic() + options.budget

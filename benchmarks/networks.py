@@ -71,6 +71,7 @@ def batches(config: Config, store: Store, size: int) -> Iterator[tuple[torch.Ten
 def losses(config: Config, store: Store, steps: int, size: int, seconds: float) -> list[float]:
     """Training loss of each step; the last may be no number."""
     network = build(config.run, len(store.classes)).train()
+    network = network.to(memory_format=torch.channels_last)
     optimizer = build_optimizer(network, config.recipe, bias_rate=1.0)
     end = time.monotonic() + seconds
     found: list[float] = []

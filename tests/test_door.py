@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,51 @@ def test_a_sweep_is_the_product_of_its_values_in_order(ask: Ask):
         ("nonoverlap", 1),
     ]
     assert len({base.run_id for _, base in jobs}) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["setting=smoke,cifar10_small", "seed=range(2)", "recipe.lr=0.1,1"],
+        ["seed=0,1", "setting=smoke,cifar10_small", "width=1,0.5", "trainer=cpu"],
+        ["trainer.devices=1,2", "dropout=off", "dataset.train=[a,b],[c]"],
+        ["dataset.train_limit=30,null,40", "++init=fan_in,paper"],
+    ],
+)
+def test_each_job_of_a_sweep_is_what_compose_gives(words: list[str], ask: Ask):
+    jobs, code = ask("-m", *words)
+    # A comma within brackets separates nothing.
+    values = {
+        "seed=range(2)": ["seed=0", "seed=1"],
+        "dataset.train=[a,b],[c]": ["dataset.train=[a,b]", "dataset.train=[c]"],
+    }
+    choices = [
+        values.get(word) or [f"{word.split('=')[0]}={v}" for v in word.split("=")[1].split(",")]
+        for word in words
+    ]
+    assert code == 0
+    assert [config for config, _ in jobs] == [door.compose(job) for job in product(*choices)]
+
+
+def test_a_key_given_twice_keeps_its_last_value(ask: Ask):
+    jobs, _ = ask("-m", "seed=0,1", "seed=2")
+    jobs, _ = ask("-m", "seed=0,1", "seed=2")
+    assert {config.seed for config, _ in jobs} == {2}
+
+
+def test_what_refers_to_a_key_follows_it_in_a_sweep(ask: Ask, tmp_path: Path):
+    where = setting_file(tmp_path, "stream: ${seed}")
+    jobs, _ = ask("-m", *where, "seed=3,4")
+    assert [config.stream for config, _ in jobs] == [3, 4]
+
+
+def test_a_thousand_jobs_are_composed_from_their_files_but_once(ask: Ask, monkeypatch):
+    compositions = []
+    typed = door._typed
+    monkeypatch.setattr(door, "_typed", lambda config: compositions.append(1) or typed(config))
+    jobs, _ = ask("-m", "seed=range(1000)", "setting=smoke")
+    assert len(jobs) == 1000
+    assert len(compositions) <= 2  # the second is of the setting, for the arms' names
 
 
 def test_the_option_for_sweeps_may_stand_anywhere(ask: Ask):

@@ -5,7 +5,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from statsmodels.stats.multitest import multipletests
 
 Method = Literal["holm", "bonferroni", "fdr_bh"]
 
@@ -44,14 +43,22 @@ def adjust(p: ArrayLike, alpha: float, method: Method) -> Adjusted:
         (array([0.03, 0.06, 0.06]), array([0.0167, 0.025 , 0.025 ]))
     """
     raw = np.asarray(p, dtype=np.float64)
-    rejected, adjusted, _, _ = multipletests(raw, alpha, method)
-    size, count = len(raw), int(rejected.sum())
+    size = len(raw)
+    order = np.argsort(raw, kind="stable")
+    place = np.argsort(order)  # of each member from the smallest p-value, 0 to K - 1
     if method == "holm":
-        rank = np.empty(size)
-        rank[np.argsort(raw, kind="stable")] = np.arange(size)
-        level = alpha / (size - np.minimum(rank, min(count, size - 1)))
+        adjusted = np.maximum.accumulate(raw[order] * (size - np.arange(size)))[place]
+    elif method == "fdr_bh":
+        stepped = raw[order] * size / np.arange(1, size + 1)
+        adjusted = np.minimum.accumulate(stepped[::-1])[::-1][place]
+    else:
+        adjusted = raw * size
+    rejected = adjusted <= alpha
+    count = int(rejected.sum())
+    if method == "holm":
+        level = alpha / (size - np.minimum(place, min(count, size - 1)))
     elif method == "fdr_bh":
         level = alpha * np.where(rejected, count, min(count + 1, size)) / size
     else:
         level = np.full(size, alpha / size)
-    return Adjusted(np.asarray(adjusted), level)
+    return Adjusted(np.minimum(adjusted, 1.0), level)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from statsmodels.stats.multitest import multipletests
 
 from ablations.stats.multiplicity import adjust
 
@@ -28,6 +29,14 @@ def test_level_and_adjusted_p_value_agree(method):
         p = rng.beta(0.3, 3.0, size=rng.integers(1, 12))
         adjusted = adjust(p, 0.05, method)
         assert ((p <= adjusted.level) == (adjusted.p <= 0.05)).all()
+
+
+@pytest.mark.parametrize("method", ["holm", "bonferroni", "fdr_bh"])
+def test_adjusted_p_values_are_those_of_statsmodels(method):
+    rng = np.random.default_rng(4)
+    for size in [1, 2, 2, 3, 5, 19]:
+        p = rng.beta(0.3, 3.0, size=size).round(2)  # some of them equal
+        assert adjust(p, 0.05, method).p == pytest.approx(multipletests(p, 0.05, method)[1])
 
 
 @pytest.mark.parametrize("method", ["holm", "bonferroni", "fdr_bh"])
