@@ -28,7 +28,7 @@ from benchmarks import processes, training
 from benchmarks.table import into, markdown, read, save, terminal
 
 RESULTS = Path(__file__).parent / "results"
-README = Path(__file__).resolve().parents[1] / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def machine() -> dict[str, object]:
@@ -53,17 +53,20 @@ def main() -> None:
     """Measure, save after each workload, show the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("workloads", nargs="*", help="which; none takes all")
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, in four minutes")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--again", action="store_true", help="repeat what is measured already")
-    parser.add_argument("--table", action="store_true", help="only write the README's table")
-    parser.add_argument("--json", type=Path, help="file of results")
+    parser.add_argument("--table", action="store_true", help="only write the tables of the pages")
+    parser.add_argument("--json", type=Path, help="file of results (default: %(default)s)")
+    parser.set_defaults(json=RESULTS / "cpu.json")
     given = parser.parse_args()
-    path = given.json or RESULTS / "cpu.json"
+    path = given.json
     console = Console()
-    known, rows = read(path)
     if given.table:
-        README.write_text(into(README.read_text(), markdown(known, rows)))
+        executions = read(RESULTS / "cpu.json"), read(RESULTS / "cpu-again.json")
+        for page, whole in ((ROOT / "README.md", False), (ROOT / "docs/speed.md", True)):
+            page.write_text(into(page.read_text(), markdown(*executions, whole=whole)))
         return
+    _, rows = read(path)
     warnings.simplefilter("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     workloads = {**training.workloads(given.quick), **processes.workloads(given.quick)}

@@ -20,6 +20,7 @@ class Row:
         goal: What the median of the ratios should reach (or not exceed); none states no goal.
         less: Whether a smaller ratio is better.
         note: Why there are no figures, or what to know about them.
+        detail: Left out of the README.
     """
 
     workload: str
@@ -30,6 +31,7 @@ class Row:
     goal: float | None = None
     less: bool = False
     note: str = ""
+    detail: bool = False
 
     @property
     def met(self) -> bool | None:
@@ -79,10 +81,11 @@ def pair(
     *,
     less: bool = False,
     note: str = "",
+    detail: bool = False,
 ) -> Row:
     """A row from the milliseconds of the same rounds."""
     ratio = [a / b if less else b / a for a, b in zip(ours, theirs, strict=True)]
-    return Row(workload, peer, ratio, ours, theirs, goal, less, note)
+    return Row(workload, peer, ratio, ours, theirs, goal, less, note, detail)
 
 
 def missing(workload: str, peer: str) -> Row:

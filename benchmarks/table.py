@@ -1,4 +1,4 @@
-"""The saved figures as tables: in the terminal and in the README."""
+"""The saved figures as tables: in the terminal, in the README and in docs/speed.md."""
 
 import json
 from dataclasses import asdict
@@ -52,26 +52,40 @@ def terminal(rows: dict[str, list[Row]]) -> Table:
     return table
 
 
-def markdown(machine: dict[str, Any], rows: dict[str, list[Row]]) -> str:
-    """The table of the README."""
+Execution = tuple[dict[str, Any], dict[str, list[Row]]]  # what :func:`read` gives
+
+
+def markdown(first: Execution, second: Execution, *, whole: bool) -> str:
+    """Both executions as a Markdown table.
+
+    Args:
+        first: The figures that are shown with their quartiles.
+        second: Those whose medians stand beside them, so that noise is visible.
+        whole: All rows, or those of the README, which name no details.
+    """
+    machine, rows = first
     lines = [
-        "| ours | beside | ratio [quartiles] | goal | met |",
-        "| --- | --- | --- | --- | --- |",
+        "| ours | beside | ratio [quartiles] | again | goal | met |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
+    again = {(row.workload, row.peer): row for group in second[1].values() for row in group}
     for row in (row for group in rows.values() for row in group):
-        lines.append(f"| {' | '.join(cells(row))} |")
+        if row.detail and not whole:
+            continue
+        workload, peer, ratio, goal, met = cells(row)
+        other = again.get((row.workload, row.peer))
+        median = f"{spread(other.ratio)[1]:.3g}" if other and other.ratio else ""
+        if other and other.met is not None and other.met is not row.met:
+            met = "one of two"
+        lines.append(f"| {workload} | {peer} | {ratio} | {median} | {goal} | {met} |")
     where = f"{machine['processor']}, {machine['threads']} thread(s) of {machine['cores']} cores"
-    lines += ["", f"{where}, torch {machine['torch']}; `{machine['command']}` repeats it,"]
-    lines += ["[docs/speed.md](docs/speed.md) explains it."]
+    lines += ["", f"{where}, torch {machine['torch']}; two executions of `{machine['command']}`."]
+    if not whole:
+        lines += ["[docs/speed.md](docs/speed.md) has all rows, and why goals are missed."]
     return "\n".join(lines)
 
 
 def into(text: str, block: str) -> str:
-    """Put ``block`` between the two marks; after the verdicts where there are none yet."""
-    marked = f"{START}\n{block}\n{END}"
-    if START in text:
-        before, _, rest = text.partition(START)
-        return before + marked + rest.partition(END)[2]
-    verdicts = "<!-- /verdicts -->\n"
-    before, _, after = text.partition(verdicts)
-    return f"{before}{verdicts}\n{marked}\n{after}"
+    """Put ``block`` between the two marks of a page."""
+    before, _, rest = text.partition(START)
+    return f"{before}{START}\n{block}\n{END}{rest.partition(END)[2]}"

@@ -115,19 +115,22 @@ def template(config: Config, data: Store, steps: int, workers: int = 2) -> Calla
     return run
 
 
-def beside_loops(name: str, config: Config, data: Store, steps: int, goal: float) -> list[Row]:
+def beside_loops(
+    name: str, config: Config, data: Store, steps: int, goal: float, *, detail: bool
+) -> list[Row]:
     """The suite beside the bare loop with and without the tricks, step by step."""
     peers = {peer: bare(config, data, tricks=peer == "bare") for peer in ("bare", "plain")}
     if config.run.network is Network.alexnet:
         peers["torchvision"] = reference(config, data)
     found = suite(config, data, steps, peers=peers)
     rows = [
-        pair(name, "bare loop, same tricks", found["suite"], found["bare"], goal),
-        pair(name, "bare loop, plain", found["suite"], found["plain"]),
+        pair(name, "bare loop, same tricks", found["suite"], found["bare"], goal, detail=detail),
+        pair(name, "bare loop, plain", found["suite"], found["plain"], detail=detail),
     ]
     if theirs := found.get("torchvision"):
         note = "one tower, no LRN, no decoding"
-        rows.append(pair(name, "torchvision's reference", found["suite"], theirs, note=note))
+        peer = "torchvision's reference"
+        rows.append(pair(name, peer, found["suite"], theirs, note=note, detail=detail))
     return rows
 
 
@@ -175,7 +178,7 @@ def reading(rounds: int, seconds: float) -> list[Row]:
     steps = {"gather": gather, "copy": whole.copy}
     found = alternate(steps, 5 * rounds, seconds)
     name, peer = "reading an epoch of 32x32 pixels", "a copy of the same bytes"
-    return [pair(name, peer, found["gather"], found["copy"], less=True)]
+    return [pair(name, peer, found["gather"], found["copy"], less=True, detail=True)]
 
 
 def beside_template(rounds: int, seconds: float) -> list[Row]:
@@ -207,7 +210,7 @@ def lrn(rounds: int, seconds: float) -> list[Row]:
     return [
         pair(name, "torch's LRN", ours, found["torch"], 5.0),
         pair(name, "BatchNorm, contiguous", ours, found["contiguous"], 2.5, less=True),
-        pair(name, "BatchNorm, channels last", ours, found["last"], less=True),
+        pair(name, "BatchNorm, channels last", ours, found["last"], less=True, detail=True),
     ]
 
 
@@ -277,26 +280,29 @@ def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
     """Every workload of this module, by name."""
     rounds, seconds = (3, 12.0) if quick else (7, 60.0)
 
-    def loops(name: str, goal: float, network: str, size: int, crop: int, batch: int, *more: str):
+    def loops(
+        name: str, goal: float, network: str, sizes: tuple[int, int, int], *more: str, detail=False
+    ):
+        size, crop, batch = sizes
         large = size > 100
         images = 4 * batch if large else IMAGES
         steps = (4 if large else 40) if quick else (12 if large else 200)
 
         def measure() -> list[Row]:
             config = configure(network, size, crop, batch, *more)
-            return beside_loops(name, config, store(size, images), steps, goal)
+            return beside_loops(name, config, store(size, images), steps, goal, detail=detail)
 
         return name, measure
 
     none = "augmentation=none"
     nets = [
-        loops("cifar_conv", 0.97, "cifar_conv", 32, 28, 128),
-        loops("cifar_conv, no augmentation", 0.97, "cifar_conv", 32, 28, 128, none),
-        loops("cifar_local", 0.97, "cifar_local", 32, 24, 128),
-        loops("alexnet_small-32", 0.97, "alexnet_small", 32, 28, 128, "width=0.25"),
-        loops("alexnet_small-64", 0.97, "alexnet_small", 64, 56, 128, "width=0.25"),
-        loops("alexnet-227", 0.98, "alexnet", 256, 227, 16),
-        loops("alexnet-224", 0.98, "alexnet", 256, 224, 16),
+        loops("cifar_conv", 0.97, "cifar_conv", (32, 28, 128)),
+        loops("cifar_conv, no augmentation", 0.97, "cifar_conv", (32, 28, 128), none, detail=True),
+        loops("cifar_local", 0.97, "cifar_local", (32, 24, 128)),
+        loops("alexnet_small-32", 0.97, "alexnet_small", (32, 28, 128), "width=0.25"),
+        loops("alexnet_small-64", 0.97, "alexnet_small", (64, 56, 128), "width=0.25", detail=True),
+        loops("alexnet-227", 0.98, "alexnet", (256, 227, 16)),
+        loops("alexnet-224", 0.98, "alexnet", (256, 224, 16), detail=True),
     ]
     return {
         "lrn": partial(lrn, rounds, seconds),

@@ -1,4 +1,7 @@
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from benchmarks.measure import missing, pair
 from benchmarks.table import END, START, cells, into, markdown, read, save
@@ -19,14 +22,35 @@ def test_a_row_shows_the_median_its_quartiles_and_a_missed_goal():
     assert cells(missing("w", "p")) == ["w", "p", "not installed", "", ""]
 
 
-def test_the_block_replaces_the_one_before_or_follows_the_verdicts():
-    text = "a\n<!-- verdicts -->\nb\n<!-- /verdicts -->\nc\n"
-    once = into(text, "new")
-    assert once == f"a\n<!-- verdicts -->\nb\n<!-- /verdicts -->\n\n{START}\nnew\n{END}\nc\n"
-    assert into(once, "newer") == once.replace("new", "newer")
+def execution(*rows):
+    machine = {"processor": "P", "threads": 1, "cores": 2, "torch": "2", "command": "c"}
+    return machine, {"group": list(rows)}
 
 
-def test_the_readme_shows_the_committed_figures():
-    readme = (ROOT / "README.md").read_text()
-    assert into(readme, markdown(*read(ROOT / "benchmarks/results/cpu.json"))) == readme
-    assert START in readme
+def test_the_second_execution_stands_beside_the_first():
+    first = execution(pair("w", "p", [1.0], [3.0], 2.0), pair("w", "q", [1.0], [1.0]))
+    second = execution(pair("w", "p", [1.0], [1.5], 2.0))
+    lines = markdown(first, second, whole=True).splitlines()
+    assert lines[2] == "| w | p | 3 × as fast | 1.5 | ≥ 2 | one of two |"
+    assert lines[3] == "| w | q | 1 × as fast |  |  |  |"
+    assert lines[5] == "P, 1 thread(s) of 2 cores, torch 2; two executions of `c`."
+
+
+def test_details_are_left_to_the_whole_table():
+    rows = execution(replace(pair("w", "p", [1.0], [3.0]), detail=True))
+    assert "| w |" in markdown(rows, rows, whole=True)
+    assert "| w |" not in markdown(rows, rows, whole=False)
+
+
+def test_the_block_replaces_the_one_before():
+    text = f"a\n{START}\nold\n{END}\nc\n"
+    assert into(text, "new") == f"a\n{START}\nnew\n{END}\nc\n"
+
+
+@pytest.mark.parametrize(("page", "whole"), [("README.md", False), ("docs/speed.md", True)])
+def test_pages_show_the_committed_figures(page: str, whole: bool):
+    text = (ROOT / page).read_text()
+    results = ROOT / "benchmarks/results"
+    executions = read(results / "cpu.json"), read(results / "cpu-again.json")
+    assert START in text
+    assert into(text, markdown(*executions, whole=whole)) == text
