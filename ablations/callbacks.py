@@ -65,6 +65,7 @@ class Saver(Checkpoint):
         if self.stop_signal or done % self.every == 0:
             module.stop_clock()
             self._save(trainer)
+            module.start_clock()
         self._leave_if_asked()
 
     def on_validation_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:

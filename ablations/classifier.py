@@ -68,10 +68,7 @@ class Classifier(pl.LightningModule):
         self.steps = images // run.recipe.batch_size
         self.edition = details(run.techniques.edition)
         self.exploded = EXPLODED * math.log(len(store.classes))
-        mean = center_crop(torch.tensor(store.mean_image)[None], run.dataset.crop)[0]
-        if run.network in RAW_PIXELS:
-            mean = torch.zeros_like(mean)
-        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("mean", input_mean(run, store), persistent=False)
         covariance = (store.color_basis * store.color_std**2) @ store.color_basis.T
         axes = color_axes(torch.tensor(covariance), power=self.edition.color_power)
         self.register_buffer("axes", axes, persistent=False)
@@ -106,7 +103,7 @@ class Classifier(pl.LightningModule):
             augmentation=self.run.techniques.augmentation,
         )
         self.draws = draws.to(self.device)
-        self.resumed_at = time.perf_counter()
+        self.start_clock()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         self._set_rate(self.current_epoch + batch_idx / self.steps)
@@ -174,11 +171,15 @@ class Classifier(pl.LightningModule):
         for logger in self.loggers:
             logger.log_metrics(curve_metrics(point), step=epochs)
 
+    def start_clock(self) -> None:
+        """Training begins or goes on."""
+        self.resumed_at = time.perf_counter()
+
     def stop_clock(self) -> None:
-        """Add the time since the epoch or the last call to the training time."""
-        now = time.perf_counter()
-        self.seconds += now - self.resumed_at
-        self.resumed_at = now
+        """Add the time since the clock was started to the training time."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)  # steps that are queued are training as well
+        self.seconds += time.perf_counter() - self.resumed_at
 
     # Evaluation of the trained network
 
@@ -244,6 +245,15 @@ class Classifier(pl.LightningModule):
         if self.global_rank == 0:  # the tally is the sum over all processes
             for name, value in state["tally"].items():
                 setattr(self.running, name, value.to(self.device))
+
+
+def input_mean(run: Run, store: Store) -> Tensor:
+    """What is subtracted from the pixels of a crop, shape (crop, crop, 3), on the scale 0 to 255.
+
+    The mean training image (§2), or nothing where the network's source feeds it raw pixels.
+    """
+    mean = center_crop(torch.tensor(store.mean_image)[None], run.dataset.crop)[0]
+    return torch.zeros_like(mean) if run.network in RAW_PIXELS else mean
 
 
 def curve_metrics(point: CurvePoint) -> dict[str, float]:

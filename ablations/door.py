@@ -156,12 +156,19 @@ def _split(words: list[str]) -> tuple[list[str], Grid]:
         if not override.is_sweep_override():
             continue
         simple = override.type is OverrideType.CHANGE and override.is_discrete_sweep()
-        if not simple or key not in plain or keys.count(key) > 1:
-            break  # what is left of a group varies more slowly than the group
+        # What is left of a group varies more slowly than it; a later word on the same has the last.
+        if not simple or key not in plain or _said_again(key, keys[place:]):
+            break
         values = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        if not values:
+            raise ConfigError(f"{words[place]}: no value; give one or more")
         grid = {key: [one.value() for one in parse(values)], **grid}
         del kept[place]
     return kept, grid
+
+
+def _said_again(key: str, later: Sequence[str]) -> bool:
+    return any(f"{key}.".startswith(f"{other}.") for other in later)
 
 
 def _points(typed: DictConfig, grid: Grid) -> Iterator[Config]:

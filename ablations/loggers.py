@@ -6,7 +6,8 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -70,13 +71,25 @@ class EpochsOnce(WandbLogger):
     def __init__(self, experiment: wandb.Run) -> None:
         super().__init__(experiment=experiment)
         self.sent: float = experiment.summary.get("epoch") or 0
+        self.lost = False
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log a row, unless its epoch is there already."""
         epoch = metrics.get("epoch", self.sent + 1)
         if epoch > self.sent:
-            super().log_metrics(metrics, step)
-            self.sent = epoch
+            with self.no_reason_to_stop():
+                super().log_metrics(metrics, step)
+                self.sent = epoch
+
+    @contextmanager
+    def no_reason_to_stop(self) -> Iterator[None]:
+        """Whatever W&B does, the run goes on; ``dashboard.py --sync`` sends what is missing."""
+        try:
+            yield
+        except Exception as error:
+            if not self.lost:
+                logging.getLogger(__name__).warning("W&B did not take everything: %s", error)
+            self.lost = True
 
 
 class CatchUp(pl.Callback):
@@ -90,7 +103,7 @@ class CatchUp(pl.Callback):
                     logger.log_metrics(curve_metrics(point), step=point.epoch)
 
 
-def _wandb_logger(job: Job, folder: Path) -> WandbLogger:
+def _wandb_logger(job: Job, folder: Path) -> EpochsOnce:
     mode = None  # the client reads WANDB_MODE
     if "WANDB_MODE" not in os.environ and not wandb.login(prompt=False, verify=False):
         mode = "offline"
@@ -186,8 +199,9 @@ def log_record(logger: Logger, record: Record) -> None:
     ``test_center/top1_error``.
     """
     metrics = final_metrics(record)
-    if isinstance(logger, WandbLogger):
-        logger.experiment.summary.update({**metrics, "record": digest(record)})
+    if isinstance(logger, EpochsOnce):
+        with logger.no_reason_to_stop():
+            logger.experiment.summary.update({**metrics, "record": digest(record)})
     else:
         logger.log_metrics(metrics, step=record.epochs)
 
@@ -217,10 +231,8 @@ def final_scores(record: Record) -> dict:
 
 def close_logger(logger: Logger | None, exit_code: int) -> None:
     """Write out what is left; W&B marks the run as failed unless ``exit_code`` is 0."""
-    if isinstance(logger, WandbLogger):
-        try:
+    if isinstance(logger, EpochsOnce):
+        with logger.no_reason_to_stop():
             wandb.finish(exit_code=exit_code)
-        except Exception as error:  # whatever its server does, the run itself has ended well
-            logging.getLogger(__name__).warning("W&B did not take everything: %s", error)
     elif logger is not None:
         logger.finalize("success" if exit_code == 0 else "failed")

@@ -58,6 +58,8 @@ def train(job: Job, folder: Path, accelerator: str) -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    # float32 is float32: cuDNN would round the factors of convolutions to ten bits.
+    torch.backends.cudnn.allow_tf32 = False
     store = Store.open(Path(job.store))
     network = networks.build(job.run, len(store.classes))
     if job.weights:
@@ -143,13 +145,13 @@ def _finish(
         devices=trainer.world_size,
         device=_device_name(module.device),
         skipped=len(store.skipped),
-        provenance=provenance(),
+        provenance=provenance(module.device),
         missed=missed,
         colors=colors,
     )
+    record.save(folder)
     if logger is not None:
         log_record(logger, record)
-    record.save(folder)
 
 
 def _in_order(predictions: dict[str, np.ndarray], images: int) -> dict[str, np.ndarray]:
@@ -183,11 +185,12 @@ def _gather(seen: list[tuple[torch.Tensor, ...]]) -> dict[str, np.ndarray]:
     return dict(zip(("index", "center", "ten_view"), parts, strict=True))
 
 
-def provenance() -> dict[str, Any]:
-    """Versions and commit behind a record, and the time of its completion."""
+def provenance(device: torch.device) -> dict[str, Any]:
+    """Versions, hardware and commit behind a record, and the time of its completion."""
     packages = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "alexnet-ablations")
     return {
         "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
+        "accelerator": "gpu" if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "numerics": NUMERICS,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),

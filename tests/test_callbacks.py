@@ -1,14 +1,16 @@
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
-from ablations import callbacks
+from ablations import callbacks, classifier
 from ablations.callbacks import CHECKPOINT, Progress, Saver
 from ablations.classifier import Classifier
 from ablations.config import Accelerator, Recipe, Trainer
+from ablations.record import load
 
 
 def test_there_is_nothing_to_continue_from_at_first(tmp_path: Path):
@@ -34,6 +36,24 @@ def test_checkpoints_within_an_epoch_and_after_it(
     monkeypatch.setattr(Saver, "_save", note)
     train_here(tiny_job(trainer=Trainer(Accelerator.cpu, threads=1, checkpoint_steps=every)))
     assert saved == steps
+
+
+def test_the_clock_stands_while_a_checkpoint_is_written(tiny_job, train_here, monkeypatch):
+    clocks = []
+    save = Saver._save
+    now = time.perf_counter
+
+    def slow(self, trainer):
+        save(self, trainer)
+        clocks.append(60.0)
+
+    monkeypatch.setattr(Saver, "_save", slow)
+    monkeypatch.setattr(classifier.time, "perf_counter", lambda: now() + sum(clocks))
+    trainer = Trainer(Accelerator.cpu, threads=1, checkpoint_steps=1)
+    record = load(train_here(tiny_job(trainer=trainer)))
+    assert len(clocks) == 6
+    assert record is not None
+    assert record.seconds < 60
 
 
 def test_a_checkpoint_is_replaced_in_one_step(tiny_job, train_here, monkeypatch):

@@ -1,9 +1,11 @@
 import math
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from ablations import classifier, networks
 from ablations.classifier import Classifier, curve_metrics, score_metrics
@@ -11,7 +13,7 @@ from ablations.config import Init, Job
 from ablations.data.store import Store
 from ablations.metrics import ErrorRates
 from ablations.record import CurvePoint, Scores, load
-from ablations.techniques import Activation, Augmentation, Dropout, Pooling
+from ablations.techniques import Activation, Augmentation, Dropout, Edition, Pooling
 from ablations.techniques.augmentation import draw
 
 
@@ -58,6 +60,42 @@ def test_the_mean_is_that_of_the_central_crop(tiny_job):
     whole = torch.tensor(Store.open(Path(job.store)).mean_image)
     assert make(job).mean.squeeze().numel() == 12 * 12 * 3
     assert torch.equal(make(job).mean.reshape(12, 12, 3), whole[2:14, 2:14])
+
+
+def test_a_network_of_raw_pixels_has_no_mean(tiny_job, monkeypatch):
+    job = tiny_job()
+    monkeypatch.setattr(classifier, "RAW_PIXELS", {job.run.network})
+    assert not make(job).mean.any()
+
+
+class Operations(TorchDispatchMode):
+    """Notes every operation that torch carries out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.names.add(function.name())
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("edition", Edition)
+def test_no_step_waits_for_the_device(edition: Edition, tiny_job, train_here, monkeypatch):
+    # On a GPU a value read back, or one copied from the host, waits for all that is queued.
+    seen = Operations()
+    step = Classifier.training_step
+
+    def watched(self, batch, batch_idx):
+        with seen:
+            return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(Classifier, "training_step", watched)
+    monkeypatch.setattr(Classifier, "_count", lambda self: self.uncounted.clear())
+    with suppress(Exception):  # nothing was counted
+        train_here(tiny_job(edition=edition))
+    assert "aten::convolution" in seen.names
+    assert not seen.names & {"aten::lift_fresh", "aten::_local_scalar_dense", "aten::nonzero"}
 
 
 def test_metrics_have_the_names_that_loggers_show():

@@ -226,6 +226,7 @@ def setting_file(tmp_path: Path, line: str) -> tuple[str, str]:
         ),
         (["-m", "seed=0,1", "pooling=overlap,overlaps"], "pooling=overlaps is not valid"),
         (["-m", "seed=0,1,2,3,4,5,abc"], "seed=abc is not valid"),
+        (["-m", "seed=range(0)"], "seed=range(0): no value"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

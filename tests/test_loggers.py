@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 import wandb
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from wandb_server import serve
 
 from ablations import loggers
 from ablations import train as train_module
 from ablations.callbacks import Progress
 from ablations.config import Job, Logger, LoggerKind
-from ablations.loggers import build_logger, final_scores, log_record
+from ablations.loggers import EpochsOnce, build_logger, final_scores, log_record
 from ablations.record import load
 from ablations.techniques import Pooling
 
@@ -131,12 +131,11 @@ def test_wandb_gets_names_config_and_summary(tiny_job, monkeypatch, tmp_path, re
 
 
 def test_the_summary_has_the_final_errors(record, monkeypatch):
-    class Mirror:
-        experiment = types.SimpleNamespace(summary={})
+    class Mirror(EpochsOnce):
+        experiment = types.SimpleNamespace(summary={})  # type: ignore
 
-    monkeypatch.setattr(loggers, "WandbLogger", Mirror)
-    mirror = Mirror()
-    log_record(mirror, record)  # type: ignore[arg-type]
+    mirror = Mirror(types.SimpleNamespace(summary={}))  # type: ignore
+    log_record(mirror, record)
     summary = mirror.experiment.summary
     assert summary["test/top1_error"] == record.test["ten_view"].top1
     assert summary["test_center/top1_error"] == record.test["center"].top1
@@ -204,6 +203,21 @@ def test_a_server_that_refuses_later_does_not_stop_the_run(
     assert found is not None
     assert found.test == record.test
     assert len(wandb_runs(folder)) == 1
+
+
+def test_a_lost_service_costs_neither_epochs_nor_the_record(
+    tiny_job, train_here, offline, monkeypatch, caplog
+):
+    def lose(*arguments, **options):
+        raise ConnectionResetError("service is gone")
+
+    monkeypatch.setattr(WandbLogger, "log_metrics", lose)
+    monkeypatch.setattr(wandb.sdk.wandb_summary.Summary, "update", lose)
+    record = load(train_here(tiny_job(logger=Logger(LoggerKind.wandb))))
+    wandb.teardown()
+    assert record is not None
+    assert len(record.curve) == 2
+    assert caplog.text.count("service is gone") == 1
 
 
 # In processes

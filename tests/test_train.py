@@ -37,6 +37,14 @@ def trained_network(folder: Path) -> torch.nn.Module:
     return network.eval()
 
 
+def test_float32_is_not_rounded_and_the_record_says_where_it_ran(tiny_job, train_here, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    record = load(train_here(tiny_job()))
+    assert not torch.backends.cudnn.allow_tf32
+    assert record is not None
+    assert record.provenance["accelerator"] == "cpu"
+
+
 def stop_at(monkeypatch: pytest.MonkeyPatch, hook: str, step: int) -> None:
     """Send this process SIGTERM when ``hook`` is called after ``step`` steps."""
 

@@ -195,7 +195,7 @@ class PixelBatches(Dataset[Batch]):
         """Gather the images and labels of a share."""
         index = share.index
         if isinstance(self.images, Tensor):
-            index = index.to(self.images.device)
+            index = index.to(self.images.device, non_blocking=True)
             images = self.images.index_select(0, index)
         else:
             images = self._gather(self.index[index.numpy()])

@@ -9,6 +9,7 @@ from statistics import mean
 
 from ablations import networks
 from ablations.config import (
+    Accelerator,
     Config,
     ConfigError,
     Job,
@@ -215,21 +216,27 @@ def estimate(output: Path, jobs: Sequence[Job]) -> Estimate:
     rates: dict[tuple, list[float]] = {}
     for record in load_all(output):
         if record.images_per_second:
-            rates.setdefault(_kind(record.run), []).append(record.images_per_second)
+            accelerator = record.provenance.get("accelerator", "cpu")
+            kind = _kind(record.run, accelerator, record.devices)
+            rates.setdefault(kind, []).append(record.images_per_second)
+    trainer = jobs[0].trainer
+    if trainer.slurm.submit:
+        lanes = min(trainer.parallel or len(jobs), len(jobs))
+        accelerator = "gpu" if trainer.accelerator is Accelerator.gpu else "cpu"
+    else:
+        slots = allot(trainer, len(jobs))
+        lanes, accelerator = len(slots), slots[0].accelerator
     total, unknown = 0.0, 0
     for job in jobs:
-        if known := rates.get(_kind(job.run.to_dict())):
+        devices = job.trainer.devices * job.trainer.nodes
+        if known := rates.get(_kind(job.run.to_dict(), accelerator, devices)):
             limit = job.run.dataset.train_limit or len(Store.open(Path(job.store)).train_labels)
             total += limit * job.run.recipe.epochs / mean(known)
         else:
             unknown += 1
-    trainer = jobs[0].trainer
-    if trainer.slurm.submit:
-        lanes = min(trainer.parallel or len(jobs), len(jobs))
-    else:
-        lanes = len(allot(trainer, len(jobs)))
     return Estimate(total / lanes, unknown, len(jobs))
 
 
-def _kind(run: dict) -> tuple:
-    return run["network"], run["width"], run["dataset"]["crop"], run["recipe"]["precision"]
+def _kind(run: dict, accelerator: str, devices: int) -> tuple:
+    size = run["network"], run["width"], run["dataset"]["crop"], run["recipe"]["precision"]
+    return *size, accelerator, devices

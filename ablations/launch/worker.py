@@ -31,8 +31,8 @@ def run_process(folder: Path, slot: Slot) -> None:
     home = home_of(folder, slot.place)
     home.mkdir(exist_ok=True)
     _write_output_to(home / LOG)
-    if slot.accelerator == "gpu":
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(slot.gpus)
+    # None for a run on a CPU, which would otherwise take page-locked memory, and a context, on one.
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(slot.gpus)
     # Loaded before the fork by the server; the command itself does without torch.
     import torch
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ablations.page import words
 from ablations.page.labels import BY_LABEL, EXCLUDED, Mark
-from ablations.study.verdicts import ArmResult, Result, StudyResult, changes
+from ablations.study.verdicts import ArmResult, Result, StudyResult, changes, not_adjusted_with
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,12 @@ class Finding:
         notes = [*self.verdict.get("warnings", ()), *self.result.notes]
         if changed := changes(self.result):
             notes.append(f"the rule was changed after it had been used: {'; '.join(changed)}")
+        if apart := not_adjusted_with(self.result, self.study):
+            notes.append(
+                f"not adjusted for {words.count(len(apart), 'claim')} of the same family, decided "
+                "by other commands; one command with the names of all adjusts them together, from "
+                "the same runs"
+            )
         return [f"{note[:1].upper()}{note[1:]}." for note in notes]
 
     def arm_label(self, side: str) -> str:

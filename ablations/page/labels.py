@@ -102,8 +102,9 @@ GLOSSARY = (
     ),
     (
         "interval",
-        "Adjusted for all claims of the family and for every look at the data: 95 % by default "
-        "for the family as a whole, so that single intervals are wider than usual.",
+        "Adjusted for every look at the data and for all claims of the family that one command "
+        "decided: 95 % by default for these as a whole, so that single intervals are wider than "
+        "usual.",
     ),
     (
         "points",

@@ -16,8 +16,8 @@ def results(evidence: Evidence) -> str:
         "# Results",
         "",
         "Each claim of the 2012 AlexNet paper, put to the test over paired seeds. Effects are "
-        "positive in the paper's direction; in brackets the interval, adjusted for all claims of "
-        "a family and all looks at the data.",
+        "positive in the paper's direction; in brackets the interval, adjusted for all looks at "
+        "the data and all claims of a family that one command decided.",
         "",
     ]
     for note in evidence.missing:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from ablations import networks
+from ablations.classifier import input_mean
 from ablations.config import ConfigError, Job
 from ablations.data.store import Store
 from ablations.networks.pretrained import weights
@@ -138,8 +139,7 @@ def _likenesses(job: Job, network: torch.nn.Sequential, store: Store) -> list[Li
     queries = np.array([np.flatnonzero(labels == kind)[0] for kind in kinds])
     images = np.concatenate([store.test_images[np.sort(queries)], store.train_images[pool]])
     queries = np.sort(queries)
-    crop = job.run.dataset.crop
-    mean = center_crop(torch.tensor(store.mean_image)[None], crop)[0]
+    crop, mean = job.run.dataset.crop, input_mean(job.run, store)
     features = torch.cat(
         [
             networks.features(network, to_input(center_crop(part, crop), mean)).flatten(1)

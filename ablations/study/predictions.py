@@ -31,8 +31,11 @@ def wrong_together(output: Path, jobs: Sequence[Job], view: str, k: int) -> NDAr
 
 
 def _misses(probabilities: NDArray[np.floating], labels: NDArray[np.int64], k: int) -> NDArray:
+    # As `metrics.true_class_rank` for single runs, without torch.
     right = np.take_along_axis(probabilities, labels[:, None], axis=1)
-    return (probabilities > right).sum(1) >= k
+    before = np.arange(probabilities.shape[1]) < labels[:, None]
+    ahead = ~(probabilities <= right) | ((probabilities == right) & before)
+    return ahead.sum(1) >= k
 
 
 @lru_cache(maxsize=64)

@@ -7,7 +7,7 @@ from rich.table import Table
 from ablations.launch.display import duration, time_left
 from ablations.study.cost import Cost
 from ablations.study.design import Study
-from ablations.study.verdicts import Result, StudyResult, changes
+from ablations.study.verdicts import Result, StudyResult, changes, not_adjusted_with
 
 _STYLES = {
     "reproduced": "green",
@@ -77,6 +77,11 @@ def show_remarks(console: Console, study: StudyResult, names: set[str]) -> None:
     for result in study.results:
         remarks = [*result.notes, *(result.verdict or {}).get("warnings", ())]
         remarks += [f"the rule has changed: {change}" for change in changes(result)]
+        if apart := not_adjusted_with(result, study):
+            remarks.append(
+                f"not adjusted for {', '.join(apart)}, which other commands decided; one command "
+                "with the names of all adjusts them together, from the same runs"
+            )
         for remark in remarks if result.name in names else ():
             console.print(f"[bold]{escape(result.name)}[/]  {escape(remark)}", highlight=False)
 

@@ -198,6 +198,22 @@ def _history(new: Result, old: Result | None) -> list[dict[str, Any]]:
     return [*old.earlier_rules, {"rule_hash": old.rule_hash, "rule": old.rule}]
 
 
+def not_adjusted_with(result: Result, study: StudyResult) -> list[str]:
+    """Verdicts of the same family that another command reached: they do not share its error rate.
+
+    A control is a family of its own.
+    """
+    if result.verdict is None or result.family == "control":
+        return []
+    return [
+        other.name
+        for other in study.results
+        if other.family == result.family
+        and other.verdict is not None
+        and other.name not in result.adjusted_with
+    ]
+
+
 def changes(result: Result) -> list[str]:
     """What differs between the rule of a comparison and the one it had before, in words."""
     if not result.earlier_rules:

@@ -140,7 +140,8 @@ class _DivideByEnergy(torch.autograd.Function):
         beta: float,
     ):
         kept, out = torch.empty_like(x), torch.empty_like(x)
-        base = x.new_tensor(k)
+        # Not new_tensor, which copies from the host and has a GPU wait for it.
+        base = x.new_full((), k)
         for x_, kept_, out_ in _blocks(x, kept, out):
             torch.add(base, window(x_, x_), alpha=alpha, out=kept_)
             if beta == 0.75:  # roots are cheaper than a power, and backward needs none again

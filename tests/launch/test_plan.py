@@ -8,6 +8,7 @@ from ablations import config as settings
 from ablations.config import Config, ConfigError, Dataset, Logger, LoggerKind, Run, Source, Trainer
 from ablations.data.store import Store
 from ablations.launch import plan as module
+from ablations.launch.devices import Slot
 from ablations.launch.plan import Estimate, Plan, make_plan
 from ablations.record import Record
 from ablations.techniques import Depth, Evaluation, Pooling
@@ -140,7 +141,7 @@ def test_a_sweep_names_the_default_arm_too(plan_of, tiny_config: Config):
 
 
 def test_time_is_estimated_from_finished_runs_like_it(plan_of, tiny_config, record, monkeypatch):
-    monkeypatch.setattr(module, "allot", lambda trainer, runs: [None] * 2)
+    monkeypatch.setattr(module, "allot", lambda trainer, runs: [Slot("cpu", (), 1, 1)] * 2)
     configs = [replace(tiny_config, seed=seed) for seed in range(3)]
     assert plan_of(*configs).estimate == Estimate(0.0, unknown=3, runs=3)
     finish(plan_of(*configs), record, 0, images_per_second=10.0)
@@ -149,6 +150,15 @@ def test_time_is_estimated_from_finished_runs_like_it(plan_of, tiny_config, reco
     assert plan_of(*configs).estimate == Estimate(pytest.approx(seconds), unknown=0, runs=2)
     wider = replace(tiny_config, width=0.2)
     assert plan_of(wider, *configs).estimate == Estimate(pytest.approx(seconds), unknown=1, runs=3)
+
+
+@pytest.mark.parametrize(
+    "other", [{"devices": 2}, {"provenance": {"accelerator": "gpu"}}], ids=["devices", "gpu"]
+)
+def test_other_hardware_says_nothing_of_the_time(other, plan_of, tiny_config, record):
+    configs = [replace(tiny_config, seed=seed) for seed in range(3)]
+    finish(plan_of(*configs), record, 0, images_per_second=10.0, **other)
+    assert plan_of(*configs).estimate == Estimate(0.0, unknown=2, runs=2)
 
 
 def test_nothing_is_read_or_written_before_every_configuration_is_checked(

@@ -124,6 +124,10 @@ class Folder:
             _result(comparison, verdict.to_dict(), given)
             for (comparison, given), verdict in zip(comparisons.items(), verdicts, strict=True)
         ]
+        families: dict[str, list[str]] = {}
+        for result in results:
+            families.setdefault(result.family, []).append(result.name)
+        results = [replace(one, adjusted_with=families[one.family]) for one in results]
         study = StudyResult(
             setting=setting,
             changes="paper",

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -49,6 +50,15 @@ def test_a_rule_that_was_changed_is_said(study):
     path.write_text(json.dumps(content))
     notes = [note for f in gather(study.path).chapters[0].findings for note in f.notes]
     assert any("margin: 0.5 before, 0.007 now" in note for note in notes)
+
+
+def test_claims_that_other_commands_decided_are_counted(findings):
+    finding = findings["lrn_lowers_error"]
+    family = [other for other in findings.values() if other.result.family == "confirmatory"]
+    assert not any("not adjusted" in note.lower() for note in finding.notes)
+    alone = replace(finding, result=replace(finding.result, adjusted_with=["lrn_lowers_error"]))
+    apart = sum(other.result.verdict is not None for other in family) - 1
+    assert f"Not adjusted for {apart} claims of the same family," in " ".join(alone.notes)
 
 
 def test_they_follow_the_sections_of_the_paper(findings):

@@ -2,8 +2,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from ablations.config import ConfigError
+from ablations.metrics import true_class_rank
 from ablations.study import predictions
 
 
@@ -43,6 +45,16 @@ def test_the_right_class_may_be_among_five(jobs):
     table[np.arange(23), labels] = 0.55
     assert not predictions._misses(table, labels, 5).any()  # four are above it
     assert predictions._misses(table, labels, 1).all()
+
+
+def test_ties_and_what_is_no_number_count_as_for_single_runs():
+    random = np.random.default_rng(0)
+    table = random.integers(0, 3, (200, 10)).astype(np.float32)
+    table[::7, 3] = np.nan
+    labels = random.integers(0, 10, 200)
+    rank = true_class_rank(torch.from_numpy(table), torch.from_numpy(labels)).numpy()
+    for k in (1, 5):
+        assert (predictions._misses(table, labels, k) == (rank >= k)).all()
 
 
 def test_lost_predictions_are_named_with_the_way_out(jobs, runs_dir):

@@ -4,7 +4,7 @@ import pytest
 
 from ablations.config import ConfigError
 from ablations.study.results import to_result
-from ablations.study.verdicts import Result, StudyResult, changes, load, save
+from ablations.study.verdicts import Result, StudyResult, changes, load, not_adjusted_with, save
 
 
 def test_a_study_is_written_and_read_back(study, claim, bench, conducted, gently):
@@ -62,8 +62,16 @@ def test_a_changed_grid_is_told_in_words():
 def test_commands_keep_each_others_claims_and_studies(study, claim, bench, conducted, gently):
     conducted(study(claim(), seeds=3), bench(gently))
     other = claim(name="a_copy")
-    _, found, _ = conducted(study(other, seeds=3), bench(gently))
+    _, found, text = conducted(study(other, seeds=3), bench(gently))
     assert [result.name for result in found.results] == ["a_copy", "overlap_helps"]
+    copy, first = found.results
+    assert not_adjusted_with(copy, found) == ["overlap_helps"]
+    assert not_adjusted_with(first, found) == ["a_copy"]
+    assert "not adjusted for overlap_helps, which other commands decided" in text
+    together = study(claim(), other, seeds=3)
+    _, found, text = conducted(together, bench(gently))
+    assert not any(not_adjusted_with(result, found) for result in found.results)
+    assert "not adjusted" not in text
     planned = study(claim(), seeds=3, overrides=("recipe.epochs=1",))
     save(planned.output, to_result(planned))
     assert [one.changes for one in load(planned.output)] == [
