@@ -31,6 +31,40 @@ class ConfigError(ValueError):
     """A setting that cannot work: the message names it, the valid values and the next step."""
 
 
+def plain(error: Exception) -> str:
+    """An error in one line for a user; of the system, with the file that it is about."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
+
+
+def writable(folder: Path, given: str, other: str) -> Path:
+    """Make a folder, and try it.
+
+    Args:
+        folder: The folder.
+        given: How the user named it.
+        other: How to name another one.
+
+    Returns:
+        Its absolute path.
+
+    Raises:
+        ConfigError: Nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".probe"
+        probe.write_bytes(bytes(4096))
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(
+            f"{given}: cannot write there ({error.strerror}); make room or give access, or choose "
+            f"another folder with {other}"
+        ) from None
+    return folder.resolve()
+
+
 class Network(Enum):
     """The network; each is built by the module of its name (``half_tower_*`` by ``half_tower``)."""
 
@@ -340,6 +374,10 @@ class Config(Techniques):
     cache: str | None = None
     fast_dev_run: bool = False
     summary: bool = False
+
+    def __post_init__(self) -> None:
+        _require(self.output != "", "output=: an empty name; give a folder, output=FOLDER")
+        _require(self.cache != "", "cache=: an empty name; give a folder, cache=FOLDER")
 
     @property
     def run(self) -> "Run":

@@ -12,7 +12,7 @@ if __package__ in {None, ""}:
 
 from ablations.board.agents import write_agent_sweep
 from ablations.claim_file import find
-from ablations.config import ConfigError, Logger
+from ablations.config import ConfigError, Logger, plain
 from ablations.door import setting_names, shipped
 from ablations.page.evidence import gather
 
@@ -116,7 +116,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for line in _boards(given):
             print(line)
     except (ConfigError, OSError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {plain(error)}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

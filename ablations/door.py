@@ -23,15 +23,20 @@ import hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import OverrideType
+from hydra.core.override_parser.types import OverrideType, ValueType
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import MarkedYAMLError, YAMLError
 
-from ablations.config import Config, ConfigError, Run, key_paths
+from ablations.config import Config, ConfigError, Run, key_paths, plain
 
 Execute = Callable[[list[tuple[Config, Run]]], int]
 Grid = dict[str, list[Any]]  # the values of each key of a sweep
+SHARED = {"output", "cache", "fast_dev_run", "summary"}  # keys that are the command's, not a run's
+# Hydra's options that take a value.
+VALUED = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"}
+VALUED |= {"--config-dir", "-cd", "--experimental-rerun"}
 
 
 def shipped(folder: str) -> Path:
@@ -57,8 +62,7 @@ def main(execute: Execute) -> None:
         SystemExit: With the exit code of ``execute``, or 1 after a message.
     """
     register()
-    # Hydra's parser gives up on overrides on both sides of an option.
-    words = sorted(sys.argv[1:], key=lambda word: word not in {"-m", "--multirun"})
+    words = _options_first(sys.argv[1:])
     composed: list[tuple[DictConfig, Run]] = []
 
     def keep(config: DictConfig) -> None:
@@ -72,10 +76,15 @@ def main(execute: Execute) -> None:
         sys.argv[1:], grid = _split(words)
         with TemporaryDirectory(prefix="ablations-") as scratch:
             OmegaConf.register_new_resolver("scratch", lambda: scratch, replace=True)
-            command(keep)()
+            try:
+                command(keep)()
+            except (ConfigError, OmegaConfBaseException):
+                raise
+            except ValueError as error:  # of Hydra's options, such as two that exclude each other
+                raise ConfigError(str(error)) from error
         jobs = [(job, base) for config, base in composed for job in _points(_typed(config), grid)]
         code = execute(jobs) if jobs else 0
-    except (HydraException, OmegaConfBaseException, ConfigError, OSError) as error:
+    except (HydraException, OmegaConfBaseException, ConfigError, OSError, YAMLError) as error:
         if full_error:
             raise
         sys.exit(f"error: {_explain(error)}")
@@ -135,6 +144,19 @@ def _thaw(node: DictConfig) -> None:
             _thaw(child)
 
 
+def _options_first(words: Sequence[str]) -> list[str]:
+    """Options, then overrides: Hydra's parser gives up on overrides on both sides of an option."""
+    options: list[str] = []
+    overrides: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word in VALUED:
+            options += [word, next(rest, "")]
+        else:
+            (options if word.startswith("-") else overrides).append(word)
+    return [*options, *overrides]
+
+
 def _split(words: list[str]) -> tuple[list[str], Grid]:
     """Take the sweeps over values off the end of a command line; the rest is for Hydra.
 
@@ -145,19 +167,28 @@ def _split(words: list[str]) -> tuple[list[str], Grid]:
     if not words or words[0] not in {"-m", "--multirun"}:
         return words, grid
     if any(word.startswith("-") for word in words[1:]):
-        return words, grid
+        return words, grid  # Hydra's other options may change what a word means
     parse = OverridesParser.create().parse_overrides
     overrides = parse(words[1:])
     keys = [override.key_or_group for override in overrides]
-    plain = {name for name, *_ in _keys()} - {"setting"}  # which is a group as well
+    values_only = {name for name, *_ in _keys()} - {"setting"}  # which is a group as well
     kept = list(words)
     for place, override in reversed(list(enumerate(overrides, 1))):
         key = override.key_or_group
         if not override.is_sweep_override():
             continue
-        simple = override.type is OverrideType.CHANGE and override.is_discrete_sweep()
+        if key in SHARED or key.startswith("logger"):
+            raise ConfigError(f"{words[place]}: all runs of a sweep share it; give one value")
+        glob = override.value_type is ValueType.GLOB_CHOICE_SWEEP  # over the names of a group
+        listed = override.is_discrete_sweep() and not glob
+        if key in values_only and not listed:
+            raise ConfigError(
+                f"{words[place]}: its values are not known; list them, as in {key}=A,B, or take "
+                "range(START,STOP,STEP)"
+            )
+        simple = override.type is OverrideType.CHANGE and listed
         # What is left of a group varies more slowly than it; a later word on the same has the last.
-        if not simple or key not in plain or _said_again(key, keys[place:]):
+        if not simple or key not in values_only or _said_again(key, keys[place:]):
             break
         values = [f"{key}={value}" for value in override.sweep_string_iterator()]
         if not values:
@@ -241,8 +272,10 @@ def _explain(error: Exception) -> str:
             text.partition("options in")[2].partition("Config search")[0].split()[1:]
         )
         return f"{match[1]}={match[2]} does not exist; {match[1]} takes {options}"
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError):
+        return plain(error)
+    if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
+        return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
     return " ".join(line.strip() for line in text.splitlines() if line.strip())
 
 

@@ -201,8 +201,10 @@ def write_atomically(path: Path, content: str | bytes, *, lasting: bool = True) 
                 os.fsync(file.fileno())
         os.chmod(name, 0o644)
         os.replace(name, path)
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError):  # a full disk says of no file
+            error.filename = str(path)
         raise
 
 

@@ -10,7 +10,7 @@ if __package__ in {None, ""}:
     # Started as a file: the folder above holds the package, and this one must not shadow others.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from ablations.config import ConfigError
+from ablations.config import ConfigError, plain, writable
 from ablations.page.evidence import Chapter, Evidence, gather
 from ablations.page.html import Section, page, section
 from ablations.page.markdown import results, tally
@@ -35,8 +35,8 @@ def report(output: Path, to: Path, *, pictures: bool = True) -> list[Path]:
         ConfigError: There is nothing to report on, or runs that must not be pooled.
     """
     evidence = gather(output)
+    writable(to, f"--to {to}", "--to FOLDER")
     sections = [_section(evidence, chapter, pictures) for chapter in evidence.chapters]
-    to.mkdir(parents=True, exist_ok=True)
     made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     written = {MARKDOWN: results(evidence), PAGE: page(evidence, sections, made)}
     for name, text in written.items():
@@ -82,7 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         written = report(given.output, given.to or given.output, pictures=given.pictures)
     except (ConfigError, OSError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {plain(error)}")
+    except KeyboardInterrupt:
+        sys.exit(130)
     for chapter in gather(given.output).chapters:
         print(f"{chapter.title}: {tally(chapter.paper) or 'no claims'}")
     for path in written:

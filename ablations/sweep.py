@@ -19,7 +19,7 @@ if __package__ in {None, ""}:
 from rich.console import Console
 
 from ablations.claim_file import find
-from ablations.config import ConfigError
+from ablations.config import ConfigError, plain
 from ablations.door import compose, setting_names, shipped
 from ablations.launch.display import show_nodes
 from ablations.launch.nodes import find_place
@@ -67,7 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             bench = Bench(study.output, console, deadline, team)
             code = conduct(study, bench, plan_only=options.plan)
     except (ConfigError, OSError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {plain(error)}")
+    except KeyboardInterrupt:
+        sys.exit(130)
     sys.exit(code)
 
 

@@ -227,6 +227,14 @@ def setting_file(tmp_path: Path, line: str) -> tuple[str, str]:
         (["-m", "seed=0,1", "pooling=overlap,overlaps"], "pooling=overlaps is not valid"),
         (["-m", "seed=0,1,2,3,4,5,abc"], "seed=abc is not valid"),
         (["-m", "seed=range(0)"], "seed=range(0): no value"),
+        (["-m", "output=a,b"], "output=a,b: all runs of a sweep share it; give one value"),
+        (["-m", "fast_dev_run=true,false", "seed=0,1"], "all runs of a sweep share it"),
+        (["-m", "logger=none,csv"], "logger=none,csv: all runs of a sweep share it"),
+        (["-m", "recipe.lr=interval(0.1,0.2)"], "its values are not known; list them, as in"),
+        (["-m", "pooling=glob(*)"], "pooling=glob(*): its values are not known"),
+        (["-m", "seed=0,1", "--cfg", "job"], "Only one of --run, --multirun, --cfg"),
+        (["output="], "output=: an empty name; give a folder"),
+        (["cache="], "cache=: an empty name"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -254,6 +262,19 @@ def test_a_wrong_key_in_a_file_is_explained(ask: Ask, tmp_path: Path):
     executed, error = ask(*setting_file(tmp_path, "poolign: overlap"))
     assert executed == []
     assert "there is no key `poolign`; did you mean pooling?" in str(error)
+
+
+def test_a_file_that_is_no_yaml_is_named_with_its_line(ask: Ask, tmp_path: Path):
+    executed, error = ask(*setting_file(tmp_path, "recipe: [1"))
+    assert executed == []
+    assert "mine.yaml, line 4, column 1: expected ',' or ']'" in str(error)
+
+
+def test_overrides_may_stand_on_both_sides_of_options(ask: Ask, capsys):
+    _, code = ask("pooling=nonoverlap", "--cfg", "job", "seed=3")
+    assert code == 0
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert (printed["pooling"], printed["seed"]) == ("nonoverlap", 3)
 
 
 def test_an_error_of_the_system_names_the_file(monkeypatch, capsys):

@@ -1,10 +1,12 @@
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from ablations import report as module
 from ablations.config import ConfigError
 from ablations.report import main, report
 
@@ -57,6 +59,28 @@ def test_the_command_ends_with_one_message(tmp_path, capsys):
 def test_a_folder_that_cannot_be_written_is_told_in_one_message(runs):
     with pytest.raises(SystemExit, match=r"error: .*/dev/null"):
         main(["--output", str(runs), "--to", "/dev/null/here", "--no-pictures"])
+
+
+def test_a_target_that_cannot_be_written_is_named_before_any_picture(runs, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(module, "_section", None)
+    with pytest.raises(SystemExit, match=r"error: --to .*file: cannot write there .* --to FOLDER"):
+        module.main(["--output", str(runs), "--to", str(tmp_path / "file")])
+
+
+@pytest.mark.parametrize("command", ["report", "sweep", "dashboard"])
+def test_ctrl_c_ends_a_command_without_a_traceback(command: str, monkeypatch):
+    program = import_module(f"ablations.{command}")
+
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    for name in ("gather", "report", "find", "_boards"):
+        if hasattr(program, name):
+            monkeypatch.setattr(program, name, interrupted)
+    with pytest.raises(SystemExit) as end:
+        program.main([])
+    assert end.value.code == 130
 
 
 def test_the_shipped_results_are_drawn_again_from_their_records(tmp_path):

@@ -111,7 +111,7 @@ def _require_space(images: Images, folder: Path, dataset: Dataset) -> None:
     if needed > free + there:
         raise ConfigError(
             f"the decoded images need {needed / 1e6:,.0f} MB and {folder.parent} has "
-            f"{free / 1e6:,.0f} MB free; next step: set ABLATIONS_CACHE=FOLDER to a larger disk"
+            f"{free / 1e6:,.0f} MB free; next step: choose a larger disk with cache=FOLDER"
         )
 
 

@@ -45,5 +45,5 @@ def writing_alone(path: Path, report: Report) -> Iterator[None]:
     except OSError as error:
         raise ConfigError(
             f"cannot write to the cache folder {path.parent} ({error.strerror or error}); next "
-            "step: make room or give access there, or set ABLATIONS_CACHE=FOLDER to another folder"
+            "step: make room or give access there, or choose another folder with cache=FOLDER"
         ) from None

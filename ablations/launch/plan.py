@@ -19,6 +19,7 @@ from ablations.config import (
     Trainer,
     arm_labels,
     difference,
+    writable,
 )
 from ablations.data.store import Store, prepare
 from ablations.launch import slurm
@@ -99,7 +100,7 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
         _check_logger(config.logger)
     for trainer in dict.fromkeys(config.trainer for config, _ in configs):
         _check_trainer(trainer)
-    output = _writable(Path(configs[0][0].output))
+    output = writable(Path(configs[0][0].output), f"output={configs[0][0].output}", "output=FOLDER")
     starts = {config.pretrained: _start(config.pretrained, output) for config, _ in configs}
     stores: dict[str, tuple[Store, int]] = {}
     distinct: dict[str, Job] = {}
@@ -193,20 +194,6 @@ def _job(config: Config, base: Run, store: Store, images: int, start: Path | Non
         weights=str(start or ""),
         fast_dev_run=config.fast_dev_run,
     )
-
-
-def _writable(output: Path) -> Path:
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        probe = output / ".probe"
-        probe.write_bytes(bytes(4096))
-        probe.unlink()
-    except OSError as error:
-        raise ConfigError(
-            f"output={output}: cannot write there ({error.strerror}); make room or give access, "
-            "or choose another folder with output=FOLDER"
-        ) from None
-    return output.resolve()
 
 
 def estimate(output: Path, jobs: Sequence[Job]) -> Estimate:

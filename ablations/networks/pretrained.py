@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ablations.config import ConfigError, Run
+from ablations.config import ConfigError, Run, plain
 from ablations.networks.initialization import construct
 
 _NETWORK = "network."  # what Lightning calls the module's attribute
@@ -30,9 +30,13 @@ def weights(path: Path, device: str = "cpu") -> dict[str, Tensor]:
     """
     try:
         found: Any = torch.load(path, map_location=device, weights_only=True, mmap=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"{path}: cannot be read as a checkpoint ({reason})") from None
+    except OSError as error:
+        raise ConfigError(plain(error)) from None
+    except (RuntimeError, EOFError, pickle.UnpicklingError):
+        raise ConfigError(
+            f"{path}: no whole checkpoint; next step: delete its folder, and the command that made "
+            "it trains the run again"
+        ) from None
     return {
         name.removeprefix(_NETWORK): value
         for name, value in found["state_dict"].items()

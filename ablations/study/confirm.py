@@ -37,7 +37,8 @@ class Standing:
         failed: A run that it needs has failed.
         waiting: A run that it needs was not started in time.
         lacking: Runs whose records were written before the claim's measure was kept.
-        guessing: Number of runs in these pairs that err as often as guessing, by arm.
+        guessing: Arms with runs in these pairs that err as often as guessing: how many of how many
+            that have finished.
     """
 
     case: Case
@@ -48,7 +49,7 @@ class Standing:
     failed: bool = False
     waiting: bool = False
     lacking: tuple[str, ...] = ()
-    guessing: Mapping[str, int] = field(default_factory=dict)
+    guessing: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def goes_on(self) -> bool:
@@ -139,13 +140,13 @@ def judge(standings: list[Standing], setting: str, bench: Bench, rule: Rule) -> 
     return [replace(one, verdict=verdicts[one.case.name]) for one in measured]
 
 
-def _guessing(standing: Standing, bench: Bench) -> dict[str, int]:
-    counts: dict[str, int] = {}
+def _guessing(standing: Standing, bench: Bench) -> dict[str, tuple[int, int]]:
+    found: dict[str, list[bool]] = {}
     for pair in range(standing.pairs):
         for name, members in jobs_of_pair(standing.case, standing.choice or {}, pair).items():
             records = filter(None, map(bench.record, members))
-            counts[name] = counts.get(name, 0) + sum(map(guesses, records))
-    return {name: count for name, count in counts.items() if count}
+            found.setdefault(name, []).extend(map(guesses, records))
+    return {name: (sum(those), len(those)) for name, those in found.items() if any(those)}
 
 
 def _comparisons(standings: Sequence[Standing]) -> list[Comparison]:

@@ -109,9 +109,8 @@ def _came_to(standing: Standing | None, tuning: dict[str, Tuning] | None) -> dic
         for value in found.at_edge
     ]
     guessing = [
-        f"{arm.label}: {standing.guessing[name]} of its {sum(map(len, arm.runs.values()))} "
-        "networks err as often as guessing, so the arm says little of the technique at this "
-        "learning rate"
+        "{}: {} of its {} networks err as often as guessing, so the arm says little of the "
+        "technique at this learning rate".format(arm.label, *standing.guessing[name])
         for name, arm in arms.items()
         if name in standing.guessing
     ]

@@ -63,7 +63,7 @@ def test_the_fingerprint_depends_on_pixels_labels_and_splits(tmp_path: Path):
 
 def test_a_disk_that_is_too_small_is_told_before_the_work(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
-    with pytest.raises(ConfigError, match="ABLATIONS_CACHE=FOLDER to a larger disk"):
+    with pytest.raises(ConfigError, match="a larger disk with cache=FOLDER"):
         build.build(
             _images(np.zeros((9, 8, 8, 3), np.uint8)), tmp_path, Dataset(size=8, crop=8), print
         )

@@ -41,7 +41,7 @@ def test_a_second_writer_waits_and_says_so(tmp_path: Path):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"cache folder .*/file/cache .*ABLATIONS_CACHE=FOLDER"):
+    with pytest.raises(ConfigError, match=r"cache folder .*/file/cache .*cache=FOLDER"):
         store.prepare(Dataset(), tmp_path / "file/cache")
 
 

@@ -58,5 +58,7 @@ def test_the_first_layer_that_does_not_fit_is_named(checkpoint, changes, message
 
 def test_a_file_that_is_no_checkpoint_is_named(tmp_path):
     (tmp_path / "last.ckpt").write_bytes(b"")
-    with pytest.raises(ConfigError, match=r"last\.ckpt: cannot be read as a checkpoint"):
+    with pytest.raises(
+        ConfigError, match=r"last\.ckpt: no whole checkpoint; next step: delete its folder"
+    ):
         weights(tmp_path / "last.ckpt")
