@@ -54,13 +54,13 @@ def sweep(runs: int) -> list[Row]:
             for seed in range(runs)
         )
     name = f"sweep of {runs} short runs, whole commands"
-    note = "one round; ours also tests ten views, theirs one"
+    note = "one round; both test ten views"
     peer = "loop over the template's command"
     return [pair(name, peer, [ours * 1e3], [theirs * 1e3], 3.0, note=note)]
 
 
 def run_template(folder: Path, seed: int) -> None:
-    """One run of the template's command: train an epoch, then test."""
+    """One run of the template's command: train an epoch, then test ten views."""
     import pytorch_lightning as pl
     import torch
 
@@ -71,15 +71,15 @@ def run_template(folder: Path, seed: int) -> None:
     pl.seed_everything(seed, verbose=False)
     data = Store.open(folder)
     network = networks.build(configure("cifar_conv", 32, 28, 128).run, len(data.classes))
-    loader = partial(torch.utils.data.DataLoader, batch_size=128, num_workers=2)
+    loader = partial(torch.utils.data.DataLoader, num_workers=2)
     train = Photographs(data.train_images[:IMAGES], data.train_labels, 28)
-    test = Photographs(data.test_images[:], data.test_labels, 28)
+    test = Photographs(data.test_images[:], data.test_labels, 28, test=True)
     trainer = pl.Trainer(
         accelerator="cpu", max_epochs=EPOCHS, logger=False, enable_checkpointing=False
     )
     module = TemplateModule(network)
-    trainer.fit(module, loader(train, shuffle=True, drop_last=True))
-    trainer.test(module, loader(test))
+    trainer.fit(module, loader(train, batch_size=128, shuffle=True, drop_last=True))
+    trainer.test(module, loader(test, batch_size=12))
 
 
 def start_up(rounds: int, seconds: float) -> list[Row]:
@@ -117,10 +117,12 @@ def start_up(rounds: int, seconds: float) -> list[Row]:
 
 def side_by_side(network: str, sizes: tuple[int, int, int], steps: int, rounds: int) -> list[Row]:
     """Two single-thread runs side by side beside the two one after the other on two threads."""
+    from ablations.launch.pool import SPINS
+
     words = ["-m", "benchmarks.processes", "steps", network, *map(str, sizes), str(steps)]
 
     def worker(threads: int) -> subprocess.Popen:
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "GOMP_SPINCOUNT": SPINS}
         return subprocess.Popen(
             [sys.executable, *words], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
         )

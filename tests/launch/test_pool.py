@@ -71,6 +71,26 @@ def fakes(monkeypatch, record):
     return fakes
 
 
+@pytest.mark.parametrize(
+    ("chosen", "seen"), [({}, module.SPINS), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)]
+)
+def test_threads_of_runs_wait_awake_for_a_moment_only(chosen, seen, monkeypatch):
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in chosen.items():
+        monkeypatch.setenv(name, value)
+    found = []
+    monkeypatch.setattr(
+        module.multiprocessing.forkserver,
+        "ensure_running",
+        lambda: found.append(os.environ.get("GOMP_SPINCOUNT")),
+    )
+    monkeypatch.setattr(module._context, "set_forkserver_preload", lambda names: None)
+    module.warm_up()
+    assert found == [seen]
+    assert "GOMP_SPINCOUNT" not in os.environ
+
+
 def test_one_slot_takes_the_runs_in_order(fakes, tiny_job, runs_dir: Path):
     log = fakes(slots=1)
     states = Pool(runs_dir, lambda states: None).run([tiny_job(seed=seed) for seed in (2, 0, 1)])
