@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from functools import cached_property
@@ -29,40 +29,6 @@ NUMERICS = 2
 
 class ConfigError(ValueError):
     """A setting that cannot work: the message names it, the valid values and the next step."""
-
-
-def plain(error: Exception) -> str:
-    """An error in one line for a user; of the system, with the file that it is about."""
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error)
-
-
-def writable(folder: Path, given: str, other: str) -> Path:
-    """Make a folder, and try it.
-
-    Args:
-        folder: The folder.
-        given: How the user named it.
-        other: How to name another one.
-
-    Returns:
-        Its absolute path.
-
-    Raises:
-        ConfigError: Nothing can be written there.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".probe"
-        probe.write_bytes(bytes(4096))
-        probe.unlink()
-    except OSError as error:
-        raise ConfigError(
-            f"{given}: cannot write there ({error.strerror}); make room or give access, or choose "
-            f"another folder with {other}"
-        ) from None
-    return folder.resolve()
 
 
 class Network(Enum):
@@ -387,6 +353,10 @@ class Config(Techniques):
         return Run(techniques=Techniques(**chosen), **rest)
 
 
+# Names and places of the data: the fingerprint speaks for the pixels and labels.
+PLACE = ("name", "source", "root", "train", "test", "storage", "skip_broken")
+
+
 @dataclass(frozen=True)
 class Run:
     """Everything that can move a number.
@@ -454,7 +424,7 @@ class Run:
     def run_id(self) -> str:
         """Twelve hexadecimal digits, equal exactly for runs that must give equal numbers."""
         values = self.to_dict()
-        for key in _PLACE:
+        for key in PLACE:
             del values["dataset"][key]
         # Read out of the finished run: both errors are always measured.
         del values["techniques"]["evaluation"]
@@ -509,56 +479,12 @@ class Job:
         return _JOB.validate_python(yaml.safe_load((folder / "config.yaml").read_text()))
 
 
-def arm_labels(runs: Sequence[Run]) -> list[str] | None:
-    """Name runs by the keys in which they differ from one another, ``pooling=overlap`` included.
-
-    The seed is no such key. None when they differ in nothing else.
-    """
-    flat = [_flat(run) for run in runs]
-    varying = [key for key in flat[0] if any(f[key] != flat[0][key] for f in flat)]
-    if not varying:
-        return None
-    return [" ".join(f"{key}={_word(f[key])}" for key in varying) for f in flat]
-
-
-def difference(run: Run, base: Run) -> str:
-    """Name an arm by what sets it apart from ``base``: ``pooling=nonoverlap recipe.lr=0.02``.
-
-    The seed, the stream and the name and place of the data are left out; ``paper`` stands for no
-    difference.
-    """
-    ours, theirs = _flat(run), _flat(base)
-    parts = [f"{key}={_word(value)}" for key, value in ours.items() if theirs.get(key) != value]
-    return " ".join(parts) or "paper"
-
-
-# Names and places of the data: the fingerprint speaks for the pixels and labels.
-_PLACE = ("name", "source", "root", "train", "test", "storage", "skip_broken")
-
-
-def _flat(run: Run) -> dict[str, Any]:
-    values = run.to_dict()
-    flat = values.pop("techniques")
-    for part in ("dataset", "recipe"):
-        flat |= {f"{part}.{key}": value for key, value in values.pop(part).items()}
-    flat |= values
-    for key in ("seed", "stream", "fingerprint", *(f"dataset.{key}" for key in _PLACE)):
-        del flat[key]
-    return flat
-
-
 def key_paths(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
     """Names of nested keys, those of groups included: ``recipe``, ``recipe.lr``."""
     for key, value in values.items():
         yield f"{prefix}{key}"
         if isinstance(value, dict):
             yield from key_paths(value, f"{prefix}{key}.")
-
-
-def _word(value: Any) -> str:
-    return (
-        "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-    )
 
 
 _RUN = TypeAdapter(Run)

@@ -10,7 +10,8 @@ if __package__ in {None, ""}:
     # Started as a file: the folder above holds the package, and this one must not shadow others.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from ablations.config import ConfigError, plain, writable
+from ablations.config import ConfigError
+from ablations.errors import plain, writable
 from ablations.page.evidence import Chapter, Evidence, gather
 from ablations.page.html import Section, page, section
 from ablations.page.markdown import results, tally

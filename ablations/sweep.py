@@ -19,8 +19,9 @@ if __package__ in {None, ""}:
 from rich.console import Console
 
 from ablations.claim_file import find
-from ablations.config import ConfigError, plain
+from ablations.config import ConfigError
 from ablations.door import compose, setting_names, shipped
+from ablations.errors import plain
 from ablations.launch.display import show_nodes
 from ablations.launch.nodes import find_place
 from ablations.launch.start import follow, lead

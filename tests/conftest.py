@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from wandb_server import WandbServer, serve
 
+from ablations.arms import difference
 from ablations.config import (
     Accelerator,
     Config,
@@ -26,7 +27,6 @@ from ablations.config import (
     Recipe,
     Run,
     Trainer,
-    difference,
 )
 from ablations.data import synthetic
 from ablations.data.store import prepare

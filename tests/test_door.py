@@ -11,6 +11,7 @@ import yaml
 
 from ablations import door
 from ablations.config import Config, ConfigError, Run, Schedule
+from ablations.keys import keys
 from ablations.techniques import Dropout, Pooling
 
 Answer = tuple[list[tuple[Config, Run]], object]
@@ -78,7 +79,6 @@ def test_each_job_of_a_sweep_is_what_compose_gives(words: list[str], ask: Ask):
 
 
 def test_a_key_given_twice_keeps_its_last_value(ask: Ask):
-    jobs, _ = ask("-m", "seed=0,1", "seed=2")
     jobs, _ = ask("-m", "seed=0,1", "seed=2")
     assert {config.seed for config, _ in jobs} == {2}
 
@@ -229,6 +229,7 @@ def setting_file(tmp_path: Path, line: str) -> tuple[str, str]:
         (["-m", "seed=range(0)"], "seed=range(0): no value"),
         (["-m", "output=a,b"], "output=a,b: all runs of a sweep share it; give one value"),
         (["-m", "fast_dev_run=true,false", "seed=0,1"], "all runs of a sweep share it"),
+        (["-m", "output=a,b", "setting=smoke,cifar10"], "output=a,b: all runs of a sweep share"),
         (["-m", "logger=none,csv"], "logger=none,csv: all runs of a sweep share it"),
         (["-m", "recipe.lr=interval(0.1,0.2)"], "its values are not known; list them, as in"),
         (["-m", "pooling=glob(*)"], "pooling=glob(*): its values are not known"),
@@ -315,9 +316,8 @@ def test_help_lists_every_key_with_its_values_and_meaning(ask: Ask, capsys):
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) <= 80
     text = " ".join(printed.split())
-    keys = [name for name, _, _ in door._keys()]
-    assert len(keys) > 40
-    for name, values, meaning in door._keys():
+    assert len(keys()) > 40
+    for name, values, meaning in keys():
         assert meaning or name == "setting", name
         if name != "setting":
             assert f" {name}={values} {meaning} " in text
@@ -340,7 +340,7 @@ def test_cfg_prints_everything(ask: Ask, capsys):
             found |= leaves(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}"}
         return found
 
-    assert leaves(printed) == {name for name, _, _ in door._keys()}
+    assert leaves(printed) == {name for name, _, _ in keys()}
     assert printed["pooling"] == "nonoverlap"
 
 

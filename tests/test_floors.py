@@ -26,6 +26,7 @@ FLOORS = [
     "stats",
     # What a user may set.
     "config",
+    "arms errors keys grid",
     # What is built from it.
     "data networks optimizer door",
     "claim claim_file",

@@ -11,7 +11,7 @@ import torch
 from ablations import networks
 from ablations import train as module
 from ablations.callbacks import CHECKPOINT, Progress
-from ablations.config import NUMERICS, Job, Recipe, Schedule
+from ablations.config import NUMERICS, Job, Logger, LoggerKind, Recipe, Schedule
 from ablations.data.store import Store
 from ablations.metrics import true_class_rank
 from ablations.record import Record, load
@@ -43,6 +43,17 @@ def test_float32_is_not_rounded_and_the_record_says_where_it_ran(tiny_job, train
     assert not torch.backends.cudnn.allow_tf32
     assert record is not None
     assert record.provenance["accelerator"] == "cpu"
+
+
+def test_the_record_is_there_before_its_mirror(tiny_job, train_here, monkeypatch, runs_dir):
+    def lose(logger, record):
+        raise OSError("the mirror is gone")
+
+    monkeypatch.setattr(module, "log_record", lose)
+    job = tiny_job(logger=Logger(LoggerKind.csv))
+    with pytest.raises(OSError, match="the mirror is gone"):
+        train_here(job)
+    assert load(runs_dir / job.run.run_id) is not None
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, hook: str, step: int) -> None:

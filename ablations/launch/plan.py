@@ -8,20 +8,10 @@ from pathlib import Path
 from statistics import mean
 
 from ablations import networks
-from ablations.config import (
-    Accelerator,
-    Config,
-    ConfigError,
-    Job,
-    Logger,
-    LoggerKind,
-    Run,
-    Trainer,
-    arm_labels,
-    difference,
-    writable,
-)
+from ablations.arms import arm_labels, difference
+from ablations.config import Accelerator, Config, ConfigError, Job, Logger, LoggerKind, Run, Trainer
 from ablations.data.store import Store, prepare
+from ablations.errors import writable
 from ablations.launch import slurm
 from ablations.launch.devices import allot
 from ablations.launch.nodes import refuse_another_launcher

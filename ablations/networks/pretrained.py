@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ablations.config import ConfigError, Run, plain
+from ablations.config import ConfigError, Run
+from ablations.errors import plain
 from ablations.networks.initialization import construct
 
 _NETWORK = "network."  # what Lightning calls the module's attribute

@@ -6,8 +6,9 @@ from itertools import product
 from pathlib import Path
 
 from ablations import networks
+from ablations.arms import difference
 from ablations.claim import Claim, check_arms
-from ablations.config import Config, ConfigError, Job, Run, difference
+from ablations.config import Config, ConfigError, Job, Run
 from ablations.door import alter, compose
 from ablations.launch.plan import make_plan
 

@@ -8,7 +8,24 @@ from pathlib import Path
 
 import pytest
 
+from ablations.launch import worker as module
+from ablations.launch.devices import Slot
 from ablations.launch.worker import plain_errors
+
+CPU, GPU = Slot("cpu", (), 1, 1), Slot("gpu", ("2", "3"), 2, 1)
+
+
+@pytest.mark.parametrize(("slot", "seen"), [(CPU, ""), (GPU, "2,3")], ids=["cpu", "gpu"])
+def test_a_run_sees_the_gpus_of_its_slot_only(slot, seen, record, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    for name in ("setpgid", "getppid"):
+        monkeypatch.setattr(module.os, name, lambda *arguments: 0)
+    for name in ("end_with_parent", "_write_output_to"):
+        monkeypatch.setattr(module, name, lambda given: None)
+    monkeypatch.setattr(module, "load", lambda folder: record)  # done: nothing is trained
+    module.run_process(tmp_path, slot)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
+
 
 WATCHED = """
 import os, signal, subprocess, sys, time

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ablations import classifier
+from ablations.config import Job
+from ablations.page import pictures
 from ablations.page.pictures import album, mosaic
+from ablations.techniques.augmentation import to_input
 
 
 @pytest.fixture
@@ -43,6 +47,24 @@ def test_neighbours_are_training_images_counted_by_class(found):
     for likeness in found.likenesses:
         alike = sum(near.text == likeness.image.text for near in likeness.nearest)
         assert likeness.same == alike
+
+
+def test_networks_of_raw_pixels_are_shown_raw_pixels(finished, record, monkeypatch):
+    means = []
+
+    def watched(images, mean):
+        means.append(mean)
+        return to_input(images, mean)
+
+    monkeypatch.setattr(pictures, "to_input", watched)
+    album(finished.parent, [record])
+    assert means
+    assert all(mean.any() for mean in means)
+    means.clear()
+    monkeypatch.setattr(classifier, "RAW_PIXELS", {Job.load(finished).run.network})
+    album(finished.parent, [record])
+    assert means
+    assert not any(mean.any() for mean in means)
 
 
 def test_without_a_checkpoint_there_is_no_album(finished, record, tmp_path):

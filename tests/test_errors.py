@@ -1,0 +1,33 @@
+import errno
+from pathlib import Path
+
+import pytest
+
+from ablations.config import ConfigError
+from ablations.errors import plain, writable
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/full/file"), "/full/file: No space"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device"),
+        (OSError("no words of the system"), "no words of the system"),
+        (ConfigError("seed=-1: must be"), "seed=-1: must be"),
+    ],
+)
+def test_an_error_is_one_line_without_its_number(error: Exception, said: str):
+    assert plain(error).startswith(said)
+
+
+def test_a_folder_is_made_and_left_empty(tmp_path: Path):
+    folder = tmp_path / "a" / "b"
+    assert writable(folder, "output=a/b", "output=FOLDER") == folder
+    assert list(folder.iterdir()) == []
+
+
+def test_a_file_in_the_way_is_named_as_it_was_given(tmp_path: Path):
+    (tmp_path / "file").touch()
+    message = r"^--to x: cannot write there \(File exists\); .* choose another folder with --to F"
+    with pytest.raises(ConfigError, match=message):
+        writable(tmp_path / "file", "--to x", "--to F")

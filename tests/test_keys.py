@@ -1,0 +1,42 @@
+import pytest
+
+from ablations.keys import help_text, keys, unknown_key, wrong_value
+
+
+def test_a_key_has_its_values_and_its_meaning():
+    found = {name: (values, meaning) for name, values, meaning in keys()}
+    assert found["pooling"][0] == "overlap | nonoverlap"
+    assert "(§3.4)" in found["pooling"][1]
+    assert found["recipe.lr"][0] == "a number"
+    assert found["trainer.slurm.partition"][0] == "a text | null"
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("lr", "did you mean recipe.lr"),
+        ("poolign", "did you mean pooling?"),
+        ("foo", "the keys are activation, pooling"),
+    ],
+)
+def test_an_unknown_key_gets_a_hint(key: str, said: str):
+    assert unknown_key(key).startswith(f"there is no key `{key}`; {said}")
+
+
+@pytest.mark.parametrize(
+    ("key", "message", "said"),
+    [
+        ("seed", "Value 'abc' is not", "seed=abc is not valid; seed takes a whole number"),
+        ("recipe", "no value", "recipe is a group of keys; set recipe.epochs"),
+        ("seed", "ListConfig", "seed: the kind of value is not valid; seed takes a whole number"),
+    ],
+)
+def test_a_wrong_value_gets_the_right_ones(key: str, message: str, said: str):
+    assert wrong_value(key, message).startswith(said)
+
+
+def test_the_help_lists_groups_and_keys_within_80_columns():
+    text = help_text({"setting": ["smoke", "mine"]})
+    assert "  setting   smoke, mine" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert all(f"  {name}=" in text for name, *_ in keys() if name != "setting")
