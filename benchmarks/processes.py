@@ -140,6 +140,48 @@ def side_by_side(network: str, sizes: tuple[int, int, int], steps: int, rounds: 
     return [pair(name, peer, found["beside"], found["after"])]
 
 
+WAITS = {
+    "a brief spin": {"GOMP_SPINCOUNT": ...},
+    "threads that sleep at once": {"OMP_WAIT_POLICY": "PASSIVE"},
+    "OpenMP's own spin": {},
+    "one thread": {"OMP_NUM_THREADS": "1"},
+}
+
+
+def threads(rounds: int) -> list[Row]:
+    """A step on two threads that spin briefly while they wait, beside other ways to wait.
+
+    On an idle machine, and while two other processes want both cores.
+    """
+    from ablations.launch.pool import SPINS
+
+    words = [sys.executable, "-m", "benchmarks.processes", "steps", "cifar_conv", "32", "28", "128"]
+    clean = {k: v for k, v in os.environ.items() if k not in {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}}
+
+    def seconds(waits: dict) -> float:
+        given = {name: SPINS if value is ... else value for name, value in waits.items()}
+        environment = {**clean, "OMP_NUM_THREADS": "2", **given}
+        done = subprocess.run(
+            [*words, "15"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        )
+        return float(done.stdout.split()[-1])
+
+    rows = []
+    for state, hogs in (("idle", 0), ("busy", 2)):
+        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(hogs)]
+        try:
+            cases = {name: partial(seconds, waits) for name, waits in WAITS.items()}
+            found = alternate(cases, rounds, 1e9)
+        finally:
+            for process in busy:
+                process.kill()
+                process.wait()
+        ours = found.pop("a brief spin")
+        name = f"cifar_conv on two threads, {state} machine"
+        rows += [pair(name, peer, ours, theirs, detail=True) for peer, theirs in found.items()]
+    return rows
+
+
 def peak_memory() -> float:
     """The most memory that this process has held, in MiB.
 
@@ -242,9 +284,9 @@ def plans(counts: tuple[int, ...]) -> list[Row]:
     from ablations.door import main as door
     from ablations.launch.plan import make_plan
 
-    def plan(folder: str, count: int) -> None:
-        words = ["-m", "logger=none", f"cache={folder}/cache", f"output={folder}/runs"]
-        sys.argv = ["run.py", *words, f"seed=range({count})"]
+    def plan(folder: str, seeds: str, count: int) -> None:
+        sys.argv = ["run.py", "-m", "logger=none", f"cache={folder}/cache"]
+        sys.argv += [f"output={folder}/runs", f"{seeds}=range({count})"]
         try:
             door(lambda jobs: int(len(make_plan(jobs, report=lambda line: None).jobs) != count))
         except SystemExit as end:
@@ -252,14 +294,20 @@ def plans(counts: tuple[int, ...]) -> list[Row]:
                 raise RuntimeError(f"no plan of {count} runs: {end.code}") from None
 
     rows, before = [], sys.argv
-    with tempfile.TemporaryDirectory() as folder:
-        for count in counts:
-            taken = alternate({"plan": partial(plan, folder, count)}, 2, 30.0)["plan"]
-            allowed = [1000.0 * max(1.0, count / 100)] * len(taken)
-            name, peer = f"plan of {count} runs", "one second per hundred"
-            rows.append(pair(name, peer, taken, allowed, 1.0, less=True, detail=count != 100))
-    sys.argv = before
-    return rows
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            for count in counts:
+                taken = alternate({"plan": partial(plan, folder, "seed", count)}, 2, 30.0)["plan"]
+                allowed = [1000.0 * max(1.0, count / 100)] * len(taken)
+                name, peer, detail = f"plan of {count} runs", "one second per hundred", count != 100
+                rows.append(pair(name, peer, taken, allowed, 1.0, less=True, detail=detail))
+            # `++` leaves a key to Hydra's sweeper, which composes every job from its files, twice.
+            steps = {"ours": partial(plan, folder, "seed", 100)}
+            found = alternate({**steps, "hydra": partial(plan, folder, "++seed", 100)}, 2, 30.0)
+    finally:
+        sys.argv = before
+    name, peer = "plan of 100 runs", "jobs composed by Hydra's sweeper"
+    return [*rows, pair(name, peer, found["ours"], found["hydra"], detail=True)]
 
 
 def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
@@ -269,6 +317,7 @@ def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
     return {
         "sweep": partial(sweep, 12),
         "start": partial(start_up, rounds, seconds),
+        "threads": partial(threads, rounds),
         "side by side, small": partial(side_by_side, *small, rounds),
         "side by side, large": partial(side_by_side, *large, 1 if quick else 3),
         "records": partial(records, (1, 10, 100) if quick else (1, 10, 100, 1000)),

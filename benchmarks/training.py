@@ -27,6 +27,7 @@ from ablations.techniques.augmentation import (
 )
 from ablations.techniques.evaluation import center_crop, ten_views
 from ablations.techniques.norm import response_normalization
+from benchmarks.floors import floors
 from benchmarks.loops import IMAGES, augmenter, bare, configure, store, suite, suite_step
 from benchmarks.measure import Row, alternate, missing, pair
 
@@ -315,4 +316,5 @@ def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
         "template": partial(beside_template, rounds, seconds),
         **dict(nets),
         "keras": partial(keras, rounds, seconds),
+        "floors": partial(floors, rounds),
     }

@@ -145,6 +145,17 @@ def test_out_of_time_it_judges_what_is_there(study, claim, bench):
     assert one.verdict.n == 3
 
 
+def test_of_networks_that_guess_those_count_that_have_finished(study, claim, bench):
+    hand = bench(lambda job: 0.9)
+    train = hand.train
+    # Two of three seeds, and of the third the arm without the technique.
+    hand.train = lambda jobs: train(
+        [job for job in jobs if job.run.seed < 2 or "nonoverlap" in job.label]
+    )
+    found, _ = conclude(study(claim()), hand)
+    assert found["overlap_helps"].guessing == {"with": (2, 2), "without": (3, 3)}
+
+
 def test_a_control_is_a_family_of_its_own(study, claim, bench):
     placebo = claim(
         name="placebo",
