@@ -63,8 +63,8 @@ def warm_up() -> None:
         ]
     )
     # OpenMP reads this once, when torch is loaded. Threads that spin for long while they wait for
-    # each other make two threads on a busy two-core machine up to thirty times slower; threads that
-    # sleep at once make them no faster than one. A short spin costs little of either.
+    # each other slow one another on a busy machine; threads that sleep at once make two hardly
+    # faster than one on an idle machine. `python -m benchmarks threads` compares them.
     chosen = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ)
     if not chosen:
         os.environ["GOMP_SPINCOUNT"] = SPINS
