@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -86,6 +86,11 @@ class Precision(Enum):
 
     fp32 = "fp32"
     bf16 = "bf16"
+
+    @property
+    def lightning(self) -> Literal["32-true", "bf16-mixed"]:
+        """Lightning's name for it."""
+        return "bf16-mixed" if self is Precision.bf16 else "32-true"
 
 
 class Accelerator(Enum):

@@ -25,7 +25,7 @@ from torch import distributed
 from ablations import networks
 from ablations.callbacks import Progress, Saver
 from ablations.classifier import Classifier
-from ablations.config import NUMERICS, Job, Precision
+from ablations.config import NUMERICS, Job
 from ablations.data.store import Store
 from ablations.datamodule import Images
 from ablations.loggers import CatchUp, build_logger, close_logger, log_record
@@ -79,7 +79,7 @@ def train(job: Job, folder: Path, accelerator: str) -> None:
             # Named, or Lightning would look for SLURM, and take the ranks for SLURM's tasks.
             plugins=TorchElasticEnvironment() if world > 1 else LightningEnvironment(),
             strategy=DDPStrategy(gradient_as_bucket_view=True) if world > 1 else "auto",
-            precision="bf16-mixed" if job.run.recipe.precision is Precision.bf16 else "32-true",
+            precision=job.run.recipe.precision.lightning,
             max_epochs=job.run.recipe.epochs,
             fast_dev_run=job.fast_dev_run,
             logger=logger or False,

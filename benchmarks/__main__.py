@@ -3,6 +3,7 @@
     python -m benchmarks [WORKLOAD ...] [--quick]
 
 A workload that the file of results already holds is not repeated; ``--again`` repeats it.
+``--device cuda`` measures on a GPU what is different there.
 """
 
 import argparse
@@ -24,14 +25,14 @@ from rich.console import Console
 
 from ablations.launch.devices import cpu_cores
 from ablations.train import _device_name
-from benchmarks import processes, training
+from benchmarks import gpu, processes, training
 from benchmarks.table import into, markdown, read, save, terminal
 
 RESULTS = Path(__file__).parent / "results"
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def machine() -> dict[str, object]:
+def machine(device: str) -> dict[str, object]:
     """What the figures depend on."""
     packages = ("torch", "torchvision", "pytorch-lightning", "tensorflow", "timm", "numpy")
     versions = {}
@@ -42,6 +43,7 @@ def machine() -> dict[str, object]:
             versions[package] = "not installed"
     return {
         "processor": _device_name(torch.device("cpu")),
+        **({"gpu": _device_name(torch.device("cuda", 0))} if device == "cuda" else {}),
         "cores": cpu_cores(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
@@ -56,10 +58,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--again", action="store_true", help="repeat what is measured already")
     parser.add_argument("--table", action="store_true", help="only write the tables of the pages")
-    parser.add_argument("--json", type=Path, help="file of results (default: %(default)s)")
-    parser.set_defaults(json=RESULTS / "cpu.json")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--json", type=Path, help="file of results (default: one for each device)")
     given = parser.parse_args()
-    path = given.json
+    if given.device == "cuda" and not torch.cuda.is_available():
+        sys.exit("error: --device cuda, but torch finds no GPU here; see `nvidia-smi`")
+    path = given.json or RESULTS / ("gpu.json" if given.device == "cuda" else "cpu.json")
     console = Console()
     if given.table:
         executions = read(RESULTS / "cpu.json"), read(RESULTS / "cpu-again.json")
@@ -69,7 +73,10 @@ def main() -> None:
     _, rows = read(path)
     warnings.simplefilter("ignore")
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    workloads = {**training.workloads(given.quick), **processes.workloads(given.quick)}
+    if given.device == "cuda":
+        workloads = gpu.workloads(given.quick, given.device)
+    else:
+        workloads = {**training.workloads(given.quick), **processes.workloads(given.quick)}
     if unknown := set(given.workloads) - set(workloads):
         sys.exit(f"error: {', '.join(sorted(unknown))}: the workloads are {', '.join(workloads)}")
     for name in given.workloads or workloads:
@@ -77,10 +84,10 @@ def main() -> None:
             continue
         start = time.perf_counter()
         rows[name] = workloads[name]()
-        command = "python -m benchmarks" + " --quick" * given.quick
+        command = "python -m benchmarks" + " --device cuda" * (given.device == "cuda")
         save(
             path,
-            {**machine(), "command": command},
+            {**machine(given.device), "command": command + " --quick" * given.quick},
             {key: rows[key] for key in workloads if key in rows},
         )
         console.print(f"{name}: {time.perf_counter() - start:.0f} s", highlight=False)

@@ -27,7 +27,7 @@ from torch import nn
 from ablations import networks
 from ablations.callbacks import Progress, Saver
 from ablations.classifier import Classifier
-from ablations.config import Config
+from ablations.config import Config, Precision
 from ablations.data.loading import EpochBatches, PixelBatches
 from ablations.data.store import Store, prepare
 from ablations.data.synthetic import CLASSES
@@ -85,29 +85,44 @@ class Turns(pl.Callback):
 
     Args:
         peers: Steps of the peers, by name.
+        turn: Steps in a turn: a GPU works on several at once, as it were, and is waited for after
+            the last.
     """
 
-    def __init__(self, peers: Mapping[str, Callable[[], None]]) -> None:
-        self.peers = peers
+    def __init__(self, peers: Mapping[str, Callable[[], None]], turn: int = 1) -> None:
+        self.peers, self.turn = peers, turn
         self.times: dict[str, list[float]] = {"suite": [], **{name: [] for name in peers}}
 
     def on_train_start(self, *args: object) -> None:
+        self.steps = 0
         self.began = time.perf_counter()
 
     def on_train_batch_end(self, *args: object) -> None:
-        self.times["suite"].append(1e3 * (time.perf_counter() - self.began))
-        turn = list(self.peers)
-        first = len(self.times["suite"]) % max(1, len(turn))
-        for name in turn[first:] + turn[:first]:
-            self.times[name].append(1e3 * timed(self.peers[name]))
+        self.steps += 1
+        if self.steps % self.turn:
+            return
+        settle()
+        self.times["suite"].append(1e3 * (time.perf_counter() - self.began) / self.turn)
+        order = list(self.peers)
+        first = len(self.times["suite"]) % max(1, len(order))
+        for name in order[first:] + order[:first]:
+            self.times[name].append(1e3 * timed(self.peers[name], self.turn))
         self.began = time.perf_counter()
 
 
-def timed(step: Callable[[], object]) -> float:
-    """Seconds of a step."""
+def settle() -> None:
+    """Wait for a GPU to carry out what it was given."""
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+
+
+def timed(step: Callable[[], object], times: int = 1) -> float:
+    """Seconds of a step, on average over several in a row."""
     start = time.perf_counter()
-    step()
-    return time.perf_counter() - start
+    for _ in range(times):
+        step()
+    settle()
+    return (time.perf_counter() - start) / times
 
 
 def suite(
@@ -117,27 +132,42 @@ def suite(
     rank: int = 0,
     world: int = 1,
     peers: Mapping[str, Callable[[], None]] | None = None,
+    device: str = "cpu",
+    turn: int = 1,
 ) -> dict[str, list[float]]:
     """Steps through the suite's own module, loop, loader and callbacks.
 
+    Args:
+        config: The run.
+        data: Its images.
+        steps: Steps that count.
+        rank: Number of this process.
+        world: Number of processes.
+        peers: See :class:`Turns`.
+        device: ``cpu`` or ``cuda``.
+        turn: See :class:`Turns`.
+
     Returns:
-        Milliseconds of each step by name: ``suite``, and the peers that took turns with it.
+        Milliseconds of a step in each turn by name: ``suite``, and the peers.
     """
+    torch.backends.cudnn.allow_tf32 = False  # as in a run
     network = networks.build(config.run, len(data.classes))
     images = Images(config.run, data, rank, world)
     module = Classifier(
         config.run, network.to(memory_format=torch.channels_last), data, len(images.train_images)
     )
-    turns = Turns(peers or {})
+    turns = Turns(peers or {}, turn)
+    steps += WARM_UP * turn
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         saver = Saver(Path(folder), 10**9)
         trainer = pl.Trainer(
-            accelerator="cpu",
+            accelerator="gpu" if device == "cuda" else "cpu",
             devices=world,
             plugins=TorchElasticEnvironment() if world > 1 else LightningEnvironment(),
             strategy=DDPStrategy(gradient_as_bucket_view=True) if world > 1 else "auto",
-            max_steps=steps + WARM_UP,
+            precision=config.run.recipe.precision.lightning,
+            max_steps=steps,
             limit_val_batches=0,
             logger=False,
             callbacks=[saver, Progress(Path(folder)), turns],
@@ -149,7 +179,7 @@ def suite(
         # The checkpoint after an epoch is not part of a step.
         saver.on_train_epoch_end = lambda *args: None  # type: ignore
         module.on_train_epoch_end = lambda: (module._count(), module.running.reset())  # type: ignore
-        trainer.fit_loop.epoch_loop = EpochLoop(trainer, max_steps=steps + WARM_UP)
+        trainer.fit_loop.epoch_loop = EpochLoop(trainer, max_steps=steps)
         trainer.fit(module, images)
     return {name: times[WARM_UP:] for name, times in turns.times.items()}
 
@@ -159,20 +189,22 @@ def suite_step(config: Config, data: Store, steps: int) -> float:
     return statistics.median(suite(config, data, steps)["suite"]) / 1e3
 
 
-def bare_step(config: Config, data: Store, steps: int) -> float:
+def bare_step(config: Config, data: Store, steps: int, device: str = "cpu") -> float:
     """Median seconds of a step of the bare loop with all tricks."""
-    step = bare(config, data, tricks=True)
+    step = bare(config, data, tricks=True, device=device)
     return statistics.median([timed(step) for _ in range(steps + WARM_UP)][WARM_UP:])
 
 
-def bare(config: Config, data: Store, *, tricks: bool) -> Callable[[], None]:
-    """A step of a bare loop."""
+def bare(
+    config: Config, data: Store, *, tricks: bool, device: str = "cpu", compiled: bool = False
+) -> Callable[[], None]:
+    """A step of a bare loop, its network through torch's compiler if ``compiled``."""
     run = config.run
     rows, _ = data.split(run.dataset.train_limit, run.dataset.val_size)
     network = networks.build(run, len(data.classes)).train()
     edition = details(run.techniques.edition)
     if tricks:
-        network = network.to(memory_format=torch.channels_last)
+        network = network.to(memory_format=torch.channels_last, device=device)
         optimizer: torch.optim.Optimizer = build_optimizer(network, run.recipe, edition.bias_rate)
     else:
         for name, layer in list(network.named_children()):
@@ -180,23 +212,27 @@ def bare(config: Config, data: Store, *, tricks: bool) -> Callable[[], None]:
                 c = layer.constants
                 plain = nn.LocalResponseNorm(c["size"], c["alpha"] * c["size"], c["beta"], c["k"])
                 setattr(network, name, plain)
+        network = network.to(device)
         optimizer = torch.optim.SGD(network.parameters(), run.recipe.lr, momentum=0.9)
     images = PixelBatches(data.train_images, data.train_labels, rows)
-    images.to(torch.device("cpu"))
+    images.to(torch.device(device))
     batches = EpochBatches(len(rows), run.recipe.batch_size, derive(run.seed, "bare"))
-    inputs = augmenter(config, data, len(rows))
+    inputs = augmenter(config, data, len(rows), device)
+    half = run.recipe.precision is Precision.bf16
     shares = endless(batches)
     dropouts = [layer for layer in network.modules() if isinstance(layer, PaperDropout)]
+    forward = torch.compile(network, dynamic=False) if compiled else network
 
     def step() -> None:
         share = next(shares)
         batch = images.__getitems__(share)
-        x = inputs(batch.images, batch.positions)
+        x = inputs(batch.images, batch.positions.to(device, non_blocking=True))
         if not tricks:
             x = x.contiguous()
         for index, layer in enumerate(dropouts if tricks else []):
-            layer.draw(index, share.rows)
-        loss = F.cross_entropy(network(x), batch.labels)
+            layer.draw(index, share.rows.to(device, non_blocking=True))
+        with torch.autocast(device, torch.bfloat16, enabled=half):
+            loss = F.cross_entropy(forward(x), batch.labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -210,20 +246,20 @@ def endless(batches: EpochBatches):
         yield from batches
 
 
-def augmenter(config: Config, data: Store, images: int) -> Callable:
+def augmenter(config: Config, data: Store, images: int, device: str = "cpu") -> Callable:
     """Crops, flips and colour of a batch, as the classifier does them."""
     run = config.run
     edition = details(run.techniques.edition)
-    mean = center_crop(torch.tensor(data.mean_image)[None], run.dataset.crop)[0]
+    mean = center_crop(torch.tensor(data.mean_image)[None], run.dataset.crop)[0].to(device)
     covariance = (data.color_basis * data.color_std**2) @ data.color_basis.T
-    axes = color_axes(torch.tensor(covariance), power=edition.color_power)
+    axes = color_axes(torch.tensor(covariance), power=edition.color_power).to(device)
     draws = draw(
         images,
         generator(0, "augmentation"),
         size=run.dataset.size,
         crop=run.dataset.crop,
         augmentation=run.techniques.augmentation,
-    )
+    ).to(torch.device(device))
 
     def inputs(pixels: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         d = draws[positions]

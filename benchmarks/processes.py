@@ -332,6 +332,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=("template", "steps", "memory"))
     parser.add_argument("words", nargs="*")
+    parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
     if given.kind == "template":
         run_template(Path(given.words[0]), int(given.words[1]))
@@ -346,7 +347,7 @@ def main() -> None:
     network, (size, crop, batch, steps) = words[0], map(int, words[1:5])
     config = configure(network, size, crop, batch)
     if given.kind == "steps":
-        print(json.dumps(bare_step(config, store(size, 4 * batch), steps)))
+        print(json.dumps(bare_step(config, store(size, 4 * batch), steps, given.device)))
         return
     kinds = {"suite": suite_step, "bare": bare_step}
     kinds[given.words[0]](config, Store.open(Path(words[5])), steps)

@@ -248,6 +248,27 @@ def parts(rounds: int, seconds: float) -> list[Row]:
     ]
 
 
+def compiled(rounds: int) -> list[Row]:
+    """Steps of the bare loop whose network went through torch's compiler, once it is done."""
+    rows = []
+    for name, words in {
+        "cifar_conv": ("cifar_conv", 32, 28, 128),
+        "cifar_local": ("cifar_local", 32, 24, 128),
+        "alexnet-227": ("alexnet", 256, 227, 16),
+    }.items():
+        config = configure(*words)
+        data = store(config.dataset.size, 64 if name == "alexnet-227" else IMAGES)
+        steps = {
+            "compiled": bare(config, data, tricks=True, compiled=True),
+            "eager": bare(config, data, tricks=True),
+        }
+        found = alternate(steps, 3 * rounds, 1e9)
+        peer = "the same step without"
+        workload = f"{name} through torch.compile"
+        rows.append(pair(workload, peer, found["compiled"], found["eager"], detail=True))
+    return rows
+
+
 def keras(rounds: int, seconds: float) -> list[Row]:
     """The first tutorial's network, a step here and in Keras."""
     name, peer, batch = "keras_batchnorm-227, batch 16", "Keras (TensorFlow)", 16
@@ -317,4 +338,5 @@ def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
         **dict(nets),
         "keras": partial(keras, rounds, seconds),
         "floors": partial(floors, rounds),
+        "compiled": partial(compiled, rounds),
     }

@@ -20,6 +20,7 @@ TESTS = Path(__file__).parent
 FLOORS = [
     # What needs nothing else of ours.
     "streams",
+    "lrn_kernel",
     "techniques",
     "record",
     "metrics",
@@ -163,6 +164,8 @@ ABOUT_MORE = {
     "test_every_claim",
     "test_readme",
     "test_docs",
+    "test_gpu",
+    "benchmarks.test_gpu",
     "benchmarks.test_loops",
     "benchmarks.test_measure",
     "benchmarks.test_paper",

@@ -28,6 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from ablations import lrn_kernel
 from ablations.techniques import Norm
 
 
@@ -70,21 +71,27 @@ def response_normalization(
         raise ValueError(f"size={size}: the window of channels is odd and at least 1")
     if channels % towers:
         raise ValueError(f"towers={towers} does not divide {channels} channels")
-    rows = _at_least_float32(x).permute(0, 2, 3, 1).reshape(-1, channels // towers)
+    rows = x.permute(0, 2, 3, 1).reshape(-1, channels // towers)
+    rows = _divide_rows(rows, size, k, alpha, beta)
+    return rows.reshape(n, height, width, channels).permute(0, 3, 1, 2)
 
+
+def _divide_rows(x: Tensor, size: int, k: float, alpha: float, beta: float) -> Tensor:
+    """Normalise rows of channels, shape (N, C), in the way that suits the device."""
+    if lrn_kernel.serves(x, size, beta):
+        return lrn_kernel.FusedResponseNorm.apply(x, k, alpha)
     room: dict[int, Tensor] = {}
 
     def window(a: Tensor, b: Tensor) -> Tensor:
         if _blockwise(a):
             return _window_sum(a, b, size // 2, room)
         # A product with a band matrix is one pass over the memory of a GPU.
-        channel = torch.arange(channels // towers, device=a.device)
+        channel = torch.arange(x.shape[1], device=a.device)
         band = ((channel[:, None] - channel).abs() <= size // 2).to(a.dtype)
         # Calls with `out` are exempt from autocast, which would take the sum in half precision.
         return torch.mm(a * b, band, out=torch.empty_like(a))
 
-    rows = _DivideByEnergy.apply(rows, window, k, alpha, beta)
-    return rows.reshape(n, height, width, channels).permute(0, 3, 1, 2).to(x.dtype)
+    return _DivideByEnergy.apply(_at_least_float32(x), window, k, alpha, beta).to(x.dtype)
 
 
 def within_map_response_normalization(

@@ -1,0 +1,146 @@
+"""What only a GPU shows: kernels against its memory, steps against its matrix rate, shared cards.
+
+The other device is a CPU, on which the tests try these workloads.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ablations import networks
+from ablations.config import Config, Precision
+from ablations.techniques.norm import response_normalization
+from benchmarks.loops import IMAGES, bare, configure, store, suite, timed
+from benchmarks.measure import Row, alternate, pair
+
+ROOT = Path(__file__).resolve().parents[1]
+DTYPES = torch.float32, torch.bfloat16
+TURN = 20  # steps between two waits for the GPU
+
+
+def lrn(device: str, images: int, rounds: int) -> list[Row]:
+    """Response normalisation of the first layer, both directions, beside torch's and a copy.
+
+    The least that its memory must carry is five times the activations: they are read and the
+    result is written; they and its gradient are read, and one more gradient is written. A copy
+    carries twice its size.
+    """
+    rows = []
+    for dtype in DTYPES:
+        flat, flat_grad = torch.randn(2, images, 96, 55, 55, device=device, dtype=dtype)
+        flat.requires_grad_()
+        x, grad = (
+            a.detach().to(memory_format=torch.channels_last, copy=True) for a in (flat, flat_grad)
+        )
+        target = torch.empty_like(x)
+        x.requires_grad_()
+        theirs = nn.LocalResponseNorm(5, 5e-4, 0.75, 2.0)
+        steps = {
+            "ours": lambda x=x, grad=grad: response_normalization(x, towers=2).backward(grad),
+            "torch": lambda x=flat, grad=flat_grad, theirs=theirs: theirs(x).backward(grad),
+            "copy": lambda x=x, target=target: target.copy_(x.detach()),
+        }
+        found = alternate(
+            {name: partial(timed, step, TURN) for name, step in steps.items()}, rounds, 60.0
+        )
+        name = f"LRN, {images}x96x55x55, {dtype}".replace("torch.", "")
+        least = [2.5 * taken for taken in found["copy"]]
+        rows += [
+            pair(name, "torch's LRN", found["ours"], found["torch"], 5.0),
+            pair(name, "a copy of the least bytes", found["ours"], least, 0.6),
+        ]
+    return rows
+
+
+PEERS = {"bare": "bare loop, same tricks", "plain": "bare loop, plain"}
+
+
+def training(
+    device: str, name: str, words: tuple, *, images: int, turns: int, goal: float
+) -> list[Row]:
+    """The suite beside the bare loops, and its operations beside the card's matrix rate."""
+    config = configure(*words)
+    data, recipe = store(config.dataset.size, images), config.recipe
+    peers = {peer: bare(config, data, tricks=peer == "bare", device=device) for peer in PEERS}
+    found = suite(config, data, turns * TURN, peers=peers, device=device, turn=TURN)
+    least = [1e3 * operations(config) / rate(device, recipe.precision)] * len(found["suite"])
+    share = f"as many operations of a product, {recipe.precision.value}"
+    large = recipe.batch_size >= 512
+    return [
+        pair(name, PEERS["bare"], found["suite"], found["bare"], goal),
+        pair(name, PEERS["plain"], found["suite"], found["plain"]),
+        pair(name, share, found["suite"], least, 0.5 if large else None),
+    ]
+
+
+def operations(config: Config) -> int:
+    """Floating-point operations of a step, two for a product and its sum."""
+    batch, crop = config.run.recipe.batch_size, config.run.dataset.crop
+    network = networks.build(config.run, 10)
+    with FlopCounterMode(display=False) as counter:
+        logits = network(torch.zeros(2, 3, crop, crop))
+        F.cross_entropy(logits, torch.zeros(2, dtype=torch.int64)).backward()
+    return counter.get_total_flops() * batch // 2
+
+
+def rate(device: str, precision: Precision, side: int = 8192) -> float:
+    """Floating-point operations a second of a product of two matrices; float32 without TF32."""
+    dtype = torch.bfloat16 if precision is Precision.bf16 else torch.float32
+    side = side if device == "cuda" else 512
+    a = torch.randn(side, side, device=device, dtype=dtype)
+    timed(lambda: a @ a, 3)
+    return 2 * side**3 / statistics.median(timed(lambda: a @ a, 3) for _ in range(7))
+
+
+def sharing(device: str, counts: tuple[int, ...], steps: int) -> list[Row]:
+    """Runs side by side on the card beside as many one after the other."""
+
+    def step_seconds(runs: int) -> float:
+        words = ["steps", "cifar_conv", "32", "28", "128", str(steps), "--device", device]
+        call = [sys.executable, "-m", "benchmarks.processes", *words]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        started = [
+            subprocess.Popen(call, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
+            for _ in range(runs)
+        ]
+        return max(float(json.loads(process.communicate()[0])) for process in started)
+
+    alone, rows = step_seconds(1), []
+    for runs in counts:
+        taken = step_seconds(runs)
+        name = f"{runs} runs side by side on a card, cifar_conv"
+        rows.append(pair(name, "one after the other", [1e3 * taken], [1e3 * runs * alone]))
+    return rows
+
+
+def workloads(quick: bool, device: str) -> dict[str, Callable[[], list[Row]]]:
+    """Every workload, by name."""
+    rounds, turns = (5, 5) if quick else (15, 15)
+    half = "recipe.precision=bf16"
+    cases = {
+        "cifar_conv": (("cifar_conv", 32, 28, 128), 4 * IMAGES, 0.9),
+        "cifar_local": (("cifar_local", 32, 24, 128), 4 * IMAGES, 0.9),
+        "alexnet_small-32": (("alexnet_small", 32, 28, 128, "width=0.25"), 4 * IMAGES, 0.9),
+        "alexnet-227": (("alexnet", 256, 227, 128), 512, 0.98),
+        "alexnet-227, bf16": (("alexnet", 256, 227, 128, half), 512, 0.98),
+        "alexnet-224, bf16, batch 1024": (("alexnet", 256, 224, 1024, half), 2048, 0.98),
+    }
+    steps = {
+        name: partial(training, device, name, words, images=images, turns=turns, goal=goal)
+        for name, (words, images, goal) in cases.items()
+    }
+    return {
+        "lrn": partial(lrn, device, 128, rounds),
+        **steps,
+        "sharing": partial(sharing, device, (2, 4, 8, 16), 400),
+    }
