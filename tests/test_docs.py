@@ -45,6 +45,8 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "reports/cifar10_small.html").exists()
     assert "0.4 points" in (tmp_path / "results/index.html").read_text()
+    for page in tmp_path.rglob("index.html"):  # a definition whose markup nobody reads
+        assert not re.search(r"\n:\s", page.read_text()), page
 
 
 @pytest.mark.slow
