@@ -5,6 +5,9 @@ import os
 import signal
 import sys
 import time
+import warnings
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -12,9 +15,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, Checkpoint
 
-from ablations.record import CHECKPOINT, write_atomically
+from ablations.record import CHECKPOINT, PROGRESS, write_atomically
 
-PROGRESS = "progress.json"
 PROGRESS_SECONDS = 0.5
 
 
@@ -37,8 +39,22 @@ class Saver(Checkpoint):
 
     @property
     def latest(self) -> Path | None:
-        """The checkpoint to continue from, if there is one."""
-        return self.path if self.path.exists() else None
+        """The checkpoint to continue from, if there is one.
+
+        One that is not whole is renamed to ``last.broken.ckpt`` with a warning.
+        """
+        if not self.path.exists():
+            return None
+        if zipfile.is_zipfile(self.path):  # its directory comes last
+            return self.path
+        broken = self.path.with_suffix(".broken.ckpt")
+        with suppress(FileNotFoundError):  # another rank was faster
+            os.replace(self.path, broken)
+            warnings.warn(
+                f"{self.path} is damaged: renamed to {broken.name}; the run starts anew",
+                stacklevel=2,
+            )
+        return None
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Take SIGTERM over from Lightning, which would leave with exit code 0."""
@@ -82,6 +98,8 @@ class Saver(Checkpoint):
         beside = self.path.with_suffix(".tmp")
         trainer.save_checkpoint(beside)
         if trainer.is_global_zero:
+            with beside.open("rb") as file:
+                os.fsync(file.fileno())  # or a power cut leaves an empty file under the name
             os.replace(beside, self.path)
 
     def _leave_if_asked(self) -> None:

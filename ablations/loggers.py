@@ -1,6 +1,5 @@
 """Mirrors of the records in W&B, TensorBoard or CSV files; no number depends on them."""
 
-import csv
 import hashlib
 import json
 import logging
@@ -41,24 +40,11 @@ def build_logger(job: Job, folder: Path) -> Logger | None:
         case LoggerKind.tensorboard:
             return TensorBoardLogger(folder, name="tensorboard", version="")
         case LoggerKind.csv:
-            return _csv_logger(folder)
+            # Lightning begins the file anew; `CatchUp` writes the epochs of before into it.
+            shutil.rmtree(folder / "csv", ignore_errors=True)
+            return CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1)
         case LoggerKind.none:
             return None
-
-
-def _csv_logger(folder: Path) -> CSVLogger:
-    """Lightning begins the file anew; the rows from before an interruption are written again."""
-    place = folder / "csv"
-    rows = []
-    if (place / "metrics.csv").exists():
-        with (place / "metrics.csv").open(newline="") as file:
-            rows = list(csv.DictReader(file))
-    shutil.rmtree(place, ignore_errors=True)
-    logger = CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1)
-    for row in rows:
-        step = int(row.pop("step"))
-        logger.log_metrics({name: float(value) for name, value in row.items() if value}, step)
-    return logger
 
 
 class EpochsOnce(WandbLogger):
@@ -93,14 +79,14 @@ class EpochsOnce(WandbLogger):
 
 
 class CatchUp(pl.Callback):
-    """Sends what a resumed run has logged before and W&B has not got."""
+    """Logs what a resumed run has logged before, where that is lost."""
 
-    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Go through the curve up to the checkpoint."""
         for logger in trainer.loggers:
-            if isinstance(logger, EpochsOnce) and isinstance(module, Classifier):
+            if isinstance(logger, EpochsOnce | CSVLogger) and isinstance(module, Classifier):
                 for point in module.curve:
-                    logger.log_metrics(curve_metrics(point), step=point.epoch)
+                    logger.log_metrics({**curve_metrics(point)}, step=point.epoch)
 
 
 def _wandb_logger(job: Job, folder: Path) -> EpochsOnce:

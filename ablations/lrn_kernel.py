@@ -48,8 +48,10 @@ def _compile(device: torch.device) -> bool:
     if triton is None:
         return False
     try:
-        x = torch.ones(1, 4, device=device, requires_grad=True)
-        FusedResponseNorm.apply(x, 1.0, 1.0).sum().backward()
+        # Not through autograd: an evaluation may come first, in inference mode.
+        x, out = torch.ones(2, 1, 4, device=device)
+        _launch(_forward, (x, out), (1.0, 1.0))
+        _launch(_backward, (x, x, out), (1.0, 1.0))
     except Exception as error:  # Triton calls a C compiler, and passes on whatever that says
         warnings.warn(
             "Triton cannot compile the kernels of response normalisation, which is several times "

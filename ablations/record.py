@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
 RECORD, CHECKPOINT = "record.json", "last.ckpt"
+PREDICTIONS, PROGRESS = "predictions.npz", "progress.json"
 
 log = logging.getLogger(__name__)
 

@@ -32,10 +32,22 @@ from ablations.loggers import CatchUp, build_logger, close_logger, log_record
 from ablations.loop import EpochLoop
 from ablations.metrics import true_class_rank
 from ablations.networks.pretrained import transfer
-from ablations.record import Record, pack, write_atomically
+from ablations.record import PREDICTIONS, Record, pack, write_atomically
 from ablations.techniques.towers import tower_colors
 
-PREDICTIONS = "predictions.npz"
+
+class ConstantBuffersDDP(DDPStrategy):
+    """DDP that broadcasts buffers once, not in every step.
+
+    The mean image and the colour axes never change, and the statistics of a batch normalisation
+    are those of the global batch on every rank: 1.8 ms of a step of `cifar_conv` on two ranks.
+    """
+
+    def configure_ddp(self) -> None:
+        """Wrap the module; see :class:`DDPStrategy`."""
+        super().configure_ddp()
+        # An argument of DDP's would warn: its name is about to change.
+        self.model.broadcast_buffers = False  # pyright: ignore
 
 
 def train(job: Job, folder: Path, accelerator: str) -> None:
@@ -65,9 +77,7 @@ def train(job: Job, folder: Path, accelerator: str) -> None:
     if job.weights:
         transfer(network, Path(job.weights))
     images = Images(job.run, store, rank, world)
-    module = Classifier(
-        job.run, network.to(memory_format=torch.channels_last), store, len(images.train_images)
-    )
+    module = Classifier(job.run, network, store, len(images.train_images))
     saver = Saver(folder, job.trainer.checkpoint_steps)
     logger = build_logger(job, folder) if rank == 0 else None
     exit_code = 1
@@ -78,7 +88,7 @@ def train(job: Job, folder: Path, accelerator: str) -> None:
             num_nodes=world // here,
             # Named, or Lightning would look for SLURM, and take the ranks for SLURM's tasks.
             plugins=TorchElasticEnvironment() if world > 1 else LightningEnvironment(),
-            strategy=DDPStrategy(gradient_as_bucket_view=True) if world > 1 else "auto",
+            strategy=ConstantBuffersDDP(gradient_as_bucket_view=True) if world > 1 else "auto",
             precision=job.run.recipe.precision.lightning,
             max_epochs=job.run.recipe.epochs,
             fast_dev_run=job.fast_dev_run,

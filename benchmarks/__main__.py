@@ -23,7 +23,7 @@ import logging
 import torch
 from rich.console import Console
 
-from ablations.launch.devices import cpu_cores
+from ablations.data.executors import cpu_cores
 from ablations.train import _device_name
 from benchmarks import gpu, processes, training
 from benchmarks.table import into, markdown, read, save, terminal

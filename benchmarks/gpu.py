@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.autograd import grad as gradient
 from torch.utils.flop_counter import FlopCounterMode
 
 from ablations import networks
@@ -46,8 +47,8 @@ def lrn(device: str, images: int, rounds: int) -> list[Row]:
         x.requires_grad_()
         theirs = nn.LocalResponseNorm(5, 5e-4, 0.75, 2.0)
         steps = {
-            "ours": lambda x=x, grad=grad: response_normalization(x, towers=2).backward(grad),
-            "torch": lambda x=flat, grad=flat_grad, theirs=theirs: theirs(x).backward(grad),
+            "ours": lambda x=x, grad=grad: gradient(response_normalization(x, towers=2), x, grad),
+            "torch": lambda x=flat, grad=flat_grad, theirs=theirs: gradient(theirs(x), x, grad),
             "copy": lambda x=x, target=target: target.copy_(x.detach()),
         }
         found = alternate(

@@ -21,7 +21,6 @@ import torch.nn.functional as F
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from PIL import Image
-from pytorch_lightning.strategies import DDPStrategy
 from torch import nn
 
 from ablations import networks
@@ -49,6 +48,7 @@ from ablations.techniques.dropout import PaperDropout
 from ablations.techniques.edition import details
 from ablations.techniques.evaluation import center_crop
 from ablations.techniques.norm import ResponseNorm
+from ablations.train import ConstantBuffersDDP
 
 IMAGES = 1280  # training images of a workload; the large ones take fewer
 WARM_UP = 3  # steps that do not count
@@ -153,9 +153,7 @@ def suite(
     torch.backends.cudnn.allow_tf32 = False  # as in a run
     network = networks.build(config.run, len(data.classes))
     images = Images(config.run, data, rank, world)
-    module = Classifier(
-        config.run, network.to(memory_format=torch.channels_last), data, len(images.train_images)
-    )
+    module = Classifier(config.run, network, data, len(images.train_images))
     turns = Turns(peers or {}, turn)
     steps += WARM_UP * turn
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -165,7 +163,7 @@ def suite(
             accelerator="gpu" if device == "cuda" else "cpu",
             devices=world,
             plugins=TorchElasticEnvironment() if world > 1 else LightningEnvironment(),
-            strategy=DDPStrategy(gradient_as_bucket_view=True) if world > 1 else "auto",
+            strategy=ConstantBuffersDDP(gradient_as_bucket_view=True) if world > 1 else "auto",
             precision=config.run.recipe.precision.lightning,
             max_steps=steps,
             limit_val_batches=0,

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import nn
+from torch.autograd import grad as gradient
 
 from ablations import networks
 from ablations.config import Config, Network
@@ -204,11 +205,13 @@ def lrn(rounds: int, seconds: float) -> list[Row]:
     grad = torch.randn(128, 32, 16, 16).to(memory_format=torch.channels_last)
     flat, flat_grad = x.detach().contiguous().requires_grad_(), grad.contiguous()
     theirs, batch_norm = nn.LocalResponseNorm(5, 5e-4, 0.75, 2.0), nn.BatchNorm2d(32)
+    # Not `backward`, which from the second time on would add to the gradient of the first.
+    scale = list(batch_norm.parameters())
     steps = {
-        "ours": lambda: response_normalization(x).backward(grad),
-        "torch": lambda: theirs(flat).backward(flat_grad),
-        "contiguous": lambda: batch_norm(flat).backward(flat_grad),
-        "last": lambda: batch_norm(x).backward(grad),
+        "ours": lambda: gradient(response_normalization(x), [x], grad),
+        "torch": lambda: gradient(theirs(flat), [flat], flat_grad),
+        "contiguous": lambda: gradient(batch_norm(flat), [flat, *scale], flat_grad),
+        "last": lambda: gradient(batch_norm(x), [x, *scale], grad),
     }
     found = alternate(steps, 5 * rounds, seconds)
     name, ours = "LRN, 128x32x16x16", found["ours"]

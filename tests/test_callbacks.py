@@ -16,8 +16,22 @@ from ablations.record import load
 def test_there_is_nothing_to_continue_from_at_first(tmp_path: Path):
     saver = Saver(tmp_path, every=1)
     assert saver.latest is None
-    (tmp_path / CHECKPOINT).touch()
+    torch.save({}, tmp_path / CHECKPOINT)
     assert saver.latest == tmp_path / CHECKPOINT
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_run_starts_anew(tiny_job, train_here):
+    job = tiny_job()
+    folder = train_here(job)
+    (folder / "record.json").unlink()
+    whole = (folder / CHECKPOINT).read_bytes()
+    (folder / CHECKPOINT).write_bytes(whole[: len(whole) // 2])
+    with pytest.warns(UserWarning, match="last.ckpt is damaged: renamed to last.broken.ckpt"):
+        train_here(job)
+    assert len((folder / "last.broken.ckpt").read_bytes()) == len(whole) // 2
+    record = load(folder)
+    assert record is not None
+    assert record.epochs == 2
 
 
 @pytest.mark.parametrize(

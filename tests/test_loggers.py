@@ -2,6 +2,7 @@ import csv
 import json
 import os
 import signal
+import sys
 import types
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,8 @@ from wandb_server import serve
 
 from ablations import loggers
 from ablations import train as train_module
-from ablations.callbacks import Progress
+from ablations.callbacks import Progress, Saver
+from ablations.classifier import Classifier
 from ablations.config import Job, Logger, LoggerKind
 from ablations.loggers import EpochsOnce, build_logger, final_scores, log_record
 from ablations.record import load
@@ -76,7 +78,38 @@ def test_csv_keeps_what_was_written_before_an_interruption(tiny_job, train_here,
             train_here(job)
     folder = train_here(job)
     epochs = [row["epoch"] for row in rows(folder) if row["val/top1_error"]]
-    assert epochs == ["1.0", "2"]
+    assert epochs == ["1", "2"]
+
+
+def test_csv_has_an_epoch_once_that_was_lost_after_its_row_was_written(
+    tiny_job, train_here, monkeypatch
+):
+    job = tiny_job(logger=Logger(LoggerKind.csv))
+    with monkeypatch.context() as patch:
+        save = Saver._save
+
+        def fail(self, trainer):  # killed between the row of the second epoch and its checkpoint
+            if trainer.current_epoch:
+                raise SystemExit(1)
+            save(self, trainer)
+
+        patch.setattr(Saver, "_save", fail)
+        with pytest.raises(SystemExit):
+            train_here(job)
+    folder = train_here(job)
+    epochs = [row["epoch"] for row in rows(folder) if row["val/top1_error"]]
+    assert epochs == ["1", "2"]
+
+
+def test_csv_is_whole_after_an_interruption_of_the_test(tiny_job, train_here, monkeypatch):
+    job = tiny_job(logger=Logger(LoggerKind.csv))
+    with monkeypatch.context() as patch:
+        patch.setattr(Classifier, "test_step", lambda *given: sys.exit(1))
+        with pytest.raises(SystemExit):
+            train_here(job)
+    folder = train_here(job)
+    epochs = [row["epoch"] for row in rows(folder) if row["val/top1_error"]]
+    assert epochs == ["1", "2"]
 
 
 def test_tensorboard_writes_events(tiny_job, train_here):

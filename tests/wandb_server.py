@@ -72,6 +72,7 @@ class WandbServer:
         self.reports: dict[str, dict[str, Any]] = {}
         self.pending: dict[str, tuple[str, Artifact]] = {}
         self.requests: list[str] = []
+        self.resumed: set[str] = set()
         self.lock = threading.RLock()
         self.http = _Http(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
@@ -108,6 +109,7 @@ class WandbServer:
 
     def _RunResumeStatus(self, given: dict[str, Any]) -> dict[str, Any]:
         run = self.runs.get(given["name"])
+        self.resumed.add(given["name"])
         project = {"id": "p", "name": given["project"], "entity": {"id": "e", "name": ENTITY}}
         if run is None:
             return {"model": {**project, "bucket": None}}
@@ -135,6 +137,9 @@ class WandbServer:
         if given["displayName"] is not None:  # what begins a run, or begins it again
             run.starts += 1
             run.exit_code = None
+            if given["name"] not in self.resumed:  # overwritten
+                run.history, run.summary = {}, {}
+            self.resumed.discard(given["name"])
         run.name = given["displayName"] or run.name
         run.group = given["groupName"] or run.group
         run.job_type = given["jobType"] or run.job_type

@@ -1,8 +1,9 @@
 """Writes sweeps for W&B's own agents from the claims: a grid over arms, with the seeds as an axis.
 
 What an agent starts is ``run.py`` like any other command: it finds and leaves the same records, and
-its W&B run has the same id. Tuning, looks and verdicts stay with ``sweep.py``, which afterwards
-finds the runs done.
+its W&B run has the same id. Choices and verdicts stay with ``sweep.py``, which afterwards finds the
+runs done. An agent cannot choose: it trains every rate of a tuned claim on every seed, and all
+seeds of the last look, where ``sweep.py`` stops early.
 """
 
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 
 from ablations.claim import Claim
 from ablations.record import write_atomically
+from ablations.study.design import TUNING_SEEDS
 
 SETTING = "cifar10_small"
 
@@ -20,11 +22,16 @@ def agent_sweep(claim: Claim) -> dict[str, Any]:
     """The sweep of one claim as W&B's mapping.
 
     Args:
-        claim: The claim. Keys that it tunes are swept over all rates of either arm.
+        claim: The claim. Keys that it tunes are swept over all rates of either arm, also on the
+            seeds of the tuning.
     """
     arms = [claim.with_, *claim.comparisons.values()]
     grid: dict[str, dict[str, Any]] = {"setting": {"value": SETTING}}
-    for item in (item for arm in arms for item in arm):
+    # A reference changes what is common to the arms: each of them is trained in both ways.
+    changed = {item.partition("=")[0] for item in claim.reference}
+    common = [item for item in claim.common if item.partition("=")[0] not in changed]
+    either = [item for item in claim.common if item not in common]
+    for item in (*either, *claim.reference, *(item for arm in arms for item in arm)):
         key, _, value = item.partition("=")
         values = grid.setdefault(key, {"values": []})["values"]
         if (plain := _plain(value)) not in values:
@@ -32,7 +39,7 @@ def agent_sweep(claim: Claim) -> dict[str, Any]:
     for key, rates in claim.tune.items():
         grid[key] = {"values": sorted({*rates.with_, *rates.without})}
     seeds = claim.decision.looks[-1] * (claim.ensemble or 1)
-    grid["seed"] = {"values": list(range(seeds))}
+    grid["seed"] = {"values": [*range(seeds), *(TUNING_SEEDS if claim.tune else ())]}
     return {
         "name": claim.name,
         "description": claim.statement,
@@ -41,7 +48,7 @@ def agent_sweep(claim: Claim) -> dict[str, Any]:
             "${env}",
             "python",
             "${program}",
-            *claim.common,
+            *common,
             "${args_no_hyphens}",
         ],
         "method": "grid",

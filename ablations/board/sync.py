@@ -19,11 +19,10 @@ from ablations.config import ConfigError
 from ablations.loggers import PATIENCE_SECONDS, begin_wandb, digest, final_metrics, tags
 from ablations.page.evidence import gather
 from ablations.page.findings import Finding
-from ablations.record import CHECKPOINT, Record, load_all, write_atomically
+from ablations.record import CHECKPOINT, PREDICTIONS, Record, load_all, write_atomically
 
 # What has been sent where, by W&B run id; lies beside the runs.
 SENT = "wandb.json"
-PREDICTIONS = "predictions.npz"
 
 
 @dataclass(frozen=True)
@@ -195,7 +194,7 @@ def _send_verdict(run_id: str, finding: Finding, output: Path, place: Place) -> 
         tags=tags(study.setting, study.dataset, [result.claim]),
         dir=output,
         mode="online",
-        resume="allow",
+        resume=None,  # a verdict over more pairs replaces the run of the one before
         config={
             "claim": result.name,
             "arm": "verdict",

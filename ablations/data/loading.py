@@ -203,16 +203,18 @@ class PixelBatches(Dataset[Batch]):
 
     def _gather(self, rows: np.ndarray) -> Tensor:
         assert not isinstance(self.images, Tensor)
-        if isinstance(self.images, np.ndarray):
-            # Of a plain array: a memory map of numpy walks through Python for each view.
-            return torch.from_numpy(self.images.view(np.ndarray).take(rows, axis=0))
         # Page-locked memory: the copy to a GPU does not wait for the step before.
         pixels = torch.empty(
             (len(rows), *self.images.shape[1:]),
             dtype=torch.uint8,
             pin_memory=torch.cuda.is_available(),
         )
-        list(self._threads.map(self.images.decode, rows, pixels.numpy()))
+        if isinstance(self.images, np.ndarray):
+            # Of a plain array: a memory map of numpy walks through Python for each view. Every
+            # mode but `clip` and `wrap` fills another array first.
+            self.images.view(np.ndarray).take(rows, axis=0, out=pixels.numpy(), mode="clip")
+        else:
+            list(self._threads.map(self.images.decode, rows, pixels.numpy()))
         return pixels
 
     @cached_property

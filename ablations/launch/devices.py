@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pynvml
 
 from ablations.config import Accelerator, ConfigError, Trainer
+from ablations.data.executors import cpu_cores
 from ablations.launch.nodes import Place
 
 
@@ -41,11 +42,6 @@ def visible_gpus() -> list[str]:
         return [str(index) for index in range(pynvml.nvmlDeviceGetCount())]
     finally:
         pynvml.nvmlShutdown()
-
-
-def cpu_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def allot(trainer: Trainer, runs: int) -> list[Slot]:

@@ -168,6 +168,16 @@ def _job(config: Config, base: Run, store: Store, images: int, start: Path | Non
             f"recipe.batch_size={config.recipe.batch_size}: there are only {images} training "
             f"images; next step: recipe.batch_size={images} or less"
         )
+    processes = config.trainer.devices * config.trainer.nodes
+    for count, what in (
+        (config.dataset.val_size, f"dataset.val_size={config.dataset.val_size}"),
+        (len(store.test_labels), f"{len(store.test_labels)} test images"),
+    ):
+        if count < processes:
+            raise ConfigError(
+                f"{what}: {processes} devices share the images of an evaluation, at least one "
+                f"each; next step: trainer.devices={count}, or more images"
+            )
     if start:
         # By name: no other command waits for torch.
         fits = import_module("ablations.networks.pretrained").check_fit
@@ -207,11 +217,21 @@ def estimate(output: Path, jobs: Sequence[Job]) -> Estimate:
     for job in jobs:
         devices = job.trainer.devices * job.trainer.nodes
         if known := rates.get(_kind(job.run.to_dict(), accelerator, devices)):
-            limit = job.run.dataset.train_limit or len(Store.open(Path(job.store)).train_labels)
-            total += limit * job.run.recipe.epochs / mean(known)
+            total += _work(job) / mean(known)
         else:
             unknown += 1
     return Estimate(total / lanes, unknown, len(jobs))
+
+
+def _work(job: Job) -> float:
+    """Images that training, validation and test take together, in training images."""
+    store, dataset = Store.open(Path(job.store)), job.run.dataset
+    trained = dataset.train_limit or len(store.train_labels) - dataset.val_size
+    # A step goes through the network forward and, for twice as long, backward. At the end come the
+    # training images again, and ten views of each test image.
+    validated = dataset.val_size * (job.run.recipe.epochs + 1)
+    forward = validated + trained + 10 * len(store.test_labels)
+    return trained * job.run.recipe.epochs + forward / 3
 
 
 def _kind(run: dict, accelerator: str, devices: int) -> tuple:

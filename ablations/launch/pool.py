@@ -20,7 +20,7 @@ from ablations.config import Job, Trainer
 from ablations.launch.devices import Slot, allot
 from ablations.launch.leader import Leader
 from ablations.launch.worker import LOG, run_process
-from ablations.record import Record, load
+from ablations.record import PROGRESS, Record, load
 
 POLL_SECONDS = 0.25
 GRACE_SECONDS = 15.0
@@ -157,7 +157,7 @@ class Pool:
     def _start(self, state: RunState, slot: Slot) -> None:
         state.folder.mkdir(parents=True, exist_ok=True)
         state.job.save(state.folder)
-        (state.folder / "progress.json").unlink(missing_ok=True)
+        (state.folder / PROGRESS).unlink(missing_ok=True)
         if self.team:
             slot = replace(slot, place=self.team.announce(state.folder, slot.accelerator))
         process = fork(state.folder, slot)
@@ -174,7 +174,10 @@ class Pool:
 
 def fork(folder: Path, slot: Slot) -> ForkServerProcess:
     """Start a process that trains the run in ``folder``."""
-    process = _context.Process(target=run_process, args=(folder, slot))
+    # The server's environment is that of its own start; W&B may have been found away since.
+    process = _context.Process(
+        target=run_process, args=(folder, slot, os.environ.get("WANDB_MODE"))
+    )
     process.start()
     return process
 
@@ -237,7 +240,7 @@ def tail(folder: Path) -> str:
 def read_progress(folder: Path) -> dict[str, Any] | None:
     """What a run last said of itself; none before its first words."""
     try:
-        return json.loads((folder / "progress.json").read_text())
+        return json.loads((folder / PROGRESS).read_text())
     except FileNotFoundError:
         return None
 

@@ -26,7 +26,7 @@ from ablations.launch.pool import (
     run_folder,
 )
 from ablations.launch.task import Task
-from ablations.record import load, write_atomically
+from ablations.record import PROGRESS, load, write_atomically
 
 QUEUE_SECONDS = 5.0
 LOOK_SECONDS = 0.5
@@ -160,7 +160,7 @@ class Queue:
         for state in states:
             state.folder.mkdir(parents=True, exist_ok=True)
             state.job.save(state.folder)
-            (state.folder / "progress.json").unlink(missing_ok=True)
+            (state.folder / PROGRESS).unlink(missing_ok=True)
         names = submit(self.output, trainer, [Task(self.output, state.job) for state in states])
         for state, name in zip(states, names, strict=True):
             write_atomically(state.folder / "slurm.json", json.dumps({"job": name}))

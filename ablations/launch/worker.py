@@ -21,10 +21,15 @@ from ablations.record import load
 LOG = "log.txt"
 
 
-def run_process(folder: Path, slot: Slot) -> None:
+def run_process(folder: Path, slot: Slot, wandb_mode: str | None) -> None:
     """Train the run whose ``config.yaml`` lies in ``folder``; the entry of a forked process.
 
     Exit codes: 0 when the record is written, 1 after an error, 143 after SIGTERM.
+
+    Args:
+        folder: The run's folder.
+        slot: What it may use.
+        wandb_mode: ``WANDB_MODE`` of the command; none where it is not set.
     """
     os.setpgid(0, 0)  # Ctrl-C in the terminal is the parent's to handle
     end_with_parent(os.getppid())
@@ -33,6 +38,8 @@ def run_process(folder: Path, slot: Slot) -> None:
     _write_output_to(home / LOG)
     # None for a run on a CPU, which would otherwise take page-locked memory, and a context, on one.
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(slot.gpus)
+    if wandb_mode is not None:
+        os.environ["WANDB_MODE"] = wandb_mode
     # Loaded before the fork by the server; the command itself does without torch.
     import torch
 

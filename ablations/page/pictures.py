@@ -18,11 +18,10 @@ from ablations.data.store import Store
 from ablations.networks.pretrained import weights
 from ablations.page import words
 from ablations.page.album import POOL, Album, Guess, Likeness, Picture, Tower
-from ablations.record import CHECKPOINT, Record
+from ablations.record import CHECKPOINT, PREDICTIONS, Record
 from ablations.techniques.augmentation import to_input
 from ablations.techniques.evaluation import center_crop
 from ablations.techniques.towers import colorfulness
-from ablations.train import PREDICTIONS
 
 QUERIES, NEIGHBOURS, GUESSES = 5, 6, 8
 

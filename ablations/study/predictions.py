@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from ablations.config import ConfigError, Job
 from ablations.data.store import Store
-
-PREDICTIONS = "predictions.npz"
+from ablations.record import PREDICTIONS
 
 
 def wrong_together(output: Path, jobs: Sequence[Job], view: str, k: int) -> NDArray[np.bool_]:

@@ -1,5 +1,6 @@
 """What lies on disk arrives in W&B, once, as far as it is not there yet."""
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -114,6 +115,24 @@ def test_a_verdict_is_a_run_with_the_papers_figure_as_a_line(runs_dir, wandb_ser
     [files] = wandb_server.artifacts["report"]
     assert "verdicts.json" in files.files
     assert send() == (0, 2)
+
+
+def test_a_verdict_over_more_pairs_replaces_the_one_before(runs_dir, wandb_server, send):
+    written = json.loads((RESULTS / "verdicts.json").read_text())
+    [study] = written["studies"]
+    study["results"] = [r for r in study["results"] if r["claim"] == "lrn_lowers_error"]
+    early = copy.deepcopy(written)
+    [result] = early["studies"][0]["results"]
+    result["verdict"] |= {"n": 3, "estimate": -0.02}
+    for arm in result["arms"].values():
+        arm["values"] = dict(list(arm["values"].items())[:3])
+    for verdicts in (early, written):
+        (runs_dir / "verdicts.json").write_text(json.dumps(verdicts))
+        send()
+    [finding] = gather(runs_dir).chapters[0].findings
+    run = wandb_server.runs[verdict_id(finding)]
+    assert run.values("pair") == [1, 2, 3, 4, 5]
+    assert run.values("lrn_lowers_error/effect") == pytest.approx([finding.estimate] * 5)
 
 
 def test_a_server_that_refuses_is_named_and_nothing_is_lost(trained, monkeypatch, send):

@@ -51,6 +51,20 @@ def test_a_batch_larger_than_the_training_images_is_refused(plan_of, tiny_config
         plan_of(replace(tiny_config, recipe=recipe, dataset=dataset))
 
 
+@pytest.mark.parametrize("few", ["val", "test"])
+def test_each_device_needs_an_image_of_an_evaluation(plan_of, tiny_config: Config, few: str):
+    # 23 test images
+    devices, val_size = (3, 2) if few == "val" else (24, 25)
+    config = replace(
+        tiny_config,
+        dataset=replace(tiny_config.dataset, val_size=val_size),
+        trainer=replace(tiny_config.trainer, devices=devices),
+    )
+    what = r"dataset\.val_size=2" if few == "val" else "23 test images"
+    with pytest.raises(ConfigError, match=f"{what}: {devices} devices share .*trainer.devices=2"):
+        plan_of(config)
+
+
 def test_two_headlines_of_one_run_need_one_training(plan_of, tiny_config: Config):
     plan = plan_of(tiny_config, replace(tiny_config, evaluation=Evaluation.center))
     assert len(plan.jobs) == 2
@@ -145,8 +159,9 @@ def test_time_is_estimated_from_finished_runs_like_it(plan_of, tiny_config, reco
     configs = [replace(tiny_config, seed=seed) for seed in range(3)]
     assert plan_of(*configs).estimate == Estimate(0.0, unknown=3, runs=3)
     finish(plan_of(*configs), record, 0, images_per_second=10.0)
-    # 60 images, two epochs, two runs, two at a time.
-    seconds = 60 * 2 * 2 / 10 / 2
+    # 49 training and 11 validation images, 23 test images in ten views, two epochs; two runs, at
+    # once. An evaluation takes a third of the time of training.
+    seconds = (49 * 2 + (11 * 3 + 49 + 23 * 10) / 3) / 10
     assert plan_of(*configs).estimate == Estimate(pytest.approx(seconds), unknown=0, runs=2)
     wider = replace(tiny_config, width=0.2)
     assert plan_of(wider, *configs).estimate == Estimate(pytest.approx(seconds), unknown=1, runs=3)

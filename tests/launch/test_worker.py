@@ -23,8 +23,10 @@ def test_a_run_sees_the_gpus_of_its_slot_only(slot, seen, record, tmp_path, monk
     for name in ("end_with_parent", "_write_output_to"):
         monkeypatch.setattr(module, name, lambda given: None)
     monkeypatch.setattr(module, "load", lambda folder: record)  # done: nothing is trained
-    module.run_process(tmp_path, slot)
+    monkeypatch.setenv("WANDB_MODE", "online")  # as the server found it when it started
+    module.run_process(tmp_path, slot, "offline")
     assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
+    assert os.environ["WANDB_MODE"] == "offline"
 
 
 WATCHED = """
