@@ -3,14 +3,9 @@
 The other device is a CPU, on which the tests try these workloads.
 """
 
-import json
-import os
 import statistics
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -21,10 +16,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from ablations import networks
 from ablations.config import Config, Precision
 from ablations.techniques.norm import response_normalization
-from benchmarks.loops import IMAGES, bare, configure, store, suite, timed
+from benchmarks.loops import bare, configure, store, suite, timed
 from benchmarks.measure import Row, alternate, pair
+from benchmarks.processes import together
 
-ROOT = Path(__file__).resolve().parents[1]
 DTYPES = torch.float32, torch.bfloat16
 TURN = 20  # steps between two waits for the GPU
 
@@ -67,13 +62,17 @@ PEERS = {"bare": "bare loop, same tricks", "plain": "bare loop, plain"}
 
 
 def training(
-    device: str, name: str, words: tuple, *, images: int, turns: int, goal: float
+    device: str, name: str, words: tuple, *, turn: int, turns: int, goal: float
 ) -> list[Row]:
-    """The suite beside the bare loops, and its operations beside the card's matrix rate."""
+    """The suite beside the bare loops, and its operations beside the card's matrix rate.
+
+    An epoch has three turns: in the median, what an epoch begins with does not count.
+    """
     config = configure(*words)
-    data, recipe = store(config.dataset.size, images), config.recipe
+    recipe = config.recipe
+    data = store(config.dataset.size, 3 * turn * recipe.batch_size)
     peers = {peer: bare(config, data, tricks=peer == "bare", device=device) for peer in PEERS}
-    found = suite(config, data, turns * TURN, peers=peers, device=device, turn=TURN)
+    found = suite(config, data, turns * turn, peers=peers, device=device, turn=turn)
     least = [1e3 * operations(config) / rate(device, recipe.precision)] * len(found["suite"])
     share = f"as many operations of a product, {recipe.precision.value}"
     large = recipe.batch_size >= 512
@@ -105,20 +104,10 @@ def rate(device: str, precision: Precision, side: int = 8192) -> float:
 
 def sharing(device: str, counts: tuple[int, ...], steps: int) -> list[Row]:
     """Runs side by side on the card beside as many one after the other."""
-
-    def step_seconds(runs: int) -> float:
-        words = ["steps", "cifar_conv", "32", "28", "128", str(steps), "--device", device]
-        call = [sys.executable, "-m", "benchmarks.processes", *words]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        started = [
-            subprocess.Popen(call, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-            for _ in range(runs)
-        ]
-        return max(float(json.loads(process.communicate()[0])) for process in started)
-
-    alone, rows = step_seconds(1), []
+    words = ["cifar_conv", "32", "28", "128", str(steps), "--device", device]
+    alone, rows = together([words])[0], []
     for runs in counts:
-        taken = step_seconds(runs)
+        taken = max(together([words] * runs))
         name = f"{runs} runs side by side on a card, cifar_conv"
         rows.append(pair(name, "one after the other", [1e3 * taken], [1e3 * runs * alone]))
     return rows
@@ -126,19 +115,19 @@ def sharing(device: str, counts: tuple[int, ...], steps: int) -> list[Row]:
 
 def workloads(quick: bool, device: str) -> dict[str, Callable[[], list[Row]]]:
     """Every workload, by name."""
-    rounds, turns = (5, 5) if quick else (15, 15)
+    rounds, turns = (5, 6) if quick else (15, 15)
     half = "recipe.precision=bf16"
     cases = {
-        "cifar_conv": (("cifar_conv", 32, 28, 128), 4 * IMAGES, 0.9),
-        "cifar_local": (("cifar_local", 32, 24, 128), 4 * IMAGES, 0.9),
-        "alexnet_small-32": (("alexnet_small", 32, 28, 128, "width=0.25"), 4 * IMAGES, 0.9),
-        "alexnet-227": (("alexnet", 256, 227, 128), 512, 0.98),
-        "alexnet-227, bf16": (("alexnet", 256, 227, 128, half), 512, 0.98),
-        "alexnet-224, bf16, batch 1024": (("alexnet", 256, 224, 1024, half), 2048, 0.98),
+        "cifar_conv": (("cifar_conv", 32, 28, 128), TURN, 0.9),
+        "cifar_local": (("cifar_local", 32, 24, 128), TURN, 0.9),
+        "alexnet_small-32": (("alexnet_small", 32, 28, 128, "width=0.25"), TURN, 0.9),
+        "alexnet-227": (("alexnet", 256, 227, 128), 6, 0.98),
+        "alexnet-227, bf16": (("alexnet", 256, 227, 128, half), 6, 0.98),
+        "alexnet-224, bf16, batch 1024": (("alexnet", 256, 224, 1024, half), 2, 0.98),
     }
     steps = {
-        name: partial(training, device, name, words, images=images, turns=turns, goal=goal)
-        for name, (words, images, goal) in cases.items()
+        name: partial(training, device, name, words, turn=turn, turns=turns, goal=goal)
+        for name, (words, turn, goal) in cases.items()
     }
     return {
         "lrn": partial(lrn, device, 128, rounds),

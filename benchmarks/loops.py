@@ -187,9 +187,9 @@ def suite_step(config: Config, data: Store, steps: int) -> float:
     return statistics.median(suite(config, data, steps)["suite"]) / 1e3
 
 
-def bare_step(config: Config, data: Store, steps: int, device: str = "cpu") -> float:
+def bare_step(config: Config, data: Store, steps: int) -> float:
     """Median seconds of a step of the bare loop with all tricks."""
-    step = bare(config, data, tricks=True, device=device)
+    step = bare(config, data, tricks=True)
     return statistics.median([timed(step) for _ in range(steps + WARM_UP)][WARM_UP:])
 
 

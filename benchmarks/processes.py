@@ -115,27 +115,41 @@ def start_up(rounds: int, seconds: float) -> list[Row]:
     return [pair(name, peer, extra, limit, 1.0, less=True)]
 
 
-def side_by_side(network: str, sizes: tuple[int, int, int], steps: int, rounds: int) -> list[Row]:
-    """Two single-thread runs side by side beside the two one after the other on two threads."""
+def together(runs: list[list[str]], threads: int = 1) -> list[float]:
+    """Mean seconds of a step of each of several bare loops that begin at once.
+
+    Args:
+        runs: Network, size, crop, batch size, steps and options of each.
+        threads: CPU threads of each.
+    """
     from ablations.launch.pool import SPINS
 
-    words = ["-m", "benchmarks.processes", "steps", network, *map(str, sizes), str(steps)]
+    call = [sys.executable, "-m", "benchmarks.processes", "together"]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "GOMP_SPINCOUNT": SPINS}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    started = [
+        subprocess.Popen([*call, *words], cwd=ROOT, env=environment, **pipes) for words in runs
+    ]
+    for process in started:  # each says a line when it is warm
+        assert process.stdout is not None
+        if not process.stdout.readline():
+            raise RuntimeError(f"{' '.join(call)} ended before its first step")
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    return [float(process.communicate()[0]) for process in started]
 
-    def worker(threads: int) -> subprocess.Popen:
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "GOMP_SPINCOUNT": SPINS}
-        return subprocess.Popen(
-            [sys.executable, *words], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
-        )
 
-    def step_seconds(process: subprocess.Popen) -> float:
-        text, _ = process.communicate()
-        return float(text.split()[-1])
-
-    def beside() -> float:
+def side_by_side(network: str, sizes: tuple[int, int, int], steps: int, rounds: int) -> list[Row]:
+    """Two single-thread runs side by side beside the two one after the other on two threads."""
+    words = [network, *map(str, sizes), str(steps)]
+    steps_of = {
         # Two runs advance a step each in this time.
-        return max([step_seconds(process) for process in [worker(1), worker(1)]])
-
-    found = alternate({"beside": beside, "after": lambda: 2 * step_seconds(worker(2))}, rounds, 1e9)
+        "beside": lambda: max(together([words] * 2)),
+        "after": lambda: 2 * together([words], threads=2)[0],
+    }
+    found = alternate(steps_of, rounds, 1e9)
     name, peer = f"two runs side by side, {network}-{sizes[1]}", "one after the other on 2 threads"
     return [pair(name, peer, found["beside"], found["after"])]
 
@@ -330,7 +344,7 @@ def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
 def main() -> None:
     """What the functions above start."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=("template", "steps", "memory"))
+    parser.add_argument("kind", choices=("template", "steps", "together", "memory"))
     parser.add_argument("words", nargs="*")
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
@@ -340,14 +354,21 @@ def main() -> None:
     import torch
 
     from ablations.data.store import Store
-    from benchmarks.loops import bare_step, configure, store, suite_step
+    from benchmarks.loops import WARM_UP, bare, bare_step, configure, store, suite_step, timed
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-    words = given.words if given.kind == "steps" else given.words[1:]
+    words = given.words[1:] if given.kind == "memory" else given.words
     network, (size, crop, batch, steps) = words[0], map(int, words[1:5])
     config = configure(network, size, crop, batch)
     if given.kind == "steps":
-        print(json.dumps(bare_step(config, store(size, 4 * batch), steps, given.device)))
+        print(json.dumps(bare_step(config, store(size, 4 * batch), steps)))
+        return
+    if given.kind == "together":
+        step = bare(config, store(size, 4 * batch), tricks=True, device=given.device)
+        timed(step, WARM_UP)
+        print("warm", flush=True)
+        sys.stdin.readline()
+        print(timed(step, steps))
         return
     kinds = {"suite": suite_step, "bare": bare_step}
     kinds[given.words[0]](config, Store.open(Path(words[5])), steps)

@@ -14,11 +14,11 @@ from ablations.callbacks import CHECKPOINT, Progress
 from ablations.config import NUMERICS, Job, Logger, LoggerKind, Recipe, Schedule
 from ablations.data.store import Store
 from ablations.metrics import true_class_rank
-from ablations.record import Record, load
+from ablations.record import PREDICTIONS, Record, load
 from ablations.techniques import Activation, Augmentation, Dropout, Edition, Norm
 from ablations.techniques.evaluation import average_probabilities, center_crop, ten_views
 from ablations.techniques.towers import tower_colors
-from ablations.train import PREDICTIONS
+from ablations.train import ConstantBuffersDDP
 
 
 def predictions(folder: Path) -> dict[str, np.ndarray]:
@@ -439,3 +439,15 @@ def test_a_checkpoint_of_two_processes_holds_the_tally_of_both(start, tiny):
     assert [point.train.count for point in record.curve] == [48, 48]
     assert record.devices == 2
     assert record.test["ten_view"].count == 23
+
+
+def test_ddp_broadcasts_no_buffer_in_a_step(tmp_path):
+    torch.distributed.init_process_group("gloo", f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        strategy = ConstantBuffersDDP(parallel_devices=[torch.device("cpu")])
+        strategy.model = torch.nn.BatchNorm2d(2)
+        strategy.configure_ddp()
+        assert isinstance(strategy.model, torch.nn.parallel.DistributedDataParallel)
+        assert not strategy.model.will_sync_module_buffers()
+    finally:
+        torch.distributed.destroy_process_group()

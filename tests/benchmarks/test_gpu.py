@@ -21,9 +21,8 @@ def test_operations_are_those_of_the_layers():
     assert twice == 2 * once > 6 * 2 * (120 * 84 * 3)
 
 
-def test_a_step_is_timed_beside_its_peers_and_the_matrix_rate(monkeypatch):
-    monkeypatch.setattr(gpu, "TURN", 2)
-    rows = gpu.training("cpu", "n", SMALL, images=64, turns=2, goal=0.9)
+def test_a_step_is_timed_beside_its_peers_and_the_matrix_rate():
+    rows = gpu.training("cpu", "n", SMALL, turn=2, turns=2, goal=0.9)
     assert [row.peer for row in rows] == [
         "bare loop, same tricks",
         "bare loop, plain",
