@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from ablations import networks
@@ -445,7 +446,9 @@ def test_ddp_broadcasts_no_buffer_in_a_step(tmp_path):
     torch.distributed.init_process_group("gloo", f"file://{tmp_path}/store", rank=0, world_size=1)
     try:
         strategy = ConstantBuffersDDP(parallel_devices=[torch.device("cpu")])
-        strategy.model = torch.nn.BatchNorm2d(2)
+        module = pl.LightningModule()
+        module.norm = torch.nn.BatchNorm2d(2)
+        strategy.model = module
         strategy.configure_ddp()
         assert isinstance(strategy.model, torch.nn.parallel.DistributedDataParallel)
         assert not strategy.model.will_sync_module_buffers()

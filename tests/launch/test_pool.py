@@ -26,7 +26,7 @@ class FakeProcess:
     record: Record | None = None
 
     def __init__(self, target, args) -> None:
-        self.folder, self.slot = args
+        self.folder, self.slot, self.wandb_mode = args
         self.sentinel = id(self)
         self.pid = 0
         self.job = Job.load(self.folder)
