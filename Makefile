@@ -21,7 +21,7 @@ check: .venv/ready
 # uv where it is at hand, python's own venv and pip otherwise.
 .venv/ready: pyproject.toml
 	@if command -v uv >/dev/null; then \
-	  uv venv --quiet --allow-existing .venv && uv pip install --quiet --python $(BIN)/python -e . --group dev; \
+	  uv venv --quiet --seed --allow-existing .venv && uv pip install --quiet --python $(BIN)/python -e . --group dev; \
 	else \
 	  $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet --upgrade pip \
 	  && $(BIN)/python -m pip install --quiet -e . --group dev; \

@@ -135,13 +135,30 @@ class Progress(Callback):
         self._write(trainer, module, "train")
 
     def on_test_start(self, trainer: pl.Trainer, module: Any) -> None:
+        self.began = time.monotonic()
         self._write(trainer, module, "test")
 
-    def _write(self, trainer: pl.Trainer, module: Any, stage: str) -> None:
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        module: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if time.monotonic() - self.written > PROGRESS_SECONDS:
+            batches = trainer.num_test_batches
+            done = sum(batches[:dataloader_idx]) + batch_idx + 1
+            self._write(trainer, module, "test", done / sum(batches))
+
+    def _write(self, trainer: pl.Trainer, module: Any, stage: str, tested: float = 0.0) -> None:
         self.written = now = time.monotonic()
         if not trainer.is_global_zero:
             return
         state: dict[str, Any] = {"stage": stage, "epochs": trainer.max_epochs}
+        if tested:
+            state["seconds_left"] = (now - self.began) * (1 / tested - 1)
         if stage == "train":
             steps = trainer.global_step - self.began_at
             total = trainer.max_epochs * trainer.num_training_batches  # pyright: ignore

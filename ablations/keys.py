@@ -76,7 +76,10 @@ def wrong_value(key: str, message: str) -> str:
     given = re.search(r"[Vv]alue '([^']*)'", message)
     hint = ""
     if given and given[1] in {"True", "False"} and "on, off" in message:
-        hint = "; YAML reads a bare on or off as a truth value: put it in quotes there"
+        meant = "on" if given[1] == "True" else "off"
+        hint = (
+            f": use {key}={meant}; in a file in quotes, as YAML reads a bare {meant} as {given[1]}"
+        )
     if given:
         return f"{key}={given[1]} is not valid; {key} takes {values}{hint}"
     inner = ", ".join(name for name, *_ in keys() if name.startswith(f"{key}."))

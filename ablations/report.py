@@ -87,7 +87,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     for chapter in gather(given.output).chapters:
-        print(f"{chapter.title}: {tally(chapter.paper) or 'no claims'}")
+        counts = {
+            "": chapter.paper,
+            "extensions: ": chapter.extensions,
+            "controls: ": chapter.controls,
+        }
+        found = [f"{what}{tally(findings)}" for what, findings in counts.items() if findings]
+        print(f"{chapter.title}: {'; '.join(found) or 'no claims'}")
     for path in written:
         print(f"{path} ({path.stat().st_size / 1024:,.0f} kB)")
 

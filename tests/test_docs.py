@@ -47,6 +47,7 @@ def test_the_site_builds_without_a_warning(tmp_path):
     assert "0.4 points" in (tmp_path / "results/index.html").read_text()
     for page in tmp_path.rglob("index.html"):  # a definition whose markup nobody reads
         assert not re.search(r"\n:\s", page.read_text()), page
+        assert "--8" not in page.read_text(), page  # an include that nothing reads
 
 
 @pytest.mark.slow

@@ -255,7 +255,8 @@ def test_a_mistake_is_told_in_one_line(
 def test_a_bare_off_in_a_file_is_explained(line: str, ask: Ask, tmp_path: Path):
     executed, error = ask(*setting_file(tmp_path, line))
     assert executed == []
-    assert "dropout takes on | off; YAML reads a bare on or off as a truth value" in str(error)
+    meant = "on" if line.endswith("on") else "off"
+    assert f"dropout takes on | off: use dropout={meant}; in a file in quotes" in str(error)
     assert str(error).endswith("(in setting/mine.yaml)")
 
 

@@ -166,7 +166,13 @@ def _cells(state: RunState) -> tuple[str, str, str, str]:
         return f"0/{epochs}", "", "", "starting"
     error = f"{progress['val_top1']:.1%}" if "val_top1" in progress else ""
     if progress["stage"] == "test":
-        return f"{epochs}/{epochs}", error, "", "testing"
+        left = progress.get("seconds_left")
+        return (
+            f"{epochs}/{epochs}",
+            error,
+            "",
+            "testing" + (f", {duration(left)} left" if left else ""),
+        )
     return (
         f"{progress['epoch']:.1f}/{epochs}",
         error,

@@ -112,6 +112,7 @@ class Pool:
             for trainer, group in by_hardware(states):
                 self._run_group(trainer, group, states, received)
         if received:
+            print("interrupted: the same command continues", file=sys.stderr)
             sys.exit(128 + received[0])
         if self.team and any(state.status == "failed" for state in states):
             self.team.code = 1

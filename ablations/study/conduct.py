@@ -1,5 +1,8 @@
 """A study from its plan to its verdicts."""
 
+import shlex
+from pathlib import Path
+
 from ablations.study.bench import Bench
 from ablations.study.confirm import Standing, confirm
 from ablations.study.cost import cost_of
@@ -39,6 +42,10 @@ def conduct(study: Study, bench: Bench, *, plan_only: bool) -> int:
     show_standings(bench.console, saved, names)
     show_remarks(bench.console, saved, names)
     bench.console.print(f"[bold]verdicts[/]  {study.output / VERDICTS}", soft_wrap=True)
+    given = "" if study.output == Path("runs") else f" --output {shlex.quote(str(study.output))}"
+    bench.console.print(
+        f"[bold]next[/]  python ablations/report.py{given}", soft_wrap=True, highlight=False
+    )
     return 1 if bench.failed else 0
 
 

@@ -87,7 +87,8 @@ def show_remarks(console: Console, study: StudyResult, names: set[str]) -> None:
 
 
 def _figures(result: Result) -> tuple[str, str, str, str]:
-    paper = "" if result.paper["effect"] is None else _number(result.paper["effect"], result)
+    unit = _unit(result)
+    paper = "" if result.paper["effect"] is None else _number(result.paper["effect"], result) + unit
     verdict = result.verdict
     if verdict is None or verdict["estimate"] is None:
         return paper, "", "", ""
@@ -96,7 +97,7 @@ def _figures(result: Result) -> tuple[str, str, str, str]:
         f"{'-∞' if low is None else _number(low, result)} to "
         f"{'∞' if high is None else _number(high, result)}"
     )
-    return paper, _number(verdict["estimate"], result), interval, str(verdict["n"])
+    return paper, _number(verdict["estimate"], result) + unit, interval, str(verdict["n"])
 
 
 def _verdict(result: Result) -> str:
@@ -111,11 +112,20 @@ def _verdict(result: Result) -> str:
     return text
 
 
-def _number(value: float, result: Result) -> str:
+def _unit(result: Result) -> str:
     if result.kind in ("ratio", "time_to_target"):
-        return f"{value:.2f}×"
-    nats = result.rule.get("measure", {}).get("metric") == "loss"
-    return f"{value:+.3f}" if nats else f"{100 * value:+.2f}"
+        return "×"
+    return " nats" if result.rule.get("measure", {}).get("metric") == "loss" else " points"
+
+
+def _number(value: float, result: Result) -> str:
+    match _unit(result):
+        case "×":
+            return f"{value:.2f}"
+        case " nats":
+            return f"{value:+.3f}"
+        case _:
+            return f"{100 * value:+.2f}"
 
 
 def _table(title: str, *columns: str) -> Table:
