@@ -16,7 +16,7 @@ from ablations.page.evidence import Chapter, Evidence, gather
 from ablations.page.html import Section, page, section
 from ablations.page.markdown import results, tally
 from ablations.page.towers import towers
-from ablations.record import write_atomically
+from ablations.record import CHECKPOINT, write_atomically
 
 MARKDOWN, PAGE = "RESULTS.md", "report.html"
 
@@ -80,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="leave out kernels, predictions and neighbours, which need checkpoints",
     )
     given = parser.parse_args(arguments)
+    if given.pictures and any(given.output.glob(f"*/{CHECKPOINT}")):
+        print("drawing what the networks saw; --no-pictures leaves that out", flush=True)
     try:
         written = report(given.output, given.to or given.output, pictures=given.pictures)
     except (ConfigError, OSError) as error:

@@ -263,33 +263,26 @@ def records(counts: tuple[int, ...]) -> list[Row]:
     return rows
 
 
-def ddp(steps: int, rounds: int) -> list[Row]:
+def ddp(steps: int) -> list[Row]:
     """The suite on one and two ranks beside bare DDP, and what the second rank brings."""
 
-    def seconds(kind: str, ranks: int) -> float:
+    def steps_of(ranks: int) -> dict[str, list[float]]:
         words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
-        words += ["-m", "benchmarks.ranks", kind, str(steps)]
+        words += ["-m", "benchmarks.ranks", str(steps)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         done = subprocess.run(
             [sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True
         )
         if done.returncode:
             raise RuntimeError(f"{' '.join(words)}: {done.stderr[-2000:]}")
-        return float(done.stdout.split()[-1])
+        return json.loads(done.stdout.splitlines()[-1])
 
-    cases = {
-        (kind, ranks): partial(seconds, kind, ranks)
-        for kind in ("suite", "bare")
-        for ranks in (1, 2)
-    }
-    found = alternate(
-        {f"{kind}{ranks}": case for (kind, ranks), case in cases.items()}, rounds, 1e9
-    )
+    one, two = steps_of(1), steps_of(2)
     name = "cifar_conv in DDP"
     return [
-        pair(f"{name}, 1 rank", "bare DDP", found["suite1"], found["bare1"], 0.97, detail=True),
-        pair(f"{name}, 2 ranks", "bare DDP", found["suite2"], found["bare2"], 0.97),
-        pair(f"{name}, 2 ranks", "1 rank", found["suite2"], found["suite1"]),
+        pair(f"{name}, 1 rank", "bare DDP", one["suite"], one["bare"], 0.97, detail=True),
+        pair(f"{name}, 2 ranks", "bare DDP", two["suite"], two["bare"], 0.97),
+        pair(f"{name}, 2 ranks", "1 rank", two["suite"], one["suite"]),
     ]
 
 
@@ -336,7 +329,7 @@ def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
         "side by side, large": partial(side_by_side, *large, 1 if quick else 3),
         "records": partial(records, (1, 10, 100) if quick else (1, 10, 100, 1000)),
         "plans": partial(plans, (1, 10, 100, 1000)),
-        "ddp": partial(ddp, 20, 3),
+        "ddp": partial(ddp, 60 if quick else 300),
         "memory": memory,
     }
 

@@ -2,14 +2,14 @@
 
 Started by :func:`ddp`, once for each rank:
 
-    python -m torch.distributed.run --nproc-per-node N -m benchmarks.ranks KIND STEPS
+    python -m torch.distributed.run --nproc-per-node N -m benchmarks.ranks STEPS
 """
 
+import json
 import os
 import sys
-import time
+from collections.abc import Callable
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import distributed
@@ -23,10 +23,10 @@ from ablations.streams import derive
 from benchmarks.loops import IMAGES, augmenter, configure, endless, store, suite
 
 
-def bare(config: Config, data: Store, steps: int, rank: int, world: int) -> float:
-    """Steps in torch's DistributedDataParallel alone; median seconds of a step."""
+def bare(config: Config, data: Store, rank: int, world: int) -> Callable[[], None]:
+    """A step in torch's DistributedDataParallel alone."""
     run = config.run
-    network = networks.build(run, len(data.classes)).to(memory_format=torch.channels_last)
+    network = networks.build(run, len(data.classes))
     optimizer = build_optimizer(network, run.recipe, 1.0)
     parallel = torch.nn.parallel.DistributedDataParallel(network, gradient_as_bucket_view=True)
     rows, _ = data.split(None, run.dataset.val_size)
@@ -34,31 +34,28 @@ def bare(config: Config, data: Store, steps: int, rank: int, world: int) -> floa
     images.to(torch.device("cpu"))
     seed = derive(run.seed, "bare")
     shares = endless(EpochBatches(len(rows), run.recipe.batch_size, seed, rank, world))
-    inputs, times = augmenter(config, data, len(rows)), []
-    for _ in range(steps + 3):
-        start = time.perf_counter()
+    inputs = augmenter(config, data, len(rows))
+
+    def step() -> None:
         batch = images.__getitems__(next(shares))
         loss = F.cross_entropy(parallel(inputs(batch.images, batch.positions)), batch.labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times[3:]))
+
+    return step
 
 
 def main() -> None:
-    """Time one kind of loop and print seconds of a step, on rank 0."""
+    """Take steps in turn, and print the milliseconds of each, on rank 0."""
     torch.set_num_threads(1)
-    kind, steps = sys.argv[1], int(sys.argv[2])
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     distributed.init_process_group("gloo")
     config, data = configure("cifar_conv", 32, 28, 128), store(32, IMAGES)
-    if kind == "suite":
-        seconds = float(np.median(suite(config, data, steps, rank, world)["suite"])) / 1e3
-    else:
-        seconds = bare(config, data, steps, rank, world)
+    peers = {"bare": bare(config, data, rank, world)}
+    found = suite(config, data, int(sys.argv[1]), rank, world, peers)
     if rank == 0:
-        print(seconds)
+        print(json.dumps(found))
     if distributed.is_initialized():
         distributed.destroy_process_group()
 

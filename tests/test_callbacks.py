@@ -111,7 +111,11 @@ def test_progress_counts_epochs_and_images(tiny_job, train_here, monkeypatch):
     assert all(state["images_per_second"] > 0 for state in training)
     assert training[-1]["seconds_left"] == 0
     assert ["val_top1" in state for state in training] == [False] * 4 + [True] * 4
-    assert seen[-1]["stage"] == "test"
+    testing = [state for state in seen if state["stage"] == "test"]
+    assert "seconds_left" not in testing[0]
+    # 49 training and 11 validation images in batches of 16, 23 test images one by one.
+    assert len(testing) == 1 + 4 + 1 + 23
+    assert testing[-1]["seconds_left"] == 0
 
 
 def test_progress_is_written_at_intervals(tiny_job, train_here, monkeypatch):

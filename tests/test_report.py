@@ -49,6 +49,13 @@ def test_the_command_writes_beside_the_runs_and_names_the_files(runs, capsys):
     assert str(runs / "RESULTS.md") in out
     assert str(runs / "report.html") in out
     assert "First kernels" not in (runs / "report.html").read_text()
+    assert "drawing" not in out
+
+
+def test_the_command_says_that_it_draws(runs, tmp_path, capsys):
+    (next(runs.iterdir()) / "last.ckpt").touch()
+    main(["--output", str(runs), "--to", str(tmp_path)])
+    assert capsys.readouterr().out.startswith("drawing what the networks saw; --no-pictures ")
 
 
 def test_the_command_ends_with_one_message(tmp_path, capsys):
@@ -90,6 +97,16 @@ def test_the_shipped_results_are_drawn_again_from_their_records(tmp_path):
 
 
 @pytest.mark.slow
+def test_the_command_counts_claims_extensions_and_controls(tmp_path, capsys):
+    shipped = Path(__file__).resolve().parents[1] / "results" / "cifar10_small"
+    main(["--output", str(shipped), "--to", str(tmp_path), "--no-pictures"])
+    first = capsys.readouterr().out.splitlines()[0]
+    claims, extensions, controls = first.split("; ")
+    assert claims.startswith("CIFAR-10 small: 7 reproduced, 1 direction only, ")
+    assert extensions == "extensions: 1 reproduced, 1 inconclusive"
+    assert controls == "controls: 1 undecided"
+
+
 def test_without_pictures_no_torch_is_imported(runs):
     code = (
         "import sys; from ablations.report import main; "

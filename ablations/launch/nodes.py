@@ -127,7 +127,7 @@ def place_of(nodes: int) -> Place:
         )
         raise ConfigError(
             f"trainer.nodes={nodes} needs the command on each node to know which one it is: "
-            f"{missing} is not set; {where}"
+            f"{missing} {'are' if ' and ' in missing else 'is'} not set; {where}"
         )
     if not rank.isdecimal() or int(rank) >= nodes:
         raise ConfigError(

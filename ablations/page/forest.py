@@ -31,8 +31,9 @@ def forest(key: str, findings: list[Finding]) -> Drawing | None:
         return None
     title = "Effects beside the paper’s"
     description = (
-        "One row for each claim: a mark at our estimate with a line over its interval, a diamond "
-        "at the paper's figure, and a shaded band where an effect would be too small to matter. "
+        "One row for each claim: a mark at our estimate with a line over its interval, an arrow "
+        "where that goes on, a diamond at the paper's figure, and a shaded band where an effect "
+        "would be too small to matter. "
         + " ".join(f"{f.title}: {f.mark.word}, {f.ours}, the paper {f.theirs}." for f in findings)
     )
     wide = _draw(groups, _WIDE, f"{key}-wide", title, description)
@@ -98,7 +99,7 @@ def _scale(axes: Axes, unit: str, members: list[Finding]) -> float:
     """Set limits and ticks, and return the place of no effect."""
     null = 1.0 if unit == "times" else 0.0
     forward = np.log if unit == "times" else np.asarray
-    # What must be seen sets the scale; an interval of two seeds may reach out of the picture.
+    # What must be seen sets the scale; beside others an interval of two seeds may reach out of it.
     marks = [null, *(f.estimate for f in members)]
     marks += [f.margin for f in members if f.margin is not None]
     marks += [f.paper for f in members if f.paper is not None]
@@ -110,8 +111,9 @@ def _scale(axes: Axes, unit: str, members: list[Finding]) -> float:
         if np.isfinite(end) and end > (0 if unit == "times" else -np.inf)
     ]
     spans = [forward(end) - forward(null) for end in ends]
-    low = max(min([*spans, -0.2 * reach]), -1.6 * reach)
-    high = min(max([*spans, reach]), 1.6 * reach)
+    most = 1.6 * reach if len(members) > 2 else np.inf
+    low = max(min([*spans, -0.2 * reach]), -most)
+    high = min(max([*spans, reach]), most)
     axes.set_xlim(*_back(unit, np.array([low, high]) * 1.05))
     axes.set_ylim(len(members), 0)
     axes.set_yticks([])

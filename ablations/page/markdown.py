@@ -6,7 +6,7 @@ from ablations.page import reference, words
 from ablations.page.arms import mean_sd
 from ablations.page.evidence import Chapter, Evidence
 from ablations.page.findings import Finding
-from ablations.page.labels import MARKS, PENDING
+from ablations.page.labels import CONTROL_MARKS, MARKS, PENDING
 from ablations.page.provenance import provenance
 
 
@@ -30,7 +30,7 @@ def results(evidence: Evidence) -> str:
 def tally(findings: list[Finding]) -> str:
     """How many of which verdict: ``3 reproduced, 1 inconclusive``."""
     counts = Counter(finding.mark.word for finding in findings)
-    order = [mark.word for mark in (*MARKS, PENDING)]
+    order = [mark.word for mark in (*MARKS, *CONTROL_MARKS, PENDING)]
     known = sorted(counts, key=order.index)
     return ", ".join(f"{counts[word]} {word[0].lower()}{word[1:]}" for word in known)
 

@@ -97,6 +97,16 @@ def test_a_line_at_intervals_where_there_is_news(console, tiny_job, monkeypatch)
     assert second == first.replace("1.5/2", "1.6/2")
 
 
+def test_a_test_says_how_long_it_takes(console, tiny_job, monkeypatch):
+    monkeypatch.setattr(display, "LINE_SECONDS", 0.0)
+    with Monitor(console) as monitor:
+        for progress in ({"stage": "test"}, {"stage": "test", "seconds_left": 20.0}):
+            monitor.update([state(tiny_job(), "running", progress=progress)])
+    first, second = console.export_text().splitlines()
+    assert first.endswith("epoch 2/2, testing")
+    assert second.endswith("epoch 2/2, testing, 20 s left")
+
+
 def test_a_failure_is_shown_at_once_and_once(console, tiny_job):
     failed = state(tiny_job(), "failed", tail="Traceback\nValueError: [0] boom")
     with Monitor(console) as monitor:

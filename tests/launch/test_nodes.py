@@ -91,7 +91,7 @@ def test_a_step_of_slurm_names_the_node(step):
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
-        ({}, r"nodes=2 needs .*: MASTER_ADDR and NODE_RANK is not set; set MASTER_ADDR=HOST"),
+        ({}, r"nodes=2 needs .*: MASTER_ADDR and NODE_RANK are not set; set MASTER_ADDR=HOST"),
         ({"MASTER_ADDR": "a"}, "NODE_RANK is not set; set MASTER_ADDR=.* NODE_RANK=0 to 1, see"),
         ({"NODE_RANK": "0"}, "MASTER_ADDR is not set"),
         ({"SLURM_JOB_ID": "4"}, "inside a job of SLURM, start it with srun --ntasks-per-node=1"),

@@ -178,7 +178,7 @@ def test_signal_handlers_are_given_back(number: int, fakes, tiny_job, runs_dir: 
     assert signal.getsignal(number) is before
 
 
-def test_a_signal_before_a_run_stops_the_rest(fakes, tiny_job, runs_dir: Path):
+def test_a_signal_before_a_run_stops_the_rest(fakes, tiny_job, runs_dir: Path, capsys):
     log = fakes(slots=1)
 
     def watch(states: list[RunState]) -> None:
@@ -188,6 +188,7 @@ def test_a_signal_before_a_run_stops_the_rest(fakes, tiny_job, runs_dir: Path):
     with pytest.raises(SystemExit) as stopped:
         Pool(runs_dir, watch).run([tiny_job(seed=0), tiny_job(seed=1)])
     assert stopped.value.code == 128 + signal.SIGTERM
+    assert capsys.readouterr().err == "interrupted: the same command continues\n"
     assert "end 1" not in log
 
 

@@ -1,5 +1,6 @@
 from xml.etree import ElementTree
 
+from ablations.page import forest as module
 from ablations.page.evidence import gather
 from ablations.page.forest import forest
 
@@ -32,6 +33,24 @@ def test_an_interval_far_out_leaves_the_others_readable(folder, compare):
     xs = [float(e.get("x")) for e in ElementTree.fromstring(drawing.wide).iter() if e.get("x")]
     assert max(xs) < 1000
     assert min(xs) >= 0
+
+
+def test_the_only_interval_is_shown_whole(folder, compare, monkeypatch):
+    folder.decide(
+        {compare("lrn_lowers_error", [0.3, 0.31], [0.1, 0.3], margin=0.01, looks=(2,)): {}}
+    )
+    limits = []
+    draw = module._row
+
+    def note(axes, *given):
+        limits.extend(axes.get_xlim())
+        draw(axes, *given)
+
+    monkeypatch.setattr(module, "_row", note)
+    [claim] = chapter_of(folder).claims
+    forest("f", [claim])
+    assert min(limits) < claim.interval[0]
+    assert max(limits) > claim.interval[1]
 
 
 def test_no_finding_no_figure():

@@ -1,3 +1,4 @@
+import re
 from io import StringIO
 
 import pytest
@@ -11,6 +12,28 @@ def test_an_excluded_claim_is_listed_with_its_reason(study, claim, bench, conduc
     _, found, text = conducted(study(claim(excluded={"smoke": "too small"})), bench(gently))
     assert found.results[0].status == "excluded"
     assert "not here: too small" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        ({}, r"[+-]\d+\.\d\d points"),
+        (
+            {
+                "kind": "ratio",
+                "paper": {"says": "1.2 times", "effect": 1.2, "data": "synthetic"},
+                "decision": {"margin": 1.1, "why": "x", "looks": [2]},
+            },
+            r"\d\.\d\d×",
+        ),
+        ({"measure": {"metric": "loss", "split": "val"}}, r"[+-]\d\.\d{3} nats"),
+    ],
+    ids=["points", "ratio", "nats"],
+)
+def test_an_effect_has_its_unit(study, claim, bench, conducted, gently, changes, shown):
+    _, _, text = conducted(study(claim(**changes), seeds=2), bench(gently))
+    assert re.search(shown, text)
+    assert "next  python ablations/report.py --output " in text
 
 
 def plan_of(planned, hand, width=200):
