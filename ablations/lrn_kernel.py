@@ -54,8 +54,8 @@ def _compile(device: torch.device) -> bool:
         _launch(_backward, (x, x, out), (1.0, 1.0))
     except Exception as error:  # Triton calls a C compiler, and passes on whatever that says
         warnings.warn(
-            "Triton cannot compile the kernels of response normalisation, which is several times "
-            f"slower without them; it needs a C compiler and Python's headers: {error}",
+            "Triton cannot compile the kernels of response normalisation, which takes many more "
+            f"passes over memory without them; it needs a C compiler and Python's headers: {error}",
             stacklevel=1,
         )
         return False
