@@ -40,7 +40,7 @@ class ConstantBuffersDDP(DDPStrategy):
     """DDP that broadcasts buffers once, not in every step.
 
     The mean image and the colour axes never change, and the statistics of a batch normalisation
-    are those of the global batch on every rank: some 2 % of a step of `cifar_conv` on two ranks.
+    are those of the global batch on every rank.
     """
 
     def configure_ddp(self) -> None:

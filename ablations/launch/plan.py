@@ -176,7 +176,7 @@ def _job(config: Config, base: Run, store: Store, images: int, start: Path | Non
         if count < processes:
             raise ConfigError(
                 f"{what}: {processes} devices share the images of an evaluation, at least one "
-                f"each; next step: trainer.devices={count}, or more images"
+                "each; next step: fewer trainer.devices or trainer.nodes, or more images"
             )
     if start:
         # By name: no other command waits for torch.
