@@ -53,7 +53,6 @@ def main(execute: Execute) -> None:
         SystemExit: With the exit code of ``execute``, or 1 after a message.
     """
     register()
-    options, overrides = sort_words(sys.argv[1:])
     composed: list[tuple[DictConfig, Run]] = []
 
     def keep(config: DictConfig) -> None:
@@ -64,6 +63,7 @@ def main(execute: Execute) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors arrive whole, and _explain words them
     command = hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name="config")
     try:
+        options, overrides = sort_words(sys.argv[1:])
         grid: Grid = {}
         if not MULTIRUN.isdisjoint(options):
             overrides, grid = split(overrides)

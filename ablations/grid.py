@@ -20,11 +20,19 @@ VALUED |= {"--config-dir", "-cd", "--experimental-rerun"}
 
 
 def sort_words(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Options with their values, and overrides, each in their order."""
+    """Options with their values, and overrides, each in their order.
+
+    Raises:
+        ConfigError: An override is written as an option.
+    """
     options: list[str] = []
     overrides: list[str] = []
     rest = iter(words)
+    known = {part for name, *_ in keys() for part in (name, name.partition(".")[0])}
     for word in rest:
+        key, _, value = word.lstrip("-").partition("=")
+        if word.startswith("-") and key in known:
+            raise ConfigError(f"{word}: an override has no dashes; {key}={value or 'VALUE'}")
         if word in VALUED:
             options += [word, next(rest, "")]
         else:

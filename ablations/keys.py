@@ -85,8 +85,12 @@ def wrong_value(key: str, message: str) -> str:
     inner = ", ".join(name for name, *_ in keys() if name.startswith(f"{key}."))
     if inner:
         return f"{key} is a group of keys; set {inner}"
-    # A list for a single value, or the other way round.
-    return f"{key}: the kind of value is not valid; {key} takes {values}"
+    if values.startswith("a list"):
+        return f"{key}: a list in brackets goes here; {key} takes {values}"
+    return (
+        f"{key}: one value goes here, without brackets; {key} takes {values}; "
+        f"for a sweep -m {key}=A,B"
+    )
 
 
 def help_text(groups: dict[str, list[str]]) -> str:

@@ -28,7 +28,8 @@ def test_an_unknown_key_gets_a_hint(key: str, said: str):
     [
         ("seed", "Value 'abc' is not", "seed=abc is not valid; seed takes a whole number"),
         ("recipe", "no value", "recipe is a group of keys; set recipe.epochs"),
-        ("seed", "ListConfig", "seed: the kind of value is not valid; seed takes a whole number"),
+        ("seed", "ListConfig", "seed: one value goes here, without brackets; seed takes a whole"),
+        ("recipe.milestones", "no list", "recipe.milestones: a list in brackets goes here; recipe"),
     ],
 )
 def test_a_wrong_value_gets_the_right_ones(key: str, message: str, said: str):

@@ -63,8 +63,36 @@ def test_labels_come_as_often_as_planned(rng, ratio):
                 assert measured == pytest.approx(planned[i], abs=0.025)
 
 
+def test_whole_studies_find_large_effects_early_and_nothing_in_noise(rng):
+    false, found, pairs = simulate.whole_studies(rng, 5, true=6, effect=20.0)
+    assert found == 1.0
+    assert pairs < 6  # six claims stop at once, the others are tiny beside the margin of ten
+    assert simulate.whole_studies(rng, 5)[0] == false == 0.0
+
+
+def test_whole_studies_report_effects_where_there_are_none(rng, monkeypatch):
+    shifted = simulate.Comparison
+    monkeypatch.setattr(
+        simulate,
+        "Comparison",
+        lambda *, without, **rest: shifted(without={s: v + 9 for s, v in without.items()}, **rest),
+    )
+    assert simulate.whole_studies(rng, 3)[0] == 1.0
+
+
 @pytest.mark.slow
-def test_table_has_every_row(rng):
+def test_whole_studies_keep_the_error_rate(rng):
+    false, _, _ = simulate.whole_studies(rng, 200)
+    assert false <= 0.045
+    false, found, pairs = simulate.whole_studies(rng, 50, true=6, effect=3.0)
+    assert false <= 0.06
+    assert found >= 0.9
+    assert pairs < 8
+
+
+@pytest.mark.slow
+def test_table_has_every_row(rng, monkeypatch):
+    monkeypatch.setattr(simulate, "STUDIES", 20)
     table = simulate.table(rng)
     for name in simulate.SCENARIOS:
         assert f"| {name} |" in table
