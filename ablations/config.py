@@ -238,7 +238,7 @@ class Slurm:
         minutes: Time limit of a job.
         partition: Partition; none takes the cluster's default.
         account: Account; none takes the user's default.
-        cpus: CPUs of a run.
+        cpus: CPUs for each device of a run.
         detach: Submit and leave; the same command later shows what has become of the runs.
     """
 

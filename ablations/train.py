@@ -67,6 +67,8 @@ def train(job: Job, folder: Path, accelerator: str) -> None:
     warnings.filterwarnings("ignore", "The `srun` command is available")
     # One gather a batch leaves nothing for worker processes to do.
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    # trainer=cpu is what was asked for.
+    warnings.filterwarnings("ignore", "GPU available but not used")
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -135,6 +137,7 @@ def _finish(
         missed = {view: _missed(table, store) for view, table in predictions.items()}
         colors = tower_colors(module.network.get_parameter("conv1.weight").detach().cpu().numpy())
     samples = module.curve[-1].samples if module.curve else 0
+    device = trainer.strategy.root_device  # the module is on the host by now
     record = Record(
         run_id=job.run.run_id,
         status="diverged" if module.diverged else "finished",
@@ -153,9 +156,9 @@ def _finish(
         seconds=module.seconds,
         images_per_second=samples / module.seconds,
         devices=trainer.world_size,
-        device=_device_name(module.device),
+        device=device_name(device),
         skipped=len(store.skipped),
-        provenance=provenance(module.device),
+        provenance=provenance(device),
         missed=missed,
         colors=colors,
     )
@@ -223,7 +226,8 @@ def _commit() -> dict[str, Any]:
         return {"commit": None, "dirty": None}
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """Name of a card, or of the processor."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     info = Path("/proc/cpuinfo")

@@ -24,7 +24,7 @@ import torch
 from rich.console import Console
 
 from ablations.data.executors import cpu_cores
-from ablations.train import _device_name
+from ablations.train import device_name
 from benchmarks import gpu, processes, training
 from benchmarks.table import into, markdown, read, save, terminal
 
@@ -42,8 +42,8 @@ def machine(device: str) -> dict[str, object]:
         except PackageNotFoundError:
             versions[package] = "not installed"
     return {
-        "processor": _device_name(torch.device("cpu")),
-        **({"gpu": _device_name(torch.device("cuda", 0))} if device == "cuda" else {}),
+        "processor": device_name(torch.device("cpu")),
+        **({"gpu": device_name(torch.device("cuda", 0))} if device == "cuda" else {}),
         "cores": cpu_cores(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),

@@ -197,6 +197,7 @@ def bare(
     config: Config, data: Store, *, tricks: bool, device: str = "cpu", compiled: bool = False
 ) -> Callable[[], None]:
     """A step of a bare loop, its network through torch's compiler if ``compiled``."""
+    torch.backends.cudnn.allow_tf32 = False  # as in a run
     run = config.run
     rows, _ = data.split(run.dataset.train_limit, run.dataset.val_size)
     network = networks.build(run, len(data.classes)).train()

@@ -51,6 +51,15 @@ TINY = (
 # Guards
 
 
+# What pytest, torch and (on a GPU) Lightning and CUDA set for themselves.
+ALIEN = (
+    "PYTEST_CURRENT_TEST",
+    "TORCHINDUCTOR_CACHE_DIR",
+    "CUDA_DEVICE_ORDER",
+    "CUDA_MODULE_LOADING",
+)
+
+
 @pytest.fixture(autouse=True)
 def nothing_leaks() -> Iterator[None]:
     """Fail a test that leaves a variable in the environment or a process group behind."""
@@ -61,7 +70,7 @@ def nothing_leaks() -> Iterator[None]:
         signal.signal(number, handler)  # a training in this process takes them over
     after = dict(os.environ)
     for variables in (before, after):
-        for name in ("PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR"):  # torch's own, on import
+        for name in ALIEN:
             variables.pop(name, None)
     os.environ.update(before)
     for name in after.keys() - before.keys():

@@ -68,7 +68,7 @@ def test_response_normalization_is_one_kernel_in_each_direction():
         response_normalization(x).backward(grad)
         torch.cuda.synchronize()
     # What the host calls is in the list as well.
-    found = [event for event in seen.events() if event.device_type is DeviceType.CUDA]
+    found = [event for event in seen.events() if event.device_type == DeviceType.CUDA]
     assert sorted(event.name for event in found) == ["_backward", "_forward"]
 
 
@@ -123,6 +123,7 @@ def test_bf16_trains_to_about_the_same_loss(tiny_job, tmp_path):
 
 
 @pytest.mark.skipif(DEVICE != "cuda", reason="only a GPU can be waited for")
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")
 def test_no_step_of_training_waits_for_the_gpu(tiny_job, tmp_path, monkeypatch):
     step, stop_clock = Classifier.training_step, Classifier.stop_clock
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from torchmetrics import Metric
 
 from ablations import networks
 from ablations import train as module
@@ -106,6 +107,21 @@ def test_every_image_of_each_split_counts_once(record: Record):
         "center": 23,
         "ten_view": 23,
     }
+
+
+def test_errors_stay_where_the_devices_can_sum_them(tiny_job, tmp_path: Path, monkeypatch):
+    # Lightning moves the module to the host after a test; "meta" loses what was moved.
+    def away(self):
+        for child in self.children():
+            if hasattr(self, "seen") and isinstance(child, Metric):
+                child.to("meta")
+        return self
+
+    monkeypatch.setattr(module.Classifier, "cpu", away)
+    module.train(tiny_job(), tmp_path, "cpu")
+    record = load(tmp_path)
+    assert record is not None
+    assert record.test["ten_view"].count == 23
 
 
 def test_the_last_validation_is_that_of_the_curve(record: Record):

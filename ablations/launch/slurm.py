@@ -72,7 +72,7 @@ def options(trainer: Trainer) -> dict[str, Any]:
     found: dict[str, Any] = {
         "nodes": trainer.nodes,
         "ntasks_per_node": 1,
-        "cpus_per_task": slurm.cpus,
+        "cpus_per_task": slurm.cpus * trainer.devices,
         "partition": slurm.partition,
         "account": slurm.account,
         "gpus_per_node": trainer.devices if trainer.accelerator is Accelerator.gpu else None,
@@ -235,6 +235,7 @@ def submit(output: Path, trainer: Trainer, tasks: list[Task]) -> list[str]:
     import submitit
     from submitit.core.utils import FailedJobError
 
+    found = options(trainer)
     executor = submitit.SlurmExecutor(logs(output) / "%j", max_num_timeout=sys.maxsize)
     executor.update_parameters(
         job_name="ablations",
@@ -243,8 +244,8 @@ def submit(output: Path, trainer: Trainer, tasks: list[Task]) -> list[str]:
         array_parallelism=trainer.parallel or len(tasks),
         additional_parameters={"requeue": True},
         # Since SLURM 22.05 a step no longer takes over what its job has.
-        srun_args=[f"--cpus-per-task={trainer.slurm.cpus}", "--kill-on-bad-exit=1"],
-        **options(trainer),
+        srun_args=[f"--cpus-per-task={found['cpus_per_task']}", "--kill-on-bad-exit=1"],
+        **found,
     )
     try:
         with executor.batch():

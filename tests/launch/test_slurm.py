@@ -172,7 +172,7 @@ def test_what_a_job_asks_for():
     assert options(trainer) == {
         "nodes": 1,
         "ntasks_per_node": 1,
-        "cpus_per_task": 8,
+        "cpus_per_task": 32,
         "partition": "long",
         "account": "lab",
         "gpus_per_node": 4,
