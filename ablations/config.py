@@ -122,7 +122,7 @@ class Dataset:
     Attributes:
         name: What tables call the data; no part of a run's identity.
         source: See :class:`Source`.
-        root: Folder of ``cifar10``, downloaded into it (none takes the cache folder), of
+        root: Folder of ``cifar10``, downloaded into it (null takes the cache folder), of
             ``image_folder``, with ``train/`` and ``val/`` in it, and of ``imagenet``, with what
             ILSVRC-2012 came as. A folder that ``prepare.py`` made is taken as it is.
         train: Training files of ``parquet``: one path or several, ``*`` allowed.
@@ -130,7 +130,7 @@ class Dataset:
         storage: See :class:`Storage`.
         size: Height and width that images are stored at, in pixels.
         crop: Height and width that the network sees, in pixels; at most ``size``.
-        train_limit: Train on this many images, chosen evenly over the classes; none takes all.
+        train_limit: Train on this many images, chosen evenly over the classes; null takes all.
         val_size: Images cut from the training split for validation, evenly over the classes.
         skip_broken: Leave images out that cannot be decoded (counted in the record) instead of
             stopping.
@@ -183,7 +183,7 @@ class Recipe:
         lr: Initial learning rate of the weights.
         momentum: Momentum; the learning rate is inside the velocity, as in the paper.
         weight_decay: Coefficient of the weights in the update; biases are never decayed.
-        bias_rate: Learning rate of biases over that of weights; none takes the edition's (1 in
+        bias_rate: Learning rate of biases over that of weights; null takes the edition's (1 in
             the text, 2 in the released code).
         schedule: See :class:`Schedule`.
         milestones: ``step``: fractions of the epochs after which the rate is divided by ten.
@@ -236,8 +236,8 @@ class Slurm:
     Attributes:
         submit: Hand the runs to SLURM, an array for each sweep, instead of training here.
         minutes: Time limit of a job.
-        partition: Partition; none takes the cluster's default.
-        account: Account; none takes the user's default.
+        partition: Partition; null takes the cluster's default.
+        account: Account; null takes the user's default.
         cpus: CPUs for each device of a run.
         detach: Submit and leave; the same command later shows what has become of the runs.
     """
@@ -265,9 +265,9 @@ class Trainer:
         accelerator: See :class:`Accelerator`.
         devices: Devices of each node that train one run together.
         nodes: Machines that train one run together; the same command is started on each of them.
-        parallel: Runs side by side; none fills the devices of this machine, and is no limit to
+        parallel: Runs side by side; null fills the devices of this machine, and is no limit to
             SLURM.
-        threads: CPU threads of each process; none shares the cores out evenly.
+        threads: CPU threads of each process; null shares the cores out evenly.
         checkpoint_steps: Steps between checkpoints within an epoch; one is written after every
             epoch in any case.
         slurm: See :class:`Slurm`.
@@ -299,7 +299,7 @@ class Logger:
     Attributes:
         kind: See :class:`LoggerKind`.
         project: W&B project.
-        entity: W&B team or user; none takes the account's default.
+        entity: W&B team or user; null takes the account's default.
     """
 
     kind: LoggerKind = LoggerKind.wandb
@@ -321,11 +321,11 @@ class Config(Techniques):
         seed: Seed of every stream of random numbers, 0 or more.
         stream: Relabels the streams, for placebo comparisons.
         pretrained: Id of a finished run in ``output`` whose weights training starts from, all but
-            those of a last layer for another number of classes; none starts from random ones.
+            those of a last layer for another number of classes; null starts from random ones.
         trainer: See :class:`Trainer`.
         logger: See :class:`Logger`.
         output: Folder of the runs and their records.
-        cache: Folder of prepared data; none takes the user's cache folder.
+        cache: Folder of prepared data; null takes the user's cache folder.
         fast_dev_run: Train, validate and test on one batch, and record nothing.
         summary: Print the layers of the network, their shapes and costs, and train nothing.
     """

@@ -79,6 +79,9 @@ def main(execute: Execute) -> None:
                 raise ConfigError(str(error)) from error
         jobs = [(job, base) for config, base in composed for job in points(_typed(config), grid)]
         code = execute(jobs) if jobs else 0
+    except BrokenPipeError:  # `--help | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 141
     except (HydraException, OmegaConfBaseException, ConfigError, OSError, YAMLError) as error:
         if full_error:
             raise

@@ -80,6 +80,8 @@ def wrong_value(key: str, message: str) -> str:
         hint = (
             f": use {key}={meant}; in a file in quotes, as YAML reads a bare {meant} as {given[1]}"
         )
+    if given and given[1].lower() == "none" and "null" in values:
+        hint = f": use {key}=null"
     if given:
         return f"{key}={given[1]} is not valid; {key} takes {values}{hint}"
     inner = ", ".join(name for name, *_ in keys() if name.startswith(f"{key}."))

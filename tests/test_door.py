@@ -377,3 +377,14 @@ def test_the_installed_package_brings_its_own_files(monkeypatch, tmp_path: Path)
     assert door.shipped("conf") == tmp_path / "ablations" / "_shipped" / "conf"
     (tmp_path / "pyproject.toml").touch()
     assert door.shipped("conf") == tmp_path / "conf"
+
+
+def test_a_reader_that_has_seen_enough_of_the_help_is_no_error():
+    run = Path(__file__).resolve().parents[1] / "ablations/run.py"
+    command = [sys.executable, str(run), "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read().decode()
+    assert "rror" not in said

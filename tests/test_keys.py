@@ -29,11 +29,16 @@ def test_an_unknown_key_gets_a_hint(key: str, said: str):
         ("seed", "Value 'abc' is not", "seed=abc is not valid; seed takes a whole number"),
         ("recipe", "no value", "recipe is a group of keys; set recipe.epochs"),
         ("seed", "ListConfig", "seed: one value goes here, without brackets; seed takes a whole"),
+        ("trainer.parallel", "Value 'none' is not", "trainer.parallel=none is not valid; trainer"),
         ("recipe.milestones", "no list", "recipe.milestones: a list in brackets goes here; recipe"),
     ],
 )
 def test_a_wrong_value_gets_the_right_ones(key: str, message: str, said: str):
     assert wrong_value(key, message).startswith(said)
+
+
+def test_none_is_written_null():
+    assert wrong_value("trainer.parallel", "Value 'none'").endswith("use trainer.parallel=null")
 
 
 def test_the_help_lists_groups_and_keys_within_80_columns():

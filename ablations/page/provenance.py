@@ -19,7 +19,11 @@ def provenance(chapter: Chapter) -> list[tuple[str, str]]:
     rows = [
         ("Data", f"{chapter.dataset}, SHA-256 {chapter.fingerprint[:16]}…"),
         ("Scale", chapter.scale),
-        ("Runs", f"{len(runs)}, {sum(run.status == 'diverged' for run in runs)} of them diverged"),
+        (
+            "Runs",
+            f"{len(runs)}, {sum(run.status == 'diverged' for run in runs)} of them diverged"
+            + f"; besides, {chapter.tuning} in tuning" * bool(chapter.tuning),
+        ),
     ]
     rows += [(name, _tally(read(run) for run in runs)) for name, read in sources]
     packages = dict.fromkeys(name for run in runs for name in run.provenance.get("versions", {}))

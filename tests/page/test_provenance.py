@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from ablations.page.evidence import gather
 from ablations.page.provenance import provenance
 
@@ -18,3 +20,8 @@ def test_what_differs_between_runs_is_counted(folder):
     found = dict(provenance(gather(folder.path).chapters[0]))
     assert found["Devices"] == "1 × a machine (2 runs), 1 × another (1 run)"
     assert found["Broken images left out"] == "3"
+
+
+def test_runs_of_tuning_are_counted_besides(study):
+    chapter = replace(gather(study.path).chapters[0], tuning=26)
+    assert dict(provenance(chapter))["Runs"].endswith("diverged; besides, 26 in tuning")
