@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -51,13 +52,19 @@ TINY = (
 # Guards
 
 
-# What pytest, torch and (on a GPU) Lightning and CUDA set for themselves.
-ALIEN = (
-    "PYTEST_CURRENT_TEST",
-    "TORCHINDUCTOR_CACHE_DIR",
-    "CUDA_DEVICE_ORDER",
-    "CUDA_MODULE_LOADING",
-)
+# What others set for themselves.
+ALIEN = {
+    "pytest": ["PYTEST_CURRENT_TEST"],
+    "torch, on import": ["TORCHINDUCTOR_CACHE_DIR"],
+    "Lightning and torch on a GPU": ["CUDA_DEVICE_ORDER", "CUDA_MODULE_LOADING"],
+    "TensorFlow, which TensorBoard loads where it is there": [
+        "ENABLE_RUNTIME_UPTIME_TELEMETRY",
+        "HDF5_PLUGIN_PATH",
+        "TF2_BEHAVIOR",
+        "TPU_ML_PLATFORM",
+        "TPU_ML_PLATFORM_VERSION",
+    ],
+}
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +77,7 @@ def nothing_leaks() -> Iterator[None]:
         signal.signal(number, handler)  # a training in this process takes them over
     after = dict(os.environ)
     for variables in (before, after):
-        for name in ALIEN:
+        for name in chain.from_iterable(ALIEN.values()):
             variables.pop(name, None)
     os.environ.update(before)
     for name in after.keys() - before.keys():

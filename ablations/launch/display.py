@@ -21,7 +21,7 @@ def show_waiting(console: Console, states: list[RunState]) -> None:
     if alive:
         console.print(
             f"[bold]slurm[/]  {alive.count('running')} running, {alive.count('queued')} queued; "
-            "the same command asks again, without trainer.slurm.detach=true it stays and watches"
+            "the same command asks again, and without trainer.slurm.detach=true waits for them"
         )
 
 
@@ -47,14 +47,14 @@ def time_left(estimate: Estimate) -> str:
 
     Examples:
         >>> time_left(Estimate(seconds=200.0, unknown=2, runs=5))
-        'about 3 min 20 s, and 2 runs like which none has finished yet'
+        'about 3 min 20 s, and 2 runs of a kind not timed yet'
     """
     if estimate.unknown == estimate.runs:
         return "time not known yet"
     known = f"about {duration(estimate.seconds)}"
     if not estimate.unknown:
         return known
-    return f"{known}, and {count(estimate.unknown, 'run')} like which none has finished yet"
+    return f"{known}, and {count(estimate.unknown, 'run')} of a kind not timed yet"
 
 
 def count(number: int, noun: str) -> str:

@@ -170,7 +170,8 @@ def save(output: Path, study: StudyResult) -> StudyResult:
     """Put a study into the file of its folder, at once or not at all.
 
     Comparisons of the same study that other commands made stay; so do the rules that these
-    comparisons had before.
+    comparisons had before, and a verdict by the same rule until there is a new one: a command that
+    ends early takes nothing away.
 
     Returns:
         The study as it now stands in the file.
@@ -180,14 +181,19 @@ def save(output: Path, study: StudyResult) -> StudyResult:
         before = studies.get(study.baseline)
         kept = {result.name: result for result in before.results} if before else {}
         merged = kept | {
-            result.name: replace(result, earlier_rules=_history(result, kept.get(result.name)))
-            for result in study.results
+            result.name: _succeed(kept.get(result.name), result) for result in study.results
         }
         study = replace(study, results=[merged[name] for name in sorted(merged)])
         studies[study.baseline] = study
         content = {"layout": LAYOUT, "studies": [entry.to_dict() for entry in studies.values()]}
         write_atomically(output / VERDICTS, json.dumps(content, indent=1, allow_nan=False))
     return study
+
+
+def _succeed(old: Result | None, new: Result) -> Result:
+    if old and old.verdict and new.status == "planned" and old.rule_hash == new.rule_hash:
+        return old
+    return replace(new, earlier_rules=_history(new, old))
 
 
 def _history(new: Result, old: Result | None) -> list[dict[str, Any]]:

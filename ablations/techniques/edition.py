@@ -12,11 +12,11 @@ Variants:
     ``printed``: the text. ``released``: the code, as far as :class:`Details` goes.
 
 Deviates:
-    Not carried over from the code: the first convolution frozen and the colour noise switched off
-    for the last twenty or so epochs, biases that keep their learning rate when that of the weights
-    falls, and one crop and reflection for each 32 images. The text leaves open where the 3 pixels
-    lie that 224 lacks for 55 positions of the first convolution: ``printed`` puts them around the
-    image as evenly as whole pixels allow.
+    Not carried over from the code: the first convolution frozen for the last 20 or so epochs and
+    the colour noise switched off for the last 25 or so, biases that keep their learning rate when
+    that of the weights falls, and one crop and reflection for each 32 images. The text leaves open
+    where the 3 pixels lie that 224 lacks for 55 positions of the first convolution: ``printed``
+    puts them around the image as evenly as whole pixels allow.
 """
 
 from dataclasses import dataclass

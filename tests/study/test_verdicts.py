@@ -41,6 +41,17 @@ def test_a_changed_rule_is_visible(study, claim, bench, conducted, gently):
     assert len(found.results[0].earlier_rules) == 1
 
 
+def test_a_command_that_ends_early_leaves_the_verdict_before_it(
+    study, claim, bench, conducted, gently
+):
+    _, found, _ = conducted(planned := study(claim(), seeds=3), bench(gently))
+    assert save(planned.output, to_result(planned)) == found
+    # By another rule it would be no verdict.
+    bolder = study(claim(decision={"margin": 0.001, "why": "I like it"}), seeds=3)
+    (result,) = save(bolder.output, to_result(bolder)).results
+    assert (result.status, result.verdict) == ("planned", None)
+
+
 def test_a_changed_grid_is_told_in_words():
     grids = ({"recipe.lr": {"with": [0.1], "without": rates}} for rates in ([0.1], [0.1, 0.2]))
     old, new = ({"margin": 1, "tune": grid} for grid in grids)
