@@ -1,7 +1,10 @@
+from dataclasses import replace
 from math import sqrt
+from typing import Any
 
 import pytest
 
+from ablations import networks
 from ablations.claim_file import find
 from ablations.config import ConfigError, Network
 from ablations.door import compose, shipped
@@ -69,3 +72,13 @@ def test_the_margin_is_half_of_what_the_paper_gives(claim):
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
 def test_a_claim_is_excluded_from_settings_by_exception(claim):
     assert set(SETTINGS) - set(claim.excluded)
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_weight_decay_is_asked_of_networks_that_decay(setting):
+    (claim,) = (claim for claim in CLAIMS if claim.name == "weight_decay_lowers_training_error")
+    run = compose([f"setting={setting}"]).run
+    width = 1.0 if run.network is Network.lenet5 else 0.25
+    scales: Any = networks.build(replace(run, width=width), 10).decay_scale
+    decays = any(scales.values())
+    assert decays != (setting in claim.excluded)

@@ -1,10 +1,15 @@
 """Every file in conf/ composes, and every setting whose data are at hand goes through once."""
 
+import io
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
+from PIL import Image
 
 from ablations import networks
 from ablations.config import Config, ConfigError, Network
@@ -81,6 +86,39 @@ def test_a_fast_dev_run_of_a_setting(setting: str, start):
     assert command.code == 0, command.out + command.err
     assert not list(Path("runs").rglob("record.json"))
     assert not command.left_over(5)
+
+
+@pytest.mark.slow
+def test_a_fast_dev_run_of_the_tutorials_networks(start):
+    write_images("train.parquet", 48)
+    write_images("test.parquet", 16)
+    tutorials = [network.value for network in networks._FIXED if network is not Network.lenet5]  # pyright: ignore
+    command = start(
+        "-m",
+        f"setting={','.join(tutorials)}",
+        "dataset.source=parquet",
+        "dataset.train=[train.parquet]",
+        "dataset.test=[test.parquet]",
+        "dataset.val_size=16",
+        "recipe.batch_size=8",
+        "width=0.25",
+        "fast_dev_run=true",
+        "trainer=cpu",
+    ).finish(240)
+    assert command.code == 0, command.out + command.err
+    assert "one batch of each split went through" in command.out
+
+
+def write_images(path: str, count: int) -> None:
+    """Random images of ten classes."""
+    rng = np.random.default_rng(0)
+    images = []
+    for pixels in rng.integers(0, 256, (count, 32, 32, 3), np.uint8):
+        file = io.BytesIO()
+        Image.fromarray(pixels).save(file, "PNG")
+        images.append({"bytes": file.getvalue(), "path": None})
+    labels = [number % 10 for number in range(count)]
+    pq.write_table(pa.table({"image": images, "label": labels}), path)
 
 
 @pytest.mark.slow
