@@ -130,7 +130,7 @@ def workloads(quick: bool, device: str) -> dict[str, Callable[[], list[Row]]]:
         for name, (words, turn, goal) in cases.items()
     }
     return {
-        "lrn": partial(lrn, device, 128, rounds),
+        "lrn": partial(lrn, device, 512, rounds),
         **steps,
         "sharing": partial(sharing, device, (2, 4, 8, 16), 400),
     }
