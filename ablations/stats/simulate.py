@@ -1,6 +1,6 @@
 """Error rates, coverage and power of this package's rules, beside the planned figures.
 
-``python -m ablations.stats.simulate`` prints them as Markdown in about two minutes. The planned
+``python -m ablations.stats.simulate`` prints them as Markdown in a few minutes. The planned
 figures come from an earlier, separate simulation in which no claim ever left its pool.
 """
 
