@@ -1,7 +1,7 @@
 """Table of the networks that their source fixes: parameters, Keras's outputs, and first steps.
 
     python -m benchmarks.networks [--steps N] [--batch N] [--seconds S] [--networks NAME,...]
-        [--write FILE] [dataset.source=parquet 'dataset.train=[FILE]' 'dataset.test=[FILE]' ...]
+        [--write] [dataset.source=parquet 'dataset.train=[FILE]' 'dataset.test=[FILE]' ...]
 
 Each network trains on CIFAR-10 with the recipe of the setting of its name, in small batches, until
 the steps or the seconds run out. The images are kept at 32 pixels and enlarged batch by batch;
@@ -29,7 +29,9 @@ from ablations.door import compose
 from ablations.networks import RAW_PIXELS
 from ablations.networks.initialization import build, construct
 from ablations.optimizer import build_optimizer
+from benchmarks.table import into
 
+PAGE = Path(__file__).resolve().parents[1] / "docs/networks.md"
 SOURCE = 32  # pixels at which CIFAR-10's images are kept
 # The network, its source's number of classes, the parameters that its source states or
 # implies; running statistics included.
@@ -125,26 +127,18 @@ HEADINGS = (
 )
 
 
-def page(rows: list[list[str]], options: argparse.Namespace, data: str) -> str:
-    """The table as a page of the documentation."""
+def table(rows: list[list[str]], options: argparse.Namespace, data: str) -> str:
+    """The table of docs/networks.md, and what it was measured with."""
     lines = [
-        "# Networks that their source fixes",
-        "",
-        "Parameters as the source states or implies them, as we and as Keras count them, running",
-        "statistics included (Keras's LeNet-5 reads all maps); the largest difference of an output",
-        "from Keras's with equal weights, as a share of the largest output; the mean training loss",
-        f"of the first and the last fifth of the steps on {data}, with the learning rate and",
-        f"decay of `setting=NETWORK`, {options.batch} images a step. Guessing costs 2.30.",
-        f"At most {options.seconds:g} seconds each: so few steps show that the loss falls, not how",
-        "low it gets. Those with batch normalisation start far above guessing, dropout included.",
-        f"`python -m benchmarks.networks --batch {options.batch} --seconds {options.seconds:g} "
-        f"--steps {options.steps}` measures it again.",
-        "",
         "| " + " | ".join(HEADINGS) + " |",
         "|---|" + "--:|" * (len(HEADINGS) - 1),
         *("| " + " | ".join(cells) + " |" for cells in rows),
+        "",
+        f"{data}, {options.batch} images a step, at most {options.seconds:g} seconds a network:",
+        f"`python -m benchmarks.networks --batch {options.batch} --seconds {options.seconds:g} "
+        f"--steps {options.steps}`.",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -155,7 +149,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=60.0, help="limit for each network")
     parser.add_argument("--networks", default=",".join(network.value for network in CASES))
-    parser.add_argument("--write", type=Path, help="file of the table")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/networks.md")
     options, overrides = parser.parse_known_args()
     rows = []
     name = "CIFAR-10"
@@ -166,9 +160,8 @@ def main() -> None:
         name = config.dataset.name
         rows.append(row(config, store, options))
         print(" | ".join(rows[-1]), flush=True)
-        if options.write:
-            options.write.parent.mkdir(parents=True, exist_ok=True)
-            options.write.write_text(page(rows, options, name))
+    if options.write:
+        PAGE.write_text(into(PAGE.read_text(), table(rows, options, name), "networks"))
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def command(*words: str, threads: int = 1) -> float:
     return time.perf_counter() - start
 
 
-def sweep(runs: int) -> list[Row]:
+def sweep(runs: int, rounds: int) -> list[Row]:
     """A sweep over seeds, end to end, beside a loop over the template's command."""
     with tempfile.TemporaryDirectory() as folder:
         words = [
@@ -45,18 +45,18 @@ def sweep(runs: int) -> list[Row]:
         ]
         # The data are prepared once, before, for both.
         command(*words, "seed=1000", f"output={folder}/first")
-        seeds = "seed=" + ",".join(str(seed) for seed in range(runs))
-        ours = command(*words, seeds, f"output={folder}/runs")
-        store = next((Path(folder) / "cache").rglob("train_images*"), None)
-        assert store is not None
-        theirs = sum(
-            command("-m", "benchmarks.processes", "template", str(store.parent), str(seed))
-            for seed in range(runs)
-        )
-    name = f"sweep of {runs} short runs, whole commands"
-    note = "one round; both test ten views"
-    peer = "loop over the template's command"
-    return [pair(name, peer, [ours * 1e3], [theirs * 1e3], 3.0, note=note)]
+        store = next((Path(folder) / "cache").rglob("train_images*")).parent
+        seeds = ",".join(str(seed) for seed in range(runs))
+        ours, theirs = [], []
+        for number in range(rounds):
+            ours.append(1e3 * command(*words, f"seed={seeds}", f"output={folder}/{number}"))
+            loop = [
+                command("-m", "benchmarks.processes", "template", str(store), str(seed))
+                for seed in range(runs)
+            ]
+            theirs.append(1e3 * sum(loop))
+    name, peer = f"sweep of {runs} short runs, whole commands", "loop over the template's command"
+    return [pair(name, peer, ours, theirs, 3.0, note="both test ten views")]
 
 
 def run_template(folder: Path, seed: int) -> None:
@@ -141,7 +141,9 @@ def together(runs: list[list[str]], threads: int = 1) -> list[float]:
     return [float(process.communicate()[0]) for process in started]
 
 
-def side_by_side(network: str, sizes: tuple[int, int, int], steps: int, rounds: int) -> list[Row]:
+def side_by_side(
+    network: str, sizes: tuple[int, int, int], steps: int, rounds: int, *, detail: bool = False
+) -> list[Row]:
     """Two single-thread runs side by side beside the two one after the other on two threads."""
     words = [network, *map(str, sizes), str(steps)]
     steps_of = {
@@ -151,7 +153,7 @@ def side_by_side(network: str, sizes: tuple[int, int, int], steps: int, rounds: 
     }
     found = alternate(steps_of, rounds, 1e9)
     name, peer = f"two runs side by side, {network}-{sizes[1]}", "one after the other on 2 threads"
-    return [pair(name, peer, found["beside"], found["after"])]
+    return [pair(name, peer, found["beside"], found["after"], detail=detail)]
 
 
 WAITS = {
@@ -322,11 +324,11 @@ def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
     rounds, seconds = (2, 20.0) if quick else (5, 60.0)
     small, large = ("cifar_conv", (32, 28, 128), 30), ("alexnet", (256, 224, 16), 3)
     return {
-        "sweep": partial(sweep, 12),
+        "sweep": partial(sweep, 12, 1 if quick else 3),
         "start": partial(start_up, rounds, seconds),
         "threads": partial(threads, rounds),
         "side by side, small": partial(side_by_side, *small, rounds),
-        "side by side, large": partial(side_by_side, *large, 1 if quick else 3),
+        "side by side, large": partial(side_by_side, *large, 1 if quick else 3, detail=True),
         "records": partial(records, (1, 10, 100) if quick else (1, 10, 100, 1000)),
         "plans": partial(plans, (1, 10, 100, 1000)),
         "ddp": partial(ddp, 60 if quick else 300),

@@ -10,8 +10,6 @@ from rich.table import Table
 from ablations.record import write_atomically
 from benchmarks.measure import Row, spread
 
-START, END = "<!-- speed -->", "<!-- /speed -->"
-
 
 def save(path: Path, machine: dict[str, Any], rows: dict[str, list[Row]]) -> None:
     """Write what is measured so far."""
@@ -85,7 +83,8 @@ def markdown(first: Execution, second: Execution, *, whole: bool) -> str:
     return "\n".join(lines)
 
 
-def into(text: str, block: str) -> str:
-    """Put ``block`` between the two marks of a page."""
-    before, _, rest = text.partition(START)
-    return f"{before}{START}\n{block}\n{END}{rest.partition(END)[2]}"
+def into(text: str, block: str, name: str = "speed") -> str:
+    """Put ``block`` between the two marks of a page that bear ``name``."""
+    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, _, rest = text.partition(start)
+    return f"{before}{start}\n{block}\n{end}{rest.partition(end)[2]}"

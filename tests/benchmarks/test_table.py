@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.measure import missing, pair
-from benchmarks.table import END, START, cells, into, markdown, read, save
+from benchmarks.table import cells, into, markdown, read, save
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,9 +42,11 @@ def test_details_are_left_to_the_whole_table():
     assert "| w |" not in markdown(rows, rows, whole=False)
 
 
-def test_the_block_replaces_the_one_before():
-    text = f"a\n{START}\nold\n{END}\nc\n"
-    assert into(text, "new") == f"a\n{START}\nnew\n{END}\nc\n"
+def test_the_block_replaces_the_one_of_its_name():
+    text = "a\n<!-- {0} -->\nold\n<!-- /{0} -->\nc\n"
+    both = text.format("speed") + text.format("networks")
+    replaced = text.replace("old", "new").format("networks")
+    assert into(both, "new", "networks") == text.format("speed") + replaced
 
 
 @pytest.mark.parametrize(("page", "whole"), [("README.md", False), ("docs/speed.md", True)])
@@ -52,5 +54,5 @@ def test_pages_show_the_committed_figures(page: str, whole: bool):
     text = (ROOT / page).read_text()
     results = ROOT / "benchmarks/results"
     executions = read(results / "cpu.json"), read(results / "cpu-again.json")
-    assert START in text
+    assert "<!-- speed -->" in text
     assert into(text, markdown(*executions, whole=whole)) == text

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -184,3 +185,50 @@ def test_images_and_initial_weights_of_another_kind_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         check(replace(run(network), **changes))
+
+
+def test_the_page_of_the_tutorials_tells_what_is_built() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/networks.md").read_text()
+    lines = [line.strip("| ").split(" | ") for line in page.split("\n\n")[2].splitlines()]
+    names = [Network(cell.strip("`")) for cell in lines[0]]
+    assert set(names) == set(TUTORIALS)
+    rows = {line[0].split(" (")[0]: line[1:] for line in lines[2:]}
+    for column, network in enumerate(names):
+        told = {name: cells[column] for name, cells in rows.items() if name != "tutorial"}
+        assert told == described(network), network
+
+
+def described(network: Network) -> dict[str, str]:
+    """What the built network is, in the words of the page."""
+    layers = dict(built(network).named_children())
+    convolutions = [layers[f"conv{number}"] for number in range(1, 6)]
+    x = torch.zeros(1, 3, CROPS[network], CROPS[network], device="meta")
+    for name, layer in layers.items():
+        x = layer(x)
+        if name == "conv1":
+            first = x.shape[-1]
+    norms = {name: layer for name, layer in layers.items() if name.startswith("norm")}
+    order = list(layers)
+    late = [n for n in norms if f"pool{n[-1]}" in order[: order.index(n)]]
+    kind = {"BatchNorm2d": "batch", "ResponseNorm": "response"}
+    (normalisation,) = {kind[type(layer).__name__] for layer in norms.values()} or {"none"}
+    dropout = {n: layer for n, layer in layers.items() if isinstance(layer, InvertedDropout)}
+    decayed = [n for n, scale in built(network).decay_scale.items() if scale]
+
+    def numbers(names) -> str:
+        return ", ".join(name[-1] for name in names) or "none"
+
+    return {
+        "images, pixels": f"{CROPS[network]}" + ", enlarged to 227" * ("resize" in layers),
+        "first maps": str(first),
+        "kernels": ", ".join(str(layer.out_channels) for layer in convolutions),
+        "towers": {1: "one", 2: "two"}[convolutions[1].groups],
+        "normalisation": normalisation + f" ({numbers(norms)})" * bool(norms),
+        "normalised after pooling": numbers(late),
+        "pooling windows": ", ".join(str(layers[f"pool{n}"].kernel_size) for n in (1, 2, 5)),
+        "values into layer 6": str(layers["fc6"].in_features),
+        "hidden units": ", ".join(str(layers[name].out_features) for name in ("fc6", "fc7")),
+        "dropout on the outputs of layers": numbers(dropout),
+        "its rate": str(next(iter(dropout.values())).rate),
+        "layers with weight decay": numbers(decayed),
+    }
