@@ -15,7 +15,6 @@ from ablations.data.loading import Batch
 from ablations.data.store import Store
 from ablations.metrics import ErrorRates
 from ablations.networks import RAW_PIXELS
-from ablations.networks.fixed import InvertedDropout
 from ablations.optimizer import RateSchedule, build_optimizer
 from ablations.record import CurvePoint, Scores
 from ablations.streams import derive, generator
@@ -27,7 +26,7 @@ from ablations.techniques.augmentation import (
     draw,
     to_input,
 )
-from ablations.techniques.dropout import PaperDropout
+from ablations.techniques.dropout import SeededDropout
 from ablations.techniques.edition import details
 from ablations.techniques.evaluation import (
     CENTER_VIEW,
@@ -69,14 +68,13 @@ class Classifier(pl.LightningModule):
         self.network = network
         self.images = images
         self.steps = images // run.recipe.batch_size
-        self.edition = details(run.techniques.edition)
+        self.details = details(run.techniques.edition)
         self.exploded = EXPLODED * math.log(len(store.classes))
         self.register_buffer("mean", input_mean(run, store), persistent=False)
         covariance = (store.color_basis * store.color_std**2) @ store.color_basis.T
-        axes = color_axes(torch.tensor(covariance), power=self.edition.color_power)
+        axes = color_axes(torch.tensor(covariance), power=self.details.color_power)
         self.register_buffer("axes", axes, persistent=False)
-        masked = PaperDropout | InvertedDropout
-        self.dropouts = [layer for layer in network.modules() if isinstance(layer, masked)]
+        self.dropouts = [layer for layer in network.modules() if isinstance(layer, SeededDropout)]
         self.stream = derive(run.seed, "stream", run.stream)
         self.schedule = RateSchedule(run.recipe)
         self.running, self.validation = ErrorRates(), ErrorRates()
@@ -86,7 +84,7 @@ class Classifier(pl.LightningModule):
         self.diverged = False
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return build_optimizer(self.network, self.run.recipe, self.edition.bias_rate)
+        return build_optimizer(self.network, self.run.recipe, self.details.bias_rate)
 
     # Training
 
@@ -116,10 +114,10 @@ class Classifier(pl.LightningModule):
         )
         inputs = to_input(images, self.mean)
         if colors(self.run.techniques.augmentation):
-            inputs = color_noise(inputs, draws.color, self.axes, divisor=self.edition.color_divisor)
+            inputs = color_noise(inputs, draws.color, self.axes, divisor=self.details.color_divisor)
         for index, layer in enumerate(self.dropouts):
             key = derive(self.stream, "dropout", index, self.current_epoch, batch_idx)
-            layer.draw(key, batch.rows)  # pyright: ignore
+            layer.draw(key, batch.rows)
         logits = self.network(inputs)
         losses = F.cross_entropy(logits, batch.labels, reduction="none")
         self.uncounted.append((logits.detach(), batch.labels, losses.detach()))

@@ -12,8 +12,8 @@ if __package__ in {None, ""}:
 
 from ablations.board.agents import write_agent_sweep
 from ablations.claim_file import find
+from ablations.composition import setting_names, shipped
 from ablations.config import ConfigError, Logger
-from ablations.door import setting_names, shipped
 from ablations.errors import plain
 from ablations.page.evidence import gather
 

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
+from ablations.composition import main as hydra_main
 from ablations.config import Config, Run
 from ablations.data.store import Store, prepare
-from ablations.door import main as hydra_main
 
 LINE_SECONDS = 15.0
 

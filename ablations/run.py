@@ -10,8 +10,8 @@ if __package__ in {None, ""}:
 from rich.console import Console
 from rich.markup import escape
 
+from ablations.composition import main as hydra_main
 from ablations.config import Config, Run
-from ablations.door import main as hydra_main
 from ablations.launch.display import Monitor, show_nodes, show_plan, show_waiting
 from ablations.launch.layer_table import show_layers
 from ablations.launch.leader import Leader

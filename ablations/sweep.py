@@ -19,14 +19,14 @@ if __package__ in {None, ""}:
 from rich.console import Console
 
 from ablations.claim_file import find
+from ablations.composition import compose, setting_names, shipped
 from ablations.config import ConfigError
-from ablations.door import compose, setting_names, shipped
 from ablations.errors import plain
 from ablations.launch.display import show_nodes
 from ablations.launch.nodes import find_place
 from ablations.launch.start import follow, lead
-from ablations.study.bench import Bench
 from ablations.study.design import design
+from ablations.study.runner import Runner
 
 _SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 
@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             overrides,
             options.seeds,
             options.first_seed,
+            anytime=options.anytime,
             report=lambda line: console.print(f"[bold]data[/]  {line}"),
         )
         # Now that all is checked: scipy takes longer to load than all the rest.
@@ -65,8 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         deadline = None if options.budget is None else time.monotonic() + options.budget
         with lead(place, output, lambda line: show_nodes(console, line)) as team:
-            bench = Bench(study.output, console, deadline, team)
-            code = conduct(study, bench, plan_only=options.plan)
+            runner = Runner(study.output, console, deadline, team)
+            code = conduct(study, runner, plan_only=options.plan)
     except (ConfigError, OSError) as error:
         sys.exit(f"error: {plain(error)}")
     except KeyboardInterrupt:
@@ -89,7 +90,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--plan", action="store_true", help="show runs and cost, train nothing")
     parser.add_argument(
-        "--seeds", type=_pairs, metavar="N", help="decide once, after N pairs of runs"
+        "--seeds",
+        type=_pairs,
+        metavar="N",
+        help="decide once, after N pairs of runs; with --anytime, at N pairs at the latest",
+    )
+    parser.add_argument(
+        "--anytime",
+        action="store_true",
+        help="decide after every pair, by intervals that stay valid however many --seeds a later "
+        "call adds; they are wider",
     )
     parser.add_argument(
         "--first-seed",

@@ -19,12 +19,12 @@ from rich.console import Console
 from rich.table import Table
 
 from ablations import networks
+from ablations.composition import compose
 from ablations.config import Storage
 from ablations.data import jpeg
 from ablations.data.jpeg import JpegImages
 from ablations.data.pack import pack_chunk
 from ablations.data.sources import Sample
-from ablations.door import compose
 from ablations.techniques.augmentation import color_noise, crop_and_flip, draw, to_input
 
 BATCH, SIZE, CROP, ROUNDS = 128, 256, 224, 5

@@ -26,13 +26,13 @@ from torch import nn
 from ablations import networks
 from ablations.callbacks import Progress, Saver
 from ablations.classifier import Classifier
+from ablations.composition import compose
 from ablations.config import Config, Precision
 from ablations.data.loading import EpochBatches, PixelBatches
 from ablations.data.store import Store, prepare
 from ablations.data.synthetic import CLASSES
 from ablations.data.synthetic import draw as paint
 from ablations.datamodule import Images
-from ablations.door import compose
 from ablations.loop import EpochLoop
 from ablations.optimizer import build_optimizer
 from ablations.streams import derive, generator
@@ -44,7 +44,7 @@ from ablations.techniques.augmentation import (
     draw,
     to_input,
 )
-from ablations.techniques.dropout import PaperDropout
+from ablations.techniques.dropout import SeededDropout
 from ablations.techniques.edition import details
 from ablations.techniques.evaluation import center_crop
 from ablations.techniques.norm import ResponseNorm
@@ -219,7 +219,7 @@ def bare(
     inputs = augmenter(config, data, len(rows), device)
     half = run.recipe.precision is Precision.bf16
     shares = endless(batches)
-    dropouts = [layer for layer in network.modules() if isinstance(layer, PaperDropout)]
+    dropouts = [layer for layer in network.modules() if isinstance(layer, SeededDropout)]
     forward = torch.compile(network, dynamic=False) if compiled else network
 
     def step() -> None:

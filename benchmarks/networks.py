@@ -23,9 +23,9 @@ from statistics import mean
 import torch
 import torch.nn.functional as F
 
+from ablations.composition import compose
 from ablations.config import Config, Network, Storage
 from ablations.data.store import Store, prepare
-from ablations.door import compose
 from ablations.networks import RAW_PIXELS
 from ablations.networks.initialization import build, construct
 from ablations.optimizer import build_optimizer

@@ -290,14 +290,16 @@ def ddp(steps: int) -> list[Row]:
 
 def plans(counts: tuple[int, ...]) -> list[Row]:
     """The plan of a sweep over seeds from its command line; beside a second per hundred runs."""
-    from ablations.door import main as door
+    from ablations.composition import main as hydra_main
     from ablations.launch.plan import make_plan
 
     def plan(folder: str, seeds: str, count: int) -> None:
         sys.argv = ["run.py", "-m", "logger=none", f"cache={folder}/cache"]
         sys.argv += [f"output={folder}/runs", f"{seeds}=range({count})"]
         try:
-            door(lambda jobs: int(len(make_plan(jobs, report=lambda line: None).jobs) != count))
+            hydra_main(
+                lambda jobs: int(len(make_plan(jobs, report=lambda line: None).jobs) != count)
+            )
         except SystemExit as end:
             if end.code:
                 raise RuntimeError(f"no plan of {count} runs: {end.code}") from None

@@ -6,8 +6,8 @@ import pytest
 
 from ablations import networks
 from ablations.claim_file import find
+from ablations.composition import compose, shipped
 from ablations.config import ConfigError, Network
-from ablations.door import compose, shipped
 from ablations.study.design import draft
 
 SETTINGS = sorted(path.stem for path in (shipped("conf") / "setting").glob("*.yaml"))

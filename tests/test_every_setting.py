@@ -12,8 +12,8 @@ import yaml
 from PIL import Image
 
 from ablations import networks
+from ablations.composition import compose, shipped
 from ablations.config import Config, ConfigError, Network
-from ablations.door import compose, shipped
 from ablations.techniques import Depth, Edition
 
 CONF = shipped("conf")
@@ -42,7 +42,7 @@ def test_a_setting_composes_and_fits_its_network(setting: str):
     assert changed == NOT_PRINTED.get(setting, {})
 
 
-@pytest.mark.parametrize("network", networks._FIXED, ids=lambda network: network.value)  # pyright: ignore
+@pytest.mark.parametrize("network", networks.FIXED_CROPS, ids=lambda network: network.value)
 def test_a_network_that_its_source_fixes_has_a_setting(network: Network):
     config = compose([f"setting={network.value}"])
     assert config.network is network
@@ -92,7 +92,7 @@ def test_a_fast_dev_run_of_a_setting(setting: str, start):
 def test_a_fast_dev_run_of_the_tutorials_networks(start):
     write_images("train.parquet", 48)
     write_images("test.parquet", 16)
-    tutorials = [network.value for network in networks._FIXED if network is not Network.lenet5]  # pyright: ignore
+    tutorials = [network.value for network in networks.FIXED_CROPS if network is not Network.lenet5]
     command = start(
         "-m",
         f"setting={','.join(tutorials)}",

@@ -29,7 +29,7 @@ FLOORS = [
     "config",
     "arms errors keys grid",
     # What is built from it.
-    "data networks optimizer door",
+    "data networks optimizer composition",
     "claim claim_file",
     "datamodule callbacks classifier loggers loop",
     "train",

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from ablations import networks, prepare
+from ablations.composition import compose
 from ablations.config import Config, Run, Source, Storage
-from ablations.door import compose
 from ablations.optimizer import RateSchedule
 
 SETTINGS = ("imagenet", "imagenet_released", "tiny_imagenet")

@@ -82,6 +82,15 @@ def test_the_plan_of_all_claims_saves_half(cache, capsys, monkeypatch, marker):
     assert not Path("here/verdicts.json").exists()
 
 
+def test_the_plan_of_a_study_that_may_stop_at_any_time(cache, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    words = ("overlap_pooling_lowers_error", "--plan", "--anytime", "--seeds", "12")
+    assert exit_of(*words, *TINY) == 0
+    shown = capsys.readouterr().out
+    assert "3 to 12" in shown
+    assert "24 runs (6 if the first look decides" in shown
+
+
 def test_the_command_does_not_load_torch(cache):
     script = f"import sys; sys.argv = ['x', 'all', '--plan', *{TINY}]\n"
     script += "from ablations import sweep\ntry: sweep.main()\nexcept SystemExit: pass\n"

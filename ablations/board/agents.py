@@ -34,7 +34,7 @@ def agent_sweep(claim: Claim) -> dict[str, Any]:
     for item in (*either, *claim.reference, *(item for arm in arms for item in arm)):
         key, _, value = item.partition("=")
         values = grid.setdefault(key, {"values": []})["values"]
-        if (plain := _plain(value)) not in values:
+        if (plain := _typed(value)) not in values:
             values.append(plain)
     for key, rates in claim.tune.items():
         grid[key] = {"values": sorted({*rates.with_, *rates.without})}
@@ -70,7 +70,7 @@ def write_agent_sweep(claim: Claim, folder: Path) -> Path:
     return path
 
 
-def _plain(value: str) -> str | int | float:
+def _typed(value: str) -> str | int | float:
     """Numbers as numbers; ``on`` and ``off`` stay words."""
     for kind in (int, float):
         try:

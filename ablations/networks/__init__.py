@@ -25,7 +25,7 @@ _CUDA_CONVNET = {
 }
 
 # Height and width of the images of the networks that their source fixes.
-_FIXED = {
+FIXED_CROPS = {
     Network.keras_batchnorm: 227,
     Network.keras_functional: 224,
     Network.keras_resized: 32,
@@ -42,7 +42,7 @@ _LAYERS = ("activation", "pooling", "norm", "dropout", "towers", "depth", "bias_
 _NO_EFFECT = {
     Network.cifar_conv: _CUDA_CONVNET,
     Network.cifar_local: _CUDA_CONVNET,
-    **dict.fromkeys(_FIXED, dict.fromkeys(_LAYERS, "its source fixes it")),
+    **dict.fromkeys(FIXED_CROPS, dict.fromkeys(_LAYERS, "its source fixes it")),
 }
 
 # Networks that read the pixels as they are, 0 to 255, without subtracting the mean image.
@@ -50,12 +50,12 @@ RAW_PIXELS = frozenset({Network.keras_resized})
 
 # Smallest and largest crop: at least one pixel is left by the last pooling; the dense layers grow
 # with the crop.
-_CROPS = {
+CROPS = {
     Network.alexnet: (36, 448),
     Network.alexnet_small: (8, 96),
     Network.cifar_conv: (8, 64),
     Network.cifar_local: (8, 64),
-    **{network: (crop, crop) for network, crop in _FIXED.items()},
+    **{network: (crop, crop) for network, crop in FIXED_CROPS.items()},
 }
 
 # Kernels of the first convolution of the printed network.
@@ -64,7 +64,7 @@ _KERNELS = {
     Network.alexnet_small: 96,
     Network.cifar_conv: 32,
     Network.cifar_local: 64,
-    **dict.fromkeys(_FIXED, 96),  # of LeNet-5 there is one width only
+    **dict.fromkeys(FIXED_CROPS, 96),  # of LeNet-5 there is one width only
     Network.half_tower_v1: 48,
     Network.half_tower_v2: 48,
 }
@@ -94,13 +94,11 @@ def check(run: Run) -> None:
                 "differs in the bias rate and the colour noise only. Set recipe.bias_rate=null, or "
                 "leave edition=printed"
             )
-    if run.network in _FIXED:
+    if run.network in FIXED_CROPS:
         _check_fixed(run)
-    low, high = _CROPS[run.network]
+    low, high = CROPS[run.network]
     if not low <= run.dataset.crop <= high:
-        fitting = [
-            network.value for network, (a, b) in _CROPS.items() if a <= run.dataset.crop <= b
-        ]
+        fitting = [network.value for network, (a, b) in CROPS.items() if a <= run.dataset.crop <= b]
         raise ConfigError(
             f"dataset.crop={run.dataset.crop}: network={name} takes crops of {low} to {high} "
             "pixels. Change dataset.crop"
@@ -116,7 +114,7 @@ def check(run: Run) -> None:
 
 def _check_fixed(run: Run) -> None:
     """Refuse images, initial weights and a width that the source of the network does not have."""
-    crop = _FIXED[run.network]
+    crop = FIXED_CROPS[run.network]
     given = {"dataset.crop": run.dataset.crop, "init": run.init.value, "width": run.width}
     fixed: dict[str, object] = {"dataset.crop": crop, "init": Init.paper.value}
     if run.network is Network.lenet5:

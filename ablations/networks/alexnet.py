@@ -98,7 +98,7 @@ class AlexNet(nn.Sequential):
         groups, units, (c1, c2, c3, c4, c5) = sizes.groups, sizes.units, sizes.kernels
         present = convolutions(depth)
 
-        def rectify() -> nn.Module:
+        def activate() -> nn.Module:
             return activation_layer(activation)
 
         def pool() -> nn.Module:
@@ -115,14 +115,14 @@ class AlexNet(nn.Sequential):
         if spec.norm1_first:
             layers["norm1"] = normalize(c1)
             layers["pool1"] = pool()
-            layers["activation1"] = rectify()
+            layers["activation1"] = activate()
         else:
-            layers["activation1"] = rectify()
+            layers["activation1"] = activate()
             layers["norm1"] = normalize(c1)
             layers["pool1"] = pool()
 
         layers["conv2"] = nn.Conv2d(c1, c2, 5, padding=2, groups=groups)
-        layers["activation2"] = rectify()
+        layers["activation2"] = activate()
         layers["norm2"] = normalize(c2)
         if spec.norm2_within_map and norm is Norm.lrn:
             layers["within_map_norm2"] = WithinMapResponseNorm(size=5, alpha=1e-3)
@@ -132,30 +132,30 @@ class AlexNet(nn.Sequential):
         if "conv3" in present:
             # §3.2: the one convolution that takes its input from both towers.
             layers["conv3"] = nn.Conv2d(channels, c3, 3, padding=1)
-            layers["activation3"] = rectify()
+            layers["activation3"] = activate()
             channels = c3
         if "conv4" in present:
             layers["conv4"] = nn.Conv2d(channels, c4, 3, padding=1, groups=groups)
-            layers["activation4"] = rectify()
+            layers["activation4"] = activate()
             channels = c4
 
         layers["conv5"] = nn.Conv2d(channels, c5, 3, padding=1, groups=groups)
-        layers["activation5"] = rectify()
+        layers["activation5"] = activate()
         layers["pool5"] = pool()
 
         if "conv6" in present:
             # §6: over the last pooling layer, in networks that are trained on more images first.
             layers["conv6"] = nn.Conv2d(c5, c5, 3, padding=1, groups=groups)
-            layers["conv6_activation"] = rectify()
+            layers["conv6_activation"] = activate()
         layers["flatten"] = nn.Flatten()
 
         # Three pooling layers halve the maps three times.
         layers["fc6"] = nn.Linear(c5 * (stem.outputs(crop) // 8) ** 2, units)
-        layers["activation6"] = rectify()
+        layers["activation6"] = activate()
         layers["dropout6"] = dropout_layer(dropout, units)
 
         layers["fc7"] = nn.Linear(units, units)
-        layers["activation7"] = rectify()
+        layers["activation7"] = activate()
         layers["dropout7"] = dropout_layer(dropout, units)
 
         layers["fc8"] = nn.Linear(units, classes)

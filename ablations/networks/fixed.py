@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ablations.config import Run
 from ablations.streams import counter_bits
+from ablations.techniques.dropout import SeededDropout
 from ablations.techniques.norm import BatchNorm2d, ResponseNorm
 
 Bounds = tuple[float | Tensor, float]
@@ -78,53 +79,23 @@ def torch_default(layer: nn.Module) -> Bounds:
     return bound, bound
 
 
-class InvertedDropout(nn.Module):
+class InvertedDropout(SeededDropout):
     """Dropout as Keras and torch have it: what is kept grows in training, nothing happens after.
-
-    As with :class:`ablations.techniques.dropout.PaperDropout`, the training step calls
-    :meth:`draw` before the forward pass.
 
     Args:
         features: Number of inputs.
         rate: Probability to be set to zero, as a multiple of 1/65536.
     """
 
-    def __init__(self, features: int, rate: float) -> None:
-        super().__init__()
-        self.features = features
-        self.rate = rate
-        self._mask: Tensor | None = None
-
-    def draw(self, key: int, rows: Tensor) -> None:
-        """Draw the mask of the next forward pass.
-
-        Args:
-            key: Seed of the whole batch, new in each step and layer.
-            rows: Positions of the images in the global batch, shape (N,), int64.
-        """
+    def toss(self, key: int, rows: Tensor) -> Tensor:
+        """A coin of the rate for each input: a number of 16 bits, four of which make a word."""
         words = counter_bits(key, rows, -(-self.features // 4))
-        # Each word gives four numbers of 16 bits.
         numbers = words.view(torch.int16)[:, : self.features]
-        self._mask = numbers >= round(self.rate * 2**16) - 2**15
+        return numbers >= round(self.rate * 2**16) - 2**15
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mask and scale ``x``, shape (N, features), in training.
-
-        Raises:
-            ValueError: The mask was drawn for another number of images.
-        """
-        if not self.training:
-            return x
-        mask, self._mask = self._mask, None
-        if mask is None:
-            mask = torch.rand_like(x) >= self.rate
-        elif mask.shape != x.shape:
-            raise ValueError(f"dropout mask of shape {tuple(mask.shape)} for {tuple(x.shape)}")
-        return x * mask / (1 - self.rate)
-
-    def extra_repr(self) -> str:
-        """The rate, for the printed network."""
-        return f"rate={self.rate}"
+        """Mask and scale ``x``, shape (N, features), in training."""
+        return self.masked(x) / (1 - self.rate) if self.training else x
 
 
 class Stack:

@@ -1,8 +1,9 @@
 """``report.html``: one self-contained page."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -181,6 +182,12 @@ def _rows(sections: Sequence[Section]) -> list[Row]:
     return sorted(rows.values(), key=lambda row: row.finding.order)
 
 
+def _looks(rule: Mapping[str, Any]) -> str:
+    if rule.get("stopping") == "anytime":
+        return "every number of pairs, by intervals that are valid at any time"
+    return f"{', '.join(map(str, rule.get('looks', [])))} pairs"
+
+
 def _numbers(finding: Finding) -> list[tuple[str, str]]:
     verdict, rule = finding.verdict, finding.result.rule
     if not verdict:
@@ -191,7 +198,7 @@ def _numbers(finding: Finding) -> list[tuple[str, str]]:
         ("Arm without", words.arm(finding.without.label)),
         ("Arm with", words.arm(finding.with_technique.label)),
         ("Paper", f"{finding.result.paper['says']} ({finding.result.paper['data']})"),
-        ("Looks at", f"{', '.join(map(str, rule.get('looks', [])))} pairs"),
+        ("Looks at", _looks(rule)),
         ("Test of no effect", f"p = {_p(effect['p'])}, adjusted {_p(effect['p_adjusted'])}"),
         ("Test within margin", f"p = {_p(inside['p'])}, adjusted {_p(inside['p_adjusted'])}"),
     ]

@@ -11,7 +11,7 @@ on plain arrays.
 ``secondary``      paired t, sign flips, sign test, seed correlation: shown beside the verdict
 ``timing``         time to a target from a noisy curve
 ``noise``          what a finite test set adds when the claim is about new images
-``power``          seeds needed, and the probability that more seeds will decide
+``power``          more seeds, and the probability that they will decide
 ``family``         the rule of a study, its pools, and its tests held against their levels
 ``verdict``        the table of labels, and the verdict with its sentence
 ``decide``         all of it, for a family of claims

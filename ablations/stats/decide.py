@@ -11,7 +11,7 @@ from ablations.stats.interval import Effect, Interval
 from ablations.stats.pairs import Comparison, Pairs, pair
 from ablations.stats.power import Outlook, Progress, Reach, seeds_to_decide
 from ablations.stats.sequential import AnytimeEffect
-from ablations.stats.verdict import Arm, Label, Scope, Verdict, describe, judge
+from ablations.stats.verdict import ArmSummary, Label, Scope, Verdict, classify, describe
 
 
 def decide(comparisons: Sequence[Comparison], rule: Rule = DEFAULT) -> list[Verdict]:
@@ -23,7 +23,7 @@ def decide(comparisons: Sequence[Comparison], rule: Rule = DEFAULT) -> list[Verd
        family: alpha/K at interim looks, so that no claim's stop hangs on another's success, and
        group-sequential Holm at the last (Ye et al. 2013; Maurer and Bretz 2013). Exploratory claims
        get Benjamini-Hochberg at the last.
-    4. Label each claim by the intervals that belong to these tests (:func:`verdict.judge`).
+    4. Label each claim by the intervals that belong to these tests (:func:`verdict.classify`).
 
     An interval at a Holm level leaves out zero exactly where Holm rejects; several of them hold
     together only about as often as their level says.
@@ -89,7 +89,7 @@ def _label(
     interval = _bounded(effect.interval(tested.effect.level), data)
     negligible = _bounded(effect.negligible_interval(tested.negligible.level), data)
     paper = None if comparison.paper is None else comparison.to_scale(comparison.paper)
-    label, sub_labels = judge(interval, negligible, comparison.scaled_margin, paper)
+    label, sub_labels = classify(interval, negligible, comparison.scaled_margin, paper)
     return Scope(
         _unscaled(interval, comparison), _unscaled(negligible, comparison), label, sub_labels
     )
@@ -155,8 +155,8 @@ def _verdict(
         sd=estimate and estimate.sd,
         own_sd=estimate and estimate.own_sd,
         df=estimate and estimate.df,
-        without=Arm.of(data.without),
-        with_technique=Arm.of(data.with_technique),
+        without=ArmSummary.of(data.without),
+        with_technique=ArmSummary.of(data.with_technique),
         seed_correlation=secondary.seed_correlation(data.without, data.with_technique),
         paired_t=student,
         sign_flip_p=secondary.sign_flip_p(data.differences),

@@ -21,16 +21,6 @@ _SHARED = 0.25
 NOISY_RATIO = 3.0
 
 
-def pool_factor(claims: int) -> float:
-    """Independent variance estimates that those of K claims with a common baseline are worth.
-
-    Examples:
-        >>> [round(pool_factor(claims), 2) for claims in (1, 2, 3, 6, 11)]
-        [1.0, 1.6, 2.0, 2.67, 3.14]
-    """
-    return claims / (1 + (claims - 1) * _SHARED)
-
-
 @dataclass(frozen=True)
 class Spread:
     """How far one paired difference scatters, for K claims of one pool.
@@ -52,10 +42,10 @@ def spread(differences: NDArray[np.float64], floor: ArrayLike = 0.0) -> Spread:
     """Variance ``max(pooled, own, floor)`` of each claim, and its degrees of freedom.
 
     With n seeds for each of K claims the pooled variance is the mean of the claims' own and has
-    ``pool_factor(K) * (n - 1)`` degrees of freedom: the shared baseline correlates the differences
-    by 1/2, their variances by 1/4. Unequal n weigh the variances by ``n - 1``, and the degrees of
-    freedom follow from the covariance of nested samples (Satterthwaite 1946). One claim alone gets
-    exactly the paired t.
+    ``K / (1 + (K - 1) / 4) * (n - 1)`` degrees of freedom: the shared baseline correlates the
+    differences by 1/2, their variances by 1/4. Unequal n weigh the variances by ``n - 1``, and the
+    degrees of freedom follow from the covariance of nested samples (Satterthwaite 1946). One claim
+    alone gets exactly the paired t.
 
     A claim whose standard deviation is more than ``NOISY_RATIO`` times the median leaves the pool
     and is tested with its own ``n - 1``: the pool would make its interval too short and everybody

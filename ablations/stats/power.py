@@ -1,4 +1,4 @@
-"""How many seeds a claim needs."""
+"""How many more seeds a claim needs, and how probably they will decide it."""
 
 from bisect import bisect_left
 from collections.abc import Callable
@@ -7,41 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ablations.stats.interval import pool_factor
-
 _MOST_SEEDS = 1000
-
-
-def power(effect: float, n: int, level: float = 0.05, claims: int = 1) -> float:
-    """Probability that a true effect of this size is found with n pairs.
-
-    Args:
-        effect: True effect over the standard deviation of one paired difference.
-        n: Pairs, at least 2.
-        level: Two-sided level of the test, for example 0.05 / K.
-        claims: Claims that share the baseline and lend their variance.
-
-    Examples:
-        >>> round(power(2.0, n=5), 3)
-        0.909
-    """
-    df = pool_factor(claims) * (n - 1)
-    # The wrong tail is left out: a significant result in the opposite direction finds nothing.
-    return float(stats.nct.sf(stats.t.isf(level / 2, df), df, abs(effect) * np.sqrt(n)))
-
-
-def seeds_needed(
-    effect: float, level: float = 0.05, claims: int = 1, power_wanted: float = 0.8
-) -> int | None:
-    """Smallest number of pairs with the power wanted; None beyond 1000.
-
-    Examples:
-        >>> seeds_needed(2.0)
-        5
-    """
-    candidates = range(2, _MOST_SEEDS + 1)
-    index = bisect_left(candidates, power_wanted, key=lambda n: power(effect, n, level, claims))
-    return candidates[index] if index < len(candidates) else None
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ class Label(StrEnum):
     inconclusive = "inconclusive"
 
 
-def judge(
+def classify(
     interval: Interval, negligible: Interval, margin: float, paper: float | None
 ) -> tuple[Label, tuple[str, ...]]:
     """Label a claim by its two intervals, all on the scale of the differences.
@@ -40,7 +40,7 @@ def judge(
         The label, and how a reproduced effect compares with the margin and with the paper's.
 
     Examples:
-        >>> judge(Interval(0.9, 1.7, 0.05), Interval(1.0, 1.6, 0.1), margin=0.7, paper=1.4)
+        >>> classify(Interval(0.9, 1.7, 0.05), Interval(1.0, 1.6, 0.1), margin=0.7, paper=1.4)
         (<Label.reproduced: 'reproduced'>, ('strong', 'consistent with the paper'))
     """
     if interval.high < 0:
@@ -66,7 +66,7 @@ def _sub_labels(interval: Interval, margin: float, paper: float | None) -> tuple
 
 
 @dataclass(frozen=True)
-class Arm:
+class ArmSummary:
     """One arm over the seeds of the pairs; for factors on the scale of logarithms.
 
     Attributes:
@@ -78,7 +78,7 @@ class Arm:
     sd: float
 
     @classmethod
-    def of(cls, values: NDArray[np.float64]) -> "Arm":
+    def of(cls, values: NDArray[np.float64]) -> "ArmSummary":
         """Summarise the measures of one arm, shape (n,)."""
         mean = float(values.mean()) if len(values) else float("nan")
         return cls(mean, float(values.std(ddof=1)) if len(values) > 1 else float("nan"))
@@ -91,8 +91,8 @@ class Scope:
     Attributes:
         interval: Adjusted interval of the effect.
         negligible_interval: Interval to be held against the margin.
-        label: See :func:`judge`.
-        sub_labels: See :func:`judge`.
+        label: See :func:`classify`.
+        sub_labels: See :func:`classify`.
     """
 
     interval: Interval
@@ -113,7 +113,7 @@ class Verdict:
         claim: Name of the claim.
         family: Claims that it was adjusted with.
         label: The verdict on this test set.
-        sub_labels: See :func:`judge`.
+        sub_labels: See :func:`classify`.
         sentence: The verdict for a reader.
         n: Pairs of seeds that were used.
         final: Whether this was the last look.
@@ -159,8 +159,8 @@ class Verdict:
     sd: float | None
     own_sd: float | None
     df: float | None
-    without: Arm
-    with_technique: Arm
+    without: ArmSummary
+    with_technique: ArmSummary
     seed_correlation: float | None
     paired_t: PairedT | None
     sign_flip_p: float | None
@@ -177,15 +177,15 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain types for JSON: numbers that are not finite become None."""
-        return _plain(asdict(self) | {"decided": self.decided})
+        return _finite(asdict(self) | {"decided": self.decided})
 
 
-def _plain(value: Any) -> Any:
+def _finite(value: Any) -> Any:
     match value:
         case dict():
-            return {key: _plain(part) for key, part in value.items()}
+            return {key: _finite(part) for key, part in value.items()}
         case list() | tuple():
-            return [_plain(part) for part in value]
+            return [_finite(part) for part in value]
         case Label():
             return str(value)
         case float():

@@ -2,7 +2,7 @@
 
 ============  ==================================================================================
 ``design``    claims become cases with arms and jobs; what they share is one run
-``bench``     trains what has no record yet; the records are the only state
+``runner``     trains what has no record yet; the records are the only state
 ``cost``      runs, time and disk of a study, and what the naive grid would take
 ``readout``   a number for each arm and pair of seeds, read out of the records
 ``tuning``    the learning rate of an arm, and other tuned keys, on seeds that are not used again

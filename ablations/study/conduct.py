@@ -3,17 +3,17 @@
 import shlex
 from pathlib import Path
 
-from ablations.study.bench import Bench
 from ablations.study.confirm import Standing, confirm
 from ablations.study.cost import cost_of
 from ablations.study.design import Study
 from ablations.study.results import Tunings, to_result
+from ablations.study.runner import Runner
 from ablations.study.tables import show_plan, show_remarks, show_standings
 from ablations.study.tuning import choice_of, tune, tuning_jobs
 from ablations.study.verdicts import VERDICTS, save
 
 
-def conduct(study: Study, bench: Bench, *, plan_only: bool) -> int:
+def conduct(study: Study, runner: Runner, *, plan_only: bool) -> int:
     """Show the plan; then tune, train and look until every claim is decided.
 
     ``verdicts.json`` holds the rules before the first run begins, and the verdicts after each look.
@@ -21,33 +21,33 @@ def conduct(study: Study, bench: Bench, *, plan_only: bool) -> int:
     Returns:
         The exit code: 1 when a run failed.
     """
-    tunings = _tune(study, bench)
+    tunings = _tune(study, runner)
     choices = {name: choice_of(found) for name, found in tunings.items()}
-    show_plan(bench.console, study, cost_of(study, choices, bench))
+    show_plan(runner.console, study, cost_of(study, choices, runner))
     if plan_only:
         return 0
     names = {case.name for case in study.cases} | {claim.name for claim, _ in study.excluded}
     save(study.output, to_result(study))
-    bench.train(tuning_jobs(study.cases))
-    tunings = _tune(study, bench)
+    runner.train(tuning_jobs(study.cases))
+    tunings = _tune(study, runner)
 
     def after_look(standings: list[Standing]) -> None:
         saved = save(study.output, to_result(study, standings, tunings))
         if any(one.goes_on for one in standings):
-            show_standings(bench.console, saved, names)
+            show_standings(runner.console, saved, names)
 
     choices = {name: choice_of(found) for name, found in tunings.items()}
-    standings = confirm(study, choices, bench, after_look)
+    standings = confirm(study, choices, runner, after_look)
     saved = save(study.output, to_result(study, standings, tunings))
-    show_standings(bench.console, saved, names)
-    show_remarks(bench.console, saved, names)
-    bench.console.print(f"[bold]verdicts[/]  {study.output / VERDICTS}", soft_wrap=True)
+    show_standings(runner.console, saved, names)
+    show_remarks(runner.console, saved, names)
+    runner.console.print(f"[bold]verdicts[/]  {study.output / VERDICTS}", soft_wrap=True)
     given = "" if study.output == Path("runs") else f" --output {shlex.quote(str(study.output))}"
-    bench.console.print(
+    runner.console.print(
         f"[bold]next[/]  python ablations/report.py{given}", soft_wrap=True, highlight=False
     )
-    return 1 if bench.failed else 0
+    return 1 if runner.failed else 0
 
 
-def _tune(study: Study, bench: Bench) -> Tunings:
-    return {case.name: tune(case, study.setting, bench) for case in study.cases}
+def _tune(study: Study, runner: Runner) -> Tunings:
+    return {case.name: tune(case, study.setting, runner) for case in study.cases}

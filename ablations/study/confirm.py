@@ -15,12 +15,12 @@ from dataclasses import dataclass, field, replace
 
 from ablations.config import Job
 from ablations.stats.decide import decide
-from ablations.stats.family import DEFAULT, Rule
+from ablations.stats.family import Rule
 from ablations.stats.pairs import Comparison
 from ablations.stats.verdict import Verdict
-from ablations.study.bench import Bench
 from ablations.study.design import Case, Study
 from ablations.study.readout import Choice, compare, guesses, jobs_of_pair, lacks_measure
+from ablations.study.runner import Runner
 from ablations.study.tuning import tuning_jobs
 
 
@@ -54,7 +54,8 @@ class Standing:
     @property
     def goes_on(self) -> bool:
         """Whether it needs another look, and can have it."""
-        stopped = self.verdict is not None and (self.verdict.decided or self.verdict.final)
+        verdict, last = self.verdict, self.case.looks[-1]
+        stopped = verdict is not None and (verdict.decided or verdict.n == last)
         amiss = self.failed or self.waiting or self.lacking
         return self.choice is not None and not (stopped or amiss)
 
@@ -71,30 +72,33 @@ class Standing:
 def confirm(
     study: Study,
     choices: Mapping[str, Choice | None],
-    bench: Bench,
+    runner: Runner,
     after_look: Callable[[list[Standing]], None],
-    rule: Rule = DEFAULT,
 ) -> list[Standing]:
     """Train and look until every case is decided, at its last look, failed, or out of time.
 
     Args:
         study: The cases.
         choices: Tuned keys by arm, by name of the case; none where they could not be chosen.
-        bench: Trains.
+        runner: Trains.
         after_look: Told where the cases stand after each look.
-        rule: How to decide.
     """
     standings = [Standing(case, choices[case.name]) for case in study.cases]
-    standings = [_note_missing(one, bench) for one in standings]
+    standings = [_note_missing(one, runner) for one in standings]
     while any(one.goes_on for one in standings):
         standings = [_advance(one) for one in standings]
         jobs = [pair_and_job for one in standings if one.goes_on for pair_and_job in one.jobs]
         # Whole pairs first: what the time leaves can then be judged.
-        bench.train(job for _, job in sorted(jobs, key=lambda item: item[0]))
-        standings = [_note_missing(one, bench) for one in standings]
-        standings = judge(standings, study.setting, bench, rule)
+        runner.train(job for _, job in sorted(jobs, key=lambda item: item[0]))
+        standings = [_note_missing(one, runner) for one in standings]
+        standings = judge(standings, study, runner)
         after_look(standings)
     return standings
+
+
+def rule_of(study: Study) -> Rule:
+    """How a study decides."""
+    return Rule(stopping="anytime" if study.anytime else "looks")
 
 
 def _advance(standing: Standing) -> Standing:
@@ -103,28 +107,29 @@ def _advance(standing: Standing) -> Standing:
     return replace(standing, pairs=next(n for n in standing.case.looks if n > standing.pairs))
 
 
-def _note_missing(standing: Standing, bench: Bench) -> Standing:
+def _note_missing(standing: Standing, runner: Runner) -> Standing:
     untuned = () if standing.choice is not None else tuning_jobs((standing.case,))
     needed = (*untuned, *(job for _, job in standing.jobs))
-    missing = [job for job in needed if bench.record(job) is None]
-    failed = any(job.run.run_id in bench.failed for job in missing)
+    missing = [job for job in needed if runner.record(job) is None]
+    failed = any(job.run.run_id in runner.failed for job in missing)
     lacking = {
         record.run_id: None
         for job in needed
-        if (record := bench.record(job)) and lacks_measure(standing.case.claim, record)
+        if (record := runner.record(job)) and lacks_measure(standing.case.claim, record)
     }
     return replace(
         standing, failed=failed, waiting=bool(missing) and not failed, lacking=tuple(lacking)
     )
 
 
-def judge(standings: list[Standing], setting: str, bench: Bench, rule: Rule) -> list[Standing]:
+def judge(standings: list[Standing], study: Study, runner: Runner) -> list[Standing]:
     """Judge all cases together, each by the pairs of its own look."""
+    rule = rule_of(study)
     measured = [
         replace(
             one,
-            comparison=compare(one.case, setting, one.choice or {}, one.pairs, bench),
-            guessing=_guessing(one, bench),
+            comparison=compare(one.case, study.setting, one.choice or {}, one.pairs, runner),
+            guessing=_guessing(one, runner),
         )
         for one in standings
     ]
@@ -140,11 +145,11 @@ def judge(standings: list[Standing], setting: str, bench: Bench, rule: Rule) -> 
     return [replace(one, verdict=verdicts[one.case.name]) for one in measured]
 
 
-def _guessing(standing: Standing, bench: Bench) -> dict[str, tuple[int, int]]:
+def _guessing(standing: Standing, runner: Runner) -> dict[str, tuple[int, int]]:
     found: dict[str, list[bool]] = {}
     for pair in range(standing.pairs):
         for name, members in jobs_of_pair(standing.case, standing.choice or {}, pair).items():
-            records = filter(None, map(bench.record, members))
+            records = filter(None, map(runner.record, members))
             found.setdefault(name, []).extend(map(guesses, records))
     return {name: (sum(those), len(those)) for name, those in found.items() if any(those)}
 

@@ -8,9 +8,9 @@ from statistics import mean
 from ablations.config import Job
 from ablations.launch.plan import Estimate, estimate
 from ablations.record import Record
-from ablations.study.bench import Bench
 from ablations.study.design import Arm, Case, Study, Tuned
 from ablations.study.readout import Choice, jobs_of_pair
+from ablations.study.runner import Runner
 from ablations.study.tuning import tuning_jobs
 
 Jobs = dict[str, Job]
@@ -67,7 +67,7 @@ class Cost:
         return 1 - self.runs / self.naive if self.naive else 0.0
 
 
-def cost_of(study: Study, choices: Mapping[str, Choice | None], bench: Bench) -> Cost:
+def cost_of(study: Study, choices: Mapping[str, Choice | None], runner: Runner) -> Cost:
     """Count the runs of a study.
 
     Where tuned keys are not chosen yet the setting's own values stand in, if they are candidates:
@@ -77,7 +77,7 @@ def cost_of(study: Study, choices: Mapping[str, Choice | None], bench: Bench) ->
     starts = {case.name: _needs(case, choices[case.name], case.looks[0]) for case in study.cases}
     everything: Jobs = {run_id: job for jobs in needs.values() for run_id, job in jobs.items()}
     users = {run_id: sum(run_id in jobs for jobs in needs.values()) for run_id in everything}
-    finished = {r: record for r, job in everything.items() if (record := bench.record(job))}
+    finished = {r: record for r, job in everything.items() if (record := runner.record(job))}
     left = [job for run_id, job in everything.items() if run_id not in finished]
     cases = [
         CaseCost(

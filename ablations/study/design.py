@@ -8,8 +8,8 @@ from pathlib import Path
 from ablations import networks
 from ablations.arms import difference
 from ablations.claim import Claim, check_arms
+from ablations.composition import alter, compose
 from ablations.config import Config, ConfigError, Job, Run
-from ablations.door import alter, compose
 from ablations.launch.plan import make_plan
 
 # No verdict sees a run with one of these seeds.
@@ -81,6 +81,7 @@ class Study:
         setting: Name of the setting.
         changes: What the command changed in it, hardware and places apart; ``paper`` for nothing.
         baseline: The setting with these changes, at the seed of the first pair.
+        anytime: Whether a verdict may be reached after any pair, and pairs added for ever.
         cases: The comparisons, in the order of their claims.
         excluded: Claims that make no sense at the setting, with the reason.
         output: Folder of the runs.
@@ -89,6 +90,7 @@ class Study:
     setting: str
     changes: str
     baseline: Run
+    anytime: bool
     cases: tuple[Case, ...]
     excluded: tuple[tuple[Claim, str], ...]
     output: Path
@@ -104,6 +106,8 @@ def design(
     overrides: Sequence[str],
     seeds: int | None = None,
     first_seed: int = 0,
+    *,
+    anytime: bool = False,
     report: Callable[[str], None] = lambda line: None,
 ) -> Study:
     """Compose every arm of every claim, hold it to one factor, and prepare the data.
@@ -113,6 +117,8 @@ def design(
         overrides: The command's own, such as ``setting=cifar10``; the claims' come on top.
         seeds: One look at this many pairs, instead of the claims' own looks.
         first_seed: Seed of the first pair.
+        anytime: Look at every number of pairs from the claims' first look to their last, or to
+            ``seeds``.
         report: Told about the preparation of data.
 
     Raises:
@@ -146,7 +152,7 @@ def design(
         Case(
             claim,
             part,
-            looks=(seeds,) if seeds else claim.decision.looks,
+            looks=_looks(claim, seeds, anytime),
             first_seed=first_seed,
             arms={
                 name: Arm({tuned: jobs[_identity(config.run)] for tuned, config in grid.items()})
@@ -161,6 +167,7 @@ def design(
         setting=given.setting,
         changes=difference(given.run, untouched),
         baseline=replace(given.run, seed=first_seed, fingerprint=fingerprint),
+        anytime=anytime,
         cases=cases,
         excluded=tuple(excluded),
         output=Path(given.output).resolve(),
@@ -216,6 +223,14 @@ def _spare_tuning_seeds(claim: Claim, pairs: int, first_seed: int) -> None:
                 f"{claim.name} would use seed {seed}, which is kept for tuning; choose another "
                 "--first-seed or fewer --seeds"
             )
+
+
+def _looks(claim: Claim, seeds: int | None, anytime: bool) -> tuple[int, ...]:
+    looks = claim.decision.looks
+    if anytime:
+        last = seeds or looks[-1]
+        return tuple(range(min(looks[0], last), last + 1))
+    return (seeds,) if seeds else looks
 
 
 def _choices(claim: Claim, arm: str) -> list[Tuned]:

@@ -13,8 +13,8 @@ from ablations.stats import noise
 from ablations.stats.pairs import Comparison
 from ablations.stats.timing import first_passage
 from ablations.study import predictions
-from ablations.study.bench import Bench
 from ablations.study.design import Case, Tuned, at_seed
+from ablations.study.runner import Runner
 
 # The choice of the tuned keys, by arm.
 Choice = Mapping[str, Tuned]
@@ -89,7 +89,7 @@ def _metric(scores: Scores | None, metric: str) -> float:
     return value
 
 
-def compare(case: Case, setting: str, choice: Choice, pairs: int, bench: Bench) -> Comparison:
+def compare(case: Case, setting: str, choice: Choice, pairs: int, runner: Runner) -> Comparison:
     """Everything measured of a case in its first pairs, as far as they are finished."""
     claim = case.claim
     values: dict[str, dict[int, float]] = {"with": {}, "without": {}}
@@ -97,7 +97,7 @@ def compare(case: Case, setting: str, choice: Choice, pairs: int, bench: Bench) 
     sample: Record | None = None
     for pair in range(pairs):
         jobs = jobs_of_pair(case, choice, pair)
-        records = {name: [bench.record(job) for job in members] for name, members in jobs.items()}
+        records = {name: [runner.record(job) for job in members] for name, members in jobs.items()}
         found = {
             name: [r for r in members if r is not None and not lacks_measure(claim, r)]
             for name, members in records.items()
@@ -106,7 +106,7 @@ def compare(case: Case, setting: str, choice: Choice, pairs: int, bench: Bench) 
         for name in ("with", "without"):
             if {name, f"{name} reference"} & set(jobs) <= done:
                 sample = found[name][0]
-                values[name][case.seeds(pair)[0]] = _value(case, setting, name, found, jobs, bench)
+                values[name][case.seeds(pair)[0]] = _value(case, setting, name, found, jobs, runner)
         if done == set(jobs) and all(r.status == "finished" for rs in found.values() for r in rs):
             whole.append((jobs, found))
     chance = _chance(claim, sample.classes) if sample else None
@@ -124,7 +124,7 @@ def compare(case: Case, setting: str, choice: Choice, pairs: int, bench: Bench) 
         resolution=_resolution(claim, sample) if sample else 0.0,
         diverged_as=None if claim.reference else chance,
         budget=_budget(case),
-        image_variance=_image_variance(case, whole, bench),
+        image_variance=_image_variance(case, whole, runner),
         unit="nats" if claim.measure.metric == "loss" else "points",
     )
 
@@ -135,13 +135,13 @@ def _value(
     name: str,
     found: Mapping[str, list[Record]],
     jobs: Mapping[str, list[Job]],
-    bench: Bench,
+    runner: Runner,
 ) -> float:
     claim, view = case.claim, case.arms[name].view
     if claim.ensemble:
         if any(record.status == "diverged" for record in found[name]):
             return nan
-        return float(_wrong(case, name, found, jobs, bench).mean())
+        return float(_wrong(case, name, found, jobs, runner).mean())
     value = measured(claim, setting, view, found[name][0])
     if not claim.reference:
         return value
@@ -192,13 +192,13 @@ def _wrong(
     name: str,
     found: Mapping[str, list[Record]],
     jobs: Mapping[str, list[Job]],
-    bench: Bench,
+    runner: Runner,
 ) -> NDArray[np.bool_]:
     """Test images that an arm gets wrong in one pair, shape (runs, images)."""
     view, k = case.arms[name].view, _k(case.claim)
     wrong = np.stack([record.wrong(view, k) for record in found[name]])
     if case.claim.ensemble and name == "with":
-        together = predictions.wrong_together(bench.output, jobs[name], view, k)
+        together = predictions.wrong_together(runner.output, jobs[name], view, k)
         return np.broadcast_to(together, wrong.shape)
     return wrong
 
@@ -206,7 +206,7 @@ def _wrong(
 def _image_variance(
     case: Case,
     whole: list[tuple[dict[str, list[Job]], dict[str, list[Record]]]],
-    bench: Bench,
+    runner: Runner,
 ) -> float | None:
     """Variance of a difference of test errors that is due to the choice of test images."""
     claim = case.claim
@@ -218,7 +218,7 @@ def _image_variance(
     if not records or not all(record.missed for record in records):  # older ones lack it
         return None
     without, technique = (
-        np.concatenate([_wrong(case, name, found, jobs, bench) for jobs, found in whole])
+        np.concatenate([_wrong(case, name, found, jobs, runner) for jobs, found in whole])
         for name in ("without", "with")
     )
     return noise.image_variance(without, technique)

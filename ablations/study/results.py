@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ablations.claim import Claim
-from ablations.stats.family import DEFAULT, Rule
-from ablations.study.confirm import Standing
+from ablations.stats.family import Rule
+from ablations.study.confirm import Standing, rule_of
 from ablations.study.design import TUNING_SEEDS, Case, Study
 from ablations.study.readout import jobs_of_pair
 from ablations.study.tuning import Tuning
@@ -18,9 +18,9 @@ def to_result(
     study: Study,
     standings: Sequence[Standing] = (),
     tunings: Tunings | None = None,
-    rule: Rule = DEFAULT,
 ) -> StudyResult:
     """Everything that is known of a study; without standings, its rules alone."""
+    rule = rule_of(study)
     by_name = {one.case.name: one for one in standings}
     families: dict[str, list[str]] = {}
     for case in study.cases:
@@ -29,7 +29,7 @@ def to_result(
         Result(
             **_about(case.claim, study.setting),
             part=case.part,
-            rule=(applied := rule_of(case, study.setting, rule)),
+            rule=(applied := described(case, study.setting, rule)),
             rule_hash=hash_of(applied),
             adjusted_with=families[case.claim.family],
             **_came_to(by_name.get(case.name), (tunings or {}).get(case.name)),
@@ -53,7 +53,7 @@ def to_result(
     )
 
 
-def rule_of(case: Case, setting: str, rule: Rule = DEFAULT) -> dict[str, Any]:
+def described(case: Case, setting: str, rule: Rule) -> dict[str, Any]:
     """How a case is measured and decided, in plain values: whatever could move its verdict."""
     claim = case.claim
     text = claim.model_dump(mode="json", by_alias=True)
@@ -65,7 +65,8 @@ def rule_of(case: Case, setting: str, rule: Rule = DEFAULT) -> dict[str, Any]:
         "target": claim.measure.target_for(setting) if claim.measure.target else None,
         "margin": claim.decision.margin,
         "paper": claim.paper.effect if setting in claim.paper.settings else None,
-        "looks": list(case.looks),
+        # Pairs may be added for ever: how many a command asks for moves no verdict.
+        "looks": [] if rule.stopping == "anytime" else list(case.looks),
         "alpha": rule.alpha,
         "stopping": rule.stopping,
         "spending": rule.spending,

@@ -30,6 +30,8 @@ def show_plan(console: Console, study: Study, cost: Cost) -> None:
     table = _table(title, "claim", "looks", *(">own", ">shared", ">done", ">alone"))
     for row in cost.cases:
         looks = ", ".join(str(look) for look in row.case.looks)
+        if study.anytime:
+            looks = f"{row.case.looks[0]} to {row.case.looks[-1]}"
         counts = (row.own, row.shared, row.finished, row.naive)
         table.add_row(escape(row.case.name), looks, *(str(count) for count in counts))
     for claim, reason in study.excluded:

@@ -6,9 +6,9 @@ from math import inf, isnan, log
 
 from ablations.config import Job
 from ablations.record import Record
-from ablations.study.bench import Bench
 from ablations.study.design import TUNING_SEEDS, Arm, Case, Tuned, at_seed
 from ablations.study.readout import Choice, measured
+from ablations.study.runner import Runner
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def tuning_jobs(cases: tuple[Case, ...]) -> Iterator[Job]:
                     yield from (at_seed(job, seed) for job in arm.candidates.values())
 
 
-def tune(case: Case, setting: str, bench: Bench) -> dict[str, Tuning] | None:
+def tune(case: Case, setting: str, runner: Runner) -> dict[str, Tuning] | None:
     """Choose the tuned keys of each arm of a case.
 
     By the claim's own measure; by the validation error where the claim is about test images, which
@@ -50,7 +50,7 @@ def tune(case: Case, setting: str, bench: Bench) -> dict[str, Tuning] | None:
         scores: dict[Tuned, tuple[float, float]] = {}
         for tuned, job in arm.candidates.items():
             seeds = TUNING_SEEDS if len(arm.candidates) > 1 else ()
-            records = [bench.record(at_seed(job, seed)) for seed in seeds]
+            records = [runner.record(at_seed(job, seed)) for seed in seeds]
             done = [record for record in records if record is not None]
             if len(done) < len(seeds):
                 return None

@@ -60,7 +60,7 @@ class Result:
         status: ``planned`` before its first look; ``decided``; ``undecided`` after its last look;
             ``unfinished`` when the time was up; ``incomplete`` when a run failed; ``excluded``.
         reason: Why it is excluded or incomplete.
-        rule: How it is measured and decided, see :func:`rule_of`.
+        rule: How it is measured and decided, see :func:`ablations.study.results.described`.
         rule_hash: Twelve hexadecimal digits of the rule.
         earlier_rules: Other rules that this comparison had in this file, oldest first.
         adjusted_with: Comparisons of its family, which share one error rate.

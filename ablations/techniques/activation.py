@@ -16,39 +16,19 @@ Deviates:
     all three functions rise.
 """
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ablations.techniques import Activation
 
 
-def activate(x: Tensor, kind: Activation) -> Tensor:
-    """Apply the nonlinearity to every element.
-
-    Paper: §3.1.
-
-    Args:
-        x: Outputs of a layer, any shape.
-        kind: Which function.
-
-    Returns:
-        New tensor of the shape and dtype of ``x``.
+def activation_layer(kind: Activation) -> nn.Module:
+    """The nonlinearity as a layer (§3.1); ReLU overwrites its input, which saves memory.
 
     Examples:
-        >>> activate(torch.tensor([-1.0, 2.0]), Activation.relu).tolist()
+        >>> import torch
+        >>> activation_layer(Activation.relu)(torch.tensor([-1.0, 2.0])).tolist()
         [0.0, 2.0]
     """
-    match kind:
-        case Activation.relu:
-            return torch.relu(x)
-        case Activation.tanh:
-            return torch.tanh(x)
-        case Activation.sigmoid:
-            return torch.sigmoid(x)
-
-
-def activation_layer(kind: Activation) -> nn.Module:
-    """The nonlinearity as a layer; ReLU overwrites its input, which saves memory."""
     match kind:
         case Activation.relu:
             return nn.ReLU(inplace=True)

@@ -47,41 +47,68 @@ def draw_mask(key: int, rows: Tensor, features: int) -> Tensor:
     return words.view(torch.int8)[:, :features] >= 0
 
 
-class PaperDropout(nn.Module):
+class SeededDropout(nn.Module):
+    """Dropout whose masks the training step draws, before each forward pass.
+
+    The mask of an image thus does not depend on how many processes share the batch. Without
+    :meth:`draw`, torch's global generator is used.
+
+    Args:
+        features: Number of inputs.
+        rate: Probability to be set to zero.
+    """
+
+    def __init__(self, features: int, rate: float) -> None:
+        super().__init__()
+        self.features = features
+        self.rate = rate
+        self._mask: Tensor | None = None
+
+    def toss(self, key: int, rows: Tensor) -> Tensor:
+        """The mask of some rows of a batch, True where an input is kept; see :func:`draw_mask`."""
+        raise NotImplementedError
+
+    def draw(self, key: int, rows: Tensor) -> None:
+        """Draw the mask of the next forward pass, see :func:`draw_mask`."""
+        self._mask = self.toss(key, rows)
+
+    def masked(self, x: Tensor) -> Tensor:
+        """Set to zero what the mask drops of ``x``, shape (N, features).
+
+        Raises:
+            ValueError: The mask was drawn for another number of images.
+        """
+        mask, self._mask = self._mask, None
+        if mask is None:
+            mask = torch.rand_like(x) >= self.rate
+        elif mask.shape != x.shape:
+            raise ValueError(f"dropout mask of shape {tuple(mask.shape)} for {tuple(x.shape)}")
+        return x * mask
+
+    def extra_repr(self) -> str:
+        """The rate, for the printed network."""
+        return f"rate={self.rate}"
+
+
+class PaperDropout(SeededDropout):
     """Zero half of the inputs during training, halve all of them at test time.
 
     Paper: §4.2.
-
-    The training step calls :meth:`draw` before the forward pass, so that the mask of an image does
-    not depend on how many processes share the batch. Without it, torch's global generator is used.
 
     Args:
         features: Number of inputs.
     """
 
     def __init__(self, features: int) -> None:
-        super().__init__()
-        self.features = features
-        self._mask: Tensor | None = None
+        super().__init__(features, rate=0.5)
 
-    def draw(self, key: int, rows: Tensor) -> None:
-        """Draw the mask of the next forward pass, see :func:`draw_mask`."""
-        self._mask = draw_mask(key, rows, self.features)
+    def toss(self, key: int, rows: Tensor) -> Tensor:
+        """A fair coin for each input."""
+        return draw_mask(key, rows, self.features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mask (training) or halve (evaluation) ``x``, shape (N, features).
-
-        Raises:
-            ValueError: The mask was drawn for another number of images.
-        """
-        if not self.training:
-            return x * 0.5
-        mask, self._mask = self._mask, None
-        if mask is None:
-            mask = torch.rand_like(x) < 0.5
-        elif mask.shape != x.shape:
-            raise ValueError(f"dropout mask of shape {tuple(mask.shape)} for {tuple(x.shape)}")
-        return x * mask
+        """Mask (training) or halve (evaluation) ``x``, shape (N, features)."""
+        return self.masked(x) if self.training else x * 0.5
 
 
 def dropout_layer(kind: Dropout, features: int) -> nn.Module:

@@ -9,7 +9,7 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command_args, load_sweep_
 
 from ablations.board.agents import agent_sweep, write_agent_sweep
 from ablations.claim_file import find
-from ablations.door import compose, setting_names, shipped
+from ablations.composition import compose, setting_names, shipped
 from ablations.record import load_all
 
 SWEEPS = shipped("sweeps")

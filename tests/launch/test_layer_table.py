@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from ablations.door import compose
+from ablations.composition import compose
 from ablations.launch.layer_table import show_layers
 
 

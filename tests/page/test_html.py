@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import shutil
@@ -143,6 +144,17 @@ def test_the_headline_counts_the_papers_claims_only(html):
     assert sum(map(int, re.findall(r"<b>(\d+)</b>", tally))) == 6
     assert counts
     assert words == ["Reproduced", "Direction only", "Contradicted: opposite", "Inconclusive"]
+
+
+def test_a_rule_says_when_it_looks(study):
+    path = study.path / "verdicts.json"
+    content = json.loads(path.read_text())
+    _, second, *_ = content["studies"][0]["results"]
+    second["rule"] |= {"stopping": "anytime", "looks": []}
+    path.write_text(json.dumps(content))
+    html = write(study.path)
+    assert "3, 5, 8 pairs" in html
+    assert html.count("every number of pairs, by intervals that are valid at any time") == 1
 
 
 def test_text_from_files_is_escaped(folder):

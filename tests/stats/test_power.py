@@ -1,42 +1,13 @@
 import numpy as np
 import pytest
-from statsmodels.stats.power import TTestPower
 
 from ablations.stats.interval import Effect
 from ablations.stats.power import (
     Progress,
     Reach,
     chance_to_decide,
-    power,
-    seeds_needed,
     seeds_to_decide,
 )
-
-
-@pytest.mark.parametrize("n", [3, 5, 8])
-@pytest.mark.parametrize("effect", [1.0, 2.0, 3.0])
-def test_one_claim_has_the_power_of_statsmodels(effect, n):
-    # statsmodels counts the wrong tail as well, at most a few in ten thousand here.
-    assert power(effect, n) == pytest.approx(TTestPower().power(effect, n, 0.05), abs=5e-3)
-
-
-def test_borrowed_variance_adds_power():
-    assert power(2.0, 3, 0.05 / 11, claims=11) > 3 * power(2.0, 3, 0.05 / 11)
-
-
-def test_published_power_of_the_pool():
-    # 3 sd of a run are 3/sqrt(2) sd of a difference; Holm is at least as good as Bonferroni.
-    assert power(3 / 2**0.5, 5, 0.05 / 11, claims=11) == pytest.approx(0.83, abs=0.06)
-
-
-def test_seeds_needed_are_the_fewest():
-    n = seeds_needed(1.5)
-    assert n is not None
-    assert power(1.5, n) >= 0.8 > power(1.5, n - 1)
-
-
-def test_tiny_effects_are_out_of_reach():
-    assert seeds_needed(0.01) is None
 
 
 def _reach(n):

@@ -5,7 +5,7 @@ import pytest
 
 from ablations.stats.interval import Interval
 from ablations.stats.pairs import Comparison
-from ablations.stats.verdict import Arm, Label, describe, judge
+from ablations.stats.verdict import ArmSummary, Label, classify, describe
 
 MARGIN, PAPER = 0.7, 1.4
 
@@ -36,12 +36,12 @@ MARGIN, PAPER = 0.7, 1.4
     ],
 )
 def test_each_row_of_the_table(interval, negligible, label, sub_labels):
-    verdict = judge(Interval(*interval, 0.05), Interval(*negligible, 0.1), MARGIN, PAPER)
+    verdict = classify(Interval(*interval, 0.05), Interval(*negligible, 0.1), MARGIN, PAPER)
     assert verdict == (label, sub_labels)
 
 
 def test_without_a_figure_of_the_paper_only_the_margin_counts():
-    verdict = judge(Interval(0.9, 1.7, 0.05), Interval(1.0, 1.6, 0.1), MARGIN, None)
+    verdict = classify(Interval(0.9, 1.7, 0.05), Interval(1.0, 1.6, 0.1), MARGIN, None)
     assert verdict == (Label.reproduced, ("strong",))
 
 
@@ -80,12 +80,12 @@ def test_bounds_in_words(ends, bound, text):
 
 
 def test_arm_without_runs_has_no_mean():
-    arm = Arm.of(np.array([]))
+    arm = ArmSummary.of(np.array([]))
     assert math.isnan(arm.mean)
     assert math.isnan(arm.sd)
 
 
 def test_arm_with_one_run_has_no_spread():
-    arm = Arm.of(np.array([0.4]))
+    arm = ArmSummary.of(np.array([0.4]))
     assert arm.mean == 0.4
     assert math.isnan(arm.sd)

@@ -13,9 +13,9 @@ from rich.console import Console
 from ablations.claim import Claim
 from ablations.config import Job
 from ablations.record import CurvePoint, Record, Scores, pack
-from ablations.study.bench import Bench
 from ablations.study.conduct import conduct
 from ablations.study.design import Study, design
+from ablations.study.runner import Runner
 from ablations.study.verdicts import StudyResult, load
 
 CLAIM: dict[str, Any] = {
@@ -69,7 +69,7 @@ def make_record(job: Job, error: float = 0.2, **changes: Any) -> Record:
     return replace(record, **changes)
 
 
-class HandBench(Bench):
+class HandRunner(Runner):
     """Writes the records that ``outcome`` gives; where it gives none the run has failed.
 
     Attributes:
@@ -115,9 +115,9 @@ def study(cache: Path, runs_dir: Path) -> Callable[..., Study]:
 
 
 @pytest.fixture
-def bench(runs_dir: Path) -> Callable[[Outcome], HandBench]:
-    """Makes a bench whose records are written by hand."""
-    return lambda outcome: HandBench(runs_dir, outcome)
+def runner(runs_dir: Path) -> Callable[[Outcome], HandRunner]:
+    """Makes a runner whose records are written by hand."""
+    return lambda outcome: HandRunner(runs_dir, outcome)
 
 
 @pytest.fixture
@@ -130,9 +130,9 @@ def gently() -> Outcome:
 
 @pytest.fixture
 def conducted() -> Callable[..., tuple[int, StudyResult, str]]:
-    """Conducts a study on a bench: exit code, what the file holds, what was shown."""
+    """Conducts a study on a runner: exit code, what the file holds, what was shown."""
 
-    def conduct_here(planned: Study, hand: HandBench) -> tuple[int, StudyResult, str]:
+    def conduct_here(planned: Study, hand: HandRunner) -> tuple[int, StudyResult, str]:
         hand.console = Console(record=True, width=200, file=StringIO())
         code = conduct(planned, hand, plan_only=False)
         (found,) = load(planned.output)

@@ -2,7 +2,7 @@ from ablations.study.conduct import conduct
 from ablations.study.verdicts import load
 
 
-def test_rules_are_written_before_the_first_run(study, claim, bench, conducted, gently):
+def test_rules_are_written_before_the_first_run(study, claim, runner, conducted, gently):
     planned = study(claim())
     seen = []
 
@@ -10,15 +10,15 @@ def test_rules_are_written_before_the_first_run(study, claim, bench, conducted, 
         seen.append(load(planned.output)[0].results[0])
         return gently(job)
 
-    conducted(planned, bench(look))
+    conducted(planned, runner(look))
     assert seen[0].status == "planned"
     assert seen[0].verdict is None
     assert seen[0].rule["margin"] == 0.002
     assert seen[-1].rule_hash == seen[0].rule_hash
 
 
-def test_a_failed_run_leaves_the_claim_incomplete(study, claim, bench, conducted, gently):
-    hand = bench(lambda job: None if job.run.seed == 1 else gently(job))
+def test_a_failed_run_leaves_the_claim_incomplete(study, claim, runner, conducted, gently):
+    hand = runner(lambda job: None if job.run.seed == 1 else gently(job))
     code, found, text = conducted(study(claim()), hand)
     assert code == 1
     assert found.results[0].status == "incomplete"
@@ -26,18 +26,18 @@ def test_a_failed_run_leaves_the_claim_incomplete(study, claim, bench, conducted
 
 
 def test_a_run_that_fails_in_tuning_leaves_the_claim_incomplete(
-    study, claim, bench, conducted, gently
+    study, claim, runner, conducted, gently
 ):
     tune = {"recipe.lr": {"with": [0.01, 0.02], "without": [0.01, 0.02]}}
-    hand = bench(lambda job: None if job.run.seed >= 1000 else gently(job))
+    hand = runner(lambda job: None if job.run.seed >= 1000 else gently(job))
     code, found, _ = conducted(study(claim(tune=tune)), hand)
     assert code == 1
     assert found.results[0].status == "incomplete"
     assert found.results[0].reason == "a run failed in tuning"
 
 
-def test_the_plan_trains_and_writes_nothing(study, claim, bench, gently):
-    hand = bench(gently)
+def test_the_plan_trains_and_writes_nothing(study, claim, runner, gently):
+    hand = runner(gently)
     planned = study(claim())
     assert conduct(planned, hand, plan_only=True) == 0
     assert hand.trained == []

@@ -19,10 +19,10 @@ def effect_of(size, noise=1.0):
     return outcome
 
 
-def conclude(planned, bench):
+def conclude(planned, runner):
     looks = []
-    choices = {case.name: choice_of(tune(case, planned.setting, bench)) for case in planned.cases}
-    standings = confirm(planned, choices, bench, lambda standings: looks.append(standings))
+    choices = {case.name: choice_of(tune(case, planned.setting, runner)) for case in planned.cases}
+    standings = confirm(planned, choices, runner, lambda standings: looks.append(standings))
     return {one.case.name: one for one in standings}, looks
 
 
@@ -38,9 +38,9 @@ def conclude(planned, bench):
     ],
 )
 def test_each_label_once_and_no_seed_more_than_it_takes(
-    study, claim, bench, size, noise, label, pairs
+    study, claim, runner, size, noise, label, pairs
 ):
-    hand = bench(effect_of(size, noise))
+    hand = runner(effect_of(size, noise))
     found, looks = conclude(study(claim()), hand)
     one = found["overlap_helps"]
     assert str(one.verdict.label) == label
@@ -49,24 +49,24 @@ def test_each_label_once_and_no_seed_more_than_it_takes(
     assert len(looks) == [3, 5, 8].index(pairs) + 1
 
 
-def test_a_second_time_nothing_is_trained_and_the_verdict_is_the_same(study, claim, bench):
+def test_a_second_time_nothing_is_trained_and_the_verdict_is_the_same(study, claim, runner):
     outcome = effect_of(0.02, 2.0)
-    first, _ = conclude(study(claim()), bench(outcome))
-    again = bench(outcome)
+    first, _ = conclude(study(claim()), runner(outcome))
+    again = runner(outcome)
     second, _ = conclude(study(claim()), again)
     assert again.trained == []
     assert second["overlap_helps"].verdict == first["overlap_helps"].verdict
 
 
-def test_records_beyond_the_look_change_nothing(study, claim, bench):
-    early, _ = conclude(study(claim()), bench(effect_of(0.05, 0.1)))
-    conclude(study(claim(), seeds=8), bench(effect_of(0.05, 0.1)))
-    late, _ = conclude(study(claim()), bench(effect_of(0.05, 0.1)))
+def test_records_beyond_the_look_change_nothing(study, claim, runner):
+    early, _ = conclude(study(claim()), runner(effect_of(0.05, 0.1)))
+    conclude(study(claim(), seeds=8), runner(effect_of(0.05, 0.1)))
+    late, _ = conclude(study(claim()), runner(effect_of(0.05, 0.1)))
     assert late["overlap_helps"].verdict == early["overlap_helps"].verdict
     assert late["overlap_helps"].verdict.n == 3
 
 
-def test_a_decided_claim_frees_its_own_arm_and_the_baseline_goes_on(study, claim, bench):
+def test_a_decided_claim_frees_its_own_arm_and_the_baseline_goes_on(study, claim, runner):
     clear = claim()
     unclear = claim(
         name="norm_helps", technique="norm", **{"with": ["norm=lrn"]}, without=["norm=none"]
@@ -77,7 +77,7 @@ def test_a_decided_claim_frees_its_own_arm_and_the_baseline_goes_on(study, claim
             return float(0.25 + NOISE[job.run.seed])
         return float(0.2 + 5 * NOISE[job.run.seed + 1000] * ("norm=none" in job.label))
 
-    hand = bench(outcome)
+    hand = runner(outcome)
     found, _ = conclude(study(clear, unclear), hand)
     seeds = {}
     for job in hand.trained:
@@ -88,35 +88,35 @@ def test_a_decided_claim_frees_its_own_arm_and_the_baseline_goes_on(study, claim
     assert len(hand.batches) == 3
 
 
-def test_arms_that_claims_share_are_trained_once(study, claim, bench):
+def test_arms_that_claims_share_are_trained_once(study, claim, runner):
     gap = claim(name="overlap_curbs", kind="gap", measure={})
-    hand = bench(effect_of(0.05))
+    hand = runner(effect_of(0.05))
     conclude(study(claim(), gap, seeds=3), hand)
     assert len(hand.trained) == 6
 
 
-def test_a_fixed_number_of_seeds_is_one_look(study, claim, bench):
-    hand = bench(effect_of(0.0, 3.0))
+def test_a_fixed_number_of_seeds_is_one_look(study, claim, runner):
+    hand = runner(effect_of(0.0, 3.0))
     found, looks = conclude(study(claim(), seeds=4, first_seed=20), hand)
     assert {job.run.seed for job in hand.trained} == {20, 21, 22, 23}
     assert found["overlap_helps"].verdict.final
     assert len(looks) == 1
 
 
-def test_a_diverged_run_is_an_outcome(study, claim, bench, record_of):
+def test_a_diverged_run_is_an_outcome(study, claim, runner, record_of):
     def outcome(job):
         if "nonoverlap" in job.label and job.run.seed == 1:
             return record_of(job, status="diverged", train=None, val=None, test={})
         return float(0.2 + NOISE[job.run.seed])
 
-    found, _ = conclude(study(claim(), seeds=3), bench(outcome))
+    found, _ = conclude(study(claim(), seeds=3), runner(outcome))
     verdict = found["overlap_helps"].verdict
     assert verdict.n == 3
     assert verdict.diverged == (1, 0)
     assert verdict.estimate > 0.2
 
 
-def test_a_failed_run_leaves_its_claim_and_no_other(study, claim, bench):
+def test_a_failed_run_leaves_its_claim_and_no_other(study, claim, runner):
     norm = claim(
         name="norm_helps", technique="norm", **{"with": ["norm=lrn"]}, without=["norm=none"]
     )
@@ -126,7 +126,7 @@ def test_a_failed_run_leaves_its_claim_and_no_other(study, claim, bench):
             return None
         return effect_of(0.05, 0.1)(job)
 
-    hand = bench(outcome)
+    hand = runner(outcome)
     found, _ = conclude(study(claim(), norm), hand)
     assert found["overlap_helps"].verdict.decided
     assert found["norm_helps"].failed
@@ -134,8 +134,8 @@ def test_a_failed_run_leaves_its_claim_and_no_other(study, claim, bench):
     assert len(hand.failed) == 1
 
 
-def test_out_of_time_it_judges_what_is_there(study, claim, bench):
-    hand = bench(effect_of(0.02, 2.0))
+def test_out_of_time_it_judges_what_is_there(study, claim, runner):
+    hand = runner(effect_of(0.02, 2.0))
     train = hand.train
     hand.train = lambda jobs: train([job for job in jobs if job.run.seed < 4])
     found, _ = conclude(study(claim()), hand)
@@ -145,8 +145,8 @@ def test_out_of_time_it_judges_what_is_there(study, claim, bench):
     assert one.verdict.n == 3
 
 
-def test_of_networks_that_guess_those_count_that_have_finished(study, claim, bench):
-    hand = bench(lambda job: 0.9)
+def test_of_networks_that_guess_those_count_that_have_finished(study, claim, runner):
+    hand = runner(lambda job: 0.9)
     train = hand.train
     # Two of three seeds, and of the third the arm without the technique.
     hand.train = lambda jobs: train(
@@ -156,7 +156,7 @@ def test_of_networks_that_guess_those_count_that_have_finished(study, claim, ben
     assert found["overlap_helps"].guessing == {"with": (2, 2), "without": (3, 3)}
 
 
-def test_a_control_is_a_family_of_its_own(study, claim, bench):
+def test_a_control_is_a_family_of_its_own(study, claim, runner):
     placebo = claim(
         name="placebo",
         family="control",
@@ -169,15 +169,15 @@ def test_a_control_is_a_family_of_its_own(study, claim, bench):
     def outcome(job):
         return float(0.2 + 0.004 * (job.run.stream == 0) + 0.3 * NOISE[job.run.seed])
 
-    with_others, _ = conclude(study(placebo, *many, seeds=5), bench(outcome))
+    with_others, _ = conclude(study(placebo, *many, seeds=5), runner(outcome))
     assert with_others["placebo"].verdict.effect_test.level == pytest.approx(0.05)
     assert with_others["copy_0"].verdict.effect_test.level < 0.05
 
 
 def test_records_without_the_measure_are_named_and_wait_for_no_other_claim(
-    study, claim, bench, record_of
+    study, claim, runner, record_of
 ):
-    hand = bench(lambda job: record_of(job, 0.2 + 0.05 * ("nonoverlap" in job.label)))
+    hand = runner(lambda job: record_of(job, 0.2 + 0.05 * ("nonoverlap" in job.label)))
     color = claim(name="color", measure={"metric": "color", "direction": "higher"})
     found, _ = conclude(study(claim(), color), hand)
     assert found["overlap_helps"].verdict.decided
@@ -190,12 +190,40 @@ def test_records_without_the_measure_are_named_and_wait_for_no_other_claim(
 
 
 @pytest.mark.parametrize(("error", "noted"), [(0.895, True), (0.86, False)])
-def test_networks_that_err_like_guessing_are_noted(study, claim, bench, error, noted):
+def test_networks_that_err_like_guessing_are_noted(study, claim, runner, error, noted):
     planned = study(claim())
-    one = conclude(planned, bench(lambda job: error if "nonoverlap" in job.label else 0.2))[0]
-    tuning = {"overlap_helps": tune(planned.cases[0], planned.setting, bench(lambda job: 0.2))}
+    one = conclude(planned, runner(lambda job: error if "nonoverlap" in job.label else 0.2))[0]
+    tuning = {"overlap_helps": tune(planned.cases[0], planned.setting, runner(lambda job: 0.2))}
     (result,) = to_result(planned, list(one.values()), tuning).results
     expected = (
         "pooling=nonoverlap dataset.val_size=11: 3 of its 3 networks err as often as guessing"
     )
     assert [expected in note for note in result.notes] == [True] * noted
+
+
+def test_at_any_time_every_pair_is_looked_at_and_later_calls_may_add_more(study, claim, runner):
+    outcome = effect_of(0.006, 4.0)
+    few, many = (study(claim(), anytime=True, seeds=seeds) for seeds in (5, 30))
+    first = runner(outcome)
+    found, looks = conclude(few, first)
+    assert [len(looks), found["overlap_helps"].verdict.n] == [3, 5]  # after 3, 4 and 5 pairs
+    assert not found["overlap_helps"].verdict.decided
+    second = runner(outcome)
+    found, _ = conclude(many, second)
+    pairs = found["overlap_helps"].verdict.n
+    assert found["overlap_helps"].verdict.label == "reproduced"
+    assert 5 < pairs < 30
+    assert len(second.trained) == 2 * (pairs - 5)
+    hashes = {to_result(planned).results[0].rule_hash for planned in (few, many)}
+    assert len(hashes) == 1
+    assert to_result(study(claim())).results[0].rule_hash not in hashes
+
+
+def test_at_any_time_intervals_are_wider_than_at_one_look(study, claim, runner):
+    outcome = effect_of(0.006, 4.0)
+    widths = []
+    for anytime in (True, False):
+        found, _ = conclude(study(claim(), anytime=anytime, seeds=5), runner(outcome))
+        interval = found["overlap_helps"].verdict.interval
+        widths.append(interval.high - interval.low)
+    assert widths[0] > widths[1]

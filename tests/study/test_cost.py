@@ -3,13 +3,13 @@ from ablations.study.cost import cost_of
 NORM = {"name": "norm_helps", "technique": "norm", "with": ["norm=lrn"], "without": ["norm=none"]}
 
 
-def cost(planned, bench):
-    return cost_of(planned, {case.name: None for case in planned.cases}, bench)
+def cost(planned, runner):
+    return cost_of(planned, {case.name: None for case in planned.cases}, runner)
 
 
-def test_shared_runs_count_once(study, claim, bench):
+def test_shared_runs_count_once(study, claim, runner):
     gap = claim(name="overlap_curbs", kind="gap", measure={})
-    found = cost(study(claim(), gap, claim(**NORM)), bench(lambda job: 0.2))
+    found = cost(study(claim(), gap, claim(**NORM)), runner(lambda job: 0.2))
     assert [(row.own, row.shared, row.naive) for row in found.cases] == [
         (0, 16, 16),
         (0, 16, 16),
@@ -19,14 +19,14 @@ def test_shared_runs_count_once(study, claim, bench):
     assert found.saving == 0.5
 
 
-def test_tuning_is_part_of_the_cost(study, claim, bench):
+def test_tuning_is_part_of_the_cost(study, claim, runner):
     tune = {"recipe.lr": {"with": [0.01, 0.02], "without": [0.01]}}
-    found = cost(study(claim(tune=tune), seeds=4), bench(lambda job: 0.2))
+    found = cost(study(claim(tune=tune), seeds=4), runner(lambda job: 0.2))
     # The arm without a choice trains nothing for tuning.
     assert found.runs == found.naive == 2 * 2 + 2 * 4
 
 
-def test_readings_and_ensembles_take_the_runs_of_the_baseline(study, claim, bench):
+def test_readings_and_ensembles_take_the_runs_of_the_baseline(study, claim, runner):
     views = claim(
         name="views",
         technique="evaluation",
@@ -34,13 +34,13 @@ def test_readings_and_ensembles_take_the_runs_of_the_baseline(study, claim, benc
         without=["evaluation=center"],
     )
     five = claim(name="five", technique="ensemble", ensemble=5, **{"with": []}, without=[])
-    found = cost(study(claim(), views, five, seeds=2), bench(lambda job: 0.2))
+    found = cost(study(claim(), views, five, seeds=2), runner(lambda job: 0.2))
     assert found.runs == 2 + 10
     assert found.naive == 4 + 4 + 20
 
 
-def test_finished_runs_are_known_with_their_time_and_disk(study, claim, bench):
-    hand = bench(lambda job: 0.2)
+def test_finished_runs_are_known_with_their_time_and_disk(study, claim, runner):
+    hand = runner(lambda job: 0.2)
     planned = study(claim(), seeds=2)
     assert cost(planned, hand).time_left.unknown == 4
     assert cost(planned, hand).bytes_left is None
@@ -55,6 +55,6 @@ def test_finished_runs_are_known_with_their_time_and_disk(study, claim, bench):
     assert found.bytes_left == 3 * size
 
 
-def test_a_study_without_claims_costs_nothing(study, claim, bench):
-    found = cost(study(claim(excluded={"smoke": "too small"})), bench(lambda job: 0.2))
+def test_a_study_without_claims_costs_nothing(study, claim, runner):
+    found = cost(study(claim(excluded={"smoke": "too small"})), runner(lambda job: 0.2))
     assert (found.runs, found.naive, found.saving) == (0, 0, 0.0)

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
+from ablations.composition import alter, compose
 from ablations.config import ConfigError
-from ablations.door import alter, compose
 from ablations.study.design import TUNING_SEEDS, at_seed
 
 TUNED = {"recipe.lr": {"with": [0.01, 0.02], "without": [0.01]}}

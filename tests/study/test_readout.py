@@ -71,8 +71,8 @@ def compared(planned, hand, pairs=2):
     return compare(case, planned.setting, choice, pairs, hand)
 
 
-def test_a_comparison_holds_what_the_claim_says(study, claim, bench):
-    hand = bench(lambda job: 0.3 if "nonoverlap" in job.label else 0.2 + job.run.seed / 100)
+def test_a_comparison_holds_what_the_claim_says(study, claim, runner):
+    hand = runner(lambda job: 0.3 if "nonoverlap" in job.label else 0.2 + job.run.seed / 100)
     found = compared(study(claim()), hand)
     assert found.without == {0: 0.3, 1: 0.3}
     assert found.with_technique == pytest.approx({0: 0.2, 1: 0.21})
@@ -84,33 +84,33 @@ def test_a_comparison_holds_what_the_claim_says(study, claim, bench):
     assert found.image_variance == pytest.approx(share.var() / 1000)
 
 
-def test_the_papers_figure_is_compared_only_where_it_belongs(study, claim, bench):
+def test_the_papers_figure_is_compared_only_where_it_belongs(study, claim, runner):
     elsewhere = claim(paper={"says": "0.4 points", "effect": 0.004, "data": "ImageNet"})
-    assert compared(study(elsewhere), bench(lambda job: 0.2)).paper is None
+    assert compared(study(elsewhere), runner(lambda job: 0.2)).paper is None
 
 
-def test_times_have_the_budget_of_their_runs(study, claim, bench):
-    found = compared(study(claim(**TIMED)), bench(lambda job: 0.2))
+def test_times_have_the_budget_of_their_runs(study, claim, runner):
+    found = compared(study(claim(**TIMED)), runner(lambda job: 0.2))
     assert found.budget == 6
     assert (found.diverged_as, found.resolution) == (None, 0.0)
 
 
-def test_a_loss_is_in_nats(study, claim, bench):
+def test_a_loss_is_in_nats(study, claim, runner):
     loss = claim(measure={"metric": "loss", "split": "running"})
-    found = compared(study(loss), bench(lambda job: 0.2))
+    found = compared(study(loss), runner(lambda job: 0.2))
     assert (found.unit, found.diverged_as) == ("nats", log(10))
 
 
 COLOR = {"measure": {"metric": "color", "direction": "higher"}}
 
 
-def test_a_claim_about_kernels_counts_no_images(study, claim, bench, record_of):
+def test_a_claim_about_kernels_counts_no_images(study, claim, runner, record_of):
     def outcome(job):
         if job.run.seed == 1 and "nonoverlap" in job.label:
             return record_of(job, status="diverged", test={}, train=None, val=None)
         return record_of(job, colors=[0.4, 0.7] if "nonoverlap" in job.label else [0.9, 0.2])
 
-    found = compared(study(claim(**COLOR)), bench(outcome))
+    found = compared(study(claim(**COLOR)), runner(outcome))
     assert found.with_technique == pytest.approx({0: 0.7, 1: 0.7})
     assert found.without[0] == pytest.approx(0.3)
     assert isnan(found.without[1])
@@ -118,13 +118,13 @@ def test_a_claim_about_kernels_counts_no_images(study, claim, bench, record_of):
     assert (found.unit, found.direction) == ("points", "higher")
 
 
-def test_a_record_of_before_the_measure_was_kept_says_nothing(study, claim, bench, record_of):
-    hand = bench(lambda job: record_of(job, colors=[0.4, 0.7] if job.run.seed else []))
+def test_a_record_of_before_the_measure_was_kept_says_nothing(study, claim, runner, record_of):
+    hand = runner(lambda job: record_of(job, colors=[0.4, 0.7] if job.run.seed else []))
     found = compared(study(claim(**COLOR)), hand)
     assert found.without == found.with_technique == pytest.approx({1: 0.3})
 
 
-def test_an_interaction_is_a_difference_of_differences(study, claim, bench, record_of):
+def test_an_interaction_is_a_difference_of_differences(study, claim, runner, record_of):
     def outcome(job):
         tanh, without = "tanh" in job.label, "nonoverlap" in job.label
         if tanh and without and job.run.seed == 1:
@@ -132,27 +132,27 @@ def test_an_interaction_is_a_difference_of_differences(study, claim, bench, reco
         return 0.2 + 0.1 * tanh + 0.05 * tanh * without
 
     interaction = claim(common=["activation=tanh"], reference=["activation=relu"])
-    found = compared(study(interaction), bench(outcome))
+    found = compared(study(interaction), runner(outcome))
     assert found.with_technique == pytest.approx({0: 0.1, 1: 0.1})
     # A diverged run counts as chance before the subtraction.
     assert found.without == pytest.approx({0: 0.15, 1: 0.7})
     assert found.diverged_as is None
 
 
-def test_runs_that_are_missing_leave_their_pair_out(study, claim, bench):
-    hand = bench(lambda job: None if job.run.seed == 1 and "nonover" in job.label else 0.2)
+def test_runs_that_are_missing_leave_their_pair_out(study, claim, runner):
+    hand = runner(lambda job: None if job.run.seed == 1 and "nonover" in job.label else 0.2)
     found = compared(study(claim()), hand)
     assert set(found.without) == {0}
     assert set(found.with_technique) == {0, 1}
 
 
-def test_an_ensemble_is_held_against_its_members(study, claim, bench, monkeypatch):
+def test_an_ensemble_is_held_against_its_members(study, claim, runner, monkeypatch):
     together = np.arange(1000) < 150
     monkeypatch.setattr(
         "ablations.study.predictions.wrong_together", lambda output, jobs, view, k: together
     )
     ensemble = claim(technique="ensemble", ensemble=2, **{"with": [], "without": []})
-    hand = bench(lambda job: 0.2 + job.run.seed / 10)  # of two members: 0.2 and 0.3
+    hand = runner(lambda job: 0.2 + job.run.seed / 10)  # of two members: 0.2 and 0.3
     (case,) = (planned := study(ensemble)).cases
     (job,) = case.arms["with"].candidates.values()
     hand.train([replace(job, run=replace(job.run, seed=seed)) for seed in (0, 1)])

@@ -13,9 +13,9 @@ def test_places_and_hardware_are_no_part_of_a_study(study, claim):
     assert (first.baseline, first.changes) == (second.baseline, second.changes)
 
 
-def test_tuned_values_and_their_scores_are_kept(study, claim, bench, conducted, gently):
+def test_tuned_values_and_their_scores_are_kept(study, claim, runner, conducted, gently):
     tune = {"recipe.lr": {"with": [0.01, 0.02], "without": [0.01, 0.02]}}
-    hand = bench(lambda job: gently(job) + 1000 * job.run.recipe.lr**4)
+    hand = runner(lambda job: gently(job) + 1000 * job.run.recipe.lr**4)
     _, found, text = conducted(study(claim(tune=tune), seeds=3), hand)
     arm = found.results[0].arms["with"]
     assert arm.tuned == ["recipe.lr=0.01"]

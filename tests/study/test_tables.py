@@ -8,8 +8,8 @@ from ablations.study.cost import cost_of
 from ablations.study.tables import show_plan
 
 
-def test_an_excluded_claim_is_listed_with_its_reason(study, claim, bench, conducted, gently):
-    _, found, text = conducted(study(claim(excluded={"smoke": "too small"})), bench(gently))
+def test_an_excluded_claim_is_listed_with_its_reason(study, claim, runner, conducted, gently):
+    _, found, text = conducted(study(claim(excluded={"smoke": "too small"})), runner(gently))
     assert found.results[0].status == "excluded"
     assert "not here: too small" in text
 
@@ -30,8 +30,8 @@ def test_an_excluded_claim_is_listed_with_its_reason(study, claim, bench, conduc
     ],
     ids=["points", "ratio", "nats"],
 )
-def test_an_effect_has_its_unit(study, claim, bench, conducted, gently, changes, shown):
-    _, _, text = conducted(study(claim(**changes), seeds=2), bench(gently))
+def test_an_effect_has_its_unit(study, claim, runner, conducted, gently, changes, shown):
+    _, _, text = conducted(study(claim(**changes), seeds=2), runner(gently))
     assert re.search(shown, text)
     assert "next  python ablations/report.py --output " in text
 
@@ -42,31 +42,31 @@ def plan_of(planned, hand, width=200):
     return console.export_text()
 
 
-def test_a_plan_counts_runs_and_says_what_sharing_saves(study, claim, bench, gently):
+def test_a_plan_counts_runs_and_says_what_sharing_saves(study, claim, runner, gently):
     gap = claim(name="overlap_curbs", kind="gap", measure={})
-    shown = plan_of(study(claim(), gap, seeds=2), bench(gently))
+    shown = plan_of(study(claim(), gap, seeds=2), runner(gently))
     assert "Plan: smoke on synthetic, dataset.val_size=11" in shown
     assert "plan  4 runs, 0 finished; 8 if each arm" in shown
     assert "50% saved by sharing\n" in shown  # its one look is its last
     assert "not known before the first run" in shown
 
 
-def test_a_plan_says_what_early_looks_may_save(study, claim, bench, gently):
+def test_a_plan_says_what_early_looks_may_save(study, claim, runner, gently):
     shown = plan_of(
-        study(claim(decision={"margin": 0.1, "why": "x", "looks": [2, 4]})), bench(gently)
+        study(claim(decision={"margin": 0.1, "why": "x", "looks": [2, 4]})), runner(gently)
     )
     assert "at most 8 runs (4 if the first look decides every claim), 0 finished; 8 if" in shown
     assert "0% saved by sharing, up to 50% with early stops" in shown
-    assert "saved" not in plan_of(study(claim(), seeds=2), bench(gently))
+    assert "saved" not in plan_of(study(claim(), seeds=2), runner(gently))
 
 
-def test_the_longest_name_of_a_claim_fits_a_terminal_of_80_columns(study, claim, bench, gently):
+def test_the_longest_name_of_a_claim_fits_a_terminal_of_80_columns(study, claim, runner, gently):
     name = "each_middle_convolution_matters[no_conv3]"
-    assert f"{name} " in plan_of(study(claim(name=name)), bench(gently), width=80)
+    assert f"{name} " in plan_of(study(claim(name=name)), runner(gently), width=80)
 
 
-def test_what_is_left_is_estimated_from_finished_runs(study, claim, bench, gently):
-    planned, hand = study(claim(), seeds=2), bench(gently)
+def test_what_is_left_is_estimated_from_finished_runs(study, claim, runner, gently):
+    planned, hand = study(claim(), seeds=2), runner(gently)
     hand.train(planned.cases[0].arms["with"].candidates.values())
     assert "1 finished" in plan_of(planned, hand)
     assert "left  0 MB and about " in plan_of(planned, hand)
@@ -80,10 +80,10 @@ def test_what_is_left_is_estimated_from_finished_runs(study, claim, bench, gentl
     ],
 )
 def test_numbers_have_the_unit_of_the_claim(
-    study, claim, bench, conducted, gently, kind, changes, estimate
+    study, claim, runner, conducted, gently, kind, changes, estimate
 ):
     paper = {"says": "better", "data": "ImageNet"}
-    *_, text = conducted(study(claim(kind=kind, paper=paper, **changes), seeds=3), bench(gently))
+    *_, text = conducted(study(claim(kind=kind, paper=paper, **changes), seeds=3), runner(gently))
     row = next(line for line in text.splitlines() if "reproduced" in line)
     assert estimate in row
     assert ("×" in row) == (kind == "ratio")

@@ -10,8 +10,8 @@ def by_rate(job):
     return abs(job.run.recipe.lr - 0.02) + job.run.seed / 1e6
 
 
-def test_the_best_mean_validation_error_wins_in_each_arm(study, claim, bench):
-    planned, hand = study(claim(tune=GRID)), bench(by_rate)
+def test_the_best_mean_validation_error_wins_in_each_arm(study, claim, runner):
+    planned, hand = study(claim(tune=GRID)), runner(by_rate)
     hand.train(tuning_jobs(planned.cases))
     found = tune(planned.cases[0], "smoke", hand)
     assert choice_of(found) == {"with": ("recipe.lr=0.02",), "without": ("recipe.lr=0.02",)}
@@ -19,30 +19,30 @@ def test_the_best_mean_validation_error_wins_in_each_arm(study, claim, bench):
     assert len(hand.trained) == 2 * 5
 
 
-def test_a_choice_at_the_edge_of_its_grid_is_noted(study, claim, bench):
-    planned, hand = study(claim(tune=GRID)), bench(by_rate)
+def test_a_choice_at_the_edge_of_its_grid_is_noted(study, claim, runner):
+    planned, hand = study(claim(tune=GRID)), runner(by_rate)
     hand.train(tuning_jobs(planned.cases))
     found = tune(planned.cases[0], "smoke", hand)
     assert found["with"].at_edge == ()
     assert found["without"].at_edge == ("recipe.lr=0.02",)
 
 
-def test_nothing_is_chosen_while_a_run_is_missing(study, claim, bench):
-    planned, hand = study(claim(tune=GRID)), bench(by_rate)
+def test_nothing_is_chosen_while_a_run_is_missing(study, claim, runner):
+    planned, hand = study(claim(tune=GRID)), runner(by_rate)
     hand.train(list(tuning_jobs(planned.cases))[:-1])
     assert tune(planned.cases[0], "smoke", hand) is None
     assert choice_of(None) is None
 
 
-def test_without_tuned_keys_there_is_nothing_to_train(study, claim, bench):
+def test_without_tuned_keys_there_is_nothing_to_train(study, claim, runner):
     planned = study(claim())
     assert list(tuning_jobs(planned.cases)) == []
-    found = tune(planned.cases[0], "smoke", bench(by_rate))
+    found = tune(planned.cases[0], "smoke", runner(by_rate))
     assert choice_of(found) == {"with": (), "without": ()}
     assert found["with"].at_edge == ()
 
 
-def test_a_time_to_target_is_tuned_for_speed(study, claim, bench, record_of):
+def test_a_time_to_target_is_tuned_for_speed(study, claim, runner, record_of):
     timed = claim(
         kind="time_to_target",
         measure={"metric": "top1", "split": "running", "target": 0.3},
@@ -61,13 +61,13 @@ def test_a_time_to_target_is_tuned_for_speed(study, claim, bench, record_of):
         ]
         return replace(record, curve=points)
 
-    planned, hand = study(timed), bench(outcome)
+    planned, hand = study(timed), runner(outcome)
     hand.train(tuning_jobs(planned.cases))
     found = tune(planned.cases[0], "smoke", hand)
     assert choice_of(found) == {"with": ("recipe.lr=0.02",), "without": ("recipe.lr=0.02",)}
 
 
-def test_a_diverged_candidate_loses(study, claim, bench, record_of):
+def test_a_diverged_candidate_loses(study, claim, runner, record_of):
     def outcome(job):
         if job.run.recipe.lr == 0.02:
             return record_of(job, status="diverged", train=None, val=None, test={}, curve=[])
@@ -75,7 +75,7 @@ def test_a_diverged_candidate_loses(study, claim, bench, record_of):
 
     for changes in ({}, {"measure": {"split": "train"}}):
         planned = study(claim(tune=GRID, **changes))
-        hand = bench(outcome)
+        hand = runner(outcome)
         hand.train(tuning_jobs(planned.cases))
         found = tune(planned.cases[0], "smoke", hand)
         assert found["without"].choice == ("recipe.lr=0.01",)

@@ -15,7 +15,7 @@ from ablations.launch.start import start
 from ablations.record import Record, load
 
 
-class Bench:
+class Runner:
     """Trains what has no record yet.
 
     Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ablations import door
+from ablations import composition
 from ablations.config import Config, ConfigError, Run, Schedule
 from ablations.keys import keys
 from ablations.techniques import Dropout, Pooling
@@ -27,7 +27,9 @@ def ask(monkeypatch) -> Ask:
         monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
         executed: list[tuple[Config, Run]] = []
         with pytest.raises(SystemExit) as stopped:
-            door.main(lambda jobs: executed.extend(pair for pair in jobs if pair[0].run) or 0)
+            composition.main(
+                lambda jobs: executed.extend(pair for pair in jobs if pair[0].run) or 0
+            )
         return executed, stopped.value.code
 
     return ask
@@ -75,7 +77,7 @@ def test_each_job_of_a_sweep_is_what_compose_gives(words: list[str], ask: Ask):
         for word in words
     ]
     assert code == 0
-    assert [config for config, _ in jobs] == [door.compose(job) for job in product(*choices)]
+    assert [config for config, _ in jobs] == [composition.compose(job) for job in product(*choices)]
 
 
 def test_a_key_given_twice_keeps_its_last_value(ask: Ask):
@@ -91,8 +93,10 @@ def test_what_refers_to_a_key_follows_it_in_a_sweep(ask: Ask, tmp_path: Path):
 
 def test_a_thousand_jobs_are_composed_from_their_files_but_once(ask: Ask, monkeypatch):
     compositions = []
-    typed = door._typed
-    monkeypatch.setattr(door, "_typed", lambda config: compositions.append(1) or typed(config))
+    typed = composition._typed
+    monkeypatch.setattr(
+        composition, "_typed", lambda config: compositions.append(1) or typed(config)
+    )
     jobs, _ = ask("-m", "seed=range(1000)", "setting=smoke")
     assert len(jobs) == 1000
     assert len(compositions) <= 2  # the second is of the setting, for the arms' names
@@ -109,7 +113,7 @@ def test_all_jobs_are_handed_over_at_once(monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     monkeypatch.setattr(sys, "argv", ["run.py", "-m", "seed=0,1,2"])
     with pytest.raises(SystemExit):
-        door.main(lambda jobs: calls.append(len(jobs)) or 0)
+        composition.main(lambda jobs: calls.append(len(jobs)) or 0)
     assert calls == [3]
 
 
@@ -117,14 +121,14 @@ def test_the_code_of_the_command_is_the_exit_code(monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     monkeypatch.setattr(sys, "argv", ["run.py"])
     with pytest.raises(SystemExit) as stopped:
-        door.main(lambda jobs: 3)
+        composition.main(lambda jobs: 3)
     assert stopped.value.code == 3
 
 
 def test_an_arm_is_compared_with_its_setting(ask: Ask):
     ((config, base),), _ = ask("setting=cifar10_small", "pooling=nonoverlap", "recipe.lr=0.02")
     assert config.run != base
-    assert base == door.compose(["setting=cifar10_small"]).run
+    assert base == composition.compose(["setting=cifar10_small"]).run
     assert base.recipe.schedule is Schedule.step
 
 
@@ -162,15 +166,15 @@ def test_a_whole_number_is_a_number(ask: Ask):
 def test_compose_gives_what_the_command_line_gives(ask: Ask):
     overrides = ["pooling=nonoverlap", "seed=3", "trainer=ddp"]
     ((config, _),), _ = ask(*overrides)
-    assert door.compose(overrides) == config
+    assert composition.compose(overrides) == config
     assert config.trainer.devices == 2
 
 
 def test_compose_explains_too():
     with pytest.raises(ConfigError, match=r"^pooling=overlaps is not valid; pooling takes"):
-        door.compose(["pooling=overlaps"])
+        composition.compose(["pooling=overlaps"])
     with pytest.raises(ConfigError, match=r"did you mean pooling"):
-        door.compose(["poolings=overlap"])
+        composition.compose(["poolings=overlap"])
 
 
 # What is wrong: one line, the valid values, exit code 1
@@ -289,7 +293,7 @@ def test_an_error_of_the_system_names_the_file(monkeypatch, capsys):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     monkeypatch.setattr(sys, "argv", ["run.py"])
     with pytest.raises(SystemExit) as stopped:
-        door.main(execute)
+        composition.main(execute)
     assert stopped.value.code == "error: /full/file: No space left on device"
 
 
@@ -300,7 +304,7 @@ def test_ctrl_c_while_it_plans_ends_without_a_traceback(monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     monkeypatch.setattr(sys, "argv", ["run.py"])
     with pytest.raises(SystemExit) as stopped:
-        door.main(execute)
+        composition.main(execute)
     assert stopped.value.code == 130
 
 
@@ -308,7 +312,7 @@ def test_the_whole_error_on_request(monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     monkeypatch.setattr(sys, "argv", ["run.py", "seed=-1"])
     with pytest.raises(ConfigError):
-        door.main(lambda jobs: [config.run for config, _ in jobs] and 0)
+        composition.main(lambda jobs: [config.run for config, _ in jobs] and 0)
 
 
 # Help
@@ -327,7 +331,7 @@ def test_help_lists_every_key_with_its_values_and_meaning(ask: Ask, capsys):
             assert f" {name}={values} {meaning} " in text
     assert "pooling=overlap | nonoverlap" in text
     for group in ("setting", "trainer", "logger"):
-        for path in (door.shipped("conf") / group).glob("*.yaml"):
+        for path in (composition.shipped("conf") / group).glob("*.yaml"):
             assert path.stem in text
     assert "${" not in text
 
@@ -353,7 +357,11 @@ def test_cfg_prints_everything(ask: Ask, capsys):
 
 def test_the_command_answers_in_seconds_on_stderr_with_exit_code_1(tmp_path: Path):
     began = time.monotonic()
-    command = [sys.executable, str(Path(door.__file__).with_name("run.py")), "pooling=overlaps"]
+    command = [
+        sys.executable,
+        str(Path(composition.__file__).with_name("run.py")),
+        "pooling=overlaps",
+    ]
     done = subprocess.run(
         command, capture_output=True, text=True, cwd=tmp_path, env=dict(os.environ)
     )
@@ -368,15 +376,15 @@ def test_the_command_answers_in_seconds_on_stderr_with_exit_code_1(tmp_path: Pat
 
 def test_a_key_cannot_be_deleted():
     with pytest.raises(ConfigError, match=r"~pooling: a key cannot be left out; .* pooling=\.\.\."):
-        door.compose(["~pooling"])
+        composition.compose(["~pooling"])
 
 
 def test_the_installed_package_brings_its_own_files(monkeypatch, tmp_path: Path):
     (tmp_path / "ablations").mkdir()
-    monkeypatch.setattr(door, "files", lambda name: tmp_path / name)
-    assert door.shipped("conf") == tmp_path / "ablations" / "_shipped" / "conf"
+    monkeypatch.setattr(composition, "files", lambda name: tmp_path / name)
+    assert composition.shipped("conf") == tmp_path / "ablations" / "_shipped" / "conf"
     (tmp_path / "pyproject.toml").touch()
-    assert door.shipped("conf") == tmp_path / "conf"
+    assert composition.shipped("conf") == tmp_path / "conf"
 
 
 def test_a_reader_that_has_seen_enough_of_the_help_is_no_error():
