@@ -4,7 +4,19 @@ from typing import Any
 
 from pytorch_lightning.loops.fetchers import _DataFetcher
 from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
+from pytorch_lightning.utilities.model_helpers import is_overridden
 from torch import Tensor
+
+# Lightning's hooks of a step that the loop below does not call.
+_OF_ANY = (
+    *("on_before_zero_grad", "on_before_backward", "on_after_backward"),
+    "on_before_optimizer_step",
+)
+_OF_THE_MODULE = (
+    *("on_train_batch_start", "on_train_batch_end", "backward", "optimizer_step"),
+    *("optimizer_zero_grad", "configure_gradient_clipping", "lr_scheduler_step"),
+    *("on_before_batch_transfer", "on_after_batch_transfer"),
+)
 
 
 class EpochLoop(_TrainingEpochLoop):
@@ -17,6 +29,25 @@ class EpochLoop(_TrainingEpochLoop):
     ``on_train_batch_end``.
     Everything around an epoch, checkpoints and their continuation are Lightning's.
     """
+
+    def on_run_start(self, data_fetcher: _DataFetcher) -> None:
+        """Refuse hooks that would never be called.
+
+        Raises:
+            TypeError: The module or a callback has one.
+        """
+        trainer: Any = self.trainer
+        module = trainer.lightning_module
+        hooks = [(module, hook) for hook in (*_OF_ANY, *_OF_THE_MODULE)]
+        hooks += [(callback, hook) for callback in trainer.callbacks for hook in _OF_ANY]
+        for owner, hook in hooks:
+            if is_overridden(hook, owner):
+                raise TypeError(
+                    f"{type(owner).__name__}.{hook} would never be called: ablations/loop.py calls "
+                    "the callbacks' on_train_batch_start and on_train_batch_end in a step. Use "
+                    "these, or leave out EpochLoop in ablations/train.py"
+                )
+        super().on_run_start(data_fetcher)
 
     def advance(self, data_fetcher: _DataFetcher) -> None:
         """Train on the next batch.

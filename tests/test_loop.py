@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import pytest
 import torch
 
 from ablations import train as module
@@ -28,15 +29,28 @@ def test_every_number_is_that_of_lightnings_own_loop(tiny_job, train_here, monke
     ]
 
 
-def test_a_step_calls_no_hook_that_nothing_has(tiny_job, train_here, monkeypatch):
+def test_a_step_calls_the_callbacks_two_hooks(tiny_job, train_here, monkeypatch):
     called: list[str] = []
-    hooks = ("on_before_zero_grad", "on_before_backward", "on_after_backward")
-    for hook in (*hooks, "on_train_batch_start", "on_train_batch_end"):
+    for hook in ("on_train_batch_start", "on_train_batch_end"):
         monkeypatch.setattr(
             module.Progress, hook, lambda *arguments, hook=hook: called.append(hook)
         )
     train_here(tiny_job())
     assert called == ["on_train_batch_start", "on_train_batch_end"] * 6
+
+
+@pytest.mark.parametrize(
+    ("owner", "hook"),
+    [
+        ("Progress", "on_after_backward"),
+        ("Classifier", "on_before_optimizer_step"),
+        ("Classifier", "on_train_batch_end"),
+    ],
+)
+def test_a_hook_that_would_not_be_called_is_refused(tiny_job, train_here, monkeypatch, owner, hook):
+    monkeypatch.setattr(getattr(module, owner), hook, lambda *arguments: None, raising=False)
+    with pytest.raises(TypeError, match=rf"{owner}\.{hook} would never be called"):
+        train_here(tiny_job())
 
 
 def test_the_loop_is_what_trains(tiny_job, train_here, monkeypatch):
