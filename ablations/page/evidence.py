@@ -178,20 +178,26 @@ def _of_study(
             f"{key}: the verdicts are of data {study.fingerprint[:12]}, their runs of "
             f"{runs[0].run['fingerprint'][:12]}; next step: run ablations/sweep.py again"
         )
+    others = [
+        run
+        for run in records.values()
+        if alone and run.setting == study.setting and run.run_id not in wanted
+    ]
+    # Before the first verdict no run is named: those of the study's data are of its kind then.
+    kinds = [_kind(run) for run in (*runs, *others)]
+    kind = next((kind for kind in kinds if kind[0] == study.fingerprint), None)
     tuning, strangers = 0, 0
-    for run in records.values():
-        if not alone or run.setting != study.setting or run.run_id in wanted:
-            continue
+    for run in others:
         if run.seed in study.tuning_seeds:
             tuning += 1
-        elif runs and _kind(run) == _kind(runs[0]):
+        elif _kind(run) == kind:
             runs.append(run)
         else:
             strangers += 1
     if strangers:
         missing.append(
-            f"{key}: {words.count(strangers, 'run')} of other data or numerics than the verdicts "
-            "are left out; runs that differ in these are never pooled."
+            f"{key}: left out, {words.count(strangers, 'run')} of other data or numerics than the "
+            "verdicts; runs that differ in these are never pooled."
         )
     title = _title(study.setting)
     if study.changes not in ("", "paper"):

@@ -40,6 +40,21 @@ def test_verdicts_of_other_data_than_their_runs_are_refused(study):
         gather(study.path)
 
 
+def test_runs_are_shown_before_the_first_verdict(study):
+    path = study.path / "verdicts.json"
+    content = json.loads(path.read_text())
+    for result in content["studies"][0]["results"]:
+        result["arms"] = {}
+    path.write_text(json.dumps(content))
+    study.add(0.25, 7, fingerprint=OTHER)
+    evidence = gather(study.path)
+    assert len(evidence.chapters[0].runs) == 15
+    assert [note for note in evidence.missing if "other data" in note] == [
+        "cifar10_small: left out, 1 run of other data or numerics than the verdicts; runs that "
+        "differ in these are never pooled."
+    ]
+
+
 def test_settings_of_different_data_are_chapters_of_one_report(folder):
     folder.add(0.25, 0)
     folder.add(0.25, 0, setting="smoke", fingerprint=OTHER, dataset="synthetic")
