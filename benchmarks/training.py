@@ -251,6 +251,28 @@ def parts(rounds: int, seconds: float) -> list[Row]:
     ]
 
 
+def scale(steps: int) -> list[Row]:
+    """What an image costs in other batches, and a pixel in larger images."""
+    rows = []
+    small, data = configure("cifar_conv", 32, 28, 128), store(32, IMAGES)
+    peers = {"bare": bare(small, data, tricks=True)}
+    for batch in (8, 32, 256, 512):
+        found = suite(configure("cifar_conv", 32, 28, batch), data, steps, peers=peers)
+        ours, theirs = ([ms / n for ms in found[k]] for k, n in (("suite", batch), ("bare", 128)))
+        name, peer = f"an image of cifar_conv, batch {batch}", "bare loop, batch 128"
+        rows.append(pair(name, peer, ours, theirs, less=True, detail=True))
+    narrow = "width=0.25"
+    small = configure("alexnet_small", 32, 28, 128, narrow)
+    peers = {"bare": bare(small, data, tricks=True)}
+    for size, crop in ((64, 56), (96, 84)):
+        config = configure("alexnet_small", size, crop, 128, narrow)
+        found = suite(config, store(size, IMAGES), max(1, steps // 4), peers=peers)
+        ours, theirs = ([ms / n**2 for ms in found[k]] for k, n in (("suite", crop), ("bare", 28)))
+        name, peer = f"a pixel of alexnet_small-{size}", "bare loop, alexnet_small-32"
+        rows.append(pair(name, peer, ours, theirs, less=True, detail=True))
+    return rows
+
+
 def compiled(rounds: int) -> list[Row]:
     """Steps of the bare loop whose network went through torch's compiler, once it is done."""
     rows = []
@@ -340,6 +362,7 @@ def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
         "template": partial(beside_template, rounds, seconds),
         **dict(nets),
         "keras": partial(keras, rounds, seconds),
+        "scale": partial(scale, 20 if quick else 100),
         "floors": partial(floors, rounds),
         "compiled": partial(compiled, rounds),
     }

@@ -171,6 +171,7 @@ ABOUT_MORE = {
     "benchmarks.test_paper",
     "benchmarks.test_processes",
     "benchmarks.test_table",
+    "benchmarks.test_training",
     "networks.test_every_technique",
     "networks.test_every_network",
 }
