@@ -14,7 +14,7 @@ from ablations.board.agents import write_agent_sweep
 from ablations.claim_file import find
 from ablations.composition import setting_names, shipped
 from ablations.config import ConfigError, Logger
-from ablations.errors import plain
+from ablations.errors import ended_in_words
 from ablations.page.evidence import gather
 
 
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("--checkpoints goes with --sync")
     if given.print and given.sync:
         parser.error("--print sends nothing: leave out --sync")
-    try:
+    with ended_in_words():
         if given.agents:
             print(*_write_agents(), sep="\n")
             return
@@ -116,10 +116,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _sync(given)
         for line in _boards(given):
             print(line)
-    except (ConfigError, OSError) as error:
-        sys.exit(f"error: {plain(error)}")
-    except KeyboardInterrupt:
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,40 @@
 """What the system refuses, in words for a user."""
 
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ablations.config import ConfigError
+
+
+@contextmanager
+def ended_in_words() -> Iterator[None]:
+    """End a command that cannot go on with one line for a user, and no traceback.
+
+    Raises:
+        SystemExit: With that line; 130 after Ctrl-C, 141 where nobody reads on.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        sys.exit(nobody_reads())
+    except (ConfigError, OSError) as error:
+        sys.exit(f"error: {plain(error)}")
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def nobody_reads() -> int:
+    """What is left for standard output goes nowhere: `| head` has read enough.
+
+    Returns:
+        The exit code of a program that SIGPIPE ends.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
 
 
 def plain(error: Exception) -> str:

@@ -10,8 +10,7 @@ if __package__ in {None, ""}:
     # Started as a file: the folder above holds the package, and this one must not shadow others.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from ablations.config import ConfigError
-from ablations.errors import plain, writable
+from ablations.errors import ended_in_words, writable
 from ablations.page.evidence import Chapter, Evidence, gather
 from ablations.page.html import Section, page, section
 from ablations.page.markdown import results, tally
@@ -80,15 +79,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="leave out kernels, predictions and neighbours, which need checkpoints",
     )
     given = parser.parse_args(arguments)
-    if given.pictures and any(given.output.glob(f"*/{CHECKPOINT}")):
+    with ended_in_words():
+        _write(given.output, given.to or given.output, given.pictures)
+
+
+def _write(output: Path, to: Path, pictures: bool) -> None:
+    if pictures and any(output.glob(f"*/{CHECKPOINT}")):
         print("drawing what the networks saw; --no-pictures leaves that out", flush=True)
-    try:
-        written = report(given.output, given.to or given.output, pictures=given.pictures)
-    except (ConfigError, OSError) as error:
-        sys.exit(f"error: {plain(error)}")
-    except KeyboardInterrupt:
-        sys.exit(130)
-    for chapter in gather(given.output).chapters:
+    written = report(output, to, pictures=pictures)
+    for chapter in gather(output).chapters:
         counts = {
             "": chapter.paper,
             "extensions: ": chapter.extensions,

@@ -20,8 +20,7 @@ from rich.console import Console
 
 from ablations.claim_file import find
 from ablations.composition import compose, setting_names, shipped
-from ablations.config import ConfigError
-from ablations.errors import plain
+from ablations.errors import ended_in_words
 from ablations.launch.display import show_nodes
 from ablations.launch.nodes import find_place
 from ablations.launch.start import follow, lead
@@ -41,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = Console()
     overrides = [word for word in options.words if "=" in word]
     names = [word for word in options.words if "=" not in word]
-    try:
+    with ended_in_words():
         claims = find(names or ["all"], shipped("sweeps"), setting_names())
         if not names:
             for claim in claims:
@@ -68,10 +67,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with lead(place, output, lambda line: show_nodes(console, line)) as team:
             runner = Runner(study.output, console, deadline, team)
             code = conduct(study, runner, plan_only=options.plan)
-    except (ConfigError, OSError) as error:
-        sys.exit(f"error: {plain(error)}")
-    except KeyboardInterrupt:
-        sys.exit(130)
     sys.exit(code)
 
 

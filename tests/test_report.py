@@ -92,8 +92,9 @@ def test_ctrl_c_ends_a_command_without_a_traceback(command: str, monkeypatch):
     assert end.value.code == 130
 
 
-def test_the_shipped_results_are_drawn_again_from_their_records(tmp_path):
-    kept = REPOSITORY / "results" / "cifar10_small"
+@pytest.mark.parametrize("study", ["cifar10_small", "cifar10_conv"])
+def test_the_shipped_results_are_drawn_again_from_their_records(tmp_path, study):
+    kept = REPOSITORY / "results" / study
     markdown, _ = report(kept, tmp_path, pictures=False)
     assert markdown.read_text() == (kept / "RESULTS.md").read_text()
 
@@ -113,6 +114,17 @@ def test_the_command_counts_claims_extensions_and_controls(tmp_path, capsys):
     assert counted(claims.removeprefix("CIFAR-10 small: ")) == families["confirmatory"]
     assert counted(extensions.removeprefix("extensions: ")) == families["exploratory"]
     assert controls == f"controls: 1 {control['status']}"
+
+
+def test_nobody_needs_to_read_to_the_end(runs, tmp_path):
+    words = ("--output", str(runs), "--to", str(tmp_path), "--no-pictures")
+    program = REPOSITORY / "ablations" / "report.py"
+    command = [sys.executable, str(program), *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+    assert (tmp_path / "report.html").exists()
 
 
 def counted(text: str) -> dict[str, int]:
