@@ -14,6 +14,13 @@ output by 1e-4.
 import os
 import sys
 
+from ablations.config import Dataset, Init, Network, Recipe, Run
+from ablations.networks import build
+from ablations.networks.lenet5 import Subsampling, TableConvolution
+from ablations.techniques import Techniques
+
+# Triton, which comes with torch, and TensorFlow each bring an LLVM; where TensorFlow's comes first,
+# the second ends the process.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
@@ -21,11 +28,6 @@ import numpy as np
 import tensorflow as tf
 import torch
 from keras import layers
-
-from ablations.config import Dataset, Init, Network, Recipe, Run
-from ablations.networks import build
-from ablations.networks.lenet5 import Subsampling, TableConvolution
-from ablations.techniques import Techniques
 
 LIMIT = 1e-4
 SCALE_LIMIT = 0.03
