@@ -44,13 +44,13 @@ def show_plan(console: Console, study: Study, cost: Cost) -> None:
     if may_stop:
         plan += f" ({cost.first} if the first look decides every claim)"
     plan += f", {cost.finished} finished"
-    if cost.first < cost.naive:
+    if cost.runs < cost.naive:
         plan += (
             f"; {cost.naive} if each arm of each claim trained its own: {cost.saving:.0%} saved by "
             "sharing"
         )
-    if may_stop:
-        plan += f", up to {1 - cost.first / cost.naive:.0%} with early stops"
+        if may_stop:
+            plan += f", up to {1 - cost.first / cost.naive:.0%} with early stops"
     console.print(f"[bold]plan[/]  {plan}")
     if cost.bytes_left is None:
         console.print("[bold]left[/]  time and disk are not known before the first run")

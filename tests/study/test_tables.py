@@ -52,11 +52,12 @@ def test_a_plan_counts_runs_and_says_what_sharing_saves(study, claim, runner, ge
 
 
 def test_a_plan_says_what_early_looks_may_save(study, claim, runner, gently):
-    shown = plan_of(
-        study(claim(decision={"margin": 0.1, "why": "x", "looks": [2, 4]})), runner(gently)
-    )
-    assert "at most 8 runs (4 if the first look decides every claim), 0 finished; 8 if" in shown
-    assert "0% saved by sharing, up to 50% with early stops" in shown
+    early = {"margin": 0.1, "why": "x", "looks": [2, 4]}
+    alone = plan_of(study(claim(decision=early)), runner(gently))
+    assert "at most 8 runs (4 if the first look decides every claim), 0 finished\n" in alone
+    gap = claim(name="overlap_curbs", kind="gap", measure={}, decision=early)
+    both = plan_of(study(claim(decision=early), gap), runner(gently))
+    assert "50% saved by sharing, up to 75% with early stops" in both
     assert "saved" not in plan_of(study(claim(), seeds=2), runner(gently))
 
 
