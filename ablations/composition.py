@@ -23,7 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
 from ablations.config import Config, ConfigError, Run, key_paths
-from ablations.errors import nobody_reads, plain
+from ablations.errors import UNREAD, nobody_reads, plain
 from ablations.grid import MULTIRUN, Grid, points, sort_words, split
 from ablations.keys import help_text, keys, unknown_key, wrong_value
 
@@ -79,9 +79,9 @@ def main(execute: Execute) -> None:
                 raise ConfigError(str(error)) from error
         jobs = [(job, base) for config, base in composed for job in points(_typed(config), grid)]
         code = execute(jobs) if jobs else 0
-    except BrokenPipeError:
-        code = nobody_reads()
     except (HydraException, OmegaConfBaseException, ConfigError, OSError, YAMLError) as error:
+        if nobody_reads(error):
+            sys.exit(UNREAD)
         if full_error:
             raise
         sys.exit(f"error: {_explain(error)}")

@@ -1,12 +1,15 @@
 """What the system refuses, in words for a user."""
 
 import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ablations.config import ConfigError
+
+UNREAD = 141  # exit code of a program that SIGPIPE ends
 
 
 @contextmanager
@@ -19,22 +22,25 @@ def ended_in_words() -> Iterator[None]:
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:
-        sys.exit(nobody_reads())
     except (ConfigError, OSError) as error:
-        sys.exit(f"error: {plain(error)}")
+        sys.exit(UNREAD if nobody_reads(error) else f"error: {plain(error)}")
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def nobody_reads() -> int:
-    """What is left for standard output goes nowhere: `| head` has read enough.
+def nobody_reads(error: Exception) -> bool:
+    """Whether an error says that `| head` has read enough; what is left to say then goes nowhere.
 
-    Returns:
-        The exit code of a program that SIGPIPE ends.
+    A pipe to another process or node breaks with the same error, and nothing is hidden then.
     """
+    if not isinstance(error, BrokenPipeError):
+        return False
+    output = select.poll()
+    output.register(sys.stdout, 0)  # a reader that has left is told without being asked
+    if not output.poll(0):
+        return False
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 141
+    return True
 
 
 def plain(error: Exception) -> str:

@@ -1,10 +1,11 @@
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from ablations.config import ConfigError
-from ablations.errors import plain, writable
+from ablations.errors import ended_in_words, plain, writable
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,15 @@ def test_a_file_in_the_way_is_named_as_it_was_given(tmp_path: Path):
     message = r"^--to x: cannot write there \(File exists\); .* choose another folder with --to F"
     with pytest.raises(ConfigError, match=message):
         writable(tmp_path / "file", "--to x", "--to F")
+
+
+@pytest.mark.parametrize(("read", "code"), [(True, "error: Broken pipe"), (False, 141)])
+def test_only_a_broken_standard_output_is_silent(monkeypatch, read, code):
+    reader, writer = os.pipe()
+    with os.fdopen(reader), os.fdopen(writer, "w") as output:
+        if not read:
+            os.dup2(writer, reader)  # no descriptor reads the pipe any more
+        monkeypatch.setattr("sys.stdout", output)
+        with pytest.raises(SystemExit) as ended, ended_in_words():
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")  # of a worker, or of `| head`
+    assert ended.value.code == code
