@@ -5,7 +5,7 @@ from importlib import import_module
 
 COMMANDS = {
     "dashboard": "build or refresh the W&B workspace and report",
-    "prepare": "make the data of a setting ready, once",
+    "prepare": "make the data of an experiment ready, once",
     "report": "write RESULTS.md and report.html from what is there",
     "run": "train one run or a sweep",
     "sweep": "put claims of the paper to the test",

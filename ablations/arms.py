@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ablations.config import PLACE, Run
+from ablations.config import SIZES, Run
 
 
 def arm_labels(runs: Sequence[Run]) -> list[str] | None:
@@ -21,23 +21,21 @@ def arm_labels(runs: Sequence[Run]) -> list[str] | None:
 def difference(run: Run, base: Run) -> str:
     """Name an arm by what sets it apart from ``base``: ``pooling=nonoverlap recipe.lr=0.02``.
 
-    The seed, the stream and the name and place of the data are left out; ``paper`` stands for no
-    difference.
+    The seed, the replicate and the name and place of the data are left out; ``baseline`` stands
+    for no difference.
     """
     ours, theirs = _flat(run), _flat(base)
     parts = [f"{key}={_word(value)}" for key, value in ours.items() if theirs.get(key) != value]
-    return " ".join(parts) or "paper"
+    return " ".join(parts) or "baseline"
 
 
 def _flat(run: Run) -> dict[str, Any]:
     values = run.to_dict()
     flat = values.pop("techniques")
-    for part in ("dataset", "recipe"):
-        flat |= {f"{part}.{key}": value for key, value in values.pop(part).items()}
-    flat |= values
-    for key in ("seed", "stream", "fingerprint", *(f"dataset.{key}" for key in PLACE)):
-        del flat[key]
-    return flat
+    flat |= {f"data.{key}": values["data"][key] for key in SIZES}
+    flat |= {f"recipe.{key}": value for key, value in values["recipe"].items()}
+    rest = ("model", "width", "init", "pretrained")
+    return flat | {key: values[key] for key in rest}
 
 
 def _word(value: Any) -> str:

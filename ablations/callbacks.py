@@ -15,7 +15,8 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, Checkpoint
 
-from ablations.record import CHECKPOINT, PROGRESS, write_atomically
+from ablations.files import write_atomically
+from ablations.record import CHECKPOINT, PROGRESS
 
 PROGRESS_SECONDS = 0.5
 
@@ -168,6 +169,6 @@ class Progress(Callback):
                 "images_per_second": rate * module.run.recipe.batch_size,
                 "seconds_left": (total - trainer.global_step) / rate if rate else None,
             }
-        if module.curve:
+        if module.curve and module.curve[-1].val:
             state["val_top1"] = module.curve[-1].val.top1
         write_atomically(self.path, json.dumps(state), lasting=False)

@@ -24,12 +24,12 @@ from ablations.techniques import Techniques
 
 # Chosen by the command, for all claims alike.
 COMMAND_KEYS = (
-    *("setting", "seed", "trainer", "logger", "output", "cache"),
-    *("fast_dev_run", "summary"),
+    *("experiment", "seed", "trainer", "logger", "output", "cache"),
+    *("fast_dev_run", "print_model"),
 )
 
 # Besides the recipe's keys. `ensemble` is read out of finished runs: no key of a run.
-_FACTORS = (*(entry.name for entry in fields(Techniques)), "init", "stream", "ensemble")
+_FACTORS = (*(entry.name for entry in fields(Techniques)), "init", "replicate", "ensemble")
 
 
 def _check_override(text: str) -> str:
@@ -47,16 +47,16 @@ def _check_factor(name: str) -> str:
     return name
 
 
-def _check_setting(name: str, info: ValidationInfo) -> str:
-    known = (info.context or {}).get("settings")
+def _check_experiment(name: str, info: ValidationInfo) -> str:
+    known = (info.context or {}).get("experiments")
     if known is not None and name not in known:
-        raise ValueError(f"there is no setting `{name}`; it takes {', '.join(sorted(known))}")
+        raise ValueError(f"there is no experiment `{name}`; it takes {', '.join(sorted(known))}")
     return name
 
 
 Override = Annotated[str, AfterValidator(_check_override)]
 Text = Annotated[str, Field(min_length=1)]
-Setting = Annotated[str, AfterValidator(_check_setting)]
+Experiment = Annotated[str, AfterValidator(_check_experiment)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -82,7 +82,7 @@ class Measure(_Part):
         direction: Whether the technique is said to lower or to raise it.
         epoch: Read ``val`` or ``running`` after this epoch instead of the last.
         target: ``time_to_target``: the value to be reached, in epochs.
-        target_at: The same for single settings.
+        target_at: The same for single experiments.
     """
 
     metric: Literal["top1", "top5", "loss", "color"] = "top1"
@@ -90,11 +90,11 @@ class Measure(_Part):
     direction: Literal["lower", "higher"] = "lower"
     epoch: Annotated[int, Field(ge=1)] | None = None
     target: Fraction | None = None
-    target_at: dict[Setting, Fraction] = {}
+    target_at: dict[Experiment, Fraction] = {}
 
-    def target_for(self, setting: str) -> float:
-        """The value to be reached at a setting."""
-        target = self.target_at.get(setting, self.target)
+    def target_for(self, experiment: str) -> float:
+        """The value to be reached at an experiment."""
+        target = self.target_at.get(experiment, self.target)
         assert target is not None, "checked when the claim was read"
         return target
 
@@ -106,13 +106,13 @@ class Paper(_Part):
         says: In our words, with its figures.
         effect: Its figure in the unit of the claim: a fraction, nats, or a factor.
         data: The data and network that the figure was measured on.
-        settings: Where our figure may be held against it; elsewhere only direction and margin are.
+        experiments: Where our figure may be held against it; elsewhere only direction and margin are.
     """
 
     says: Text
     effect: FiniteFloat | None = None
     data: Text
-    settings: list[Setting] = []
+    experiments: list[Experiment] = []
 
 
 class Decision(_Part):
@@ -160,7 +160,7 @@ class Claim(_Part):
         paper: See :class:`Paper`.
         confounds: What else might explain the paper's figure, or ours.
         decision: See :class:`Decision`.
-        excluded: Settings where the claim makes no sense, each with the reason.
+        excluded: Experiments where the claim makes no sense, each with the reason.
     """
 
     name: str
@@ -180,7 +180,7 @@ class Claim(_Part):
     paper: Paper
     confounds: list[Text]
     decision: Decision
-    excluded: dict[Setting, Text] = {}
+    excluded: dict[Experiment, Text] = {}
 
     @field_validator("parts")
     @classmethod

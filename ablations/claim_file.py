@@ -31,13 +31,13 @@ _KINDS = {
 Place = tuple[str | int, ...]
 
 
-def find(patterns: Sequence[str], folder: Path, settings: Collection[str]) -> list[Claim]:
+def find(patterns: Sequence[str], folder: Path, experiments: Collection[str]) -> list[Claim]:
     """Read the claims that are asked for, in alphabetical order.
 
     Args:
         patterns: Names, globs such as ``*overfitting``, or ``all``.
         folder: Where the files are.
-        settings: Names that the claims may refer to.
+        experiments: Names that the claims may refer to.
 
     Raises:
         ConfigError: There is no such claim, or a file is broken.
@@ -51,7 +51,7 @@ def find(patterns: Sequence[str], folder: Path, settings: Collection[str]) -> li
             hint = f"did you mean {' or '.join(close)}?" if close else "`sweep` alone lists them"
             raise ConfigError(f"there is no claim `{pattern}`; {hint}")
         chosen.update(names)
-    return [read(path, settings) for name, path in files.items() if name in chosen]
+    return [read(path, experiments) for name, path in files.items() if name in chosen]
 
 
 def _close(typed: str, names: list[str]) -> list[str]:
@@ -61,12 +61,12 @@ def _close(typed: str, names: list[str]) -> list[str]:
     return whole or [name for name, of_it in pieces if difflib.get_close_matches(typed, of_it)][:3]
 
 
-def read(path: Path, settings: Collection[str]) -> Claim:
+def read(path: Path, experiments: Collection[str]) -> Claim:
     """Read one claim file.
 
     Args:
         path: The file; its name is the claim's.
-        settings: Names that the claim may refer to.
+        experiments: Names that the claim may refer to.
 
     Raises:
         ConfigError: The file is no claim: the first thing wrong, with its line and field.
@@ -82,7 +82,9 @@ def read(path: Path, settings: Collection[str]) -> Claim:
     if not isinstance(values, dict):
         raise ConfigError(f"{place}:1: a claim file is a mapping of fields")
     try:
-        return Claim.model_validate({**values, "name": path.stem}, context={"settings": settings})
+        return Claim.model_validate(
+            {**values, "name": path.stem}, context={"experiments": experiments}
+        )
     except ValidationError as error:
         # A misspelt field also leaves one missing: what is there and wrong comes first.
         found = [(e["type"] == "missing", _line(e["loc"], lines), e) for e in error.errors()]

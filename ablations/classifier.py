@@ -8,15 +8,16 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from ablations.config import Run
 from ablations.data.loading import Batch
 from ablations.data.store import Store
-from ablations.metrics import ErrorRates
+from ablations.metrics import ErrorRates, WindowedLoss
 from ablations.networks import RAW_PIXELS
 from ablations.optimizer import RateSchedule, build_optimizer
-from ablations.record import CurvePoint, Scores
+from ablations.record import CurvePoint, OnlineLoss, Scores
 from ablations.streams import derive, generator
 from ablations.techniques.augmentation import (
     color_axes,
@@ -42,7 +43,7 @@ EXPLODED = 100.0
 # cost are 1.5 % of a step of `cifar_conv`.
 COUNTED = 32
 
-# What a test measures: a loader each, and ten views of the images of the last.
+# What a test measures: the errors of a loader each, and ten views of the images of the last.
 TESTED = ("train", "val", "center", "ten_view")
 
 
@@ -75,16 +76,21 @@ class Classifier(pl.LightningModule):
         axes = color_axes(torch.tensor(covariance), power=self.details.color_power)
         self.register_buffer("axes", axes, persistent=False)
         self.dropouts = [layer for layer in network.modules() if isinstance(layer, SeededDropout)]
-        self.stream = derive(run.seed, "stream", run.stream)
+        self.stream = derive(run.seed, "stream", run.replicate)
         self.schedule = RateSchedule(run.recipe)
-        self.running, self.validation = ErrorRates(), ErrorRates()
+        self.online, self.validation = ErrorRates(), ErrorRates()
+        self.windowed = WindowedLoss(self.steps * run.recipe.epochs)
         self.uncounted: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.counted = 0
         self.curve: list[CurvePoint] = []
         self.seconds = 0.0
+        self.evaluation_seconds = 0.0
+        self.resumed_at: float | None = None
+        self.online_loss = OnlineLoss()
         self.diverged = False
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return build_optimizer(self.network, self.run.recipe, self.details.bias_rate)
+        return build_optimizer(self.network, self.run.recipe, self.details.bias_lr_mult)
 
     # Training
 
@@ -99,8 +105,8 @@ class Classifier(pl.LightningModule):
         draws = draw(
             self.images,
             generator(self.stream, "augmentation", self.current_epoch),
-            size=self.run.dataset.size,
-            crop=self.run.dataset.crop,
+            size=self.run.data.size,
+            crop=self.run.data.crop,
             augmentation=self.run.techniques.augmentation,
         )
         self.draws = draws.to(self.device)
@@ -109,9 +115,7 @@ class Classifier(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         self._set_rate(self.current_epoch + batch_idx / self.steps)
         draws = self.draws[batch.positions]
-        images = crop_and_flip(
-            batch.images, draws.top, draws.left, draws.flip, self.run.dataset.crop
-        )
+        images = crop_and_flip(batch.images, draws.top, draws.left, draws.flip, self.run.data.crop)
         inputs = to_input(images, self.mean)
         if colors(self.run.techniques.augmentation):
             inputs = color_noise(inputs, draws.color, self.axes, divisor=self.details.color_divisor)
@@ -128,9 +132,15 @@ class Classifier(pl.LightningModule):
 
     def _count(self) -> None:
         """Count the errors of the steps since the last call."""
-        if self.uncounted:
-            self.running.update(*(torch.cat(parts) for parts in zip(*self.uncounted, strict=True)))
-            self.uncounted.clear()
+        if not self.uncounted:
+            return
+        logits, labels, losses = zip(*self.uncounted, strict=True)
+        self.online.update(torch.cat(logits), torch.cat(labels), torch.cat(losses))
+        steps = list(range(self.counted, self.counted + len(losses)))
+        sums = torch.stack([part.sum(dtype=torch.float64) for part in losses])
+        self.windowed.update(steps, sums, len(losses[0]))
+        self.counted += len(losses)
+        self.uncounted.clear()
 
     def _set_rate(self, epochs: float) -> None:
         factor = self.schedule.factor(epochs)
@@ -140,6 +150,10 @@ class Classifier(pl.LightningModule):
 
     def on_validation_start(self) -> None:
         self.stop_clock()
+        self.evaluated_at = time.perf_counter()
+
+    def on_validation_end(self) -> None:
+        self.evaluation_seconds += time.perf_counter() - self.evaluated_at
 
     def on_validation_epoch_start(self) -> None:
         self.validation.reset()
@@ -148,13 +162,15 @@ class Classifier(pl.LightningModule):
         self._evaluate(batch, self.validation)
 
     def on_train_epoch_end(self) -> None:
-        """Add a point to the learning curve, or stop when the loss has left all bounds."""
+        """Add a point to the learning curve; stop when the loss diverges or the target is met."""
+        self.stop_clock()
         self._count()
-        train = self.running.scores()
-        self.running.reset()
-        val = self.validation.scores()
-        # The last step may break what the running loss saw whole.
-        self.diverged = train.loss is None or val.loss is None or train.loss >= self.exploded
+        train = self.online.scores()
+        self.online.reset()
+        val = self.validation.scores() if self.run.data.val_size else None
+        # The last step may break a network whose online loss was still finite.
+        self.diverged = train.loss is None or train.loss >= self.exploded
+        self.diverged |= val is not None and val.loss is None
         if self.diverged:
             self.trainer.should_stop = True
             return
@@ -168,19 +184,30 @@ class Classifier(pl.LightningModule):
             val=val,
         )
         self.curve.append(point)
-        self.schedule.observe(val.top1)
+        if val is not None:
+            self.schedule.observe(val.top1)
+        self.online_loss = self.windowed.curve()
+        self.trainer.should_stop = self._met_target()
         for logger in self.loggers:
             logger.log_metrics(curve_metrics(point), step=epochs)
 
+    def _met_target(self) -> bool:
+        """Whether the online training error was at or below ``recipe.stop_at`` twice in a row."""
+        stop_at, last = self.run.recipe.stop_at, self.curve[-2:]
+        return stop_at is not None and len(last) == 2 and all(p.train.top1 <= stop_at for p in last)
+
     def start_clock(self) -> None:
-        """Training begins or goes on."""
+        """Begin to count training time."""
         self.resumed_at = time.perf_counter()
 
     def stop_clock(self) -> None:
-        """Add the time since the clock was started to the training time."""
+        """Add the time since the clock was started to the training time, if it runs."""
+        if self.resumed_at is None:
+            return
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # steps that are queued are training as well
         self.seconds += time.perf_counter() - self.resumed_at
+        self.resumed_at = None
 
     # Evaluation of the trained network
 
@@ -188,62 +215,83 @@ class Classifier(pl.LightningModule):
         """Open a tally for each loader: training images, validation images, test images."""
         # In a list and no submodules: Lightning moves the module to the host after a test, where
         # NCCL could not sum them any more.
-        self.tested = [ErrorRates().to(self.device) for _ in TESTED]
+        self.tested = {name: ErrorRates().to(self.device) for name in TESTED}
+        self.loaders = TESTED[:-1] if self.run.data.val_size else ("train", "center")
+        self.evaluated_at = time.perf_counter()
         self.seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def test_step(self, batch: Batch, batch_idx: int, dataloader_idx: int) -> None:
-        if dataloader_idx < 2:
-            self._evaluate(batch, self.tested[dataloader_idx])
+        name = self.loaders[dataloader_idx]
+        if name != "center":
+            self._evaluate(batch, self.tested[name])
             return
-        views = ten_views(batch.images, self.run.dataset.crop)
+        views = ten_views(batch.images, self.run.data.crop)
         logits = self.network(to_input(views.flatten(0, 1), self.mean)).float()
         logits = logits.view(*views.shape[:2], -1)
         center = logits[:, CENTER_VIEW]
         losses = F.cross_entropy(center, batch.labels, reduction="none")
-        self.tested[dataloader_idx].update(center, batch.labels, losses)
+        self.tested[name].update(center, batch.labels, losses)
         probabilities = average_probabilities(logits)
         losses = average_cross_entropy(logits, batch.labels)
-        self.tested[-1].update(probabilities, batch.labels, losses)
+        self.tested["ten_view"].update(probabilities, batch.labels, losses)
         self.seen.append((batch.positions, center.softmax(1), probabilities))
 
+    def on_test_end(self) -> None:
+        self.evaluation_seconds += time.perf_counter() - self.evaluated_at
+
     def _evaluate(self, batch: Batch, tally: ErrorRates) -> None:
-        images = center_crop(batch.images, self.run.dataset.crop)
+        images = center_crop(batch.images, self.run.data.crop)
         logits = self.network(to_input(images, self.mean))
         tally.update(logits, batch.labels, F.cross_entropy(logits, batch.labels, reduction="none"))
 
     def scores(self) -> dict[str, Scores]:
-        """Errors after :meth:`Trainer.test`: ``train``, ``val``, ``center`` and ``ten_view``."""
-        return {name: tally.scores() for name, tally in zip(TESTED, self.tested, strict=True)}
+        """Errors after :meth:`Trainer.test`: ``train``, ``val``, ``center`` and ``ten_view``.
+
+        ``val`` is missing where there are no validation images.
+        """
+        scores = {name: tally.scores() for name, tally in self.tested.items()}
+        return {name: found for name, found in scores.items() if found.count}
 
     # Exact continuation
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what Lightning does not: the curve, the clock, the schedule, the open tally."""
         self._count()
-        with self.running.sync_context():  # every process takes part
-            tally = {name: torch.clone(value) for name, value in self.running.metric_state.items()}  # pyright: ignore
+        tallies = {}
+        for name in ("online", "windowed"):
+            metric = getattr(self, name)
+            with metric.sync_context():  # every process takes part
+                tallies[name] = {key: torch.clone(v) for key, v in metric.metric_state.items()}
         done: Any = self.trainer.fit_loop.epoch_loop.batch_progress.current
         checkpoint["ablations"] = {
             "curve": [asdict(point) for point in self.curve],
             "seconds": self.seconds,
+            "evaluation_seconds": self.evaluation_seconds,
             "schedule": self.schedule.state_dict(),
-            "tally": tally,
+            "tallies": tallies,
+            "counted": self.counted,
+            "online_loss": asdict(self.online_loss),
             "batches": done.processed % self.steps,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["ablations"]
-        self.curve = [
-            CurvePoint(**{**p, "train": Scores(**p["train"]), "val": Scores(**p["val"])})
-            for p in state["curve"]
-        ]
+        self.curve = [_POINT.validate_python(point) for point in state["curve"]]
+        self.counted = state["counted"]
+        self.online_loss = OnlineLoss(**state["online_loss"])
+        self.trainer.should_stop = self._met_target()
         self.seconds = state["seconds"]
+        self.evaluation_seconds = state["evaluation_seconds"]
         self.schedule.load_state_dict(state["schedule"])
         images: Any = self.trainer.datamodule  # pyright: ignore
         images.batches.skip(state["batches"])
-        if self.global_rank == 0:  # the tally is the sum over all processes
-            for name, value in state["tally"].items():
-                setattr(self.running, name, value.to(self.device))
+        if self.global_rank == 0:  # the tallies are sums over all processes
+            for name, tally in state["tallies"].items():
+                for key, value in tally.items():
+                    setattr(getattr(self, name), key, value.to(self.device))
+
+
+_POINT = TypeAdapter(CurvePoint)
 
 
 def input_mean(run: Run, store: Store) -> Tensor:
@@ -251,8 +299,8 @@ def input_mean(run: Run, store: Store) -> Tensor:
 
     The mean training image (§2), or nothing where the network's source feeds it raw pixels.
     """
-    mean = center_crop(torch.tensor(store.mean_image)[None], run.dataset.crop)[0]
-    return torch.zeros_like(mean) if run.network in RAW_PIXELS else mean
+    mean = center_crop(torch.tensor(store.mean_image)[None], run.data.crop)[0]
+    return torch.zeros_like(mean) if run.model in RAW_PIXELS else mean
 
 
 def curve_metrics(point: CurvePoint) -> dict[str, float]:
@@ -264,7 +312,8 @@ def curve_metrics(point: CurvePoint) -> dict[str, float]:
         "lr": point.lr,
     }
     for split, scores in (("train", point.train), ("val", point.val)):
-        metrics |= score_metrics(split, scores)
+        if scores is not None:
+            metrics |= score_metrics(split, scores)
     return metrics
 
 

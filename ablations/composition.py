@@ -37,9 +37,9 @@ def shipped(folder: str) -> Path:
     return clone if (package.parent / "pyproject.toml").exists() else package / "_shipped" / folder
 
 
-def setting_names() -> list[str]:
-    """What ``setting=`` may be."""
-    return sorted(path.stem for path in (shipped("conf") / "setting").glob("*.yaml"))
+def experiment_names() -> list[str]:
+    """What ``experiment=`` may be."""
+    return sorted(path.stem for path in (shipped("conf") / "experiment").glob("*.yaml"))
 
 
 def main(execute: Execute) -> None:
@@ -57,7 +57,7 @@ def main(execute: Execute) -> None:
 
     def keep(config: DictConfig) -> None:
         where = [o for o in HydraConfig.get().overrides.hydra if o.startswith("hydra.searchpath")]
-        composed.append((config, _base(str(config.setting), *where)))
+        composed.append((config, _base(str(config.experiment), *where)))
 
     full_error = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors arrive whole, and _explain words them
@@ -131,7 +131,7 @@ def register() -> None:
     store.store(name="schema", node=schema, provider="ablations")
     groups = {
         name: sorted(path.stem for path in (shipped("conf") / name).glob("*.yaml"))
-        for name in ("setting", "trainer", "logger")
+        for name in ("experiment", "trainer", "logger")
     }
     # Hydra fills in $VARIABLES and OmegaConf ${interpolations}; a literal dollar sign is neither.
     page = {"app_name": "ablations", "header": "", "footer": "", "template": help_text(groups)}
@@ -169,9 +169,9 @@ def _typed(composed: DictConfig) -> DictConfig:
 
 
 @cache
-def _base(setting: str, *where: str) -> Run:
-    """A setting as it stands in its file: an arm is named after its difference from that."""
-    return _to_config(hydra.compose("config", [*where, f"setting={setting}"])).run
+def _base(experiment: str, *where: str) -> Run:
+    """An experiment as it stands in its file: an arm is named after its difference from that."""
+    return _to_config(hydra.compose("config", [*where, f"experiment={experiment}"])).run
 
 
 # Errors

@@ -19,19 +19,21 @@ from typing import Any, Literal
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from ablations.record import write_atomically
+from ablations.files import write_atomically
 from ablations.techniques import Techniques
+from ablations.techniques.edition import details
 
-# Raised when the same configuration starts to give other numbers: old records then stay apart.
-# 2: the velocity follows a new learning rate at once, not a step late.
-NUMERICS = 2
+# Version of the numerics, a part of every run id: raised when equal configurations start to give
+# other numbers, so that old records are never pooled with new ones.
+# 3: one CPU thread a process unless images are large; records of schema 2.
+NUMERICS = 3
 
 
 class ConfigError(ValueError):
-    """A setting that cannot work: the message names it, the valid values and the next step."""
+    """An experiment that cannot work: the message names it, the valid values and the next step."""
 
 
-class Network(Enum):
+class Model(Enum):
     """The network; each is built by the module of its name (``half_tower_*`` by ``half_tower``)."""
 
     alexnet = "alexnet"
@@ -115,12 +117,16 @@ def _require(condition: bool, message: str) -> None:
         raise ConfigError(message)
 
 
+# Keys of the data that are part of a run's identity, beside the fingerprint.
+SIZES = ("size", "crop", "train_limit", "val_size")
+
+
 @dataclass(frozen=True)
-class Dataset:
+class DataConfig:
     """Images, their stored and cropped sizes, and the split.
 
     Attributes:
-        name: What tables call the data; no part of a run's identity.
+        name: What tables call the data; not part of a run's identity.
         source: See :class:`Source`.
         root: Folder of ``cifar10``, downloaded into it (null takes the cache folder), of
             ``image_folder``, with ``train/`` and ``val/`` in it, and of ``imagenet``, with what
@@ -131,7 +137,8 @@ class Dataset:
         size: Height and width that images are stored at, in pixels.
         crop: Height and width that the network sees, in pixels; at most ``size``.
         train_limit: Train on this many images, chosen evenly over the classes; null takes all.
-        val_size: Images cut from the training split for validation, evenly over the classes.
+        val_size: Images cut from the training split for validation, evenly over the classes; 0
+            trains on all of them and validates on none.
         skip_broken: Leave images out that cannot be decoded (counted in the record) instead of
             stopping.
     """
@@ -149,26 +156,26 @@ class Dataset:
     skip_broken: bool = False
 
     def __post_init__(self) -> None:
-        _require(self.size >= 8, f"dataset.size={self.size}: must be at least 8 pixels")
+        _require(self.size >= 8, f"data.size={self.size}: must be at least 8 pixels")
         _require(
             8 <= self.crop <= self.size,
-            f"dataset.crop={self.crop}: must be between 8 and dataset.size={self.size} pixels",
+            f"data.crop={self.crop}: must be between 8 and data.size={self.size} pixels",
         )
         _require(
             self.train_limit is None or self.train_limit >= 1,
-            f"dataset.train_limit={self.train_limit}: must be at least 1, or null for all images",
+            f"data.train_limit={self.train_limit}: must be at least 1, or null for all images",
         )
-        _require(self.val_size >= 1, f"dataset.val_size={self.val_size}: must be at least 1 image")
+        _require(self.val_size >= 0, f"data.val_size={self.val_size}: must be 0 or more images")
         if self.source is Source.parquet:
             for key in ("train", "test"):
                 _require(
                     bool(getattr(self, key)),
-                    f"dataset.source=parquet needs dataset.{key}=[FILE, ...] (`*` is allowed)",
+                    f"data.source=parquet needs data.{key}=[FILE, ...] (`*` is allowed)",
                 )
         if self.source in (Source.image_folder, Source.imagenet):
             _require(
                 self.root is not None,
-                f"dataset.source={self.source.value} needs dataset.root=FOLDER with train/ and "
+                f"data.source={self.source.value} needs data.root=FOLDER with train/ and "
                 "val/ in it",
             )
 
@@ -183,12 +190,14 @@ class Recipe:
         lr: Initial learning rate of the weights.
         momentum: Momentum; the learning rate is inside the velocity, as in the paper.
         weight_decay: Coefficient of the weights in the update; biases are never decayed.
-        bias_rate: Learning rate of biases over that of weights; null takes the edition's (1 in
+        bias_lr_mult: Learning rate of biases over that of weights; null takes the edition's (1 in
             the text, 2 in the released code).
         schedule: See :class:`Schedule`.
         milestones: ``step``: fractions of the epochs after which the rate is divided by ten.
         patience: ``plateau``: epochs without a better validation error before a division by ten.
         precision: See :class:`Precision`.
+        stop_at: End training once the online training error has been at or below this fraction in
+            two epochs in a row; null trains all epochs.
     """
 
     epochs: int = 8
@@ -196,11 +205,12 @@ class Recipe:
     lr: float = 0.01
     momentum: float = 0.9
     weight_decay: float = 0.0005
-    bias_rate: float | None = None
+    bias_lr_mult: float | None = None
     schedule: Schedule = Schedule.constant
     milestones: list[float] = field(default_factory=list)
     patience: int = 5
     precision: Precision = Precision.fp32
+    stop_at: float | None = None
 
     def __post_init__(self) -> None:
         for key in ("epochs", "batch_size", "patience"):
@@ -216,8 +226,8 @@ class Recipe:
             f"recipe.weight_decay={self.weight_decay}: must be at least 0, and finite",
         )
         _require(
-            self.bias_rate is None or 0 <= self.bias_rate < math.inf,
-            f"recipe.bias_rate={self.bias_rate}: must be at least 0, or null for the edition's",
+            self.bias_lr_mult is None or 0 <= self.bias_lr_mult < math.inf,
+            f"recipe.bias_lr_mult={self.bias_lr_mult}: must be at least 0, or null (the edition's)",
         )
         _require(
             all(0 < m < 1 for m in self.milestones) and sorted(self.milestones) == self.milestones,
@@ -226,6 +236,10 @@ class Recipe:
         _require(
             bool(self.milestones) or self.schedule is not Schedule.step,
             "recipe.schedule=step needs recipe.milestones, such as [0.5,0.75]",
+        )
+        _require(
+            self.stop_at is None or 0 < self.stop_at < 1,
+            f"recipe.stop_at={self.stop_at}: must be an error between 0 and 1, or null",
         )
 
 
@@ -259,15 +273,17 @@ class Slurm:
 
 @dataclass(frozen=True)
 class Trainer:
-    """Hardware; none of it changes a number beyond the order of floating-point sums.
+    """Hardware; it affects results only through the order of floating-point sums.
 
     Attributes:
         accelerator: See :class:`Accelerator`.
         devices: Devices of each node that train one run together.
-        nodes: Machines that train one run together; the same command is started on each of them.
+        num_nodes: Machines that train one run together; start the same command on each of them.
         parallel: Runs side by side; null fills the devices of this machine, and is no limit to
             SLURM.
-        threads: CPU threads of each process; null shares the cores out evenly.
+        threads: CPU threads of each process. Results depend on it, in the order of floating-point
+            sums, so null takes one on a CPU (all physical cores for crops of 128 pixels and more),
+            whatever else runs. A resumed run keeps the number that it was started with.
         checkpoint_steps: Steps between checkpoints within an epoch; one is written after every
             epoch in any case.
         slurm: See :class:`Slurm`.
@@ -275,20 +291,20 @@ class Trainer:
 
     accelerator: Accelerator = Accelerator.auto
     devices: int = 1
-    nodes: int = 1
+    num_nodes: int = 1
     parallel: int | None = None
     threads: int | None = None
     checkpoint_steps: int = 1000
     slurm: Slurm = field(default_factory=Slurm)
 
     def __post_init__(self) -> None:
-        for key in ("devices", "nodes", "parallel", "threads", "checkpoint_steps"):
+        for key in ("devices", "num_nodes", "parallel", "threads", "checkpoint_steps"):
             value = getattr(self, key)
             _require(value is None or value >= 1, f"trainer.{key}={value}: must be at least 1")
         _require(
-            self.nodes == 1 or self.slurm.submit or self.parallel in (None, 1),
-            f"trainer.parallel={self.parallel}: with trainer.nodes={self.nodes} one run follows "
-            "another; leave trainer.parallel out, or let trainer=slurm start them",
+            self.num_nodes == 1 or self.slurm.submit or self.parallel in (None, 1),
+            f"trainer.parallel={self.parallel}: with trainer.num_nodes={self.num_nodes} one run "
+            "follows another; leave trainer.parallel out, or let trainer=slurm start them",
         )
 
 
@@ -312,14 +328,14 @@ class Config(Techniques):
     """Everything a user may set, as Hydra composes it.
 
     Attributes:
-        setting: Name of the setting that the values come from.
-        network: See :class:`Network`.
+        experiment: Name of the experiment that the values come from.
+        model: See :class:`Model`.
         width: Factor on the number of kernels and units; 1 is the printed network.
         init: See :class:`Init`.
-        dataset: See :class:`Dataset`.
+        data: See :class:`DataConfig`.
         recipe: See :class:`Recipe`.
         seed: Seed of every stream of random numbers, 0 or more.
-        stream: Relabels the streams, for placebo comparisons.
+        replicate: Extra key of the random numbers, for A/A comparisons; 0 or more.
         pretrained: Id of a finished run in ``output`` whose weights training starts from, all but
             those of a last layer for another number of classes; null starts from random ones.
         trainer: See :class:`Trainer`.
@@ -327,24 +343,24 @@ class Config(Techniques):
         output: Folder of the runs and their records.
         cache: Folder of prepared data; null takes the user's cache folder.
         fast_dev_run: Train, validate and test on one batch, and record nothing.
-        summary: Print the layers of the network, their shapes and costs, and train nothing.
+        print_model: Print the layers of the network, their shapes and costs, and train nothing.
     """
 
-    setting: str = "smoke"
-    network: Network = Network.alexnet_small
+    experiment: str = "smoke"
+    model: Model = Model.alexnet_small
     width: float = 1.0
     init: Init = Init.paper
-    dataset: Dataset = field(default_factory=Dataset)
+    data: DataConfig = field(default_factory=DataConfig)
     recipe: Recipe = field(default_factory=Recipe)
     seed: int = 0
-    stream: int = 0
+    replicate: int = 0
     pretrained: str | None = None
     trainer: Trainer = field(default_factory=Trainer)
     logger: Logger = field(default_factory=Logger)
     output: str = "runs"
     cache: str | None = None
     fast_dev_run: bool = False
-    summary: bool = False
+    print_model: bool = False
 
     def __post_init__(self) -> None:
         _require(self.output != "", "output=: an empty name; give a folder, output=FOLDER")
@@ -358,42 +374,89 @@ class Config(Techniques):
         return Run(techniques=Techniques(**chosen), **rest)
 
 
-# Names and places of the data: the fingerprint speaks for the pixels and labels.
-PLACE = ("name", "source", "root", "train", "test", "storage", "skip_broken")
+# The values that run ids are hashed against: the paper's experiment when this table was made.
+# Frozen: entries are only ever added, each with the value that all earlier runs had. A default that
+# changes elsewhere then changes no id. A technique needs no entry: its first value is the paper's.
+REFERENCE: dict[str, Any] = {
+    "activation": "relu",
+    "pooling": "overlap",
+    "norm": "lrn",
+    "dropout": "on",
+    "augmentation": "full",
+    "towers": "two",
+    "depth": "five",
+    "bias_init": "one",
+    "edition": "printed",
+    "model": "alexnet",
+    "width": 1.0,
+    "init": "paper",
+    "data.fingerprint": "",
+    "data.size": 256,
+    "data.crop": 224,
+    "data.train_limit": None,
+    "data.val_size": 10000,
+    "recipe.epochs": 90,
+    "recipe.batch_size": 128,
+    "recipe.lr": 0.01,
+    "recipe.momentum": 0.9,
+    "recipe.weight_decay": 0.0005,
+    "recipe.bias_lr_mult": 1.0,
+    "recipe.schedule": "plateau",
+    "recipe.milestones": [],
+    "recipe.patience": 5,
+    "recipe.precision": "fp32",
+    "recipe.stop_at": None,
+    "seed": 0,
+    "replicate": 0,
+    "pretrained": None,
+}
+
+
+def run_id_of(differences: dict[str, Any], numerics: int = NUMERICS) -> str:
+    """Hash what differs from ``REFERENCE`` to twelve hexadecimal digits.
+
+    Args:
+        differences: See :attr:`Run.differences`.
+        numerics: Version of the numerics that the run was trained with.
+    """
+    text = json.dumps({"numerics": numerics, **differences}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that can move a number.
+    """Every setting that affects results.
 
     Attributes:
         techniques: One choice of each technique.
-        network: Which network.
+        model: Which network.
         width: Factor on the number of kernels and units; 1 is the printed network.
         init: See :class:`Init`.
-        dataset: Which images.
+        data: Which images.
         recipe: How to train.
         seed: Seed of every stream of random numbers.
-        stream: Relabels the streams; two runs that differ in nothing else are replicates.
+        replicate: Extra key of the random numbers; runs that differ in nothing else are replicates.
         fingerprint: Hash of the stored pixels and labels, once the data are prepared.
         pretrained: Id of the run whose weights this one starts from, if any.
     """
 
     techniques: Techniques
-    network: Network
+    model: Model
     width: float
     init: Init
-    dataset: Dataset
+    data: DataConfig
     recipe: Recipe
     seed: int
-    stream: int
+    replicate: int
     fingerprint: str = ""
     pretrained: str | None = None
 
     def __post_init__(self) -> None:
         _require(0 < self.width <= 4, f"width={self.width}: must be above 0, at most 4")
         _require(self.seed >= 0, f"seed={self.seed}: must be a whole number, 0 or more")
-        _require(self.stream >= 0, f"stream={self.stream}: must be a whole number, 0 or more")
+        _require(
+            self.replicate >= 0, f"replicate={self.replicate}: must be a whole number, 0 or more"
+        )
         _require(
             self.pretrained is None or re.fullmatch("[0-9a-f]{12}", self.pretrained) is not None,
             f"pretrained={self.pretrained}: must be the id of a run, the twelve hexadecimal digits "
@@ -426,22 +489,63 @@ class Run:
         return run
 
     @cached_property
+    def differences(self) -> dict[str, Any]:
+        """Resolved values that differ from ``REFERENCE``, by key of the command line.
+
+        The name and place of the data are left out, because the fingerprint identifies the pixels,
+        and so is ``evaluation``, because every run measures both errors.
+        """
+        flat = {}
+        for entry in fields(self.techniques):
+            value = getattr(self.techniques, entry.name)
+            paper = list(type(value))[0].value  # noqa: RUF015
+            if entry.name != "evaluation" and value.value != REFERENCE.get(entry.name, paper):
+                flat[entry.name] = value.value
+        recipe = dict(self.to_dict()["recipe"])
+        if recipe["bias_lr_mult"] is None:
+            recipe["bias_lr_mult"] = details(self.techniques.edition).bias_lr_mult
+        if self.recipe.schedule is not Schedule.step:
+            recipe["milestones"] = REFERENCE["recipe.milestones"]
+        if self.recipe.schedule is not Schedule.plateau:
+            recipe["patience"] = REFERENCE["recipe.patience"]
+        resolved = {
+            "model": self.model.value,
+            "width": self.width,
+            "init": self.init.value,
+            "data.fingerprint": self.fingerprint,
+            **{f"data.{key}": getattr(self.data, key) for key in SIZES},
+            **{f"recipe.{key}": value for key, value in recipe.items()},
+            "seed": self.seed,
+            "replicate": self.replicate,
+            "pretrained": self.pretrained,
+        }
+        return flat | {key: value for key, value in resolved.items() if value != REFERENCE[key]}
+
+    @classmethod
+    def from_differences(cls, differences: dict[str, Any]) -> "Run":
+        """Rebuild a run from :attr:`differences`; the name and place of its data are unknown.
+
+        Raises:
+            ConfigError: A key is unknown, or a value is of the wrong type.
+        """
+        nested: dict[str, Any] = {"techniques": {}, "data": {}, "recipe": {}}
+        techniques = {entry.name for entry in fields(Techniques)}
+        for key, value in (REFERENCE | differences).items():
+            group, _, name = key.rpartition(".")
+            if key == "data.fingerprint":
+                nested["fingerprint"] = value
+            elif key in techniques:
+                nested["techniques"][key] = value
+            elif group in ("data", "recipe"):
+                nested[group][name] = value
+            else:
+                nested[key] = value
+        return cls.from_dict(nested)
+
+    @cached_property
     def run_id(self) -> str:
         """Twelve hexadecimal digits, equal exactly for runs that must give equal numbers."""
-        values = self.to_dict()
-        for key in PLACE:
-            del values["dataset"][key]
-        # Read out of the finished run: both errors are always measured.
-        del values["techniques"]["evaluation"]
-        # Runs of before there was a choice keep their ids.
-        if self.pretrained is None:
-            del values["pretrained"]
-        if self.recipe.schedule is not Schedule.step:
-            del values["recipe"]["milestones"]
-        if self.recipe.schedule is not Schedule.plateau:
-            del values["recipe"]["patience"]
-        text = json.dumps({"numerics": NUMERICS, **values}, sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return run_id_of(self.differences)
 
 
 @dataclass(frozen=True)
@@ -450,8 +554,8 @@ class Job:
 
     Attributes:
         run: What to train.
-        setting: Name of the setting, for tables.
-        arm: Difference from the setting, seed apart; ``paper`` when there is none.
+        experiment: Name of the experiment, for tables.
+        arm: Difference from the experiment, seed apart; ``paper`` when there is none.
         label: What tables of this command call the arm: the keys that the command varies.
         trainer: Hardware.
         logger: Mirror of the learning curve.
@@ -463,7 +567,7 @@ class Job:
     """
 
     run: Run
-    setting: str
+    experiment: str
     arm: str
     label: str
     trainer: Trainer

@@ -12,7 +12,7 @@ if __package__ in {None, ""}:
 
 from ablations.board.agents import write_agent_sweep
 from ablations.claim_file import find
-from ablations.composition import setting_names, shipped
+from ablations.composition import experiment_names, shipped
 from ablations.config import ConfigError, Logger
 from ablations.errors import ended_in_words
 from ablations.page.evidence import gather
@@ -73,7 +73,7 @@ def _sync(given: argparse.Namespace) -> None:
 
 def _write_agents() -> list[Path]:
     folder = shipped("sweeps")
-    claims = find(["all"], folder, setting_names())
+    claims = find(["all"], folder, experiment_names())
     return [write_agent_sweep(claim, folder / "wandb") for claim in claims]
 
 

@@ -34,12 +34,14 @@ class Images(pl.LightningDataModule):
 
     def __init__(self, run: Run, store: Store, rank: int, world: int) -> None:
         super().__init__()
-        train, val = store.split(run.dataset.train_limit, run.dataset.val_size)
+        self.store = store
+        train, val = store.split(run.data.train_limit, run.data.val_size)
+        self.train_rows = train
         self.train_images = PixelBatches(store.train_images, store.train_labels, train)
         self.val_images = PixelBatches(store.train_images, store.train_labels, val)
         self.test_images = PixelBatches(store.test_images, store.test_labels)
         self.batch_size, self.rank, self.world = run.recipe.batch_size, rank, world
-        stream = derive(run.seed, "stream", run.stream)
+        stream = derive(run.seed, "stream", run.replicate)
         self.batches = EpochBatches(len(train), self.batch_size, stream, rank, world)
 
     def setup(self, stage: str) -> None:
@@ -71,12 +73,11 @@ class Images(pl.LightningDataModule):
         return self._load_once(self.val_images, self.batch_size)
 
     def test_dataloader(self) -> list[DataLoader]:
-        """Training and validation images for the centre view, test images for ten views."""
-        return [
-            self._load_once(self.train_images, self.batch_size),
-            self._load_once(self.val_images, self.batch_size),
-            self._load_once(self.test_images, max(1, self.batch_size // VIEWS)),
-        ]
+        """Training and validation images for the center view, test images for ten views."""
+        train = self._load_once(self.train_images, self.batch_size)
+        val = [self._load_once(self.val_images, self.batch_size)] if len(self.val_images) else []
+        test = self._load_once(self.test_images, max(1, self.batch_size // VIEWS))
+        return [train, *val, test]
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int

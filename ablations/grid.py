@@ -13,7 +13,12 @@ from ablations.keys import keys
 
 Grid = dict[str, list[Any]]  # the values of each key of a sweep
 MULTIRUN = {"-m", "--multirun"}
-SHARED = {"output", "cache", "fast_dev_run", "summary"}  # keys that are the command's, not a run's
+SHARED = {
+    "output",
+    "cache",
+    "fast_dev_run",
+    "print_model",
+}  # keys that are the command's, not a run's
 # Hydra's options that take a value.
 VALUED = {"--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"}
 VALUED |= {"--config-dir", "-cd", "--experimental-rerun"}
@@ -98,7 +103,7 @@ def _refuse(word: str, override: Override) -> None:
 
 
 def _value_keys() -> set[str]:
-    return {name for name, *_ in keys()} - {"setting"}  # which is a group as well
+    return {name for name, *_ in keys()} - {"experiment"}  # which is a group as well
 
 
 def _listed(override: Override) -> bool:

@@ -53,8 +53,23 @@ def _attributes(owner: type) -> dict[str, str]:
     return found
 
 
+# Keys of earlier versions, by the key that took their place.
+RENAMED = {
+    "setting": "experiment",
+    "network": "model",
+    "dataset": "data",
+    "trainer.nodes": "trainer.num_nodes",
+    "recipe.bias_rate": "recipe.bias_lr_mult",
+    "stream": "replicate",
+    "summary": "print_model",
+}
+
+
 def unknown_key(key: str) -> str:
-    """What to say of a key that does not exist."""
+    """Word the error for a key that does not exist."""
+    for old, new in RENAMED.items():
+        if key == old or key.startswith(f"{old}."):
+            return f"`{key}=` is now `{new}{key.removeprefix(old)}=`"
     known = [name for name, *_ in keys()]
     top = list(dict.fromkeys(re.sub(r"\..*", ".*", name) for name in known))
     last = key.rpartition(".")[2]
@@ -114,7 +129,7 @@ def help_text(groups: dict[str, list[str]]) -> str:
         "Keys (KEY=VALUE); the first value of a technique is the paper's:",
     ]
     for name, values, meaning in keys():
-        if name == "setting":
+        if name == "experiment":
             continue
         lines.append(_wrapped(f"  {name}={values}", 4))
         if meaning:

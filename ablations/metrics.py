@@ -1,12 +1,13 @@
 """Top-1 and top-5 error and loss, accumulated on the device and summed over processes."""
 
 import math
+from bisect import bisect_right
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from ablations.record import Scores
+from ablations.record import OnlineLoss, Scores
 
 
 def true_class_rank(scores: Tensor, labels: Tensor) -> Tensor:
@@ -67,6 +68,68 @@ class ErrorRates(Metric):
         return torch.cat([sums[:3] / self.count.clamp_min(1), sums[3:]])
 
     def scores(self) -> Scores:
-        """The averages on the host; every process has to call this."""
+        """Return the averages on the host; every process has to call this."""
         top1, top5, loss, count = self.compute().tolist()
         return Scores(top1, top5, loss if math.isfinite(loss) else None, int(count))
+
+
+def window_ends(steps: int) -> list[int]:
+    """Return the last step of each window: ten steps each, later 5 % of all steps so far.
+
+    Args:
+        steps: Training steps of the whole run.
+
+    Examples:
+        >>> window_ends(25), len(window_ends(900_000))
+        ([10, 20, 25], 192)
+    """
+    ends: list[int] = []
+    while not ends or ends[-1] < steps:
+        last = ends[-1] if ends else 0
+        ends.append(min(steps, max(last + 10, int(1.05 * last))))
+    return ends
+
+
+class WindowedLoss(Metric):
+    """Mean training loss in each of several windows of steps, over all processes.
+
+    Args:
+        steps: Training steps of the whole run, see :func:`window_ends`.
+    """
+
+    full_state_update = False
+    sums: Tensor
+    counts: Tensor
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.ends = window_ends(steps)
+        for name in ("sums", "counts"):
+            start = torch.zeros(len(self.ends), dtype=torch.float64)
+            self.add_state(name, start, dist_reduce_fx="sum")
+
+    def update(self, steps: list[int], sums: Tensor, images: int) -> None:
+        """Add consecutive steps.
+
+        Args:
+            steps: Steps done before each of them, from 0.
+            sums: Sum of the losses of the images of each, shape (steps,), float64.
+            images: Images of this process in each step.
+        """
+        windows = torch.tensor([bisect_right(self.ends, step) for step in steps])
+        windows = windows.to(sums.device)
+        self.sums.index_add_(0, windows, sums)
+        self.counts.index_add_(0, windows, torch.full_like(sums, images))
+
+    def compute(self) -> Tensor:
+        """Mean loss and count of each window over all processes, shape (2, windows), float64."""
+        return torch.stack([self.sums / self.counts.clamp_min(1), self.counts])
+
+    def curve(self) -> OnlineLoss:
+        """Return the windows that have been trained on; every process has to call this."""
+        means, counts = self.compute().tolist()
+        known = [i for i, count in enumerate(counts) if count]
+        return OnlineLoss(
+            steps=[self.ends[i] for i in known],
+            loss=[means[i] if math.isfinite(means[i]) else None for i in known],
+        )

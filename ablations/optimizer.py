@@ -40,21 +40,21 @@ class VelocitySGD(torch.optim.SGD):
         return loss
 
 
-def build_optimizer(network: nn.Module, recipe: Recipe, bias_rate: float) -> VelocitySGD:
+def build_optimizer(network: nn.Module, recipe: Recipe, bias_lr_mult: float) -> VelocitySGD:
     """Group the parameters as the authors did: biases are never decayed and learn at their rate.
 
     Args:
         network: Its ``decay_scale`` maps the layers whose weights are decayed to a factor on that.
         recipe: Learning rate, momentum and weight decay.
-        bias_rate: Learning rate of biases over that of weights; used where the recipe has none.
+        bias_lr_mult: Learning rate of biases over that of weights; used where the recipe has none.
     """
-    if recipe.bias_rate is not None:
-        bias_rate = recipe.bias_rate
+    if recipe.bias_lr_mult is not None:
+        bias_lr_mult = recipe.bias_lr_mult
     decay_scale = cast(dict[str, float], network.decay_scale)
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, module in network.named_modules():
         for key, parameter in module.named_parameters(recurse=False):
-            rate = bias_rate if key == "bias" else 1.0
+            rate = bias_lr_mult if key == "bias" else 1.0
             # The scale of a batch normalisation, too, has no entry there, and no decay.
             scale = decay_scale.get(name, 0.0) if key == "weight" else 0.0
             decay = recipe.weight_decay * scale

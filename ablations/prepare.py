@@ -1,4 +1,4 @@
-"""``python ablations/prepare.py setting=imagenet``: make the data of a setting ready, once."""
+"""``python ablations/prepare.py experiment=imagenet``: decode the data of an experiment, once."""
 
 import json
 import sys
@@ -52,7 +52,7 @@ def execute(configs: list[tuple[Config, Run]]) -> int:
         for config, _ in configs:
             with console.status("") as status:
                 cache = Path(config.cache) if config.cache else None
-                store = prepare(config.dataset, cache, Reporter(console, status))
+                store = prepare(config.data, cache, Reporter(console, status))
             console.print(describe(config, store))
             console.print(str(store.path), soft_wrap=True, highlight=False)
     except KeyboardInterrupt:
@@ -68,7 +68,7 @@ def describe(config: Config, store: Store) -> Table:
     used = sum(path.stat().st_size for path in store.path.iterdir())
     mean = store.mean_image.mean((0, 1))
     converted = manifest.get("converted", {})
-    table = Table("", config.dataset.name, box=None, pad_edge=False)
+    table = Table("", config.data.name, box=None, pad_edge=False)
     for name, value in (
         ("images", f"{len(store.train_labels):,} training, {len(store.test_labels):,} test"),
         ("classes", f"{len(store.classes):,}"),

@@ -1,20 +1,25 @@
-"""What a finished run leaves behind; nothing else tells that a run is done."""
+"""The record of a finished run, and how it is read."""
 
 import base64
 import json
 import logging
-import os
-import tempfile
+import zlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
+from ablations.config import SIZES, ConfigError, Run, run_id_of
+from ablations.files import write_atomically
+
 RECORD, CHECKPOINT = "record.json", "last.ckpt"
 PREDICTIONS, PROGRESS = "predictions.npz", "progress.json"
+SCHEMA = 2
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +31,8 @@ class Scores:
     Attributes:
         top1: Fraction of images whose most probable class is wrong.
         top5: Fraction of images whose class is not among the five most probable.
-        loss: Mean cross-entropy in nats; none where it is no finite number.
-        count: Number of images, each of which counted once.
+        loss: Mean cross-entropy in nats; None where it is NaN or infinite.
+        count: Number of images, each of which is counted once.
     """
 
     top1: float
@@ -45,8 +50,8 @@ class CurvePoint:
         samples: Images trained on so far, each crop counted.
         seconds: Training time so far without evaluation; kept over interruptions.
         lr: Learning rate of the weights at the end of the epoch.
-        train: Running errors of the training passes, as cuda-convnet printed them.
-        val: Errors on the validation split, centre view.
+        train: Online training error: of the training passes themselves, as cuda-convnet printed it.
+        val: Errors on the validation split, center view; None without validation images.
     """
 
     epoch: int
@@ -54,7 +59,87 @@ class CurvePoint:
     seconds: float
     lr: float
     train: Scores
-    val: Scores
+    val: Scores | None
+
+
+@dataclass(frozen=True)
+class OnlineLoss:
+    """Mean training loss over windows of steps: ten steps each, later 5 % of all steps so far.
+
+    Attributes:
+        steps: Last step of each window, counted from 1.
+        loss: Mean cross-entropy of the window in nats; None where it is NaN or infinite.
+    """
+
+    steps: list[int] = field(default_factory=list)
+    loss: list[float | None] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """The data of a run, without paths.
+
+    Attributes:
+        name: What tables call the data.
+        fingerprint: SHA-256 of the stored pixels and labels.
+        size: Height and width of the stored images, in pixels.
+        crop: Height and width that the network sees, in pixels.
+        train_limit: ``data.train_limit`` of the run.
+        val_size: ``data.val_size`` of the run.
+        classes: Number of classes.
+        train_images: Images trained on.
+        val_images: Images validated on.
+        test_images: Images tested on.
+        skipped: Broken images that were left out.
+    """
+
+    name: str
+    fingerprint: str
+    size: int
+    crop: int
+    train_limit: int | None
+    val_size: int
+    classes: int
+    train_images: int
+    val_images: int
+    test_images: int
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
+class Neighbors:
+    """How often the nearest training image is of the query's class (§6.1).
+
+    Attributes:
+        features: Fraction of queries, by Euclidean distance in the last hidden layer.
+        pixels: Fraction of queries, by Euclidean distance of the same pixels.
+        queries: Test images asked about.
+        references: Training images searched.
+    """
+
+    features: float
+    pixels: float
+    queries: int
+    references: int
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a run was trained on.
+
+    Attributes:
+        accelerator: ``cpu`` or ``gpu``.
+        device: Name of the processor or the card.
+        devices: Number of devices.
+        threads: CPU threads of each process.
+        cpu_flags: Vector instructions of the processor; sums may depend on them.
+    """
+
+    accelerator: str
+    device: str
+    devices: int
+    threads: int
+    cpu_flags: list[str]
 
 
 @dataclass(frozen=True)
@@ -63,66 +148,80 @@ class Record:
 
     Attributes:
         run_id: Identity, see :attr:`ablations.config.Run.run_id`.
-        status: ``finished``, or ``diverged`` when the loss left the finite numbers.
-        setting: Name of the setting.
-        arm: Difference from the setting.
+        numerics: Version of the numerics, part of the identity.
+        status: ``diverged`` when the loss became NaN or infinite, or exploded.
+        experiment: Name of the experiment.
+        arm: Difference from the experiment; ``baseline`` for none.
         seed: Seed of the run.
-        run: The run as nested plain values.
+        differences: Values that differ from :data:`ablations.config.REFERENCE`.
+        evaluation: Views that tables show: ``ten_view`` or ``center``.
+        data: See :class:`DataInfo`.
         parameters: Number of trainable parameters.
-        classes: Number of classes.
         epochs: Epochs completed.
+        steps: Training steps taken.
         samples: Images trained on.
-        train: Errors on the training images without augmentation and dropout.
-        val: Errors on the validation split.
+        train: Errors on the training images without augmentation and dropout, center view.
+        val: Errors on the validation split, center view.
         test: Errors on the test split, by view: ``center`` and ``ten_view``.
         curve: One point per epoch.
+        online_loss: See :class:`OnlineLoss`.
+        labels: Class of every test image in the order of the store, see :func:`pack`.
+        predicted: Predicted class of every test image by view, see :func:`pack`. Empty for a
+            diverged run.
+        colors: Mean colorfulness of the first kernels of either tower, see
+            :func:`ablations.techniques.towers.tower_colors`. Empty for a diverged run.
+        neighbors: See :class:`Neighbors`; None for a diverged run.
         seconds: Training time in seconds, without evaluation.
+        evaluation_seconds: Time of validation and test, in seconds.
         images_per_second: Training throughput.
-        devices: Number of devices.
-        device: Name of the device.
-        skipped: Broken images left out of the data.
-        provenance: Versions, commit and its cleanliness, time of completion.
-        missed: The test images that the run gets wrong, by view and by ``top1`` and ``top5``, see
-            :func:`pack`: paired runs are compared image by image. Empty for a diverged run.
-        colors: Mean colourfulness of the first kernels of either tower, see
-            :func:`ablations.techniques.towers.tower_colors`. Empty for a diverged run, and in
-            records of before it was kept.
+        hardware: See :class:`Hardware`.
+        provenance: Versions, commit, whether the work tree was clean, time of completion.
+        schema: Version of this layout.
     """
 
     run_id: str
-    status: str
-    setting: str
+    numerics: int
+    status: Literal["finished", "diverged"]
+    experiment: str
     arm: str
     seed: int
-    run: dict[str, Any]
+    differences: dict[str, Any]
+    evaluation: Literal["ten_view", "center"]
+    data: DataInfo
     parameters: int
-    classes: int
     epochs: int
+    steps: int
     samples: int
     train: Scores | None
     val: Scores | None
     test: dict[str, Scores]
     curve: list[CurvePoint]
+    online_loss: OnlineLoss
+    labels: str
+    predicted: dict[str, str]
+    colors: list[float]
+    neighbors: Neighbors | None
     seconds: float
+    evaluation_seconds: float
     images_per_second: float
-    devices: int
-    device: str
-    skipped: int
-    provenance: dict[str, Any] = field(default_factory=dict)
-    missed: dict[str, dict[str, str]] = field(default_factory=dict)
-    colors: list[float] = field(default_factory=list)
+    hardware: Hardware
+    provenance: dict[str, Any]
+    schema: int = SCHEMA
 
-    def wrong(self, view: str, k: int) -> NDArray[np.bool_]:
-        """Whether the run gets each test image wrong, in the order of the store.
+    @cached_property
+    def run(self) -> Run:
+        """The configuration; of its data only the sizes are known."""
+        return Run.from_differences(self.differences)
+
+    def misclassified(self, view: str) -> NDArray[np.bool_]:
+        """Whether the most probable class is wrong, shape (test images,).
 
         Args:
             view: ``center`` or ``ten_view``.
-            k: 1 or 5.
         """
-        bits = np.frombuffer(base64.b64decode(self.missed[view][f"top{k}"]), np.uint8)
-        return np.unpackbits(bits, count=self.test[view].count).astype(bool)
+        return unpack(self.predicted[view]) != unpack(self.labels)
 
-    def headline(self, view: str, k: int) -> float:
+    def test_error(self, view: str, k: int) -> float:
         """Test error as a fraction; a diverged run counts as chance.
 
         Args:
@@ -130,7 +229,7 @@ class Record:
             k: 1 or 5.
         """
         if self.status == "diverged":
-            return max(0.0, 1 - k / self.classes)
+            return max(0.0, 1 - k / self.data.classes)
         return self.test[view].top1 if k == 1 else self.test[view].top5
 
     def save(self, folder: Path) -> None:
@@ -138,75 +237,112 @@ class Record:
         write_atomically(folder / RECORD, json.dumps(asdict(self), indent=1, allow_nan=False))
 
 
-def pack(wrong: NDArray[np.bool_]) -> str:
-    """One bit for each image, eight to a byte, as base64 text.
+def pack(classes: NDArray[np.integer]) -> str:
+    """Write class numbers as text: 16 bits each, compressed, base64.
 
     Examples:
-        >>> pack(np.array([True, False, False, False, False, False, False, True]))
-        'gQ=='
+        >>> unpack(pack(np.array([3, 0, 999]))).tolist()
+        [3, 0, 999]
     """
-    return base64.b64encode(np.packbits(wrong).tobytes()).decode()
+    return base64.b64encode(zlib.compress(classes.astype("<u2").tobytes(), 9)).decode()
+
+
+def unpack(text: str) -> NDArray[np.int64]:
+    """Inverse of :func:`pack`."""
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), "<u2").astype(np.int64)
 
 
 def load(folder: Path) -> Record | None:
-    """Read the record of a run.
-
-    A record that does not parse is renamed to ``record.broken.json`` with a warning, so that its
-    run is repeated and nothing is lost.
+    """Read the record of a run in the folder that is named after it.
 
     Returns:
-        The record, or none when the run has not finished.
+        The record, or None when the run has not finished.
+
+    Raises:
+        ConfigError: The file is no record of schema 2, or is that of another run.
     """
-    return _read(folder / RECORD)
+    path = folder / RECORD
+    try:
+        record = _read(path)
+    except FileNotFoundError:
+        return None
+    if record.run_id != folder.name:
+        raise ConfigError(f"{path}: is the record of run {record.run_id}; {_MOVE}")
+    return record
+
+
+def find(output: Path, run_id: str) -> Record | None:
+    """Read the record of a run, from its folder or from what was kept of it.
+
+    Args:
+        output: Folder of the runs, or one such as ``results/main`` that keeps records only.
+        run_id: Which run.
+
+    Raises:
+        ConfigError: See :func:`load`.
+    """
+    kept = output / "records" / f"{run_id}.json"
+    return load(output / run_id) or (_read(kept) if kept.exists() else None)
 
 
 def load_all(output: Path) -> list[Record]:
     """Read every record of ``output``, in the order of their run ids.
 
-    Those are the records of runs; or where they are all that was kept of them, as in ``results/``,
-    the files ``records/<run_id>.json``.
+    Those are the records of runs, and the files ``records/<run_id>.json`` of a folder that keeps
+    records only. One that cannot be read is skipped with a warning.
     """
+    return sorted(_readable(output), key=lambda record: record.run_id)
+
+
+def _readable(output: Path) -> Iterator[Record]:
     kept = output.glob(f"records/{'[0-9a-f]' * 12}.json")
-    records = [_read(path) for path in (*output.glob(f"*/{RECORD}"), *kept)]
-    return sorted((r for r in records if r is not None), key=lambda record: record.run_id)
+    for path in (*output.glob(f"*/{RECORD}"), *kept):
+        try:
+            yield _read(path)
+        except ConfigError as error:
+            log.warning("skipped: %s", error)
 
 
-def _read(path: Path) -> Record | None:
+_MOVE = "next step: move it away, and the command that trained the run trains it again"
+
+
+def _read(path: Path) -> Record:
+    content = path.read_bytes()
     try:
-        return _RECORD.validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
+        values = json.loads(content)
+        schema = values.get("schema", 1) if isinstance(values, dict) else None
+        if schema != SCHEMA:
+            raise ConfigError(
+                f"{path}: a record of schema {schema}, and this version reads schema {SCHEMA}; "
+                "next step: choose another folder with output=FOLDER, or use the version that "
+                "wrote it"
+            )
+        record = _RECORD.validate_python(values)
+        expected = run_id_of(record.differences, record.numerics)
     except ValidationError as error:
-        aside = path.with_suffix(".broken.json")
-        path.replace(aside)
-        reason = error.errors()[0]["msg"]
-        log.warning("set aside as %s, its run will be repeated: %s", aside, reason)
-        return None
-
-
-def write_atomically(path: Path, content: str | bytes, *, lasting: bool = True) -> None:
-    """Replace ``path`` by ``content`` in one step that survives a kill.
-
-    Args:
-        path: The file.
-        content: All of it.
-        lasting: Survive a power cut as well, which waits for the disk.
-    """
-    data = content.encode() if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            if lasting:
-                file.flush()
-                os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException as error:
-        Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError):  # a full disk says of no file
-            error.filename = str(path)
-        raise
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{path}: damaged, {where}: {first['msg']}; {_MOVE}") from None
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{path}: damaged, {error}; {_MOVE}") from None
+    if record.run_id != expected:
+        raise ConfigError(
+            f"{path}: run_id={record.run_id}, but its values hash to {expected}; {_MOVE}"
+        )
+    return record
 
 
 _RECORD = TypeAdapter(Record)
+
+
+def describe_data(run: Run, **counted: Any) -> DataInfo:
+    """Describe the data of a run for its record.
+
+    Args:
+        run: The run.
+        counted: ``classes``, ``train_images``, ``val_images``, ``test_images`` and ``skipped``.
+    """
+    sizes = {key: getattr(run.data, key) for key in SIZES}
+    return DataInfo(name=run.data.name, fingerprint=run.fingerprint, **sizes, **counted)

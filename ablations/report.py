@@ -11,11 +11,12 @@ if __package__ in {None, ""}:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from ablations.errors import ended_in_words, writable
+from ablations.files import write_atomically
 from ablations.page.evidence import Chapter, Evidence, gather
 from ablations.page.html import Section, page, section
 from ablations.page.markdown import results, tally
 from ablations.page.towers import towers
-from ablations.record import CHECKPOINT, write_atomically
+from ablations.record import CHECKPOINT
 
 MARKDOWN, PAGE = "RESULTS.md", "report.html"
 

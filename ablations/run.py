@@ -26,7 +26,7 @@ def execute(configs: list[tuple[Config, Run]]) -> int:
     """Plan, train what is not done yet, and show a table; or show the layers of the networks.
 
     Args:
-        configs: Each configuration with the run of its unchanged setting.
+        configs: Each configuration with the run of its unchanged experiment.
 
     Returns:
         The exit code: 1 when a run failed.
@@ -35,7 +35,7 @@ def execute(configs: list[tuple[Config, Run]]) -> int:
         ConfigError: A configuration cannot work, here or on the other nodes.
     """
     console = Console()
-    if configs[0][0].summary:
+    if configs[0][0].print_model:
         for config, _ in configs:
             show_layers(console, config)
         return 0

@@ -4,6 +4,7 @@ import io
 import logging
 import os
 import platform
+import re
 import signal
 import subprocess
 import sys
@@ -28,11 +29,14 @@ from ablations.classifier import Classifier
 from ablations.config import NUMERICS, Job
 from ablations.data.store import Store
 from ablations.datamodule import Images
-from ablations.loggers import CatchUp, build_logger, close_logger, log_record
+from ablations.files import write_atomically
+from ablations.loggers import ReplayMetrics, build_logger, close_logger, log_record
 from ablations.loop import EpochLoop
-from ablations.metrics import true_class_rank
+from ablations.neighbors import neighbor_agreement
 from ablations.networks.pretrained import transfer
-from ablations.record import PREDICTIONS, Record, pack, write_atomically
+from ablations.record import PREDICTIONS, Hardware, Record, describe_data, pack
+from ablations.techniques.augmentation import to_input
+from ablations.techniques.evaluation import center_crop
 from ablations.techniques.towers import tower_colors
 
 
@@ -82,6 +86,7 @@ def train(job: Job, folder: Path, accelerator: str) -> None:
     module = Classifier(job.run, network, store, len(images.train_images))
     saver = Saver(folder, job.trainer.checkpoint_steps)
     logger = build_logger(job, folder) if rank == 0 else None
+    torch.set_num_threads(job.trainer.threads or 1)
     exit_code = 1
     try:
         trainer = pl.Trainer(
@@ -93,9 +98,10 @@ def train(job: Job, folder: Path, accelerator: str) -> None:
             strategy=ConstantBuffersDDP(gradient_as_bucket_view=True) if world > 1 else "auto",
             precision=job.run.recipe.precision.lightning,
             max_epochs=job.run.recipe.epochs,
+            limit_val_batches=None if job.run.data.val_size else 0,
             fast_dev_run=job.fast_dev_run,
             logger=logger or False,
-            callbacks=[saver, Progress(folder), CatchUp()],
+            callbacks=[saver, Progress(folder), ReplayMetrics()],
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
@@ -108,7 +114,7 @@ def train(job: Job, folder: Path, accelerator: str) -> None:
         if not module.diverged:
             trainer.test(module, images, verbose=False)
         if not job.fast_dev_run:
-            _finish(job, folder, trainer, module, store, logger)
+            _finish(job, folder, trainer, module, images, logger)
         exit_code = 0
     except SystemExit as error:
         exit_code = error.code if isinstance(error.code, int) else 1
@@ -123,44 +129,73 @@ def _finish(
     folder: Path,
     trainer: pl.Trainer,
     module: Classifier,
-    store: Store,
+    images: Images,
     logger: Logger | None,
 ) -> None:
-    scores, predictions, missed, colors = {}, {}, {}, []
+    store = images.store
+    scores, predictions = {}, {}
     if not module.diverged:
         scores, predictions = module.scores(), _gather(module.seen)
     if not trainer.is_global_zero:
         return
+    predicted, colors, neighbors = {}, [], None
+    device = trainer.strategy.root_device  # the module is on the host by now
     if predictions:
         predictions = _in_order(predictions, len(store.test_images))
-        _save_predictions(folder, predictions)
-        missed = {view: _missed(table, store) for view, table in predictions.items()}
+        _save_predictions(folder, predictions, store.test_labels)
+        predicted = {view: pack(table.argmax(1)) for view, table in predictions.items()}
         colors = tower_colors(module.network.get_parameter("conv1.weight").detach().cpu().numpy())
+        network: Any = module.network.to(device).eval()
+        mean, crop = module.mean.to(device), job.run.data.crop
+        neighbors = neighbor_agreement(
+            store,
+            images.train_rows,
+            lambda pixels: to_input(center_crop(pixels, crop), mean),
+            lambda x: networks.features(network, x),
+            device,
+        )
     samples = module.curve[-1].samples if module.curve else 0
-    device = trainer.strategy.root_device  # the module is on the host by now
     record = Record(
         run_id=job.run.run_id,
+        numerics=NUMERICS,
         status="diverged" if module.diverged else "finished",
-        setting=job.setting,
+        experiment=job.experiment,
         arm=job.arm,
         seed=job.run.seed,
-        run=job.run.to_dict(),
+        differences=job.run.differences,
+        evaluation=job.run.techniques.evaluation.value,
+        data=describe_data(
+            job.run,
+            classes=len(store.classes),
+            train_images=len(images.train_images),
+            val_images=len(images.val_images),
+            test_images=len(images.test_images),
+            skipped=len(store.skipped),
+        ),
         parameters=sum(p.numel() for p in module.network.parameters() if p.requires_grad),
-        classes=len(store.classes),
         epochs=len(module.curve),
+        steps=module.counted,
         samples=samples,
         train=scores.get("train"),
         val=scores.get("val"),
         test={view: scores[view] for view in ("center", "ten_view") if view in scores},
         curve=module.curve,
-        seconds=module.seconds,
-        images_per_second=samples / module.seconds,
-        devices=trainer.world_size,
-        device=device_name(device),
-        skipped=len(store.skipped),
-        provenance=provenance(device),
-        missed=missed,
+        online_loss=module.online_loss,
+        labels=pack(store.test_labels),
+        predicted=predicted,
         colors=colors,
+        neighbors=neighbors,
+        seconds=module.seconds,
+        evaluation_seconds=module.evaluation_seconds,
+        images_per_second=samples / module.seconds,
+        hardware=Hardware(
+            accelerator="gpu" if device.type == "cuda" else "cpu",
+            device=device_name(device),
+            devices=trainer.world_size,
+            threads=torch.get_num_threads(),
+            cpu_flags=cpu_flags(),
+        ),
+        provenance=provenance(),
     )
     record.save(folder)
     if logger is not None:
@@ -176,16 +211,19 @@ def _in_order(predictions: dict[str, np.ndarray], images: int) -> dict[str, np.n
     return {view: table[order] for view, table in predictions.items() if view != "index"}
 
 
-def _missed(probabilities: np.ndarray, store: Store) -> dict[str, str]:
-    rank = true_class_rank(torch.from_numpy(probabilities), torch.from_numpy(store.test_labels))
-    return {f"top{k}": pack((rank >= min(k, len(store.classes))).numpy()) for k in (1, 5)}
-
-
-def _save_predictions(folder: Path, predictions: dict[str, np.ndarray]) -> None:
-    compact = {view: table.astype(np.float16) for view, table in predictions.items()}
+def _save_predictions(folder: Path, predictions: dict[str, np.ndarray], labels: np.ndarray) -> None:
+    # Eight bits of each probability are enough for ensembles, and compress to half the size.
+    compact = {view: _rounded(table) for view, table in predictions.items()}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **compact)
+    np.savez_compressed(buffer, allow_pickle=False, labels=labels.astype(np.uint16), **compact)
     write_atomically(folder / PREDICTIONS, buffer.getvalue())
+
+
+def _rounded(probabilities: np.ndarray) -> np.ndarray:
+    """Round to seven significant bits as float16; what is below 2**-14 becomes 0."""
+    bits = probabilities.astype(np.float16).view(np.uint16).astype(np.uint32)
+    short = ((bits + 8) & 0xFFF0).astype(np.uint16).view(np.float16)
+    return np.where(short < 2.0**-14, np.float16(0), short)
 
 
 def _gather(seen: list[tuple[torch.Tensor, ...]]) -> dict[str, np.ndarray]:
@@ -198,17 +236,23 @@ def _gather(seen: list[tuple[torch.Tensor, ...]]) -> dict[str, np.ndarray]:
     return dict(zip(("index", "center", "ten_view"), parts, strict=True))
 
 
-def provenance(device: torch.device) -> dict[str, Any]:
-    """Versions, hardware and commit behind a record, and the time of its completion."""
+def provenance() -> dict[str, Any]:
+    """Return the versions and the commit behind a record, and the time of its completion."""
     packages = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "alexnet-ablations")
     return {
         "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
-        "accelerator": "gpu" if device.type == "cuda" else "cpu",
-        "threads": torch.get_num_threads(),
-        "numerics": NUMERICS,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         **_commit(),
     }
+
+
+def cpu_flags() -> list[str]:
+    """Return the vector instructions of the processor, as Linux names them."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    flags = next((line.split(":", 1)[1].split() for line in lines if line.startswith("flags")), [])
+    vector = re.compile(r"(avx|amx|fma|sse|f16c|asimd|sve)")
+    return sorted(flag for flag in flags if vector.match(flag))
 
 
 def _commit() -> dict[str, Any]:

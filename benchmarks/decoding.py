@@ -61,7 +61,7 @@ def main() -> None:
     found.append(("decode with Pillow", cost(lambda: images[:], BATCH, cpu)))
     jpeg._simplejpeg = fast
 
-    config = compose(["setting=imagenet"])
+    config = compose(["experiment=imagenet"])
     batch = torch.from_numpy(images[:]).to(device)
     augmentation = config.augmentation
     random = torch.Generator().manual_seed(0)

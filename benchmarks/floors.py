@@ -57,7 +57,7 @@ def _step(config: Config) -> Callable[[], None]:
     """A step on images of noise; after two of them, so that memory is there."""
     network = networks.build(config.run, 10).to(memory_format=torch.channels_last).train()
     optimizer = build_optimizer(network, config.run.recipe, 1.0)
-    batch, crop = config.run.recipe.batch_size, config.run.dataset.crop
+    batch, crop = config.run.recipe.batch_size, config.run.data.crop
     images = torch.randn(batch, 3, crop, crop).to(memory_format=torch.channels_last)
     labels = torch.arange(batch) % 10
 

@@ -70,7 +70,7 @@ def training(
     """
     config = configure(*words)
     recipe = config.recipe
-    data = store(config.dataset.size, 3 * turn * recipe.batch_size)
+    data = store(config.data.size, 3 * turn * recipe.batch_size)
     peers = {peer: bare(config, data, tricks=peer == "bare", device=device) for peer in PEERS}
     found = suite(config, data, turns * turn, peers=peers, device=device, turn=turn)
     least = [1e3 * operations(config) / rate(device, recipe.precision)] * len(found["suite"])
@@ -85,7 +85,7 @@ def training(
 
 def operations(config: Config) -> int:
     """Floating-point operations of a step, two for a product and its sum."""
-    batch, crop = config.run.recipe.batch_size, config.run.dataset.crop
+    batch, crop = config.run.recipe.batch_size, config.run.data.crop
     network = networks.build(config.run, 10)
     with FlopCounterMode(display=False) as counter:
         logits = network(torch.zeros(2, 3, crop, crop))

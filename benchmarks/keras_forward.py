@@ -14,7 +14,7 @@ output by 1e-4.
 import os
 import sys
 
-from ablations.config import Dataset, Init, Network, Recipe, Run
+from ablations.config import DataConfig, Init, Model, Recipe, Run
 from ablations.networks import build
 from ablations.networks.lenet5 import Subsampling, TableConvolution
 from ablations.techniques import Techniques
@@ -134,25 +134,25 @@ def lenet5() -> list:
 
 # Keras's layers, the crop, the number of classes, the parameters that the source states or implies.
 CASES = {
-    Network.keras_batchnorm: (keras_batchnorm, 227, 1000, 62_383_848),
-    Network.keras_functional: (keras_functional, 224, 10, 46_793_482),
-    Network.keras_resized: (keras_resized, 32, 10, 58_324_746),
-    Network.torch_style: (torch_style, 224, 1000, 60_965_224),
-    Network.two_branch: (two_branch, 224, 1000, 60_965_224),
-    Network.half_tower_v1: (lambda: half_tower(2048, 2048), 224, 1000, 16_630_440),
-    Network.half_tower_v2: (lambda: half_tower(1024, 128), 224, 1000, 5_925_672),
-    Network.lenet5: (lenet5, 32, 10, 60_850),
+    Model.keras_batchnorm: (keras_batchnorm, 227, 1000, 62_383_848),
+    Model.keras_functional: (keras_functional, 224, 10, 46_793_482),
+    Model.keras_resized: (keras_resized, 32, 10, 58_324_746),
+    Model.torch_style: (torch_style, 224, 1000, 60_965_224),
+    Model.two_branch: (two_branch, 224, 1000, 60_965_224),
+    Model.half_tower_v1: (lambda: half_tower(2048, 2048), 224, 1000, 16_630_440),
+    Model.half_tower_v2: (lambda: half_tower(1024, 128), 224, 1000, 5_925_672),
+    Model.lenet5: (lenet5, 32, 10, 60_850),
 }
 # Keras gives each map of LeNet-5 all inputs and four coefficients: more parameters, most of them 0
 # or equal here.
-OTHER_COUNT = {Network.lenet5}
+OTHER_COUNT = {Model.lenet5}
 # Their initial weights are not Keras's.
-OTHER_START = {Network.torch_style, Network.lenet5}
+OTHER_START = {Model.torch_style, Model.lenet5}
 
 
-def construct(network: Network, crop: int, classes: int) -> torch.nn.Sequential:
-    dataset = Dataset(size=crop, crop=crop)
-    run = Run(Techniques(), network, 1.0, Init.paper, dataset, Recipe(), seed=0, stream=0)
+def construct(network: Model, crop: int, classes: int) -> torch.nn.Sequential:
+    dataset = DataConfig(size=crop, crop=crop)
+    run = Run(Techniques(), network, 1.0, Init.paper, dataset, Recipe(), seed=0, replicate=0)
     return build(run, classes).eval()
 
 
@@ -204,7 +204,7 @@ def count(network: torch.nn.Sequential) -> int:
     return sum(statistics) + sum(parameter.numel() for parameter in network.parameters())
 
 
-def compare(network: Network) -> bool:
+def compare(network: Model) -> bool:
     """Print the row of a network; false where a limit is broken."""
     layers_of, crop, classes, stated = CASES[network]
     ours, theirs = construct(network, crop, classes), keras.Sequential(layers_of())
@@ -239,7 +239,7 @@ def compare(network: Network) -> bool:
 
 
 def main() -> None:
-    networks = [Network(name) for name in sys.argv[1:]] or list(CASES)
+    networks = [Model(name) for name in sys.argv[1:]] or list(CASES)
     print(f"TensorFlow {tf.__version__}, Keras {keras.__version__}, torch {torch.__version__}")
     names = ("network", "stated", "ours", "Keras", "start", "largest", "difference")
     print("{:<17} {:>11} {:>11} {:>11} {:>8} {:>8} {:>11}".format(*names))

@@ -65,16 +65,16 @@ def store(size: int, images: int) -> Store:
             path = folder / split / f"{labels[number]}" / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(picture).save(path)
-    overrides = [f"dataset.root={folder}", "dataset.source=image_folder", "dataset.val_size=10"]
-    config = compose([*overrides, f"dataset.size={size}", f"dataset.crop={size}", "logger=none"])
-    return prepare(config.dataset, folder / "cache")
+    overrides = [f"data.root={folder}", "data.source=image_folder", "data.val_size=10"]
+    config = compose([*overrides, f"data.size={size}", f"data.crop={size}", "logger=none"])
+    return prepare(config.data, folder / "cache")
 
 
 def configure(network: str, size: int, crop: int, batch: int, *more: str) -> Config:
     """A run of the named network, at its printed width unless ``more`` says otherwise."""
-    sizes = [f"dataset.size={size}", f"dataset.crop={crop}", "dataset.val_size=10"]
+    sizes = [f"data.size={size}", f"data.crop={crop}", "data.val_size=10"]
     recipe = [f"recipe.batch_size={batch}", "recipe.epochs=1000", "init=fan_in"]
-    return compose([f"network={network}", "width=1", *sizes, *recipe, "logger=none", *more])
+    return compose([f"model={network}", "width=1", *sizes, *recipe, "logger=none", *more])
 
 
 class Turns(pl.Callback):
@@ -199,12 +199,14 @@ def bare(
     """A step of a bare loop, its network through torch's compiler if ``compiled``."""
     torch.backends.cudnn.allow_tf32 = False  # as in a run
     run = config.run
-    rows, _ = data.split(run.dataset.train_limit, run.dataset.val_size)
+    rows, _ = data.split(run.data.train_limit, run.data.val_size)
     network = networks.build(run, len(data.classes)).train()
     edition = details(run.techniques.edition)
     if tricks:
         network = network.to(memory_format=torch.channels_last, device=device)
-        optimizer: torch.optim.Optimizer = build_optimizer(network, run.recipe, edition.bias_rate)
+        optimizer: torch.optim.Optimizer = build_optimizer(
+            network, run.recipe, edition.bias_lr_mult
+        )
     else:
         for name, layer in list(network.named_children()):
             if isinstance(layer, ResponseNorm):
@@ -249,20 +251,20 @@ def augmenter(config: Config, data: Store, images: int, device: str = "cpu") -> 
     """Crops, flips and colour of a batch, as the classifier does them."""
     run = config.run
     edition = details(run.techniques.edition)
-    mean = center_crop(torch.tensor(data.mean_image)[None], run.dataset.crop)[0].to(device)
+    mean = center_crop(torch.tensor(data.mean_image)[None], run.data.crop)[0].to(device)
     covariance = (data.color_basis * data.color_std**2) @ data.color_basis.T
     axes = color_axes(torch.tensor(covariance), power=edition.color_power).to(device)
     draws = draw(
         images,
         generator(0, "augmentation"),
-        size=run.dataset.size,
-        crop=run.dataset.crop,
+        size=run.data.size,
+        crop=run.data.crop,
         augmentation=run.techniques.augmentation,
     ).to(torch.device(device))
 
     def inputs(pixels: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         d = draws[positions]
-        x = to_input(crop_and_flip(pixels, d.top, d.left, d.flip, run.dataset.crop), mean)
+        x = to_input(crop_and_flip(pixels, d.top, d.left, d.flip, run.data.crop), mean)
         if colors(run.techniques.augmentation):
             x = color_noise(x, d.color, axes, divisor=edition.color_divisor)
         return x

@@ -1,10 +1,10 @@
 """Table of the networks that their source fixes: parameters, Keras's outputs, and first steps.
 
     python -m benchmarks.networks [--steps N] [--batch N] [--seconds S] [--networks NAME,...]
-        [--write] [dataset.source=parquet 'dataset.train=[FILE]' 'dataset.test=[FILE]' ...]
+        [--write] [data.source=parquet 'data.train=[FILE]' 'data.test=[FILE]' ...]
 
-Each network trains on CIFAR-10 with the recipe of the setting of its name, in small batches, until
-the steps or the seconds run out. The images are kept at 32 pixels and enlarged batch by batch;
+Each network trains on CIFAR-10 with the recipe of the experiment of its name, in small batches,
+until the steps or the seconds run out. The images are kept at 32 pixels and enlarged batch by batch;
 neither augmented nor coloured. The loss is that of the training forward pass, dropout included.
 Columns of Keras need ``pip install -e '.[keras]'`` and are left empty without it.
 """
@@ -24,7 +24,7 @@ import torch
 import torch.nn.functional as F
 
 from ablations.composition import compose
-from ablations.config import Config, Network, Storage
+from ablations.config import Config, Model, Storage
 from ablations.data.store import Store, prepare
 from ablations.networks import RAW_PIXELS
 from ablations.networks.initialization import build, construct
@@ -36,14 +36,14 @@ SOURCE = 32  # pixels at which CIFAR-10's images are kept
 # The network, its source's number of classes, the parameters that its source states or
 # implies; running statistics included.
 CASES = {
-    Network.keras_batchnorm: (1000, 62_383_848),
-    Network.keras_functional: (10, 46_793_482),
-    Network.keras_resized: (10, 58_324_746),
-    Network.torch_style: (1000, 60_965_224),
-    Network.two_branch: (1000, 60_965_224),
-    Network.half_tower_v1: (1000, 16_630_440),
-    Network.half_tower_v2: (1000, 5_925_672),
-    Network.lenet5: (10, 60_850),
+    Model.keras_batchnorm: (1000, 62_383_848),
+    Model.keras_functional: (10, 46_793_482),
+    Model.keras_resized: (10, 58_324_746),
+    Model.torch_style: (1000, 60_965_224),
+    Model.two_branch: (1000, 60_965_224),
+    Model.half_tower_v1: (1000, 16_630_440),
+    Model.half_tower_v2: (1000, 5_925_672),
+    Model.lenet5: (10, 60_850),
 }
 
 
@@ -58,8 +58,8 @@ def count(config: Config, classes: int) -> int:
 def batches(config: Config, store: Store, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Training images less their mean, enlarged to the network's pixels, and labels; no end."""
     generator = torch.Generator().manual_seed(config.seed)
-    crop = config.dataset.crop
-    raw = config.network in RAW_PIXELS
+    crop = config.data.crop
+    raw = config.model in RAW_PIXELS
     average = torch.zeros(1) if raw else torch.tensor(store.mean_image)
     while True:
         rows = torch.randint(len(store.train_labels), (size,), generator=generator).sort().values
@@ -74,7 +74,7 @@ def losses(config: Config, store: Store, steps: int, size: int, seconds: float) 
     """Training loss of each step; the last may be no number."""
     network = build(config.run, len(store.classes)).train()
     network = network.to(memory_format=torch.channels_last)
-    optimizer = build_optimizer(network, config.recipe, bias_rate=1.0)
+    optimizer = build_optimizer(network, config.recipe, bias_lr_mult=1.0)
     end = time.monotonic() + seconds
     found: list[float] = []
     torch.manual_seed(config.seed)  # dropout
@@ -89,7 +89,7 @@ def losses(config: Config, store: Store, steps: int, size: int, seconds: float) 
     return found
 
 
-def keras(network: Network) -> tuple[str, str]:
+def keras(network: Model) -> tuple[str, str]:
     """Parameters of Keras's network and the difference of its outputs; dashes without Keras."""
     if find_spec("tensorflow") is None:
         return "-", "-"
@@ -104,12 +104,12 @@ def keras(network: Network) -> tuple[str, str]:
 
 def row(config: Config, store: Store, options: argparse.Namespace) -> list[str]:
     """The cells of a network."""
-    classes, stated = CASES[config.network]
-    theirs, difference = keras(config.network)
+    classes, stated = CASES[config.model]
+    theirs, difference = keras(config.model)
     curve = losses(config, store, options.steps, options.batch, options.seconds)
     end = max(1, len(curve) // 5)
     return [
-        config.network.value,
+        config.model.value,
         f"{stated:,}",
         f"{count(config, classes):,}",
         theirs,
@@ -154,10 +154,10 @@ def main() -> None:
     rows = []
     name = "CIFAR-10"
     for network in options.networks.split(","):
-        config = compose([f"setting={network}", *overrides])
-        data = replace(config.dataset, size=SOURCE, crop=SOURCE, storage=Storage.raw)
+        config = compose([f"experiment={network}", *overrides])
+        data = replace(config.data, size=SOURCE, crop=SOURCE, storage=Storage.raw)
         store = prepare(data, Path(config.cache) if config.cache else None)
-        name = config.dataset.name
+        name = config.data.name
         rows.append(row(config, store, options))
         print(" | ".join(rows[-1]), flush=True)
     if options.write:

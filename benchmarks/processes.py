@@ -39,9 +39,9 @@ def sweep(runs: int, rounds: int) -> list[Row]:
     """A sweep over seeds, end to end, beside a loop over the template's command."""
     with tempfile.TemporaryDirectory() as folder:
         words = [
-            *("ablations/run.py", "-m", "network=cifar_conv", "width=1"),
-            *("logger=none", "dataset.val_size=10"),
-            *(f"dataset.train_limit={IMAGES}", f"recipe.epochs={EPOCHS}", f"cache={folder}/cache"),
+            *("ablations/run.py", "-m", "model=cifar_conv", "width=1"),
+            *("logger=none", "data.val_size=10"),
+            *(f"data.train_limit={IMAGES}", f"recipe.epochs={EPOCHS}", f"cache={folder}/cache"),
         ]
         # The data are prepared once, before, for both.
         command(*words, "seed=1000", f"output={folder}/first")
@@ -92,7 +92,7 @@ def start_up(rounds: int, seconds: float) -> list[Row]:
     config, data = configure("cifar_conv", 32, 28, 128, "recipe.epochs=1"), store(32, IMAGES)
     run = replace(config.run, fingerprint=data.fingerprint)
     job = Job(
-        *(run, config.setting, "benchmark", "benchmark"),
+        *(run, config.experiment, "benchmark", "benchmark"),
         trainer=replace(config.trainer, threads=1),
         logger=config.logger,
         store=str(data.path),
@@ -119,7 +119,7 @@ def together(runs: list[list[str]], threads: int = 1) -> list[float]:
     """Mean seconds of a step of each of several bare loops that begin at once.
 
     Args:
-        runs: Network, size, crop, batch size, steps and options of each.
+        runs: Model, size, crop, batch size, steps and options of each.
         threads: CPU threads of each.
     """
     from ablations.launch.pool import SPINS

@@ -29,7 +29,7 @@ def bare(config: Config, data: Store, rank: int, world: int) -> Callable[[], Non
     network = networks.build(run, len(data.classes))
     optimizer = build_optimizer(network, run.recipe, 1.0)
     parallel = torch.nn.parallel.DistributedDataParallel(network, gradient_as_bucket_view=True)
-    rows, _ = data.split(None, run.dataset.val_size)
+    rows, _ = data.split(None, run.data.val_size)
     images = PixelBatches(data.train_images, data.train_labels, rows)
     images.to(torch.device("cpu"))
     seed = derive(run.seed, "bare")

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from ablations.record import write_atomically
+from ablations.files import write_atomically
 from benchmarks.measure import Row, spread
 
 

@@ -19,7 +19,7 @@ from torch import nn
 from torch.autograd import grad as gradient
 
 from ablations import networks
-from ablations.config import Config, Network
+from ablations.config import Config, Model
 from ablations.data.loading import EpochBatches, PixelBatches
 from ablations.data.store import Store
 from ablations.optimizer import build_optimizer
@@ -33,7 +33,7 @@ from benchmarks.loops import IMAGES, augmenter, bare, configure, store, suite, s
 from benchmarks.measure import Row, alternate, missing, pair
 
 
-class Photographs(torch.utils.data.Dataset):
+class Photographs(torch.utils.data.DataConfig):
     """One PIL image at a time through torchvision's transforms; with ``test``, its ten crops."""
 
     def __init__(
@@ -96,7 +96,7 @@ def template(config: Config, data: Store, steps: int, workers: int = 2) -> Calla
 
     def run() -> float:
         network = networks.build(config.run, len(data.classes))
-        crop, batch = config.dataset.crop, config.recipe.batch_size
+        crop, batch = config.data.crop, config.recipe.batch_size
         photographs = Photographs(data.train_images[:], data.train_labels, crop)
         loader = torch.utils.data.DataLoader(
             photographs, batch, shuffle=True, drop_last=True, num_workers=workers
@@ -126,7 +126,7 @@ def beside_loops(
 ) -> list[Row]:
     """The suite beside the bare loop with and without the tricks, step by step."""
     peers = {peer: bare(config, data, tricks=peer == "bare") for peer in ("bare", "plain")}
-    if config.run.network is Network.alexnet:
+    if config.run.model is Model.alexnet:
         peers["torchvision"] = reference(config, data)
     found = suite(config, data, steps, peers=peers)
     rows = [
@@ -152,7 +152,7 @@ def reference(config: Config, data: Store) -> Callable[[], None]:
     labels = torch.from_numpy(data.train_labels).long()
     transform = v2.Compose(
         [
-            v2.RandomCrop(config.run.dataset.crop),
+            v2.RandomCrop(config.run.data.crop),
             v2.RandomHorizontalFlip(),
             v2.ToDtype(torch.float32, scale=True),
             v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -281,7 +281,7 @@ def compiled(rounds: int) -> list[Row]:
         "alexnet-227": ("alexnet", 256, 227, 16),
     }.items():
         config = configure(*words)
-        data = store(config.dataset.size, 64 if name == "alexnet-227" else IMAGES)
+        data = store(config.data.size, 64 if name == "alexnet-227" else IMAGES)
         steps = {
             "compiled": bare(config, data, tricks=True, compiled=True),
             "eager": bare(config, data, tricks=True),

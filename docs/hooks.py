@@ -7,7 +7,7 @@ from mkdocs.structure.files import File, Files
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Copy each ``results/<setting>/report.html`` to ``reports/<setting>.html``."""
+    """Copy each ``results/<experiment>/report.html`` to ``reports/<experiment>.html``."""
     root = Path(config.config_file_path).parent
     for report in sorted((root / "results").glob("*/report.html")):
         place = f"reports/{report.parent.name}.html"

@@ -20,7 +20,7 @@ from ablations.arms import difference
 from ablations.config import (
     Accelerator,
     Config,
-    Dataset,
+    DataConfig,
     Init,
     Job,
     Logger,
@@ -41,9 +41,9 @@ TINY = (
     "trainer.threads=1",
     "logger=none",
     "width=0.1",
-    "dataset.size=16",
-    "dataset.crop=12",
-    "dataset.val_size=11",
+    "data.size=16",
+    "data.crop=12",
+    "data.val_size=11",
     "recipe.batch_size=16",
     "recipe.epochs=2",
 )
@@ -139,7 +139,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(synthetic, "TRAIN_IMAGES", 60)
         patch.setattr(synthetic, "TEST_IMAGES", 23)
-        prepare(Dataset(size=16, crop=16), folder)
+        prepare(DataConfig(size=16, crop=16), folder)
     return folder
 
 
@@ -147,7 +147,7 @@ def make_config() -> Config:
     return Config(
         width=0.1,
         init=Init.fan_in,
-        dataset=Dataset(size=16, crop=12, val_size=11),
+        data=DataConfig(size=16, crop=12, val_size=11),
         recipe=Recipe(epochs=2, batch_size=16, lr=0.01),
         trainer=Trainer(accelerator=Accelerator.cpu, threads=1),
         logger=Logger(kind=LoggerKind.none),
@@ -155,11 +155,11 @@ def make_config() -> Config:
 
 
 def make_job(config: Config, cache: Path) -> Job:
-    store = prepare(config.dataset, cache)
+    store = prepare(config.data, cache)
     arm = difference(config.run, make_config().run)
     return Job(
         run=replace(config.run, fingerprint=store.fingerprint),
-        setting=config.setting,
+        experiment=config.experiment,
         arm=arm,
         label=arm,
         trainer=config.trainer,

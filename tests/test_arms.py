@@ -15,17 +15,17 @@ def with_recipe(run: Run, **values: Any) -> Run:
     return replace(run, recipe=replace(run.recipe, **values))
 
 
-def test_an_arm_is_named_after_its_difference_from_the_setting(tiny_run: Run):
-    arm = with_recipe(with_technique(tiny_run, pooling=Pooling.nonoverlap), lr=0.02, bias_rate=2.0)
-    assert difference(arm, tiny_run) == "pooling=nonoverlap recipe.lr=0.02 recipe.bias_rate=2.0"
-    assert difference(with_recipe(tiny_run), with_recipe(arm)).endswith("recipe.bias_rate=null")
+def test_an_arm_is_named_after_its_difference_from_the_experiment(tiny_run: Run):
+    arm = with_recipe(
+        with_technique(tiny_run, pooling=Pooling.nonoverlap), lr=0.02, bias_lr_mult=2.0
+    )
+    assert difference(arm, tiny_run) == "pooling=nonoverlap recipe.lr=0.02 recipe.bias_lr_mult=2.0"
+    assert difference(with_recipe(tiny_run), with_recipe(arm)).endswith("recipe.bias_lr_mult=null")
 
 
 def test_the_arm_without_a_difference_is_the_paper(tiny_run: Run):
-    elsewhere = replace(
-        tiny_run, dataset=replace(tiny_run.dataset, root="/elsewhere", name="other")
-    )
-    assert difference(replace(elsewhere, seed=7, stream=1), tiny_run) == "paper"
+    elsewhere = replace(tiny_run, data=replace(tiny_run.data, root="/elsewhere", name="other"))
+    assert difference(replace(elsewhere, seed=7, replicate=1), tiny_run) == "paper"
 
 
 def test_labels_name_the_keys_that_differ_and_the_default_too(tiny_run: Run):

@@ -65,7 +65,7 @@ def test_parts_are_arms_without_the_technique():
     assert make(without=[], parts=parts).comparisons == parts
 
 
-def test_a_setting_may_have_a_target_of_its_own():
+def test_a_experiment_may_have_a_target_of_its_own():
     measure = {"split": "val", "target": 0.5, "target_at": {"cifar10": 0.3}}
     found = make(kind="time_to_target", measure=measure, decision={"margin": 2, "why": "half"})
     assert found.measure.target_for("smoke") == 0.5

@@ -23,7 +23,7 @@ paper:
   says: 0.4 points
   effect: 0.004
   data: ImageNet
-  settings: [imagenet]
+  experiments: [imagenet]
 confounds:
   - One run per arm.
 decision:
@@ -33,21 +33,21 @@ decision:
 excluded:
   smoke: too small
 """
-SETTINGS = ("smoke", "imagenet")
+EXPERIMENTS = ("smoke", "imagenet")
 
 
 def message_of(tmp_path: Any, text: str) -> str:
     path = tmp_path / "a_claim.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError) as error:
-        read(path, SETTINGS)
+        read(path, EXPERIMENTS)
     return str(error.value)
 
 
 def test_a_good_file_is_a_claim(tmp_path):
     path = tmp_path / "overlap_helps.yaml"
     path.write_text(GOOD)
-    claim = read(path, SETTINGS)
+    claim = read(path, EXPERIMENTS)
     assert claim.name == "overlap_helps"
     assert claim.with_ == ["pooling=overlap"]
     assert claim.decision.looks == (3, 5)
@@ -84,14 +84,19 @@ def test_a_good_file_is_a_claim(tmp_path):
         ("  split: test", "  split: test\n  epoch: 1", 9, "only split: val and split: running"),
         ("  split: test", "  split: test\n  target: 2", 12, "measure.target: Input should be less"),
         ("effect: 0.004", "effect: a lot", 14, "paper.effect: must be a number"),
-        ("[imagenet]", "[imagnet]", 16, "paper.settings.0: there is no setting `imagnet`; it t"),
+        (
+            "[imagenet]",
+            "[imagnet]",
+            16,
+            "paper.experiments.0: there is no experiment `imagnet`; it t",
+        ),
         ("  data: ImageNet\n", "", 12, "the field `paper.data` is missing"),
         ("confounds:\n  - One run per arm.\n", "", 1, "the field `confounds` is missing"),
         ("margin: 0.002", "margin: 0", 19, "decision: margin=0: an effect of this kind is above 0"),
         ("margin: 0.002", "margin: .nan", 20, "decision.margin: Input should be a finite number"),
         ("looks: [3, 5]", "looks: [5, 3]", 22, "decision.looks: must be rising numbers of pairs"),
         ("looks: [3, 5]", "looks: [1, 5]", 22, "decision.looks: must be rising numbers of pairs"),
-        ("smoke: too", "smok: too", 24, "excluded.smok: there is no setting `smok`"),
+        ("smoke: too", "smok: too", 24, "excluded.smok: there is no experiment `smok`"),
         ("excluded:", "ensemble: 5\nexcluded:", 23, "ensemble: is for claims with technique"),
         ("excluded:", "section: x\nexcluded:", 23, "not YAML: `section` is there twice"),
         ("excluded:", "excluded: [", 25, "not YAML"),
@@ -150,7 +155,7 @@ def sweeps(tmp_path):
     [(["all"], 3), (["dropout_*"], 2), (["lrn_lowers_error"], 1), (["*", "lrn_lowers_error"], 3)],
 )
 def test_claims_are_found_by_name_and_by_glob(sweeps, patterns, count):
-    found = [claim.name for claim in find(patterns, sweeps, SETTINGS)]
+    found = [claim.name for claim in find(patterns, sweeps, EXPERIMENTS)]
     assert len(found) == count
     assert found == sorted(set(found))
 
@@ -158,9 +163,9 @@ def test_claims_are_found_by_name_and_by_glob(sweeps, patterns, count):
 @pytest.mark.parametrize("pattern", ["lrn_lower_error", "lrnn", "lowrs"])
 def test_an_unknown_claim_is_answered_with_close_ones(sweeps, pattern):
     with pytest.raises(ConfigError, match=r"no claim .*did you mean .*lrn_lowers_error"):
-        find([pattern], sweeps, SETTINGS)
+        find([pattern], sweeps, EXPERIMENTS)
 
 
 def test_an_unknown_claim_like_nothing_else_says_where_to_look(sweeps):
     with pytest.raises(ConfigError, match="`sweep` alone lists them"):
-        find(["zzzzzz"], sweeps, SETTINGS)
+        find(["zzzzzz"], sweeps, EXPERIMENTS)

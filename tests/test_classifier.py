@@ -46,7 +46,7 @@ def test_arms_share_crops_whether_or_not_colours_are_drawn(tiny_job):
 
 
 def test_seed_and_stream_change_the_weights_or_the_draws(tiny_job):
-    first, seed, stream = make(tiny_job()), make(tiny_job(seed=1)), make(tiny_job(stream=1))
+    first, seed, stream = make(tiny_job()), make(tiny_job(seed=1)), make(tiny_job(replicate=1))
     assert len({first.stream, seed.stream, stream.stream}) == 3
     assert not torch.equal(first.network.conv1.weight, seed.network.conv1.weight)
 
@@ -64,7 +64,7 @@ def test_the_mean_is_that_of_the_central_crop(tiny_job):
 
 def test_a_network_of_raw_pixels_has_no_mean(tiny_job, monkeypatch):
     job = tiny_job()
-    monkeypatch.setattr(classifier, "RAW_PIXELS", {job.run.network})
+    monkeypatch.setattr(classifier, "RAW_PIXELS", {job.run.model})
     assert not make(job).mean.any()
 
 

@@ -42,7 +42,7 @@ def test_no_argument_is_the_papers_run(ask: Ask):
     ((config, base),), code = ask()
     assert code == 0
     assert config.run == base
-    assert (config.setting, config.seed, config.pooling) == ("smoke", 0, Pooling.overlap)
+    assert (config.experiment, config.seed, config.pooling) == ("smoke", 0, Pooling.overlap)
 
 
 def test_a_sweep_is_the_product_of_its_values_in_order(ask: Ask):
@@ -59,10 +59,10 @@ def test_a_sweep_is_the_product_of_its_values_in_order(ask: Ask):
 @pytest.mark.parametrize(
     "words",
     [
-        ["setting=smoke,cifar10_small", "seed=range(2)", "recipe.lr=0.1,1"],
-        ["seed=0,1", "setting=smoke,cifar10_small", "width=1,0.5", "trainer=cpu"],
-        ["trainer.devices=1,2", "dropout=off", "dataset.train=[a,b],[c]"],
-        ["dataset.train_limit=30,null,40", "++init=fan_in,paper"],
+        ["experiment=smoke,cifar10_small", "seed=range(2)", "recipe.lr=0.1,1"],
+        ["seed=0,1", "experiment=smoke,cifar10_small", "width=1,0.5", "trainer=cpu"],
+        ["trainer.devices=1,2", "dropout=off", "data.train=[a,b],[c]"],
+        ["data.train_limit=30,null,40", "++init=fan_in,paper"],
     ],
 )
 def test_each_job_of_a_sweep_is_what_compose_gives(words: list[str], ask: Ask):
@@ -70,7 +70,7 @@ def test_each_job_of_a_sweep_is_what_compose_gives(words: list[str], ask: Ask):
     # A comma within brackets separates nothing.
     values = {
         "seed=range(2)": ["seed=0", "seed=1"],
-        "dataset.train=[a,b],[c]": ["dataset.train=[a,b]", "dataset.train=[c]"],
+        "data.train=[a,b],[c]": ["data.train=[a,b]", "data.train=[c]"],
     }
     choices = [
         values.get(word) or [f"{word.split('=')[0]}={v}" for v in word.split("=")[1].split(",")]
@@ -86,9 +86,9 @@ def test_a_key_given_twice_keeps_its_last_value(ask: Ask):
 
 
 def test_what_refers_to_a_key_follows_it_in_a_sweep(ask: Ask, tmp_path: Path):
-    where = setting_file(tmp_path, "stream: ${seed}")
+    where = experiment_file(tmp_path, "replicate: ${seed}")
     jobs, _ = ask("-m", *where, "seed=3,4")
-    assert [config.stream for config, _ in jobs] == [3, 4]
+    assert [config.replicate for config, _ in jobs] == [3, 4]
 
 
 def test_a_thousand_jobs_are_composed_from_their_files_but_once(ask: Ask, monkeypatch):
@@ -97,9 +97,9 @@ def test_a_thousand_jobs_are_composed_from_their_files_but_once(ask: Ask, monkey
     monkeypatch.setattr(
         composition, "_typed", lambda config: compositions.append(1) or typed(config)
     )
-    jobs, _ = ask("-m", "seed=range(1000)", "setting=smoke")
+    jobs, _ = ask("-m", "seed=range(1000)", "experiment=smoke")
     assert len(jobs) == 1000
-    assert len(compositions) <= 2  # the second is of the setting, for the arms' names
+    assert len(compositions) <= 2  # the second is of the experiment, for the arms' names
 
 
 def test_the_option_for_sweeps_may_stand_anywhere(ask: Ask):
@@ -125,10 +125,10 @@ def test_the_code_of_the_command_is_the_exit_code(monkeypatch):
     assert stopped.value.code == 3
 
 
-def test_an_arm_is_compared_with_its_setting(ask: Ask):
-    ((config, base),), _ = ask("setting=cifar10_small", "pooling=nonoverlap", "recipe.lr=0.02")
+def test_an_arm_is_compared_with_its_experiment(ask: Ask):
+    ((config, base),), _ = ask("experiment=cifar10_small", "pooling=nonoverlap", "recipe.lr=0.02")
     assert config.run != base
-    assert base == composition.compose(["setting=cifar10_small"]).run
+    assert base == composition.compose(["experiment=cifar10_small"]).run
     assert base.recipe.schedule is Schedule.step
 
 
@@ -146,7 +146,7 @@ def test_on_and_off_sweep(ask: Ask):
 
 @pytest.mark.parametrize("line", ['dropout: "off"', "dropout: 'off'"])
 def test_a_quoted_off_in_a_file(line: str, ask: Ask, tmp_path: Path):
-    (config, code) = ask(*setting_file(tmp_path, line))
+    (config, code) = ask(*experiment_file(tmp_path, line))
     assert code == 0
     assert config[0][0].dropout is Dropout.off
 
@@ -180,11 +180,11 @@ def test_compose_explains_too():
 # What is wrong: one line, the valid values, exit code 1
 
 
-def setting_file(tmp_path: Path, line: str) -> tuple[str, str]:
-    folder = tmp_path / "conf" / "setting"
+def experiment_file(tmp_path: Path, line: str) -> tuple[str, str]:
+    folder = tmp_path / "conf" / "experiment"
     folder.mkdir(parents=True)
     (folder / "mine.yaml").write_text(f"# @package _global_\nsetting: mine\n{line}\n")
-    return f"hydra.searchpath=[file://{tmp_path / 'conf'}]", "setting=mine"
+    return f"hydra.searchpath=[file://{tmp_path / 'conf'}]", "experiment=mine"
 
 
 @pytest.mark.parametrize(
@@ -210,33 +210,33 @@ def setting_file(tmp_path: Path, line: str) -> tuple[str, str]:
             ["fast_dev_run=maybe"],
             "fast_dev_run=maybe is not valid; fast_dev_run takes true | false",
         ),
-        (["setting=cifar"], "setting=cifar does not exist; setting takes cifar10"),
+        (["experiment=cifar"], "experiment=cifar does not exist; experiment takes cifar10"),
         (["trainer=tpu"], "trainer=tpu does not exist; trainer takes"),
         (["logger=wandbb"], "logger=wandbb does not exist; logger takes csv"),
         (["recipe.lr=0"], "recipe.lr=0.0: must be above 0"),
         (["recipe.schedule=step"], "recipe.schedule=step needs recipe.milestones"),
-        (["dataset.crop=64"], "dataset.crop=64: must be between 8 and dataset.size=32"),
+        (["data.crop=64"], "data.crop=64: must be between 8 and data.size=32"),
         (["seed=-1"], "seed=-1: must be a whole number, 0 or more"),
         (["pooling=overlap,nonoverlap"], "pooling=overlap,nonoverlap: one value goes here"),
         (["seed=range(3)"], "seed=range(3): one value goes here; several are a sweep"),
-        (["dataset.train=a,b"], "a list is in brackets, dataset.train=[a,b]"),
+        (["data.train=a,b"], "a list is in brackets, data.train=[a,b]"),
         (["pooling"], "`pooling` cannot be read: an override is KEY=VALUE"),
         (["-m", "pooling=overlap,"], "`pooling=overlap,` cannot be read"),
-        (["dataset.root=/a (b)/c"], "`dataset.root=/a (b)/c` cannot be read"),
+        (["data.root=/a (b)/c"], "`data.root=/a (b)/c` cannot be read"),
         (["pooling=[overlap]"], "pooling: one value goes here, without brackets; pooling takes"),
         (["-m", "pooling=[overlap,nonoverlap]"], "nonoverlap; for a sweep -m pooling=A,B"),
         (["--pooling=overlap"], "--pooling=overlap: an override has no dashes; pooling=overlap"),
         (["--trainer", "cpu"], "--trainer: an override has no dashes; trainer=VALUE"),
         (
-            ["dataset.train=a"],
-            "dataset.train: a list in brackets goes here; dataset.train takes a",
+            ["data.train=a"],
+            "data.train: a list in brackets goes here; data.train takes a",
         ),
         (["-m", "seed=0,1", "pooling=overlap,overlaps"], "pooling=overlaps is not valid"),
         (["-m", "seed=0,1,2,3,4,5,abc"], "seed=abc is not valid"),
         (["-m", "seed=range(0)"], "seed=range(0): no value"),
         (["-m", "output=a,b"], "output=a,b: all runs of a sweep share it; give one value"),
         (["-m", "fast_dev_run=true,false", "seed=0,1"], "all runs of a sweep share it"),
-        (["-m", "output=a,b", "setting=smoke,cifar10"], "output=a,b: all runs of a sweep share"),
+        (["-m", "output=a,b", "experiment=smoke,cifar10"], "output=a,b: all runs of a sweep share"),
         (["-m", "logger=none,csv"], "logger=none,csv: all runs of a sweep share it"),
         (["-m", "recipe.lr=interval(0.1,0.2)"], "its values are not known; list them, as in"),
         (["-m", "pooling=glob(*)"], "pooling=glob(*): its values are not known"),
@@ -260,21 +260,21 @@ def test_a_mistake_is_told_in_one_line(
 
 @pytest.mark.parametrize("line", ["dropout: off", "dropout: no", "dropout: on"])
 def test_a_bare_off_in_a_file_is_explained(line: str, ask: Ask, tmp_path: Path):
-    executed, error = ask(*setting_file(tmp_path, line))
+    executed, error = ask(*experiment_file(tmp_path, line))
     assert executed == []
     meant = "on" if line.endswith("on") else "off"
     assert f"dropout takes on | off: use dropout={meant}; in a file in quotes" in str(error)
-    assert str(error).endswith("(in setting/mine.yaml)")
+    assert str(error).endswith("(in experiment/mine.yaml)")
 
 
 def test_a_wrong_key_in_a_file_is_explained(ask: Ask, tmp_path: Path):
-    executed, error = ask(*setting_file(tmp_path, "poolign: overlap"))
+    executed, error = ask(*experiment_file(tmp_path, "poolign: overlap"))
     assert executed == []
     assert "there is no key `poolign`; did you mean pooling?" in str(error)
 
 
 def test_a_file_that_is_no_yaml_is_named_with_its_line(ask: Ask, tmp_path: Path):
-    executed, error = ask(*setting_file(tmp_path, "recipe: [1"))
+    executed, error = ask(*experiment_file(tmp_path, "recipe: [1"))
     assert executed == []
     assert "mine.yaml, line 4, column 1: expected ',' or ']'" in str(error)
 
@@ -326,11 +326,11 @@ def test_help_lists_every_key_with_its_values_and_meaning(ask: Ask, capsys):
     text = " ".join(printed.split())
     assert len(keys()) > 40
     for name, values, meaning in keys():
-        assert meaning or name == "setting", name
-        if name != "setting":
+        assert meaning or name == "experiment", name
+        if name != "experiment":
             assert f" {name}={values} {meaning} " in text
     assert "pooling=overlap | nonoverlap" in text
-    for group in ("setting", "trainer", "logger"):
+    for group in ("experiment", "trainer", "logger"):
         for path in (composition.shipped("conf") / group).glob("*.yaml"):
             assert path.stem in text
     assert "${" not in text

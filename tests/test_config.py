@@ -12,12 +12,12 @@ from ablations.config import (
     Accelerator,
     Config,
     ConfigError,
-    Dataset,
+    DataConfig,
     Init,
     Job,
     Logger,
     LoggerKind,
-    Network,
+    Model,
     Precision,
     Recipe,
     Run,
@@ -40,7 +40,7 @@ def with_recipe(run: Run, **values: Any) -> Run:
 
 
 def with_dataset(run: Run, **values: Any) -> Run:
-    return replace(run, dataset=replace(run.dataset, **values))
+    return replace(run, data=replace(run.data, **values))
 
 
 # Identity
@@ -49,7 +49,7 @@ def with_dataset(run: Run, **values: Any) -> Run:
 def test_the_id_of_a_run_does_not_change_by_accident():
     # Records on users' disks are found by this hash. Where the numbers of a configuration change,
     # raise NUMERICS; where a key is added, give old runs their old id or announce the loss.
-    run = Config(network=Network.alexnet, seed=3, recipe=STEP).run
+    run = Config(model=Model.alexnet, seed=3, recipe=STEP).run
     assert replace(run, fingerprint="f00d").run_id == "cdb39cbb22a2"
 
 
@@ -66,11 +66,11 @@ def test_every_variant_of_a_technique_is_a_run_of_its_own(technique: str, tiny_r
 @pytest.mark.parametrize(
     "changes",
     [
-        {"network": Network.cifar_conv},
+        {"network": Model.cifar_conv},
         {"width": 0.2},
         {"init": Init.paper},
         {"seed": 1},
-        {"stream": 1},
+        {"replicate": 1},
         {"fingerprint": "other pixels"},
         {"pretrained": "0123456789ab"},
     ],
@@ -88,7 +88,7 @@ def test_what_moves_a_number_moves_the_id(changes: dict[str, Any], tiny_run: Run
         {"lr": 0.02},
         {"momentum": 0.8},
         {"weight_decay": 0.0},
-        {"bias_rate": 1.0},
+        {"bias_lr_mult": 1.0},
         {"schedule": Schedule.cosine},
         {"precision": Precision.bf16},
     ],
@@ -126,11 +126,11 @@ def test_evaluation_leaves_the_id(tiny_run: Run):
 def test_hardware_logging_and_folders_leave_the_id(tiny_config: Config):
     other = replace(
         tiny_config,
-        trainer=Trainer(Accelerator.gpu, devices=8, nodes=2, threads=4, checkpoint_steps=10),
+        trainer=Trainer(Accelerator.gpu, devices=8, num_nodes=2, threads=4, checkpoint_steps=10),
         logger=Logger(LoggerKind.csv, "project", "team"),
         output="elsewhere",
         cache="elsewhere",
-        setting="another",
+        experiment="another",
         fast_dev_run=True,
     )
     assert other.run.run_id == tiny_config.run.run_id
@@ -208,14 +208,14 @@ def test_a_job_is_replaced_in_one_step(tmp_path: Path, tiny_job, monkeypatch):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Dataset(size=4), "dataset.size=4: must be at least 8"),
-        (lambda: Dataset(size=32, crop=40), "dataset.crop=40: must be between 8 and"),
-        (lambda: Dataset(crop=7), "dataset.crop=7: must be between 8 and dataset.size=32"),
-        (lambda: Dataset(train_limit=0), "dataset.train_limit=0: must be at least 1, or null"),
-        (lambda: Dataset(val_size=0), "dataset.val_size=0: must be at least 1"),
-        (lambda: Dataset(source=Source.parquet), r"parquet needs dataset.train=\[FILE"),
-        (lambda: Dataset(source=Source.parquet, train=["a"]), "needs dataset.test="),
-        (lambda: Dataset(source=Source.image_folder), "needs dataset.root=FOLDER"),
+        (lambda: DataConfig(size=4), "data.size=4: must be at least 8"),
+        (lambda: DataConfig(size=32, crop=40), "data.crop=40: must be between 8 and"),
+        (lambda: DataConfig(crop=7), "data.crop=7: must be between 8 and data.size=32"),
+        (lambda: DataConfig(train_limit=0), "data.train_limit=0: must be at least 1, or null"),
+        (lambda: DataConfig(val_size=0), "data.val_size=0: must be at least 1"),
+        (lambda: DataConfig(source=Source.parquet), r"parquet needs data.train=\[FILE"),
+        (lambda: DataConfig(source=Source.parquet, train=["a"]), "needs data.test="),
+        (lambda: DataConfig(source=Source.image_folder), "needs data.root=FOLDER"),
         (lambda: Recipe(epochs=0), "recipe.epochs=0: must be at least 1"),
         (lambda: Recipe(batch_size=0), "recipe.batch_size=0: must be at least 1"),
         (lambda: Recipe(patience=0), "recipe.patience=0: must be at least 1"),
@@ -224,25 +224,28 @@ def test_a_job_is_replaced_in_one_step(tmp_path: Path, tiny_job, monkeypatch):
         (lambda: Recipe(lr=float("inf")), "recipe.lr=inf: must be"),
         (lambda: Recipe(momentum=1.0), "recipe.momentum=1.0: must be at least 0, below 1"),
         (lambda: Recipe(weight_decay=-1.0), "recipe.weight_decay=-1.0: must be at least 0"),
-        (lambda: Recipe(bias_rate=-1.0), "recipe.bias_rate=-1.0: .* null for the edition's"),
+        (lambda: Recipe(bias_lr_mult=-1.0), "recipe.bias_lr_mult=-1.0: .* null for the edition's"),
         (lambda: Recipe(milestones=[0.5, 0.4]), "must be rising fractions between 0 and 1"),
         (lambda: Recipe(milestones=[1.0]), "must be rising fractions between 0 and 1"),
         (lambda: Recipe(schedule=Schedule.step), "step needs recipe.milestones"),
         (lambda: Trainer(devices=0), "trainer.devices=0: must be at least 1"),
-        (lambda: Trainer(nodes=0), "trainer.nodes=0: must be at least 1"),
-        (lambda: Trainer(nodes=2, parallel=2), "with trainer.nodes=2 one run follows another"),
+        (lambda: Trainer(num_nodes=0), "trainer.num_nodes=0: must be at least 1"),
+        (
+            lambda: Trainer(num_nodes=2, parallel=2),
+            "with trainer.num_nodes=2 one run follows another",
+        ),
         (lambda: Trainer(parallel=0), "trainer.parallel=0: must be at least 1"),
         (lambda: Trainer(threads=0), "trainer.threads=0: must be at least 1"),
         (lambda: Trainer(checkpoint_steps=0), "trainer.checkpoint_steps=0: must be at least 1"),
         (lambda: Config(seed=-1).run, "seed=-1: must be a whole number, 0 or more"),
-        (lambda: Config(stream=-1).run, "stream=-1: must be a whole number, 0 or more"),
+        (lambda: Config(replicate=-1).run, "replicate=-1: must be a whole number, 0 or more"),
         (lambda: Config(pretrained="../other").run, r"pretrained=\.\./other: must be the id"),
         (lambda: Config(pretrained="inf").run, "such as 1234e5678901, needs two pairs of quotes"),
         (lambda: Config(width=0.0).run, "width=0.0: must be above 0, at most 4"),
         (lambda: Config(width=5.0).run, "width=5.0: must be above 0, at most 4"),
     ],
 )
-def test_a_setting_that_cannot_work_is_named(make: Any, message: str):
+def test_a_experiment_that_cannot_work_is_named(make: Any, message: str):
     with pytest.raises(ConfigError, match=message):
         make()
 
@@ -262,7 +265,7 @@ def test_every_record_that_is_shipped_keeps_its_id(monkeypatch: pytest.MonkeyPat
 def test_the_values_of_a_run_are_the_callers_to_change(tiny_run: Run):
     values, run_id = tiny_run.to_dict(), tiny_run.run_id
     values["recipe"]["milestones"].append(0.5)
-    del values["dataset"]
-    assert "dataset" in tiny_run.to_dict()
+    del values["data"]
+    assert "data" in tiny_run.to_dict()
     assert tiny_run.to_dict()["recipe"]["milestones"] == tiny_run.recipe.milestones
     assert replace(tiny_run, seed=tiny_run.seed + 1).run_id != run_id

@@ -13,7 +13,7 @@ from ablations.datamodule import Images
 def store(cache, tiny_config) -> Store:
     from ablations.data.store import prepare
 
-    return prepare(tiny_config.dataset, cache)
+    return prepare(tiny_config.data, cache)
 
 
 def images_of(loader) -> list[bytes]:
@@ -65,7 +65,7 @@ def test_the_order_depends_on_seed_stream_and_epoch(tiny_run: Run, store: Store)
         order(tiny_run, 0),
         order(tiny_run, 1),
         order(replace(tiny_run, seed=1), 0),
-        order(replace(tiny_run, stream=1), 0),
+        order(replace(tiny_run, replicate=1), 0),
     ]
     assert all(a != b for i, a in enumerate(orders) for b in orders[:i])
     assert order(tiny_run, 0) == orders[0]

@@ -7,27 +7,27 @@ import pytest
 from ablations import networks
 from ablations.claim_file import find
 from ablations.composition import compose, shipped
-from ablations.config import ConfigError, Network
+from ablations.config import ConfigError, Model
 from ablations.study.design import draft
 
-SETTINGS = sorted(path.stem for path in (shipped("conf") / "setting").glob("*.yaml"))
-CLAIMS = find(["all"], shipped("sweeps"), SETTINGS)
+EXPERIMENTS = sorted(path.stem for path in (shipped("conf") / "experiment").glob("*.yaml"))
+CLAIMS = find(["all"], shipped("sweeps"), EXPERIMENTS)
 # Named like the network of a tutorial, which fixes the techniques.
-TUTORIALS = sorted({network.value for network in Network} & set(SETTINGS))
+TUTORIALS = sorted({network.value for network in Model} & set(EXPERIMENTS))
 
 
-@pytest.mark.parametrize("setting", TUTORIALS)
-def test_a_network_that_fixes_a_technique_refuses_its_claim(setting):
+@pytest.mark.parametrize("experiment", TUTORIALS)
+def test_a_network_that_fixes_a_technique_refuses_its_claim(experiment):
     [claim] = [claim for claim in CLAIMS if claim.name == "batchnorm_beats_lrn"]
-    with pytest.raises(ConfigError, match=rf"norm=\w+ .*network={setting}"):
-        draft(claim, "", compose([f"setting={setting}"]))
+    with pytest.raises(ConfigError, match=rf"norm=\w+ .*network={experiment}"):
+        draft(claim, "", compose([f"experiment={experiment}"]))
 
 
-@pytest.mark.parametrize("setting", sorted(set(SETTINGS) - set(TUTORIALS)))
-def test_arms_differ_in_one_factor_at_every_setting(setting):
-    given = compose([f"setting={setting}"])
+@pytest.mark.parametrize("experiment", sorted(set(EXPERIMENTS) - set(TUTORIALS)))
+def test_arms_differ_in_one_factor_at_every_experiment(experiment):
+    given = compose([f"experiment={experiment}"])
     for claim in CLAIMS:
-        if setting in claim.excluded:
+        if experiment in claim.excluded:
             continue
         for part in claim.comparisons:
             assert draft(claim, part, given)
@@ -70,15 +70,15 @@ def test_the_margin_is_half_of_what_the_paper_gives(claim):
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.name)
-def test_a_claim_is_excluded_from_settings_by_exception(claim):
-    assert set(SETTINGS) - set(claim.excluded)
+def test_a_claim_is_excluded_from_experiments_by_exception(claim):
+    assert set(EXPERIMENTS) - set(claim.excluded)
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
-def test_weight_decay_is_asked_of_networks_that_decay(setting):
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_weight_decay_is_asked_of_networks_that_decay(experiment):
     (claim,) = (claim for claim in CLAIMS if claim.name == "weight_decay_lowers_training_error")
-    run = compose([f"setting={setting}"]).run
-    width = 1.0 if run.network is Network.lenet5 else 0.25
+    run = compose([f"experiment={experiment}"]).run
+    width = 1.0 if run.model is Model.lenet5 else 0.25
     scales: Any = networks.build(replace(run, width=width), 10).decay_scale
     decays = any(scales.values())
-    assert decays != (setting in claim.excluded)
+    assert decays != (experiment in claim.excluded)

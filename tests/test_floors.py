@@ -160,7 +160,7 @@ def test_the_examples_of_a_technique_call_what_they_document(module: str):
 # Tests that are about several modules, or about none.
 ABOUT_MORE = {
     "test_floors",
-    "test_every_setting",
+    "test_every_experiment",
     "test_every_claim",
     "test_readme",
     "test_docs",

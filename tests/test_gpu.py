@@ -10,7 +10,7 @@ from torch.autograd import DeviceType
 
 from ablations import classifier
 from ablations.classifier import Classifier
-from ablations.config import Job, Network, Precision, Recipe
+from ablations.config import Job, Model, Precision, Recipe
 from ablations.lrn_kernel import FusedResponseNorm
 from ablations.networks import CROPS, FIXED_CROPS, build
 from ablations.record import Record, load, load_all
@@ -72,13 +72,13 @@ def test_response_normalization_is_one_kernel_in_each_direction():
     assert sorted(event.name for event in found) == ["_backward", "_forward"]
 
 
-@pytest.mark.parametrize("network", list(Network), ids=lambda network: network.value)
+@pytest.mark.parametrize("network", list(Model), ids=lambda network: network.value)
 @pytest.mark.parametrize("precision", list(Precision), ids=lambda precision: precision.value)
 def test_every_network_takes_a_step(network, precision, monkeypatch):
     from benchmarks.loops import configure, store, suite
 
     crop = FIXED_CROPS.get(network) or min(CROPS[network][1], 227)
-    width = "1" if network is Network.lenet5 else "0.25"
+    width = "1" if network is Model.lenet5 else "0.25"
     more = [f"width={width}", "init=paper", "recipe.lr=1e-4", f"recipe.precision={precision.value}"]
     config = configure(network.value, crop, crop, 8, *more)
     losses = []

@@ -18,8 +18,12 @@ def test_options_keep_their_values_and_leave_the_overrides_in_order():
         (["seed=0,1"], [], {"seed": [0, 1]}),
         (["width=1", "seed=range(2)"], ["width=1"], {"seed": [0, 1]}),
         (["pooling=overlap,nonoverlap", "seed=0,1", "trainer=cpu"], ["trainer=cpu"], ...),
-        (["setting=a,b", "seed=0,1"], ["setting=a,b"], {"seed": [0, 1]}),
-        (["seed=0,1", "setting=a,b", "width=1,2"], ["seed=0,1", "setting=a,b"], {"width": [1, 2]}),
+        (["experiment=a,b", "seed=0,1"], ["experiment=a,b"], {"seed": [0, 1]}),
+        (
+            ["seed=0,1", "experiment=a,b", "width=1,2"],
+            ["seed=0,1", "experiment=a,b"],
+            {"width": [1, 2]},
+        ),
         (["++seed=0,1"], ["++seed=0,1"], {}),
         (["seed=0,1", "seed=3"], ["seed=0,1", "seed=3"], {}),
         (["recipe.lr=1,2", "recipe={lr:3}"], ["recipe.lr=1,2", "recipe={lr:3}"], {}),
@@ -34,7 +38,7 @@ def test_what_follows_the_last_group_is_ours(words: list[str], kept: list[str], 
 
 
 @pytest.mark.parametrize("word", ["output=a,b", "logger=csv,none", "logger.project=a,b"])
-@pytest.mark.parametrize("later", [[], ["setting=smoke,cifar10"], ["seed=0,1"]])
+@pytest.mark.parametrize("later", [[], ["experiment=smoke,cifar10"], ["seed=0,1"]])
 def test_what_all_runs_share_is_refused_wherever_it_stands(word: str, later: list[str]):
     with pytest.raises(ConfigError, match=f"^{word}: all runs of a sweep share it"):
         split([word, *later])

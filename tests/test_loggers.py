@@ -153,9 +153,9 @@ def test_wandb_gets_names_config_and_summary(tiny_job, monkeypatch, tmp_path, re
     assert (options["project"], options["entity"]) == ("project", "team")
     assert options["name"] == "pooling=nonoverlap seed=0"
     assert "pooling=nonoverlap" in options["group"]
-    assert options["tags"] == ["setting:smoke", "dataset:synthetic", "claim:one", "claim:two"]
+    assert options["tags"] == ["experiment:smoke", "dataset:synthetic", "claim:one", "claim:two"]
     config = options["config"]
-    flat = {"arm": "pooling=nonoverlap", "seed": 0, "setting": "smoke", "run_id": run_id}
+    flat = {"arm": "pooling=nonoverlap", "seed": 0, "experiment": "smoke", "run_id": run_id}
     assert {key: config[key] for key in flat} == flat
     assert config["techniques"]["pooling"] == "nonoverlap"
     defined = calls["define"]

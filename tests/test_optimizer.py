@@ -84,10 +84,10 @@ def test_a_change_of_the_rate_is_known_after_a_restart():
 # Groups
 
 
-def groups(run: Run, recipe: Recipe, bias_rate: float) -> dict[str, dict]:
+def groups(run: Run, recipe: Recipe, bias_lr_mult: float) -> dict[str, dict]:
     network = networks.build(run, 10)
     names = {parameter: name for name, parameter in network.named_parameters()}
-    optimizer = build_optimizer(network, recipe, bias_rate)
+    optimizer = build_optimizer(network, recipe, bias_lr_mult)
     return {names[p]: group for group in optimizer.param_groups for p in group["params"]}
 
 
@@ -106,12 +106,12 @@ def test_biases_learn_at_their_rate(tiny_run: Run):
 
 
 def test_the_recipe_overrules_the_editions_bias_rate(tiny_run: Run):
-    found = groups(tiny_run, Recipe(lr=0.1, bias_rate=3.0), 2.0)
+    found = groups(tiny_run, Recipe(lr=0.1, bias_lr_mult=3.0), 2.0)
     assert {g["lr"] for name, g in found.items() if name.endswith("bias")} == {0.1 * 3}
 
 
 def test_a_bias_rate_of_0_leaves_the_biases_alone(tiny_run: Run):
-    found = groups(tiny_run, Recipe(bias_rate=0.0), 2.0)
+    found = groups(tiny_run, Recipe(bias_lr_mult=0.0), 2.0)
     assert not any(name.endswith("bias") for name in found)
 
 

@@ -13,7 +13,7 @@ from ablations.composition import compose
 from ablations.config import Config, Run, Source, Storage
 from ablations.optimizer import RateSchedule
 
-SETTINGS = ("imagenet", "imagenet_released", "tiny_imagenet")
+EXPERIMENTS = ("imagenet", "imagenet_released", "tiny_imagenet")
 
 
 @pytest.fixture
@@ -30,27 +30,27 @@ def photographs(tmp_path: Path) -> Path:
     return tmp_path / "photographs"
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
-def test_the_settings_can_be_trained(setting: str):
-    config = compose([f"setting={setting}"])
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_the_experiments_can_be_trained(experiment: str):
+    config = compose([f"experiment={experiment}"])
     networks.check(config.run)
-    assert config.setting == setting
-    assert config.dataset.val_size >= 5000
+    assert config.experiment == experiment
+    assert config.data.val_size >= 5000
 
 
 def test_imagenet_is_the_printed_recipe():
-    config = compose(["setting=imagenet"])
-    recipe, dataset = config.recipe, config.dataset
+    config = compose(["experiment=imagenet"])
+    recipe, data = config.recipe, config.data
     assert (recipe.batch_size, recipe.epochs, recipe.lr) == (128, 90, 0.01)
     assert (recipe.momentum, recipe.weight_decay) == (0.9, 0.0005)
-    assert (dataset.size, dataset.crop, config.width) == (256, 224, 1)
-    assert replace(config.run.dataset, name="") == replace(
-        compose(["setting=imagenet_released"]).run.dataset, name=""
+    assert (data.size, data.crop, config.width) == (256, 224, 1)
+    assert replace(config.run.data, name="") == replace(
+        compose(["experiment=imagenet_released"]).run.data, name=""
     )
 
 
 def test_the_released_rate_falls_after_25_51_and_79_epochs():
-    schedule = RateSchedule(compose(["setting=imagenet_released"]).recipe)
+    schedule = RateSchedule(compose(["experiment=imagenet_released"]).recipe)
     step = 1 / 10_000
     for epochs, divisions in ((25, 1), (51, 2), (79, 3)):
         assert schedule.factor(epochs - step) == pytest.approx(0.1 ** (divisions - 1))
@@ -58,18 +58,18 @@ def test_the_released_rate_falls_after_25_51_and_79_epochs():
 
 
 def test_storage_is_no_part_of_a_runs_identity():
-    run = compose(["setting=imagenet"]).run
-    assert replace(run, dataset=replace(run.dataset, storage=Storage.raw)).run_id == run.run_id
-    older = compose(["setting=cifar10"]).run
+    run = compose(["experiment=imagenet"]).run
+    assert replace(run, data=replace(run.data, storage=Storage.raw)).run_id == run.run_id
+    older = compose(["experiment=cifar10"]).run
     values = older.to_dict()
-    del values["dataset"]["storage"]
+    del values["data"]["storage"]
     assert Run.from_dict(values) == older
 
 
 def test_the_command_says_what_it_made(photographs: Path, tmp_path: Path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
-    dataset = replace(
-        Config().dataset,
+    data = replace(
+        Config().data,
         name="Miniature",
         source=Source.imagenet,
         root=str(photographs),
@@ -77,7 +77,7 @@ def test_the_command_says_what_it_made(photographs: Path, tmp_path: Path, capsys
         size=64,
         crop=56,
     )
-    config = Config(dataset=dataset, cache=str(tmp_path / "cache"))
+    config = Config(data=data, cache=str(tmp_path / "cache"))
     assert prepare.execute([(config, config.run)]) == 0
     out = capsys.readouterr().out
     assert re.search(r"images +9 training, 4 test", out)
@@ -87,7 +87,7 @@ def test_the_command_says_what_it_made(photographs: Path, tmp_path: Path, capsys
     path = Path(out.splitlines()[-1])
     assert path.parent == tmp_path / "cache"
     # What it made can stand for the photographs, for instance on another machine.
-    moved = replace(config, dataset=replace(dataset, root=str(path)), cache=str(tmp_path / "none"))
+    moved = replace(config, data=replace(data, root=str(path)), cache=str(tmp_path / "none"))
     assert prepare.execute([(moved, moved.run)]) == 0
     assert Path(capsys.readouterr().out.splitlines()[-1]) == path
 
@@ -115,21 +115,19 @@ def test_progress_outside_a_terminal_is_a_line_now_and_then(capsys, monkeypatch)
 
 @pytest.mark.slow
 def test_imagenet_trains_on_a_tree_of_photographs(photographs: Path, start, tmp_path: Path):
-    root = f"dataset.root={photographs}"
-    command = [sys.executable, str(Path(prepare.__file__)), "setting=imagenet", root]
+    root = f"data.root={photographs}"
+    command = [sys.executable, str(Path(prepare.__file__)), "experiment=imagenet", root]
     made = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert made.returncode == 0, made.stderr
-    few = ("width=0.1", "dataset.val_size=3", "recipe.batch_size=3", "trainer=cpu", "logger=none")
-    run = start("setting=imagenet", root, *few, "fast_dev_run=true").finish()
+    few = ("width=0.1", "data.val_size=3", "recipe.batch_size=3", "trainer=cpu", "logger=none")
+    run = start("experiment=imagenet", root, *few, "fast_dev_run=true").finish()
     assert run.code == 0, run.out + run.err
     assert "decoding" not in run.out
 
 
 @pytest.mark.slow
 def test_a_missing_folder_is_told_in_one_line(tmp_path: Path):
-    command = [sys.executable, str(Path(prepare.__file__)), "setting=imagenet"]
+    command = [sys.executable, str(Path(prepare.__file__)), "experiment=imagenet"]
     made = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert made.returncode == 1
-    assert re.fullmatch(
-        r"error: dataset\.root=.*data/imagenet: no training images .*\n", made.stderr
-    )
+    assert re.fullmatch(r"error: data\.root=.*data/imagenet: no training images .*\n", made.stderr)

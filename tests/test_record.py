@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ablations.record import RECORD, Record, Scores, load, load_all, write_atomically
+from ablations.files import write_atomically
+from ablations.record import RECORD, Record, Scores, load, load_all
 
 
 def test_a_record_survives_its_file(record: Record, tmp_path: Path):

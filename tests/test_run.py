@@ -216,14 +216,14 @@ def test_a_broken_image_is_named_in_one_line(start, tiny):
     pq.write_table(pa.table({"image": pa.array(images), "label": labels}), "broken.parquet")
     command = start(
         *tiny,
-        "dataset.source=parquet",
-        "dataset.train=[broken.parquet]",
-        "dataset.test=[test.parquet]",
+        "data.source=parquet",
+        "data.train=[broken.parquet]",
+        "data.test=[test.parquet]",
     ).finish(120)
     assert command.code == 1
     assert command.err.count("\n") == 1
     assert "broken.parquet row 7: cannot be decoded" in command.err
-    assert "dataset.skip_broken=true" in command.err
+    assert "data.skip_broken=true" in command.err
 
 
 @pytest.mark.slow

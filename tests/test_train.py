@@ -79,7 +79,7 @@ def test_the_record_tells_what_was_trained(record: Record, finished: Path):
     job = Job.load(finished)
     assert record.run_id == job.run.run_id == finished.name
     assert record.run == job.run.to_dict()
-    assert (record.status, record.setting, record.arm, record.seed) == (
+    assert (record.status, record.experiment, record.arm, record.seed) == (
         "finished",
         "smoke",
         "paper",
@@ -232,7 +232,7 @@ def test_the_same_run_gives_the_same_numbers(tiny_job, train_here, record: Recor
     "changes",
     [
         {"seed": 1},
-        {"stream": 1},
+        {"replicate": 1},
         {"activation": Activation.tanh},
         {"norm": Norm.none},
         {"dropout": Dropout.off},
@@ -431,7 +431,7 @@ def test_an_error_is_passed_on_and_nothing_is_recorded(tiny_job, train_here, run
 
 @pytest.mark.slow
 def test_two_processes_take_the_step_of_one(start, tiny):
-    one_step = (*tiny, "recipe.epochs=1", "dataset.train_limit=17", "recipe.batch_size=17")
+    one_step = (*tiny, "recipe.epochs=1", "data.train_limit=17", "recipe.batch_size=17")
     momenta = []
     for devices in (1, 2):
         output = f"output=runs{devices}"

@@ -1,9 +1,9 @@
 """Writes sweeps for W&B's own agents from the claims: a grid over arms, with the seeds as an axis.
 
 What an agent starts is ``run.py`` like any other command: it finds and leaves the same records, and
-its W&B run has the same id. Choices and verdicts stay with ``sweep.py``, which afterwards finds the
+its W&B run has the same id. Choices and verdicts stay with ``reproduce.py``, which afterwards finds the
 runs done. An agent cannot choose: it trains every rate of a tuned claim on every seed, and all
-seeds of the last look, where ``sweep.py`` stops early.
+seeds of the last look, where ``reproduce.py`` stops early.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from ablations.claim import Claim
-from ablations.record import write_atomically
+from ablations.files import write_atomically
 from ablations.study.design import TUNING_SEEDS
 
 SETTING = "cifar10_small"
@@ -26,7 +26,7 @@ def agent_sweep(claim: Claim) -> dict[str, Any]:
             seeds of the tuning.
     """
     arms = [claim.with_, *claim.comparisons.values()]
-    grid: dict[str, dict[str, Any]] = {"setting": {"value": SETTING}}
+    grid: dict[str, dict[str, Any]] = {"experiment": {"value": SETTING}}
     # A reference changes what is common to the arms: each of them is trained in both ways.
     changed = {item.partition("=")[0] for item in claim.reference}
     common = [item for item in claim.common if item.partition("=")[0] not in changed]

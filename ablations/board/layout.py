@@ -13,10 +13,10 @@ import wandb_workspaces.workspaces as ws
 from wandb_workspaces.reports.v2.interface import Report, Runset
 
 from ablations.board.sync import Place, line_name, verdict_lines
+from ablations.files import write_atomically
 from ablations.loggers import tags
 from ablations.page.evidence import Chapter
 from ablations.page.findings import Finding
-from ablations.record import write_atomically
 
 # Where the addresses of what was saved lie, beside the runs.
 SAVED = "wandb_boards.json"
@@ -67,7 +67,7 @@ def workspace(place: Place, chapters: list[Chapter]) -> ws.Workspace:
         runset_settings=ws.RunsetSettings(
             groupby=[ws.Config("arm")],
             order=[ws.Ordering(ws.Summary("test/top1_error"), ascending=True)],
-            pinned_columns=[*_COLUMNS, "config:setting.value"],
+            pinned_columns=[*_COLUMNS, "config:experiment.value"],
         ),
     )
 
@@ -198,7 +198,7 @@ def _shown(chapter: Chapter) -> list[Finding]:
 
 def _of(chapter: Chapter, claim: str = "") -> str:
     """The filter for the runs of a chapter, or of one claim in it, by their tags."""
-    study = chapter.findings[0].study.setting if chapter.findings else chapter.runs[0].setting
+    study = chapter.findings[0].study.experiment if chapter.findings else chapter.runs[0].experiment
     marks = tags(study, chapter.dataset, [claim] if claim else [])
     return " and ".join(f"Tags in [{mark!r}]" for mark in marks)
 
@@ -267,7 +267,7 @@ def _gap() -> wr.ScatterPlot:
 
 def _section(finding: Finding) -> ws.Section:
     return ws.Section(
-        name=f"{finding.study.setting}: {finding.title}",
+        name=f"{finding.study.experiment}: {finding.title}",
         panels=[_pairs(finding), _effect(finding)],
     )
 

@@ -11,15 +11,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import wandb
 
 from ablations.classifier import curve_metrics
 from ablations.config import ConfigError
-from ablations.loggers import PATIENCE_SECONDS, begin_wandb, digest, final_metrics, tags
+from ablations.files import write_atomically
+from ablations.loggers import digest, final_metrics, tags
 from ablations.page.evidence import gather
 from ablations.page.findings import Finding
-from ablations.record import CHECKPOINT, PREDICTIONS, Record, load_all, write_atomically
+from ablations.record import CHECKPOINT, PREDICTIONS, Record, load_all
+from ablations.wandb_logger import TIMEOUT_SECONDS, begin_wandb
 
 # What has been sent where, by W&B run id; lies beside the runs.
 SENT = "wandb.json"
@@ -116,7 +119,7 @@ _FILES = ("verdicts.json", "RESULTS.md", "report.html")
 def verdict_id(finding: Finding) -> str:
     """Id of the W&B run that shows a verdict: a study's comparison keeps it."""
     study = finding.study
-    return _hash(f"{study.setting} {study.changes} {study.fingerprint} {finding.result.name}")
+    return _hash(f"{study.experiment} {study.changes} {study.fingerprint} {finding.result.name}")
 
 
 def verdict_lines(finding: Finding) -> dict[str, float]:
@@ -154,8 +157,8 @@ def _send_record(
 ) -> None:
     run = begin_wandb(
         record.run_id,
-        values=record.run,
-        setting=record.setting,
+        values=_values(record),
+        experiment=record.experiment,
         arm=record.arm,
         claims=claims,
         folder=folder,
@@ -180,6 +183,11 @@ def _send_record(
     run.finish()
 
 
+def _values(record: Record) -> dict[str, Any]:
+    values = record.run.to_dict()
+    return {**values, "data": {**values["data"], "name": record.data.name}}
+
+
 def _send_verdict(run_id: str, finding: Finding, output: Path, place: Place) -> None:
     """A verdict as a run: the values of its arms by pair, our effect and the paper's as lines."""
     study, result = finding.study, finding.result
@@ -189,19 +197,19 @@ def _send_verdict(run_id: str, finding: Finding, output: Path, place: Place) -> 
         entity=place.entity,
         id=run_id,
         name=finding.title,
-        group=f"{study.setting}: verdicts",
+        group=f"{study.experiment}: verdicts",
         job_type="verdict",
-        tags=tags(study.setting, study.dataset, [result.claim]),
+        tags=tags(study.experiment, study.dataset, [result.claim]),
         dir=output,
         mode="online",
         resume=None,  # a verdict over more pairs replaces the run of the one before
         config={
             "claim": result.name,
             "arm": "verdict",
-            "setting": study.setting,
-            "dataset": study.dataset,
+            "experiment": study.experiment,
+            "data": study.dataset,
         },
-        settings=wandb.Settings(init_timeout=PATIENCE_SECONDS, console="off"),
+        settings=wandb.Settings(init_timeout=TIMEOUT_SECONDS, console="off"),
     )
     run.define_metric("pair", hidden=True)
     run.define_metric("*", step_metric="pair")
@@ -239,7 +247,7 @@ def _send_files(files: list[Path], output: Path, place: Place) -> None:
         dir=output,
         mode="online",
         resume="allow",
-        settings=wandb.Settings(init_timeout=PATIENCE_SECONDS, console="off"),
+        settings=wandb.Settings(init_timeout=TIMEOUT_SECONDS, console="off"),
     )
     artifact = wandb.Artifact("report", type="report")
     for path in files:

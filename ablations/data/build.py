@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.lib import format as npy
 
-from ablations.config import ConfigError, Dataset, Storage
+from ablations.config import ConfigError, DataConfig, Storage
 from ablations.data.executors import cpu_cores, processes, threads
 from ablations.data.moments import Moments
 from ablations.data.pack import Packed, pack_chunk
@@ -33,7 +33,7 @@ SAVE_SECONDS = 20.0  # a killed build loses no more than this
 JPEG_BYTES_PER_PIXEL = 0.6
 
 
-def build(images: Images, folder: Path, dataset: Dataset, report: Report) -> None:
+def build(images: Images, folder: Path, data: DataConfig, report: Report) -> None:
     """Write arrays and manifest of a store into a folder; the manifest comes last.
 
     What an earlier call in the same folder got done is kept.
@@ -42,18 +42,18 @@ def build(images: Images, folder: Path, dataset: Dataset, report: Report) -> Non
         ConfigError: A split is empty, or the disk is too small.
         OSError: The folder cannot be written.
     """
-    _require_space(images, folder, dataset)
+    _require_space(images, folder, data)
     arrays: dict[str, Any] = {}
     parts: list[Progress] = []
     for name, split in (("train", images.train), ("test", images.test)):
-        part, arrays[f"{name}_images"] = _write_images(folder, name, split, dataset, report)
+        part, arrays[f"{name}_images"] = _write_images(folder, name, split, data, report)
         parts.append(part)
         if not part.kept:
             raise ConfigError(
-                f"dataset.source={dataset.source.value}: no {name} images ({len(part.skipped)} "
+                f"data.source={data.source.value}: no {name} images ({len(part.skipped)} "
                 "broken); next step: check the files"
             )
-        if dataset.storage is Storage.jpeg:
+        if data.storage is Storage.jpeg:
             offsets = np.cumsum([0, *part.lengths])
             arrays[f"{name}_offsets"] = _save(folder / f"{name}_offsets.npy", offsets)
         arrays[f"{name}_labels"] = _save(folder / f"{name}_labels.npy", split.labels[part.kept])
@@ -64,10 +64,10 @@ def build(images: Images, folder: Path, dataset: Dataset, report: Report) -> Non
     skipped = parts[0].skipped | parts[1].skipped
     converted: Counter[str] = parts[0].converted + parts[1].converted
     manifest = {
-        "source": dataset.source.value,
-        "files": [*dataset.train, *dataset.test] or dataset.root,
-        "storage": dataset.storage.value,
-        "size": dataset.size,
+        "source": data.source.value,
+        "files": [*data.train, *data.test] or data.root,
+        "storage": data.storage.value,
+        "size": data.size,
         "classes": images.classes,
         "skipped": skipped,
         "converted": converted,
@@ -80,7 +80,7 @@ def build(images: Images, folder: Path, dataset: Dataset, report: Report) -> Non
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     train, test = (len(part.kept) for part in parts)
     left_out = f", {len(skipped)} broken ones left out" if skipped else ""
-    if dataset.skip_broken or not skipped:  # otherwise an error tells of them
+    if data.skip_broken or not skipped:  # otherwise an error tells of them
         report(f"decoded {train:,} training and {test:,} test images{left_out}")
 
 
@@ -103,9 +103,9 @@ def _save(path: Path, array: np.ndarray) -> dict[str, Any]:
     return describe(array)
 
 
-def _require_space(images: Images, folder: Path, dataset: Dataset) -> None:
-    pixels = (len(images.train.labels) + len(images.test.labels)) * dataset.size**2
-    needed = pixels * (3 if dataset.storage is Storage.raw else JPEG_BYTES_PER_PIXEL)
+def _require_space(images: Images, folder: Path, data: DataConfig) -> None:
+    pixels = (len(images.train.labels) + len(images.test.labels)) * data.size**2
+    needed = pixels * (3 if data.storage is Storage.raw else JPEG_BYTES_PER_PIXEL)
     there = sum(path.stat().st_size for path in folder.iterdir())
     free = shutil.disk_usage(folder).free
     if needed > free + there:
@@ -116,23 +116,23 @@ def _require_space(images: Images, folder: Path, dataset: Dataset) -> None:
 
 
 def _write_images(
-    folder: Path, name: str, split: Split, dataset: Dataset, report: Report
+    folder: Path, name: str, split: Split, data: DataConfig, report: Report
 ) -> tuple[Progress, dict[str, Any]]:
     """Write the images of a split; return what is known about them and the array's description."""
-    total, size = len(split.labels), dataset.size
+    total, size = len(split.labels), data.size
     path, saved = folder / f"{name}_images.npy", folder / f"{name}_images.progress.npz"
     progress = Progress.load(saved, size)
     if not path.exists() or path.stat().st_size < progress.bytes:
         progress = Progress(Moments(size))
     with path.open("r+b" if progress.done else "wb") as file:
-        start = _write_header(file, (0,) if dataset.storage is Storage.jpeg else (0, size, size, 3))
+        start = _write_header(file, (0,) if data.storage is Storage.jpeg else (0, size, size, 3))
         values = hashlib.sha256()
         if progress.done:
             _read_on(file, start + progress.bytes, values)
             report(f"continuing after {progress.done:,} of {total:,} {name} images")
         begun = reported = kept = time.monotonic()
         before = progress.done
-        for chunk in _packed(split, progress.done, dataset):
+        for chunk in _packed(split, progress.done, data):
             file.write(chunk.content)
             values.update(chunk.content)
             progress.add(chunk)
@@ -146,7 +146,7 @@ def _write_images(
                 _keep(file, progress, saved)
         _keep(file, progress, saved)
         shape = (len(progress.kept), size, size, 3)
-        if dataset.storage is Storage.jpeg:
+        if data.storage is Storage.jpeg:
             shape = (progress.bytes,)
         file.seek(0)
         _write_header(file, shape)
@@ -181,14 +181,14 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> int:
     return file.tell()
 
 
-def _packed(split: Split, done: int, dataset: Dataset) -> Iterator[Packed]:
+def _packed(split: Split, done: int, data: DataConfig) -> Iterator[Packed]:
     """The rest of the images in order, packed by all cores."""
-    length = max(1, CHUNK_BYTES // (dataset.size**2 * 3))
+    length = max(1, CHUNK_BYTES // (data.size**2 * 3))
     several = len(split.labels) - done > length
     # Pixels would have to pass from process to process, and threads decode them side by side.
-    with (processes if dataset.storage is Storage.jpeg and several else threads)() as pool:
+    with (processes if data.storage is Storage.jpeg and several else threads)() as pool:
         try:
-            yield from _in_order(pool, split, done, length, dataset)
+            yield from _in_order(pool, split, done, length, data)
         except BrokenProcessPool:
             raise ConfigError(
                 "a process that decodes images was killed, perhaps for want of memory; next step: "
@@ -199,12 +199,12 @@ def _packed(split: Split, done: int, dataset: Dataset) -> Iterator[Packed]:
 
 
 def _in_order(
-    pool: Executor, split: Split, done: int, length: int, dataset: Dataset
+    pool: Executor, split: Split, done: int, length: int, data: DataConfig
 ) -> Iterator[Packed]:
     waiting: deque[Future[Packed]] = deque()
     samples = islice(split.samples, done, None)
     while chunk := list(islice(samples, length)):
-        waiting.append(pool.submit(pack_chunk, chunk, dataset.size, dataset.storage))
+        waiting.append(pool.submit(pack_chunk, chunk, data.size, data.storage))
         # A few chunks ahead: the data need not fit into memory.
         if len(waiting) > 2 * cpu_cores():
             yield waiting.popleft().result()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ablations.config import ConfigError, Dataset
+from ablations.config import ConfigError, DataConfig
 from ablations.data.sources import Files, Images, Sample, Split
 
 if TYPE_CHECKING:
@@ -19,18 +19,18 @@ URL = f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}"
 TIMEOUT_SECONDS = 5
 
 
-def read(dataset: Dataset, files: Files, cache: Path) -> Images:
+def read(data: DataConfig, files: Files, cache: Path) -> Images:
     """Load both splits; what is missing is downloaded with a progress bar.
 
     Args:
-        dataset: Its ``root`` holds the files, or will; none takes ``cache``.
+        data: Its ``root`` holds the files, or will; none takes ``cache``.
         files: Not used.
         cache: Folder for downloads.
 
     Raises:
         ConfigError: The files are not there and cannot be downloaded.
     """
-    root = Path(dataset.root).expanduser() if dataset.root else cache / "cifar10"
+    root = Path(data.root).expanduser() if data.root else cache / "cifar10"
     try:
         root.mkdir(parents=True, exist_ok=True)
         if not any((root / name).exists() for name in (ARCHIVE, FOLDER)):
@@ -47,7 +47,7 @@ def read(dataset: Dataset, files: Files, cache: Path) -> Images:
         raise ConfigError(
             f"could not download CIFAR-10 from {URL} into {root} ({error}); next step: put "
             f"{ARCHIVE} into that folder, or use files that you have: "
-            "dataset.source=parquet dataset.train=[FILE] dataset.test=[FILE]"
+            "data.source=parquet data.train=[FILE] data.test=[FILE]"
         ) from None
     return Images(list(train.classes), _split("train", train), _split("test", test))
 

@@ -6,11 +6,21 @@ import signal
 import threading
 import warnings
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 
 
 def cpu_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def physical_cores() -> int:
+    """Cores that this process may use, hardware threads of one core counted once."""
+    if not hasattr(os, "sched_getaffinity"):
+        return cpu_cores()
+    folder = Path("/sys/devices/system/cpu")
+    files = [folder / f"cpu{n}/topology/thread_siblings_list" for n in os.sched_getaffinity(0)]
+    return len({path.read_text() if path.exists() else str(path) for path in files})
 
 
 def threads() -> ThreadPoolExecutor:

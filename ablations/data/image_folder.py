@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ablations.config import ConfigError, Dataset
+from ablations.config import ConfigError, DataConfig
 from ablations.data.sources import File, Files, Images, Sample, Split
 
 # Of Tiny ImageNet's validation images, which lie in one folder: name, class and a box per line.
@@ -16,18 +16,18 @@ ANNOTATIONS = "val/val_annotations.txt"
 WORDS = ("LOC_synset_mapping.txt", "words.txt")
 
 
-def read(dataset: Dataset, files: Files, cache: Path) -> Images:
+def read(data: DataConfig, files: Files, cache: Path) -> Images:
     """Read ``train/CLASS/...`` and ``val/CLASS/...``; class numbers follow the sorted names.
 
     Args:
-        dataset: Its ``root`` is the folder that holds the splits.
+        data: Its ``root`` is the folder that holds the splits.
         files: As found below ``root``.
         cache: Not used.
 
     Raises:
         ConfigError: A test folder is named after no training class.
     """
-    root = Path(dataset.root or "").expanduser().absolute()
+    root = Path(data.root or "").expanduser().absolute()
     depth = len(root.parts) + 1
     train = [_part(file, depth) for file in files.train]
     answers = _annotations(root / ANNOTATIONS)
@@ -35,7 +35,7 @@ def read(dataset: Dataset, files: Files, cache: Path) -> Images:
     classes = sorted(set(train))
     if unknown := sorted(set(test) - set(classes)):
         raise ConfigError(
-            f"dataset.root={root}: test images lie in folders that are no training class: "
+            f"data.root={root}: test images lie in folders that are no training class: "
             f"{', '.join(unknown[:5])}; next step: sort them into one folder per class, named as "
             "in train/"
         )

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.io import loadmat
 
-from ablations.config import ConfigError, Dataset
+from ablations.config import ConfigError, DataConfig
 from ablations.data import image_folder, parquet
 from ablations.data.sources import ANSWERS, File, Files, Images, Sample, Slice, Split
 
@@ -38,11 +38,11 @@ class _Answers(NamedTuple):
     words: dict[str, str]
 
 
-def read(dataset: Dataset, files: Files, cache: Path) -> Images:
+def read(data: DataConfig, files: Files, cache: Path) -> Images:
     """List the images of both splits; the official validation images are the test split.
 
     Args:
-        dataset: Its ``root`` may hold a file with the words for the classes.
+        data: Its ``root`` may hold a file with the words for the classes.
         files: As found in ``root``.
         cache: Not used.
 
@@ -50,7 +50,7 @@ def read(dataset: Dataset, files: Files, cache: Path) -> Images:
         ConfigError: A tar file is incomplete, or a validation image has no class.
     """
     if files.train[0].path.endswith(".parquet"):
-        return parquet.read(dataset, files, cache)
+        return parquet.read(data, files, cache)
     answers = _Answers({}, {})
     if files.test[-1].path.endswith(ANSWERS):
         answers = _answers(Path(files.test[-1].path))
@@ -67,9 +67,9 @@ def read(dataset: Dataset, files: Files, cache: Path) -> Images:
         if image.label not in number:
             raise ConfigError(
                 f"{image.sample.where}: its class ({image.label}) has no training images; next "
-                "step: check that all of dataset.root is of ILSVRC-2012"
+                "step: check that all of data.root is of ILSVRC-2012"
             )
-    words = {**answers.words, **image_folder.words(Path(dataset.root or "").expanduser())}
+    words = {**answers.words, **image_folder.words(Path(data.root or "").expanduser())}
     return Images(
         [words.get(name, name) for name in classes], _split(train, number), _split(test, number)
     )

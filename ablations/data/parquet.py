@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ablations.config import ConfigError, Dataset
+from ablations.config import ConfigError, DataConfig
 from ablations.data.sources import Files, Images, Sample, Split
 
 BATCH = 256  # rows decoded from a file at a time
@@ -27,11 +27,11 @@ class _Columns(NamedTuple):
     classes: list[str] | None
 
 
-def read(dataset: Dataset, files: Files, cache: Path) -> Images:
+def read(data: DataConfig, files: Files, cache: Path) -> Images:
     """Read labels at once and images one after the other.
 
     Args:
-        dataset: Not used; ``files`` are those of its patterns.
+        data: Not used; ``files`` are those of its patterns.
         files: Training and test files.
         cache: Not used.
 
@@ -43,7 +43,7 @@ def read(dataset: Dataset, files: Files, cache: Path) -> Images:
     names = {tuple(c.classes) for c in columns.values() if c.classes is not None}
     if len(names) > 1:
         raise ConfigError(
-            "the files of dataset.train and dataset.test name different classes; next step: give "
+            "the files of data.train and data.test name different classes; next step: give "
             f"files of one data set ({', '.join(columns)})"
         )
     labels = {path: _labels(path, column.label) for path, column in columns.items()}

@@ -12,7 +12,7 @@ import numpy as np
 
 from ablations.data.moments import Moments
 from ablations.data.pack import Packed
-from ablations.record import write_atomically
+from ablations.files import write_atomically
 
 EXAMPLES = 20  # of each kind of converted image, in a manifest
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ablations.config import ConfigError, Dataset, Source
+from ablations.config import ConfigError, DataConfig, Source
 
 Report = Callable[[str], None]  # told in one line what is being done
 
@@ -85,24 +85,24 @@ class Files(NamedTuple):
     test: list[File]
 
 
-def find_files(dataset: Dataset) -> Files:
+def find_files(data: DataConfig) -> Files:
     """List the files that the data set consists of.
 
     Raises:
         ConfigError: A file or folder is missing, or is given for training and for test.
     """
-    match dataset.source:
+    match data.source:
         case Source.parquet:
-            files = Files(_match("train", dataset.train), _match("test", dataset.test))
+            files = Files(_match("train", data.train), _match("test", data.test))
         case Source.image_folder:
-            files = _folders(Path(dataset.root or "").expanduser().absolute())
+            files = _folders(Path(data.root or "").expanduser().absolute())
         case Source.imagenet:
-            files = _imagenet(Path(dataset.root or "").expanduser().absolute())
+            files = _imagenet(Path(data.root or "").expanduser().absolute())
         case Source.synthetic | Source.cifar10:
             files = Files([], [])
     if shared := {file.path for file in files.train} & {file.path for file in files.test}:
         raise ConfigError(
-            f"{min(shared)} is in dataset.train and in dataset.test; next step: give the two "
+            f"{min(shared)} is in data.train and in data.test; next step: give the two "
             "splits different files"
         )
     return files
@@ -116,7 +116,7 @@ def _match(key: str, patterns: list[str]) -> list[File]:
         found = [path for path in found if os.path.isfile(path)]
         if not found:
             raise ConfigError(
-                f"dataset.{key}: no file matches {pattern}; next step: check the path (a relative "
+                f"data.{key}: no file matches {pattern}; next step: check the path (a relative "
                 "one starts at the folder of the command)"
             )
         paths += found
@@ -131,7 +131,7 @@ def _folders(root: Path) -> Files:
     for folder in (train, test):
         if not folder.is_dir():
             raise ConfigError(
-                f"dataset.root={root}: there is no folder {folder.name}/ in it; next step: put one "
+                f"data.root={root}: there is no folder {folder.name}/ in it; next step: put one "
                 "folder of images per class into train/ and into val/ (or test/)"
             )
     return Files(_images_below(train), _images_below(test))
@@ -156,7 +156,7 @@ def _imagenet(root: Path) -> Files:
         answers = next((p for name in ANSWERS if (p := root / name).exists()), None)
         if test and not answers:
             raise ConfigError(
-                f"dataset.root={root}: nothing there tells the classes of the validation images; "
+                f"data.root={root}: nothing there tells the classes of the validation images; "
                 f"next step: add one of {', '.join(ANSWERS)}, or sort them into class folders"
             )
         test += _present(answers) if test and answers else []
@@ -165,8 +165,8 @@ def _imagenet(root: Path) -> Files:
         test = [file for path in sorted(root.rglob("val*-*.parquet")) for file in _present(path)]
     if not train or not test:
         raise ConfigError(
-            f"dataset.root={root}: no {'validation' if train else 'training'} images of ImageNet "
-            "there; next step: dataset.root=FOLDER with ILSVRC2012_img_train.tar, "
+            f"data.root={root}: no {'validation' if train else 'training'} images of ImageNet "
+            "there; next step: data.root=FOLDER with ILSVRC2012_img_train.tar, "
             "ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz, with train/ and val/ as "
             "unpacked from them, or with the parquet files of the Hugging Face hub"
         )

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ablations.config import ConfigError, Dataset
+from ablations.config import ConfigError, DataConfig
 from ablations.data import synthetic
 from ablations.data.build import build, describe, progress_files
 from ablations.data.cache import cache_folder, writing_alone
@@ -131,19 +131,19 @@ class Store:
         remaining = len(labels) - val_size
         if remaining < (train_limit or 1):
             raise ConfigError(
-                f"{len(labels)} training images are too few for dataset.val_size={val_size} and "
-                f"dataset.train_limit={train_limit}; next step: lower one of them"
+                f"{len(labels)} training images are too few for data.val_size={val_size} and "
+                f"data.train_limit={train_limit}; next step: lower one of them"
             )
         order = spread(labels)
         end = val_size + (remaining if train_limit is None else train_limit)
         return np.sort(order[val_size:end]), np.sort(order[:val_size])
 
 
-def prepare(dataset: Dataset, cache: Path | None = None, report: Report | None = None) -> Store:
+def prepare(data: DataConfig, cache: Path | None = None, report: Report | None = None) -> Store:
     """Decode a data set into its store, or find the store of an earlier call.
 
     Args:
-        dataset: What to decode; its limits and validation size do not matter here.
+        data: What to decode; its limits and validation size do not matter here.
         cache: Folder of the stores; none takes ``cache_folder()``.
         report: Told in one line what is being done, about once a second.
 
@@ -151,11 +151,11 @@ def prepare(dataset: Dataset, cache: Path | None = None, report: Report | None =
         ConfigError: The data are missing or broken, or the cache folder cannot be used.
     """
     report = report or (lambda line: None)
-    if dataset.root and (Path(dataset.root).expanduser() / "manifest.json").is_file():
-        return _given(Path(dataset.root).expanduser().absolute(), dataset)
-    files = find_files(dataset)
+    if data.root and (Path(data.root).expanduser() / "manifest.json").is_file():
+        return _given(Path(data.root).expanduser().absolute(), data)
+    files = find_files(data)
     cache = cache or cache_folder()
-    path = cache / f"{dataset.source.value}-{dataset.size}px-{_key(dataset, files)}"
+    path = cache / f"{data.source.value}-{data.size}px-{_key(data, files)}"
     if damage(path) is not None:
         with writing_alone(path, report):
             # Another process may have built it while this one waited.
@@ -164,33 +164,33 @@ def prepare(dataset: Dataset, cache: Path | None = None, report: Report | None =
                     log.warning(
                         "the data store %s is damaged (%s): building it again", path, reason
                     )
-                _build(dataset, files, path, report)
-    return _accepted(Store.open(path), dataset)
+                _build(data, files, path, report)
+    return _accepted(Store.open(path), data)
 
 
-def _given(path: Path, dataset: Dataset) -> Store:
+def _given(path: Path, data: DataConfig) -> Store:
     """A store that was prepared before, perhaps on another machine."""
     if reason := damage(path):
         raise ConfigError(
-            f"dataset.root={path}: the store is damaged ({reason}); next step: copy it again"
+            f"data.root={path}: the store is damaged ({reason}); next step: copy it again"
         )
     store = Store.open(path)
-    if len(store.mean_image) != dataset.size:
+    if len(store.mean_image) != data.size:
         raise ConfigError(
-            f"dataset.root={path}: the images have {len(store.mean_image)} pixels, and "
-            f"dataset.size={dataset.size}; next step: prepare the data at that size"
+            f"data.root={path}: the images have {len(store.mean_image)} pixels, and "
+            f"data.size={data.size}; next step: prepare the data at that size"
         )
-    return _accepted(store, dataset)
+    return _accepted(store, data)
 
 
-def _accepted(store: Store, dataset: Dataset) -> Store:
+def _accepted(store: Store, data: DataConfig) -> Store:
     """The store, unless broken images are missing from it and that was not asked for."""
-    if store.skipped and not dataset.skip_broken:
+    if store.skipped and not data.skip_broken:
         where, reason = next(iter(_manifest(store.path)["skipped"].items()))
         more = f", as are {len(store.skipped) - 1} more" if len(store.skipped) > 1 else ""
         raise ConfigError(
             f"{where}: cannot be decoded ({reason}){more}, see {store.path}/manifest.json; next "
-            "step: leave such images out with dataset.skip_broken=true, or replace them, remove "
+            "step: leave such images out with data.skip_broken=true, or replace them, remove "
             "that folder and prepare the data again"
         )
     return store
@@ -218,14 +218,14 @@ def damage(path: Path) -> str | None:
     return None
 
 
-def _build(dataset: Dataset, files: Files, path: Path, report: Report) -> None:
+def _build(data: DataConfig, files: Files, path: Path, report: Report) -> None:
     partial = path.with_name(f"{path.name}.partial")
     # A killed build may have left one; the lock says that nobody works on it.
     _drop_unless_begun(partial)
     partial.mkdir(exist_ok=True)
     try:
-        source = import_module(f"ablations.data.{dataset.source.value}")
-        build(source.read(dataset, files, path.parent), partial, dataset, report)
+        source = import_module(f"ablations.data.{data.source.value}")
+        build(source.read(data, files, path.parent), partial, data, report)
         shutil.rmtree(path, ignore_errors=True)
         partial.rename(path)
     finally:
@@ -239,9 +239,9 @@ def _drop_unless_begun(partial: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _key(dataset: Dataset, files: Files) -> str:
-    content = [LAYOUT, dataset.source.value, dataset.size, dataset.storage.value, files]
-    if dataset.source.value == "synthetic":
+def _key(data: DataConfig, files: Files) -> str:
+    content = [LAYOUT, data.source.value, data.size, data.storage.value, files]
+    if data.source.value == "synthetic":
         content.append(synthetic.VERSION)
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ablations.config import Dataset
+from ablations.config import DataConfig
 from ablations.data.sources import Files, Images, Sample, Split
 
 VERSION = 1  # raised when the pixels change
@@ -27,22 +27,22 @@ TRAIN_IMAGES, TEST_IMAGES = 6000, 2000
 BLOCK = 250  # images drawn at once; each block has its own stream of random numbers
 
 
-def read(dataset: Dataset, files: Files, cache: Path) -> Images:
-    """Draw both splits at ``dataset.size``; every class is equally frequent.
+def read(data: DataConfig, files: Files, cache: Path) -> Images:
+    """Draw both splits at ``data.size``; every class is equally frequent.
 
     Args:
-        dataset: Only its ``size`` is used.
+        data: Only its ``size`` is used.
         files: Not used.
         cache: Not used.
     """
     return Images(
-        list(CLASSES), _split("train", TRAIN_IMAGES, dataset), _split("test", TEST_IMAGES, dataset)
+        list(CLASSES), _split("train", TRAIN_IMAGES, data), _split("test", TEST_IMAGES, data)
     )
 
 
-def _split(name: str, count: int, dataset: Dataset) -> Split:
+def _split(name: str, count: int, data: DataConfig) -> Split:
     labels = np.arange(count) % len(CLASSES)
-    return Split(labels, _samples(name, labels, dataset.size))
+    return Split(labels, _samples(name, labels, data.size))
 
 
 def _samples(name: str, labels: np.ndarray, size: int) -> Iterator[Sample]:

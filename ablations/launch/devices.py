@@ -6,8 +6,11 @@ from dataclasses import dataclass
 import pynvml
 
 from ablations.config import Accelerator, ConfigError, Trainer
-from ablations.data.executors import cpu_cores
+from ablations.data.executors import cpu_cores, physical_cores
 from ablations.launch.nodes import Place
+
+# From this crop on a step is long enough for several threads to pay, in pixels.
+LARGE_CROP = 128
 
 
 @dataclass(frozen=True)
@@ -18,14 +21,12 @@ class Slot:
         accelerator: ``cpu`` or ``gpu``.
         gpus: Values for ``CUDA_VISIBLE_DEVICES``, empty on a CPU.
         processes: Processes that train a run together.
-        threads: CPU threads of each process.
         place: Which of several nodes this is, and where they meet; none on one.
     """
 
     accelerator: str
     gpus: tuple[str, ...]
     processes: int
-    threads: int
     place: Place | None = None
 
 
@@ -44,6 +45,26 @@ def visible_gpus() -> list[str]:
         pynvml.nvmlShutdown()
 
 
+def threads_for(trainer: Trainer, crop: int) -> int:
+    """Choose the CPU threads of each process of a run; other runs never change the number.
+
+    Results depend on it in the order of floating-point sums.
+
+    Args:
+        trainer: Its ``threads`` wins if it is set.
+        crop: Height and width of the network's inputs, in pixels.
+    """
+    if trainer.threads:
+        return trainer.threads
+    if trainer.slurm.submit:  # the cores of this machine are not those of the nodes
+        cores, gpus = trainer.slurm.cpus, 1 if trainer.accelerator is not Accelerator.cpu else 0
+    else:
+        cores, gpus = physical_cores(), len(visible_gpus())
+    if gpus and trainer.accelerator is not Accelerator.cpu:
+        return max(1, cores // gpus)
+    return 1 if crop < LARGE_CROP else max(1, cores // trainer.devices)
+
+
 def allot(trainer: Trainer, runs: int) -> list[Slot]:
     """Divide the machine into slots for ``runs`` runs.
 
@@ -51,7 +72,7 @@ def allot(trainer: Trainer, runs: int) -> list[Slot]:
         ConfigError: The machine does not have what ``trainer`` asks for.
     """
     gpus, cores = visible_gpus(), cpu_cores()
-    if trainer.nodes > 1:
+    if trainer.num_nodes > 1:
         runs = 1  # nodes that train a run together have one at a time
     accelerator = trainer.accelerator
     if accelerator is Accelerator.gpu and not gpus:
@@ -60,19 +81,19 @@ def allot(trainer: Trainer, runs: int) -> list[Slot]:
             "`nvidia-smi` and CUDA_VISIBLE_DEVICES"
         )
     if gpus and accelerator is not Accelerator.cpu:
-        return _gpu_slots(trainer, runs, gpus, cores)
+        return _gpu_slots(trainer, runs, gpus)
     if accelerator is Accelerator.auto and trainer.devices > cores:
         raise ConfigError(
             f"trainer.devices={trainer.devices}, but this machine has no GPU, and its {cores} CPU "
             f"cores can stand in for at most {cores}; use trainer.devices=1 to {cores}, or "
             "trainer.accelerator=cpu to crowd more processes onto the cores"
         )
-    slots = min(trainer.parallel or max(1, cores // trainer.devices), runs)
-    threads = trainer.threads or max(1, cores // (slots * trainer.devices))
-    return [Slot("cpu", (), trainer.devices, threads)] * slots
+    threads = trainer.threads or 1
+    slots = min(trainer.parallel or max(1, cores // (trainer.devices * threads)), runs)
+    return [Slot("cpu", (), trainer.devices)] * slots
 
 
-def _gpu_slots(trainer: Trainer, runs: int, gpus: list[str], cores: int) -> list[Slot]:
+def _gpu_slots(trainer: Trainer, runs: int, gpus: list[str]) -> list[Slot]:
     if trainer.devices > len(gpus):
         raise ConfigError(
             f"trainer.devices={trainer.devices}, but {len(gpus)} GPU(s) are visible here "
@@ -81,6 +102,5 @@ def _gpu_slots(trainer: Trainer, runs: int, gpus: list[str], cores: int) -> list
     whole = len(gpus) // trainer.devices
     groups = [tuple(gpus[i * trainer.devices : (i + 1) * trainer.devices]) for i in range(whole)]
     slots = min(trainer.parallel or whole, runs)
-    threads = trainer.threads or max(1, cores // (slots * trainer.devices))
     # More slots than groups of GPUs: several runs share a card that one does not fill.
-    return [Slot("gpu", groups[i % whole], trainer.devices, threads) for i in range(slots)]
+    return [Slot("gpu", groups[i % whole], trainer.devices) for i in range(slots)]

@@ -193,10 +193,10 @@ def _line(state: RunState) -> Text:
             facts.insert(-1, f"{rate} images/s")
         text.append("  " + ", ".join(facts), style="dim")
     elif state.record is not None and state.status == "finished":
-        view = state.record.run["techniques"]["evaluation"]
+        view = state.record.evaluation
         text.append(
-            f"  top-1 {state.record.headline(view, 1):.2%}, "
-            f"top-5 {state.record.headline(view, 5):.2%} in {duration(state.record.seconds)}",
+            f"  top-1 {state.record.test_error(view, 1):.2%}, "
+            f"top-5 {state.record.test_error(view, 5):.2%} in {duration(state.record.seconds)}",
             style="dim",
         )
     return text

@@ -1,4 +1,4 @@
-"""The table of layers that ``summary=true`` prints instead of training."""
+"""The table of layers that ``print_model=true`` prints instead of training."""
 
 from importlib import import_module
 from pathlib import Path
@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ablations import networks
-from ablations.config import Config, Dataset, Source
+from ablations.config import Config, DataConfig, Source
 from ablations.data.cache import cache_folder
 from ablations.data.sources import find_files
 from ablations.data.store import Store
@@ -25,11 +25,11 @@ def show_layers(console: Console, config: Config) -> None:
     """
     run = config.run
     networks.check(run)
-    classes = _count_classes(config.dataset)
+    classes = _count_classes(config.data)
     # By name: no other command waits for torch.
     rows = import_module("ablations.networks.layers").layers(run, classes)
     table = Table(
-        title=f"{run.network.value}, width {run.width:g}, {run.dataset.crop}x{run.dataset.crop} "
+        title=f"{run.model.value}, width {run.width:g}, {run.data.crop}x{run.data.crop} "
         f"pixels, {classes:,} classes",
         title_style="bold",
         title_justify="left",
@@ -59,12 +59,12 @@ def show_layers(console: Console, config: Config) -> None:
         console.print(f"With 1,000 classes it has {trained + statistics + more:,} parameters.")
 
 
-def _count_classes(dataset: Dataset) -> int:
+def _count_classes(data: DataConfig) -> int:
     """Number of classes, without a download or a decoded image."""
-    if dataset.source is Source.cifar10:
+    if data.source is Source.cifar10:
         return 10
-    root = Path(dataset.root or "").expanduser()
+    root = Path(data.root or "").expanduser()
     if (root / "manifest.json").is_file():  # of prepare.py
         return len(Store.open(root).classes)
-    source = import_module(f"ablations.data.{dataset.source.value}")
-    return len(source.read(dataset, find_files(dataset), cache_folder()).classes)
+    source = import_module(f"ablations.data.{data.source.value}")
+    return len(source.read(data, find_files(data), cache_folder()).classes)

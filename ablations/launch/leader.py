@@ -177,7 +177,9 @@ class Leader:
         if message.get("token") != self.token:
             reason = "it has not read the folder of the runs"
         elif nodes != self.place.nodes:
-            reason = f"it was started with trainer.nodes={nodes}, node 0 with {self.place.nodes}"
+            reason = (
+                f"it was started with trainer.num_nodes={nodes}, node 0 with {self.place.nodes}"
+            )
         elif rank not in self.place.others:
             reason = f"NODE_RANK={rank} is not one of 1 to {self.place.nodes - 1}"
         elif rank in self.links:

@@ -78,13 +78,13 @@ def find_place(trainers: Iterable[Trainer]) -> Place | None:
     Raises:
         ConfigError: The environment does not say which node this is, or says nonsense.
     """
-    counts = sorted({1 if trainer.slurm.submit else trainer.nodes for trainer in trainers})
+    counts = sorted({1 if trainer.slurm.submit else trainer.num_nodes for trainer in trainers})
     if counts == [1]:
         return None
     if len(counts) > 1:
         raise ConfigError(
-            f"trainer.nodes={','.join(map(str, counts))}: all runs of a command share its nodes; "
-            "give one value"
+            f"trainer.num_nodes={','.join(map(str, counts))}: all runs of a command share "
+            "its nodes; give one value"
         )
     refuse_another_launcher(counts[0])
     return place_of(counts[0])
@@ -103,12 +103,12 @@ def place_of(nodes: int) -> Place:
     in_step = "SLURM_STEP_NODELIST" in given
     if in_step and int(given.get("SLURM_STEP_NUM_TASKS", nodes)) != nodes:
         raise ConfigError(
-            f"trainer.nodes={nodes}, but srun started {given['SLURM_STEP_NUM_TASKS']} tasks; use "
-            f"srun --nodes={nodes} --ntasks-per-node=1"
+            f"trainer.num_nodes={nodes}, but srun started {given['SLURM_STEP_NUM_TASKS']} tasks; "
+            f"use srun --nodes={nodes} --ntasks-per-node=1"
         )
     if in_step and int(given.get("SLURM_STEP_NUM_NODES", nodes)) != nodes:
         raise ConfigError(
-            f"trainer.nodes={nodes}, but srun uses {given['SLURM_STEP_NUM_NODES']} nodes; use "
+            f"trainer.num_nodes={nodes}, but srun uses {given['SLURM_STEP_NUM_NODES']} nodes; use "
             f"srun --nodes={nodes} --ntasks-per-node=1"
         )
     address = given.get("MASTER_ADDR") or (_first_host() if in_step else None)
@@ -126,13 +126,13 @@ def place_of(nodes: int) -> Place:
             "docs/clusters.md"
         )
         raise ConfigError(
-            f"trainer.nodes={nodes} needs the command on each node to know which one it is: "
+            f"trainer.num_nodes={nodes} needs the command on each node to know which one it is: "
             f"{missing} {'are' if ' and ' in missing else 'is'} not set; {where}"
         )
     if not rank.isdecimal() or int(rank) >= nodes:
         raise ConfigError(
-            f"NODE_RANK={rank}: must be 0 to {nodes - 1} with trainer.nodes={nodes}, another one "
-            "on each node"
+            f"NODE_RANK={rank}: must be 0 to {nodes - 1} with trainer.num_nodes={nodes}, another "
+            "one on each node"
         )
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise ConfigError(f"MASTER_PORT={port}: must be a number from 1 to 65535")

@@ -13,7 +13,7 @@ from ablations.config import Accelerator, Config, ConfigError, Job, Logger, Logg
 from ablations.data.store import Store, prepare
 from ablations.errors import writable
 from ablations.launch import slurm
-from ablations.launch.devices import allot
+from ablations.launch.devices import allot, threads_for
 from ablations.launch.nodes import refuse_another_launcher
 from ablations.record import CHECKPOINT, Record, load, load_all
 
@@ -78,13 +78,13 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
     All configurations are checked before data are read or anything is written.
 
     Args:
-        configs: Each configuration with the run of its unchanged setting, which names the arm.
+        configs: Each configuration with the run of its unchanged experiment, which names the arm.
         report: Called with a line on the progress of data preparation.
 
     Raises:
         ConfigError: A configuration cannot work here.
     """
-    refuse_another_launcher(configs[0][0].trainer.nodes)
+    refuse_another_launcher(configs[0][0].trainer.num_nodes)
     for config, _ in configs:
         networks.check(config.run)
         _check_logger(config.logger)
@@ -96,12 +96,12 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
     distinct: dict[str, Job] = {}
     merged = 0
     for config, base in configs:
-        data = repr((config.dataset, config.cache))
+        data = repr((config.data, config.cache))
         if data not in stores:
             cache = Path(config.cache) if config.cache else None
-            store = prepare(config.dataset, cache, report)
+            store = prepare(config.data, cache, report)
             # Once for all runs on these data: half of the time that a plan takes otherwise.
-            train, _ = store.split(config.dataset.train_limit, config.dataset.val_size)
+            train, _ = store.split(config.data.train_limit, config.data.val_size)
             stores[data] = store, len(train)
         job = _job(config, base, *stores[data], starts[config.pretrained])
         # By its text: comparing each of a thousand runs with all before it takes longer than
@@ -128,6 +128,11 @@ def _check_logger(logger: Logger) -> None:
         raise ConfigError(
             "logger=tensorboard: the package is not installed; next step: "
             "pip install 'alexnet-ablations[tensorboard]', or use logger=csv"
+        )
+    if logger.kind is LoggerKind.wandb and find_spec("wandb") is None:
+        raise ConfigError(
+            "logger=wandb: the package is not installed; next step: pip install wandb, or use "
+            "logger=csv or logger=none"
         )
 
 
@@ -168,15 +173,15 @@ def _job(config: Config, base: Run, store: Store, images: int, start: Path | Non
             f"recipe.batch_size={config.recipe.batch_size}: there are only {images} training "
             f"images; next step: recipe.batch_size={images} or less"
         )
-    processes = config.trainer.devices * config.trainer.nodes
+    processes = config.trainer.devices * config.trainer.num_nodes
     for count, what in (
-        (config.dataset.val_size, f"dataset.val_size={config.dataset.val_size}"),
+        (config.data.val_size or processes, f"data.val_size={config.data.val_size}"),
         (len(store.test_labels), f"{len(store.test_labels)} test images"),
     ):
         if count < processes:
             raise ConfigError(
                 f"{what}: {processes} devices share the images of an evaluation, at least one "
-                "each; next step: fewer trainer.devices or trainer.nodes, or more images"
+                "each; next step: fewer trainer.devices or trainer.num_nodes, or more images"
             )
     if start:
         # By name: no other command waits for torch.
@@ -185,10 +190,10 @@ def _job(config: Config, base: Run, store: Store, images: int, start: Path | Non
     arm = difference(config.run, base)
     return Job(
         run=replace(config.run, fingerprint=store.fingerprint),
-        setting=config.setting,
+        experiment=config.experiment,
         arm=arm,
         label=arm,
-        trainer=config.trainer,
+        trainer=replace(config.trainer, threads=threads_for(config.trainer, config.data.crop)),
         logger=config.logger,
         store=str(store.path),
         weights=str(start or ""),
@@ -203,8 +208,8 @@ def estimate(output: Path, jobs: Sequence[Job]) -> Estimate:
     rates: dict[tuple, list[float]] = {}
     for record in load_all(output):
         if record.images_per_second:
-            accelerator = record.provenance.get("accelerator", "cpu")
-            kind = _kind(record.run, accelerator, record.devices)
+            hardware = record.hardware
+            kind = _kind(record.run, hardware.accelerator, hardware.devices)
             rates.setdefault(kind, []).append(record.images_per_second)
     trainer = jobs[0].trainer
     if trainer.slurm.submit:
@@ -215,8 +220,8 @@ def estimate(output: Path, jobs: Sequence[Job]) -> Estimate:
         lanes, accelerator = len(slots), slots[0].accelerator
     total, unknown = 0.0, 0
     for job in jobs:
-        devices = job.trainer.devices * job.trainer.nodes
-        if known := rates.get(_kind(job.run.to_dict(), accelerator, devices)):
+        devices = job.trainer.devices * job.trainer.num_nodes
+        if known := rates.get(_kind(job.run, accelerator, devices)):
             total += _work(job) / mean(known)
         else:
             unknown += 1
@@ -225,15 +230,15 @@ def estimate(output: Path, jobs: Sequence[Job]) -> Estimate:
 
 def _work(job: Job) -> float:
     """Images that training, validation and test take together, in training images."""
-    store, dataset = Store.open(Path(job.store)), job.run.dataset
-    trained = dataset.train_limit or len(store.train_labels) - dataset.val_size
+    store, data = Store.open(Path(job.store)), job.run.data
+    trained = data.train_limit or len(store.train_labels) - data.val_size
     # A step goes through the network forward and, for twice as long, backward. At the end come the
     # training images again, and ten views of each test image.
-    validated = dataset.val_size * (job.run.recipe.epochs + 1)
+    validated = data.val_size * (job.run.recipe.epochs + 1)
     forward = validated + trained + 10 * len(store.test_labels)
     return trained * job.run.recipe.epochs + forward / 3
 
 
-def _kind(run: dict, accelerator: str, devices: int) -> tuple:
-    size = run["network"], run["width"], run["dataset"]["crop"], run["recipe"]["precision"]
+def _kind(run: Run, accelerator: str, devices: int) -> tuple:
+    size = run.model, run.width, run.data.crop, run.recipe.precision
     return *size, accelerator, devices

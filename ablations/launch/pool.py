@@ -20,7 +20,7 @@ from ablations.config import Job, Trainer
 from ablations.launch.devices import Slot, allot
 from ablations.launch.leader import Leader
 from ablations.launch.worker import LOG, run_process
-from ablations.record import PROGRESS, Record, load
+from ablations.record import CHECKPOINT, PROGRESS, Record, load
 
 POLL_SECONDS = 0.25
 GRACE_SECONDS = 15.0
@@ -59,7 +59,7 @@ def warm_up() -> None:
     _context.set_forkserver_preload(
         [
             *("ablations.launch.server", "ablations.train", "ablations.launch.elastic"),
-            *("ablations.run", "ablations.sweep"),
+            *("ablations.run", "ablations.reproduce"),
         ]
     )
     # OpenMP reads this once, when torch is loaded. Threads that spin for long while they wait for
@@ -157,6 +157,7 @@ class Pool:
 
     def _start(self, state: RunState, slot: Slot) -> None:
         state.folder.mkdir(parents=True, exist_ok=True)
+        state.job = _with_earlier_threads(state.job, state.folder)
         state.job.save(state.folder)
         (state.folder / PROGRESS).unlink(missing_ok=True)
         if self.team:
@@ -171,6 +172,17 @@ class Pool:
         for _, state, _ in self.running.values():
             state.status = "stopped"
         self.running.clear()
+
+
+def _with_earlier_threads(job: Job, folder: Path) -> Job:
+    """Keep the number of threads that an interrupted run was started with: results depend on it."""
+    if not (folder / CHECKPOINT).exists():
+        return job
+    try:
+        threads = Job.load(folder).trainer.threads
+    except (OSError, ValueError):  # nothing is known of the earlier start
+        return job
+    return replace(job, trainer=replace(job.trainer, threads=threads or job.trainer.threads))
 
 
 def fork(folder: Path, slot: Slot) -> ForkServerProcess:

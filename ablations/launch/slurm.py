@@ -17,6 +17,7 @@ from typing import Any
 from filelock import FileLock
 
 from ablations.config import Accelerator, ConfigError, Job, Trainer
+from ablations.files import write_atomically
 from ablations.launch.pool import (
     RunState,
     by_hardware,
@@ -26,7 +27,7 @@ from ablations.launch.pool import (
     run_folder,
 )
 from ablations.launch.task import Task
-from ablations.record import PROGRESS, load, write_atomically
+from ablations.record import PROGRESS, load
 
 QUEUE_SECONDS = 5.0
 LOOK_SECONDS = 0.5
@@ -70,7 +71,7 @@ def options(trainer: Trainer) -> dict[str, Any]:
     """Options of ``sbatch`` for one run: one task on each of its nodes."""
     slurm = trainer.slurm
     found: dict[str, Any] = {
-        "nodes": trainer.nodes,
+        "nodes": trainer.num_nodes,
         "ntasks_per_node": 1,
         "cpus_per_task": slurm.cpus * trainer.devices,
         "partition": slurm.partition,

@@ -24,11 +24,11 @@ def show_summary(console: Console, jobs: list[Job], records: dict[str, Record]) 
     by_data: dict[tuple[str, str], list[Job]] = {}
     for job in jobs:
         if job.run.run_id in records:
-            by_data.setdefault((job.setting, job.run.dataset.name), []).append(job)
-    for (setting, dataset), group in by_data.items():
+            by_data.setdefault((job.experiment, job.run.data.name), []).append(job)
+    for (experiment, dataset), group in by_data.items():
         arms = _arms(group)
         views = {job.run.techniques.evaluation for job in group}
-        notes = [dataset, setting]
+        notes = [dataset, experiment]
         if len(views) == 1:
             notes.append("mean of ten views" if Evaluation.ten_view in views else "centre view")
         several = any(len(members) > 1 for members in arms.values())
@@ -58,8 +58,8 @@ def _cells(members: list[Job], by_id: dict[str, Record]) -> tuple[str, ...]:
     epochs = sorted({record.epochs for record in records})
     return (
         count,
-        _mean_sd([100 * record.headline(view, 1) for record in records]),
-        _mean_sd([100 * record.headline(view, 5) for record in records]),
+        _mean_sd([100 * record.test_error(view, 1) for record in records]),
+        _mean_sd([100 * record.test_error(view, 5) for record in records]),
         "-".join(str(epoch) for epoch in dict.fromkeys((epochs[0], epochs[-1]))),
         duration(mean(record.seconds for record in records)),
     )

@@ -33,7 +33,7 @@ class Task:
         """
         self.pool = Pool(self.output, lambda states: None)
         self.before = self._checkpoints()
-        nodes = self.job.trainer.nodes
+        nodes = self.job.trainer.num_nodes
         place = place_of(nodes) if nodes > 1 else None
         # SLURM signals every process of a job; only this one knows what to do about it.
         with _ignored(signal.SIGUSR2):

@@ -41,12 +41,9 @@ def run_process(folder: Path, slot: Slot, wandb_mode: str | None) -> None:
     if wandb_mode is not None:
         os.environ["WANDB_MODE"] = wandb_mode
     # Loaded before the fork by the server; the command itself does without torch.
-    import torch
-
     from ablations.launch.elastic import train_on_ranks
     from ablations.train import train
 
-    torch.set_num_threads(slot.threads)
     # Two commands may want the same run: the second waits, and finds the record. Of several nodes,
     # each has a lock, and node 0's is the run's.
     with FileLock(home / "lock"):

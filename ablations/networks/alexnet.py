@@ -175,7 +175,7 @@ def build(run: Run, classes: int, stem: Stem | None = None) -> AlexNet:
     techniques = run.techniques
     return AlexNet(
         classes,
-        crop=run.dataset.crop,
+        crop=run.data.crop,
         stem=stem,
         width=run.width,
         activation=techniques.activation,

@@ -22,4 +22,4 @@ def small_stem(crop: int) -> Stem:
 
 def build(run: Run, classes: int) -> AlexNet:
     """The network of a run, before :mod:`ablations.networks.initialization`."""
-    return alexnet.build(run, classes, small_stem(run.dataset.crop))
+    return alexnet.build(run, classes, small_stem(run.data.crop))

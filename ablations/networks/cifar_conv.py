@@ -75,7 +75,7 @@ def build(run: Run, classes: int) -> CifarConv:
     """The network of a run, before :mod:`ablations.networks.initialization`."""
     return CifarConv(
         classes,
-        crop=run.dataset.crop,
+        crop=run.data.crop,
         width=run.width,
         activation=run.techniques.activation,
         pooling=run.techniques.pooling,

@@ -118,7 +118,7 @@ def build(run: Run, classes: int) -> CifarLocal:
     """The network of a run, before :mod:`ablations.networks.initialization`."""
     return CifarLocal(
         classes,
-        crop=run.dataset.crop,
+        crop=run.data.crop,
         width=run.width,
         activation=run.techniques.activation,
         pooling=run.techniques.pooling,

@@ -111,7 +111,7 @@ class Stack:
     def __init__(self, run: Run) -> None:
         self.layers: dict[str, nn.Module] = {}
         self.width = run.width
-        self.size = run.dataset.crop
+        self.size = run.data.crop
         self.inputs = 3
         self.number = 0
 

@@ -16,15 +16,15 @@ Mistakes:
 
 from torch import nn
 
-from ablations.config import Network, Run
+from ablations.config import Model, Run
 from ablations.networks.fixed import Fixed, Stack, glorot
 
-_UNITS = {Network.half_tower_v1: (2048, 2048), Network.half_tower_v2: (1024, 128)}
+_UNITS = {Model.half_tower_v1: (2048, 2048), Model.half_tower_v2: (1024, 128)}
 
 
 def build(run: Run, classes: int) -> Fixed:
     """The network of a run, before :mod:`ablations.networks.initialization`."""
-    units6, units7 = _UNITS[run.network]
+    units6, units7 = _UNITS[run.model]
     stack = Stack(run)
     stack.reshape("border", nn.ZeroPad2d((1, 2, 1, 2)), 227)
     stack.convolution(48, 11, stride=4)  # 55x55

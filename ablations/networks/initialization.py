@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ablations import streams
-from ablations.config import Init, Network, Run
+from ablations.config import Init, Model, Run
 from ablations.networks import (
     alexnet,
     alexnet_small,
@@ -49,42 +49,42 @@ def build(run: Run, classes: int) -> AlexNet | CifarConv | CifarLocal | Fixed:
 
 def construct(run: Run, classes: int) -> AlexNet | CifarConv | CifarLocal | Fixed:
     """The network of a run, its weights as torch's layers draw them."""
-    match run.network:
-        case Network.alexnet:
+    match run.model:
+        case Model.alexnet:
             return alexnet.build(run, classes)
-        case Network.alexnet_small:
+        case Model.alexnet_small:
             return alexnet_small.build(run, classes)
-        case Network.cifar_conv:
+        case Model.cifar_conv:
             return cifar_conv.build(run, classes)
-        case Network.cifar_local:
+        case Model.cifar_local:
             return cifar_local.build(run, classes)
-        case Network.keras_batchnorm:
+        case Model.keras_batchnorm:
             return keras_batchnorm.build(run, classes)
-        case Network.keras_functional:
+        case Model.keras_functional:
             return keras_functional.build(run, classes)
-        case Network.keras_resized:
+        case Model.keras_resized:
             return keras_resized.build(run, classes)
-        case Network.torch_style:
+        case Model.torch_style:
             return torch_style.build(run, classes)
-        case Network.two_branch:
+        case Model.two_branch:
             return two_branch.build(run, classes)
-        case Network.half_tower_v1 | Network.half_tower_v2:
+        case Model.half_tower_v1 | Model.half_tower_v2:
             return half_tower.build(run, classes)
-        case Network.lenet5:
+        case Model.lenet5:
             return lenet5.build(run, classes)
 
 
 def _printed_size(run: Run) -> Run:
     """The network and the crop for which the authors chose the standard deviations."""
-    match run.network:
-        case Network.alexnet | Network.alexnet_small:
-            network, size, crop = Network.alexnet, 256, 224
-        case Network.cifar_conv:
-            network, size, crop = run.network, 32, 32
-        case Network.cifar_local:
-            network, size, crop = run.network, 32, 24
-    dataset = replace(run.dataset, size=size, crop=crop)
-    return replace(run, network=network, width=1.0, dataset=dataset)
+    match run.model:
+        case Model.alexnet | Model.alexnet_small:
+            network, size, crop = Model.alexnet, 256, 224
+        case Model.cifar_conv:
+            network, size, crop = run.model, 32, 32
+        case Model.cifar_local:
+            network, size, crop = run.model, 32, 24
+    dataset = replace(run.data, size=size, crop=crop)
+    return replace(run, model=network, width=1.0, data=dataset)
 
 
 def fan_in(layer: nn.Module) -> int:
@@ -120,7 +120,7 @@ def initialize(network: AlexNet | CifarConv | CifarLocal, printed: nn.Module, ru
         run: Names the rule, the seed and the activation.
     """
     names = list(network.initial_std)
-    seed = streams.derive(run.seed, run.stream)
+    seed = streams.derive(run.seed, run.replicate)
     gain = 2.0 if run.techniques.activation is Activation.relu else 1.0
     for name in names:
         layer = network.get_submodule(name)
@@ -142,7 +142,7 @@ def initialize(network: AlexNet | CifarConv | CifarLocal, printed: nn.Module, ru
 
 def initialize_fixed(network: Fixed, run: Run) -> None:
     """Draw all weights and biases evenly between the bounds of the network's source, in place."""
-    seed = streams.derive(run.seed, run.stream)
+    seed = streams.derive(run.seed, run.replicate)
     for name, (weight, bias) in network.initial_bounds.items():
         layer = network.get_submodule(name)
         generator = streams.generator(seed, "init", name)

@@ -45,7 +45,7 @@ def layers(run: Run, classes: int) -> list[Layer]:
     rows = []
     with torch.device("meta"):
         network = construct(run, classes).eval()
-        x = torch.empty(1, 3, run.dataset.crop, run.dataset.crop)
+        x = torch.empty(1, 3, run.data.crop, run.data.crop)
         for name, layer in network.named_children():
             x = layer(x)
             shape = tuple(x.shape[1:])

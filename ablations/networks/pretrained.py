@@ -64,7 +64,7 @@ def check_fit(run: Run, classes: int, path: Path) -> None:
             raise ConfigError(
                 f"pretrained={run.pretrained}: its {name} is {_size(theirs.get(name))}, here it is "
                 f"{_size(ours.get(name))}. Both runs need the same network, width, techniques and "
-                "dataset.crop; next step: train one with the keys of the other"
+                "data.crop; next step: train one with the keys of the other"
             )
 
 

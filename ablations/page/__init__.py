@@ -9,7 +9,7 @@
 ``words``       numbers as a reader wants them
 ``markdown``    ``RESULTS.md``
 ``svg``         a matplotlib figure as SVG that follows the page's colours
-``forest``      all effects of a setting beside the paper's
+``forest``      all effects of an experiment beside the paper's
 ``seeds``       the runs behind one claim: points by seed, learning curves
 ``gaps``        training and test error of every arm
 ``towers``      which tower turned to colour

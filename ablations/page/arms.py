@@ -9,11 +9,11 @@ from ablations.record import Record
 
 @dataclass(frozen=True)
 class ArmOfRuns:
-    """All runs of a setting that differ in nothing but the seed.
+    """All runs of an experiment that differ in nothing but the seed.
 
     Attributes:
-        name: What sets them apart from the setting.
-        runs: Their records by seed; streams of a placebo share a seed.
+        name: What sets them apart from the experiment.
+        runs: Their records by seed; replicates share a seed.
     """
 
     name: str
@@ -26,12 +26,12 @@ class ArmOfRuns:
 
     def errors(self, view: str, k: int) -> list[float]:
         """Test error of each run in percent, guessing for a diverged one."""
-        return [100 * run.headline(view, k) for run in self.runs]
+        return [100 * run.test_error(view, k) for run in self.runs]
 
     @property
     def color_differences(self) -> list[float]:
-        """Points between the mean colours of the towers in each finished run that tells (§6.1)."""
-        return [100 * abs(run.colors[0] - run.colors[1]) for run in self.finished if run.colors]
+        """Points between the mean colours of the towers in each finished run (§6.1)."""
+        return [100 * abs(run.colors[0] - run.colors[1]) for run in self.finished]
 
     @property
     def gaps(self) -> list[tuple[float, float]]:
@@ -44,9 +44,9 @@ class ArmOfRuns:
 
 
 def arms_of(runs: list[Record]) -> list[ArmOfRuns]:
-    """Group runs by arm, the unchanged setting first."""
+    """Group runs by arm, the unchanged experiment first."""
     arms: dict[str, list[Record]] = {}
-    for run in sorted(runs, key=lambda run: (run.arm != "paper", run.arm, run.seed, run.run_id)):
+    for run in sorted(runs, key=lambda run: (run.arm != "baseline", run.arm, run.seed, run.run_id)):
         arms.setdefault(run.arm, []).append(run)
     return [ArmOfRuns(name, members) for name, members in arms.items()]
 

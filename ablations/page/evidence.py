@@ -18,15 +18,15 @@ from ablations.study.verdicts import StudyResult
 
 @dataclass(frozen=True)
 class Chapter:
-    """One study, or the runs of a setting that no study has asked for.
+    """One study, or the runs of an experiment that no study has asked for.
 
     Attributes:
         key: Fit for an address, unique in the report.
-        title: Name of the setting, and what the study changed in it.
+        title: Name of the experiment, and what the study changed in it.
         dataset: Name of the data.
         fingerprint: Of the data.
         findings: What was compared, in the order of the paper.
-        arms: Runs by arm, the unchanged setting first; tuning runs are left out.
+        arms: Runs by arm, the unchanged experiment first; tuning runs are left out.
         tuning: Number of tuning runs.
     """
 
@@ -69,7 +69,7 @@ class Chapter:
 
     @property
     def excluded(self) -> list[Finding]:
-        """Claims that make no sense at this setting."""
+        """Claims that make no sense at this experiment."""
         return [finding for finding in self.findings if finding.mark is EXCLUDED]
 
     @property
@@ -78,7 +78,7 @@ class Chapter:
         if not self.runs:
             return "no records here"
         networks = Counter(
-            f"{r.run['network']} at width {words.plain(r.run['width'])}" for r in self.runs
+            f"{r.run.model.value} at width {words.plain(r.run.width)}" for r in self.runs
         )
         trained = [r for r in self.runs if r.train]
         parts = [
@@ -128,31 +128,25 @@ def gather(output: Path) -> Evidence:
         missing.append(f"No finished run in {output.name}/: ablations/run.py trains some.")
     if not studies:
         missing.append(
-            "No verdicts yet, hence tables of arms only: ablations/sweep.py puts claims to the "
+            "No verdicts yet, hence tables of arms only: ablations/reproduce.py puts claims to the "
             "test."
         )
     chapters: list[Chapter] = []
     for number, study in enumerate(studies, start=1):
-        alone = sum(other.setting == study.setting for other in studies) == 1
-        key = study.setting if alone else f"{study.setting}-{number}"
+        alone = sum(other.experiment == study.experiment for other in studies) == 1
+        key = study.experiment if alone else f"{study.experiment}-{number}"
         chapters.append(_of_study(study, key, alone, records, missing))
-    told = {study.setting for study in studies}
-    for setting in dict.fromkeys(r.setting for r in records.values() if r.setting not in told):
-        runs = [run for run in records.values() if run.setting == setting]
-        _refuse_mixture(setting, runs)
-        data = runs[0].run
+    told = {study.experiment for study in studies}
+    for experiment in dict.fromkeys(
+        r.experiment for r in records.values() if r.experiment not in told
+    ):
+        runs = [run for run in records.values() if run.experiment == experiment]
+        _refuse_mixture(experiment, runs)
+        data = runs[0].data
         arms = arms_of(runs)
         chapters.append(
-            Chapter(
-                setting, _title(setting), data["dataset"]["name"], data["fingerprint"], [], arms
-            )
+            Chapter(experiment, _title(experiment), data.name, data.fingerprint, [], arms)
         )
-    for chapter in chapters:
-        if older := [run for run in chapter.runs if run.status == "finished" and not run.colors]:
-            missing.append(
-                f"{chapter.key}: {words.count(len(older), 'record')} older than the numbers that "
-                "tell whether towers specialise (§6.1); runs trained from now on have them."
-            )
     return Evidence(output, chapters, missing)
 
 
@@ -173,15 +167,15 @@ def _of_study(
             "nor are their learning curves."
         )
     _refuse_mixture(key, runs)
-    if runs and runs[0].run["fingerprint"] != study.fingerprint:
+    if runs and runs[0].data.fingerprint != study.fingerprint:
         raise ConfigError(
             f"{key}: the verdicts are of data {study.fingerprint[:12]}, their runs of "
-            f"{runs[0].run['fingerprint'][:12]}; next step: run ablations/sweep.py again"
+            f"{runs[0].run['fingerprint'][:12]}; next step: run ablations/reproduce.py again"
         )
     others = [
         run
         for run in records.values()
-        if alone and run.setting == study.setting and run.run_id not in wanted
+        if alone and run.experiment == study.experiment and run.run_id not in wanted
     ]
     # Before the first verdict no run is named: those of the study's data are of its kind then.
     kinds = [_kind(run) for run in (*runs, *others)]
@@ -199,8 +193,8 @@ def _of_study(
             f"{key}: left out, {words.count(strangers, 'run')} of other data or numerics than the "
             "verdicts; runs that differ in these are never pooled."
         )
-    title = _title(study.setting)
-    if study.changes not in ("", "paper"):
+    title = _title(study.experiment)
+    if study.changes not in ("", "baseline"):
         title += f" with {study.changes}"
     if study.first_seed:
         title += f", seeds from {study.first_seed}"
@@ -209,13 +203,13 @@ def _of_study(
     return Chapter(key, title, study.dataset, study.fingerprint, found, arms_of(runs), tuning)
 
 
-def _title(setting: str) -> str:
-    title = words.spoken(setting)
+def _title(experiment: str) -> str:
+    title = words.spoken(experiment)
     return title[:1].upper() + title[1:]
 
 
 def _kind(run: Record) -> tuple[str, str]:
-    return run.run["fingerprint"], str(run.provenance.get("numerics"))
+    return run.data.fingerprint, str(run.numerics)
 
 
 def _refuse_mixture(where: str, runs: list[Record]) -> None:

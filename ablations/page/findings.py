@@ -12,7 +12,7 @@ from ablations.study.verdicts import ArmResult, Result, StudyResult, changes, no
 
 @dataclass(frozen=True)
 class Finding:
-    """One comparison of a claim at one setting, as the page shows it.
+    """One comparison of a claim at one experiment, as the page shows it.
 
     Effects, margins and the paper's figure are in the page's unit: percentage points, nats, or
     factors.

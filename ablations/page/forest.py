@@ -1,4 +1,4 @@
-"""All effects of a setting beside the paper's: a forest plot for each unit."""
+"""All effects of an experiment beside the paper's: a forest plot for each unit."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,7 +21,7 @@ def forest(key: str, findings: list[Finding]) -> Drawing | None:
 
     Args:
         key: Name of the drawing within the page.
-        findings: Of one setting.
+        findings: Of one experiment.
     """
     groups = {
         unit: [f for f in findings if f.unit == unit and f.estimate is not None] for unit in _TITLES

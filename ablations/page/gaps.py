@@ -20,7 +20,7 @@ def gaps(chapter: Chapter) -> Drawing | None:
     """Draw the arms with finished runs, in the centre view; none without any.
 
     Args:
-        chapter: One setting.
+        chapter: One experiment.
     """
     arms = [arm for arm in chapter.arms if arm.gaps]
     if not arms:
@@ -54,7 +54,7 @@ def gaps(chapter: Chapter) -> Drawing | None:
 
 def _draw(arms: list[ArmOfRuns], width: int, key: str, title: str, description: str) -> str:
     wide = width == _WIDE
-    # Arms of a setting that was changed in many keys have long names.
+    # Arms of an experiment that was changed in many keys have long names.
     names = [wrap(words.arm(arm.name), 43 if wide else 38) for arm in arms]
     more = _LINE * (max(map(len, names)) - 1)
     row, head, foot = (32 if wide else 46) + more, 32, 30

@@ -99,7 +99,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Row:
-    """A claim in the table that sets the settings side by side.
+    """A claim in the table that sets the experiments side by side.
 
     Attributes:
         finding: One of its findings, for its name and the paper.

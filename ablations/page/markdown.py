@@ -1,4 +1,4 @@
-"""``RESULTS.md``: the verdict table, a section for each setting."""
+"""``RESULTS.md``: the verdict table, a section for each experiment."""
 
 from collections import Counter
 

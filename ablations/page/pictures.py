@@ -31,7 +31,7 @@ def album(output: Path, runs: Sequence[Record]) -> Album | None:
 
     Args:
         output: Folder of the runs.
-        runs: Runs of one setting, best first.
+        runs: Runs of one experiment, best first.
     """
     for run in runs:
         folder = output / run.run_id
@@ -46,13 +46,13 @@ def album(output: Path, runs: Sequence[Record]) -> Album | None:
 def _draw(run: Record, folder: Path) -> Album:
     found = Album(run.run_id, run.arm, run.seed)
     job = Job.load(folder)
-    network = networks.build(job.run, run.classes)
+    network = networks.build(job.run, run.data.classes)
     network.load_state_dict(weights(folder / CHECKPOINT))
     network.eval()
     found.towers.extend(_kernels(network))
     try:
         store = Store.open(Path(job.store))
-        if store.fingerprint != run.run["fingerprint"]:
+        if store.fingerprint != run.data.fingerprint:
             raise ConfigError("the prepared data have changed since")
     except ConfigError:
         found.missing.append(
@@ -130,7 +130,7 @@ def _guesses(store: Store, probabilities: NDArray[np.float32]) -> list[Guess]:
 
 @torch.inference_mode()
 def _likenesses(job: Job, network: torch.nn.Sequential, store: Store) -> list[Likeness]:
-    train, _ = store.split(job.run.dataset.train_limit, job.run.dataset.val_size)
+    train, _ = store.split(job.run.data.train_limit, job.run.data.val_size)
     pool = train[np.linspace(0, len(train) - 1, min(POOL, len(train))).astype(int)]
     # One query of each of the first classes.
     labels, names = store.test_labels, words.classes(store.classes)
@@ -138,7 +138,7 @@ def _likenesses(job: Job, network: torch.nn.Sequential, store: Store) -> list[Li
     queries = np.array([np.flatnonzero(labels == kind)[0] for kind in kinds])
     images = np.concatenate([store.test_images[np.sort(queries)], store.train_images[pool]])
     queries = np.sort(queries)
-    crop, mean = job.run.dataset.crop, input_mean(job.run, store)
+    crop, mean = job.run.data.crop, input_mean(job.run, store)
     features = torch.cat(
         [
             networks.features(network, to_input(center_crop(part, crop), mean)).flatten(1)

@@ -12,8 +12,8 @@ def provenance(chapter: Chapter) -> list[tuple[str, str]]:
     """Where the numbers of a chapter come from, as names and values."""
     runs = chapter.runs
     sources: list[tuple[str, Callable[[Record], Any]]] = [
-        ("Devices", lambda run: f"{run.devices} × {run.device}"),
-        ("Precision", lambda run: run.run["recipe"]["precision"]),
+        ("Devices", lambda run: f"{run.hardware.devices} × {run.hardware.device}"),
+        ("Precision", lambda run: run.run.recipe.precision.value),
         ("Commit", _commit),
     ]
     rows = [
@@ -32,12 +32,12 @@ def provenance(chapter: Chapter) -> list[tuple[str, str]]:
         for name in packages
     ]
     rows.append(("Versions", "; ".join(versions)))
-    rows.append(("Numerics", _tally(run.provenance.get("numerics") for run in runs)))
+    rows.append(("Numerics", _tally(run.numerics for run in runs)))
     rows.append(("Training time", words.duration(sum(run.seconds for run in runs))))
     times = sorted(str(run.provenance["time"]) for run in runs if "time" in run.provenance)
     if times:
         rows.append(("Finished", " to ".join(dict.fromkeys((times[0][:16], times[-1][:16])))))
-    skipped = max((run.skipped for run in runs), default=0)
+    skipped = max((run.data.skipped for run in runs), default=0)
     if skipped:
         rows.append(("Broken images left out", f"{skipped}"))
     return rows

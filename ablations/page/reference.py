@@ -57,7 +57,9 @@ def load() -> Reference:
 
 def applies(chapter: Chapter) -> bool:
     """Whether the runs of a chapter are on ImageNet with its 1000 classes."""
-    return "imagenet" in chapter.dataset.lower() and any(r.classes == 1000 for r in chapter.runs)
+    return "imagenet" in chapter.dataset.lower() and any(
+        r.data.classes == 1000 for r in chapter.runs
+    )
 
 
 def rows(chapter: Chapter) -> list[tuple[str, ...]]:

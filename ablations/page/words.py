@@ -80,8 +80,8 @@ def duration(seconds: float) -> str:
 
 
 def arm(name: str) -> str:
-    """The name of an arm for readers: ``paper`` is the setting as it stands."""
-    return "setting unchanged" if name == "paper" else name
+    """The name of an arm for readers."""
+    return name
 
 
 def count(n: int, noun: str) -> str:
@@ -95,7 +95,7 @@ def count(n: int, noun: str) -> str:
 
 
 def spoken(name: str) -> str:
-    """The name of a claim or a setting as words.
+    """The name of a claim or an experiment as words.
 
     Examples:
         >>> spoken("lrn_lowers_cifar10_error")

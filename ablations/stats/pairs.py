@@ -34,7 +34,7 @@ class Comparison:
         looks: Numbers of pairs at which a verdict may be reached, the last being the plan's end.
         family: Claims that are adjusted together; exploratory ones are marked as such.
         pool: Name shared by the claims whose differences scatter alike: same baseline arm, same
-            measure, same setting. Empty for a claim by itself, such as ten views against one.
+            measure, same experiment. Empty for a claim by itself, such as ten views against one.
         resolution: Step in which the measure is counted: 1/N for N test images.
         diverged_as: Measure of a diverged run: 1 - 1/C for the error on C classes. Without it a
             claim with a diverged run stays inconclusive. A target counts as not reached.

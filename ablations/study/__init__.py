@@ -1,4 +1,4 @@
-"""A study: the claims of one command at one setting, from their plan to ``verdicts.json``.
+"""A study: the claims of one command at one experiment, from their plan to ``verdicts.json``.
 
 ============  ==================================================================================
 ``design``    claims become cases with arms and jobs; what they share is one run

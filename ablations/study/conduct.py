@@ -50,4 +50,4 @@ def conduct(study: Study, runner: Runner, *, plan_only: bool) -> int:
 
 
 def _tune(study: Study, runner: Runner) -> Tunings:
-    return {case.name: tune(case, study.setting, runner) for case in study.cases}
+    return {case.name: tune(case, study.experiment, runner) for case in study.cases}

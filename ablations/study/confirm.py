@@ -128,7 +128,7 @@ def judge(standings: list[Standing], study: Study, runner: Runner) -> list[Stand
     measured = [
         replace(
             one,
-            comparison=compare(one.case, study.setting, one.choice or {}, one.pairs, runner),
+            comparison=compare(one.case, study.experiment, one.choice or {}, one.pairs, runner),
             guessing=_guessing(one, runner),
         )
         for one in standings

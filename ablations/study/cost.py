@@ -70,7 +70,7 @@ class Cost:
 def cost_of(study: Study, choices: Mapping[str, Choice | None], runner: Runner) -> Cost:
     """Count the runs of a study.
 
-    Where tuned keys are not chosen yet the setting's own values stand in, if they are candidates:
+    Where tuned keys are not chosen yet the experiment's own values stand in, if they are candidates:
     should others win, an arm may share fewer runs than the plan says.
     """
     needs = {case.name: _needs(case, choices[case.name], case.looks[-1]) for case in study.cases}
@@ -111,7 +111,7 @@ def _needs(case: Case, choice: Choice | None, pairs: int) -> Jobs:
 
 
 def _likely(arm: Arm) -> Tuned:
-    # An arm is named after its difference from the setting: the shortest name has the least.
+    # An arm is named after its difference from the experiment: the shortest name has the least.
     return min(arm.candidates, key=lambda tuned: len(arm.candidates[tuned].arm))
 
 

@@ -1,4 +1,4 @@
-"""Claims at a setting: cases with arms, each arm with the jobs of its seeds."""
+"""Claims at an experiment: cases with arms, each arm with the jobs of its seeds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ TUNING_SEEDS = (1000, 1001)
 _OWN_KEYS = {
     "seed": "the sweep chooses the seeds, see --seeds and --first-seed",
     "fast_dev_run": "a verdict needs records; make the runs smaller, as with recipe.epochs=1",
-    "summary": "it is for ablations/run.py",
+    "print_model": "it is for ablations/run.py",
 }
 
 Tuned = tuple[str, ...]
@@ -75,19 +75,19 @@ class Case:
 
 @dataclass(frozen=True)
 class Study:
-    """The claims of one command at one setting.
+    """The claims of one command at one experiment.
 
     Attributes:
-        setting: Name of the setting.
+        experiment: Name of the experiment.
         changes: What the command changed in it, hardware and places apart; ``paper`` for nothing.
-        baseline: The setting with these changes, at the seed of the first pair.
+        baseline: The experiment with these changes, at the seed of the first pair.
         anytime: Whether a verdict may be reached after any pair, and pairs added for ever.
         cases: The comparisons, in the order of their claims.
-        excluded: Claims that make no sense at the setting, with the reason.
+        excluded: Claims that make no sense at the experiment, with the reason.
         output: Folder of the runs.
     """
 
-    setting: str
+    experiment: str
     changes: str
     baseline: Run
     anytime: bool
@@ -114,7 +114,7 @@ def design(
 
     Args:
         claims: The claims of the command.
-        overrides: The command's own, such as ``setting=cifar10``; the claims' come on top.
+        overrides: The command's own, such as ``experiment=cifar10``; the claims' come on top.
         seeds: One look at this many pairs, instead of the claims' own looks.
         first_seed: Seed of the first pair.
         anytime: Look at every number of pairs from the claims' first look to their last, or to
@@ -131,14 +131,14 @@ def design(
     excluded: list[tuple[Claim, str]] = []
     drafts: list[tuple[Claim, str, dict[str, _Grid]]] = []
     for claim in claims:
-        if reason := claim.excluded.get(given.setting):
+        if reason := claim.excluded.get(given.experiment):
             excluded.append((claim, reason))
         else:
             _keep_apart(claim, overrides)
             _spare_tuning_seeds(claim, seeds or claim.decision.looks[-1], first_seed)
             drafts += [(claim, part, draft(claim, part, given)) for part in claim.comparisons]
-    # The setting without the command's changes names the arms.
-    untouched = compose([f"setting={given.setting}"]).run
+    # The experiment without the command's changes names the arms.
+    untouched = compose([f"experiment={given.experiment}"]).run
     grids = [grid for *_, sides in drafts for grid in sides.values()]
     configs = [(config, untouched) for grid in grids for config in grid.values()]
     plan = make_plan(configs, report) if configs else None
@@ -164,7 +164,7 @@ def design(
     )
     fingerprint = next((job.run.fingerprint for job in jobs.values()), "")
     return Study(
-        setting=given.setting,
+        experiment=given.experiment,
         changes=difference(given.run, untouched),
         baseline=replace(given.run, seed=first_seed, fingerprint=fingerprint),
         anytime=anytime,
@@ -183,7 +183,7 @@ def draft(claim: Claim, part: str, given: Config) -> dict[str, _Grid]:
     Args:
         claim: The claim.
         part: Which of its comparisons.
-        given: The setting, with the changes of the command.
+        given: The experiment, with the changes of the command.
 
     Raises:
         ConfigError: The arms differ in more than the technique, or one of them cannot be.
@@ -253,9 +253,9 @@ def _users(drafts: Sequence[tuple[Claim, str, dict[str, _Grid]]]) -> dict[str, t
 
 
 def _labelled(job: Job, claims: tuple[str, ...]) -> Job:
-    # A table of a whole study names arms by what sets them apart from the setting.
-    stream = f"stream={job.run.stream}" if job.run.stream else ""
-    return replace(job, label=stream or job.arm, claims=claims)
+    # A table of a whole study names arms by what sets them apart from the experiment.
+    replicate = f"replicate={job.run.replicate}" if job.run.replicate else ""
+    return replace(job, label=replicate or job.arm, claims=claims)
 
 
 def _identity(run: Run) -> str:

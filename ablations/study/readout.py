@@ -30,12 +30,12 @@ def jobs_of_pair(case: Case, choice: Choice, pair: int) -> dict[str, list[Job]]:
     }
 
 
-def measured(claim: Claim, setting: str, view: str, record: Record) -> float:
+def measured(claim: Claim, experiment: str, view: str, record: Record) -> float:
     """The claim's measure of one run.
 
     Args:
         claim: The claim.
-        setting: Name of the setting, which may have a target of its own.
+        experiment: Name of the experiment, which may have a target of its own.
         view: ``ten_view`` or ``center``.
         record: The run.
 
@@ -55,7 +55,7 @@ def measured(claim: Claim, setting: str, view: str, record: Record) -> float:
     if claim.kind == "time_to_target":
         epochs = [point.epoch for point in record.curve]
         errors = [_metric(scores, measure.metric) for scores in curve]
-        return first_passage(epochs, errors, measure.target_for(setting)).time
+        return first_passage(epochs, errors, measure.target_for(experiment)).time
     match measure.split:
         case "running" | "val" if measure.epoch is not None:
             return _metric(curve[min(measure.epoch, len(curve)) - 1], measure.metric)
@@ -89,7 +89,7 @@ def _metric(scores: Scores | None, metric: str) -> float:
     return value
 
 
-def compare(case: Case, setting: str, choice: Choice, pairs: int, runner: Runner) -> Comparison:
+def compare(case: Case, experiment: str, choice: Choice, pairs: int, runner: Runner) -> Comparison:
     """Everything measured of a case in its first pairs, as far as they are finished."""
     claim = case.claim
     values: dict[str, dict[int, float]] = {"with": {}, "without": {}}
@@ -106,7 +106,9 @@ def compare(case: Case, setting: str, choice: Choice, pairs: int, runner: Runner
         for name in ("with", "without"):
             if {name, f"{name} reference"} & set(jobs) <= done:
                 sample = found[name][0]
-                values[name][case.seeds(pair)[0]] = _value(case, setting, name, found, jobs, runner)
+                values[name][case.seeds(pair)[0]] = _value(
+                    case, experiment, name, found, jobs, runner
+                )
         if done == set(jobs) and all(r.status == "finished" for rs in found.values() for r in rs):
             whole.append((jobs, found))
     chance = _chance(claim, sample.classes) if sample else None
@@ -116,7 +118,7 @@ def compare(case: Case, setting: str, choice: Choice, pairs: int, runner: Runner
         with_technique=values["with"],
         kind=claim.kind,
         direction=claim.measure.direction,
-        paper=claim.paper.effect if setting in claim.paper.settings else None,
+        paper=claim.paper.effect if experiment in claim.paper.experiments else None,
         margin=claim.decision.margin,
         looks=case.looks,
         family="confirmatory" if claim.family == "confirmatory" else "exploratory",
@@ -131,7 +133,7 @@ def compare(case: Case, setting: str, choice: Choice, pairs: int, runner: Runner
 
 def _value(
     case: Case,
-    setting: str,
+    experiment: str,
     name: str,
     found: Mapping[str, list[Record]],
     jobs: Mapping[str, list[Job]],
@@ -142,10 +144,10 @@ def _value(
         if any(record.status == "diverged" for record in found[name]):
             return nan
         return float(_wrong(case, name, found, jobs, runner).mean())
-    value = measured(claim, setting, view, found[name][0])
+    value = measured(claim, experiment, view, found[name][0])
     if not claim.reference:
         return value
-    against = measured(claim, setting, view, found[f"{name} reference"][0])
+    against = measured(claim, experiment, view, found[f"{name} reference"][0])
     chance = _chance(claim, found[name][0].classes)
     if chance is not None:  # before the subtraction: a diverged run has its outcome, too
         value, against = (chance if isnan(one) else one for one in (value, against))

@@ -27,9 +27,9 @@ def to_result(
         families.setdefault(case.claim.family, []).append(case.name)
     results = [
         Result(
-            **_about(case.claim, study.setting),
+            **_about(case.claim, study.experiment),
             part=case.part,
-            rule=(applied := described(case, study.setting, rule)),
+            rule=(applied := described(case, study.experiment, rule)),
             rule_hash=hash_of(applied),
             adjusted_with=families[case.claim.family],
             **_came_to(by_name.get(case.name), (tunings or {}).get(case.name)),
@@ -37,23 +37,23 @@ def to_result(
         for case in study.cases
     ]
     excluded = [
-        Result(**_about(claim, study.setting), part="", status="excluded", reason=reason)
+        Result(**_about(claim, study.experiment), part="", status="excluded", reason=reason)
         for claim, reason in study.excluded
     ]
     return StudyResult(
-        setting=study.setting,
+        experiment=study.experiment,
         changes=study.changes,
         baseline=study.baseline.run_id,
         first_seed=study.baseline.seed,
         tuning_seeds=list(TUNING_SEEDS),
-        dataset=study.baseline.dataset.name,
+        dataset=study.baseline.data.name,
         fingerprint=study.baseline.fingerprint,
         alpha=rule.alpha,
         results=[*results, *excluded],
     )
 
 
-def described(case: Case, setting: str, rule: Rule) -> dict[str, Any]:
+def described(case: Case, experiment: str, rule: Rule) -> dict[str, Any]:
     """How a case is measured and decided, in plain values: whatever could move its verdict."""
     claim = case.claim
     text = claim.model_dump(mode="json", by_alias=True)
@@ -62,9 +62,9 @@ def described(case: Case, setting: str, rule: Rule) -> dict[str, Any]:
         **{key: text[key] for key in measured},
         "without": claim.comparisons[case.part],
         "measure": {key: value for key, value in text["measure"].items() if "target" not in key},
-        "target": claim.measure.target_for(setting) if claim.measure.target else None,
+        "target": claim.measure.target_for(experiment) if claim.measure.target else None,
         "margin": claim.decision.margin,
-        "paper": claim.paper.effect if setting in claim.paper.settings else None,
+        "paper": claim.paper.effect if experiment in claim.paper.experiments else None,
         # Pairs may be added for ever: how many a command asks for moves no verdict.
         "looks": [] if rule.stopping == "anytime" else list(case.looks),
         "alpha": rule.alpha,
@@ -74,9 +74,9 @@ def described(case: Case, setting: str, rule: Rule) -> dict[str, Any]:
     }
 
 
-def _about(claim: Claim, setting: str) -> dict[str, Any]:
+def _about(claim: Claim, experiment: str) -> dict[str, Any]:
     paper = claim.paper.model_dump()
-    del paper["settings"]
+    del paper["experiments"]
     return {
         "claim": claim.name,
         "statement": claim.statement,
@@ -84,7 +84,7 @@ def _about(claim: Claim, setting: str) -> dict[str, Any]:
         "technique": claim.technique,
         "kind": claim.kind,
         "family": claim.family,
-        "paper": paper | {"comparable": setting in claim.paper.settings},
+        "paper": paper | {"comparable": experiment in claim.paper.experiments},
         "confounds": list(claim.confounds),
     }
 

@@ -23,7 +23,7 @@ _STYLES = {
 
 def show_plan(console: Console, study: Study, cost: Cost) -> None:
     """Say what the study would train, claim by claim, and what sharing saves."""
-    title = f"Plan: {study.setting} on {study.baseline.dataset.name}"
+    title = f"Plan: {study.experiment} on {study.baseline.data.name}"
     if study.changes != "paper":
         title += f", {study.changes}"
     # Words that leave the names of claims their room on a terminal of 80 columns.
@@ -65,7 +65,7 @@ def show_plan(console: Console, study: Study, cost: Cost) -> None:
 def show_standings(console: Console, study: StudyResult, names: set[str]) -> None:
     """Print where the claims of a command stand: a row each, with their present interval."""
     table = _table(
-        f"Claims at {study.setting} on {study.dataset}",
+        f"Claims at {study.experiment} on {study.dataset}",
         *("claim", ">paper", ">ours", "interval", ">pairs", "verdict"),
     )
     for result in study.results:

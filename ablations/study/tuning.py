@@ -36,7 +36,7 @@ def tuning_jobs(cases: tuple[Case, ...]) -> Iterator[Job]:
                     yield from (at_seed(job, seed) for job in arm.candidates.values())
 
 
-def tune(case: Case, setting: str, runner: Runner) -> dict[str, Tuning] | None:
+def tune(case: Case, experiment: str, runner: Runner) -> dict[str, Tuning] | None:
     """Choose the tuned keys of each arm of a case.
 
     By the claim's own measure; by the validation error where the claim is about test images, which
@@ -54,7 +54,7 @@ def tune(case: Case, setting: str, runner: Runner) -> dict[str, Tuning] | None:
             done = [record for record in records if record is not None]
             if len(done) < len(seeds):
                 return None
-            each = [_score(case, setting, arm, record) for record in done]
+            each = [_score(case, experiment, arm, record) for record in done]
             first, second = zip(*each, strict=True) if each else ((0.0,), (0.0,))
             scores[tuned] = sum(first) / len(first), sum(second) / len(second)
         best = min(scores, key=lambda tuned: scores[tuned])
@@ -68,12 +68,12 @@ def choice_of(tunings: dict[str, Tuning] | None) -> Choice | None:
     return None if tunings is None else {name: found.choice for name, found in tunings.items()}
 
 
-def _score(case: Case, setting: str, arm: Arm, record: Record) -> tuple[float, float]:
+def _score(case: Case, experiment: str, arm: Arm, record: Record) -> tuple[float, float]:
     """Smaller is better; the second decides between candidates that never reach a target."""
     error = record.val.top1 if record.val else 1.0
     if case.claim.measure.split == "test":
         return error, 0.0
-    value = measured(case.claim, setting, arm.view, record)
+    value = measured(case.claim, experiment, arm.view, record)
     if case.claim.kind == "time_to_target":
         budget = record.run["recipe"]["epochs"]
         loss = record.curve[-1].train.loss if record.curve and not isnan(value) else None

@@ -1,6 +1,6 @@
 """``verdicts.json``: the rules, written before the first run, and what they came to.
 
-One file for each folder of runs, beside them. A study is a setting with the changes that a command
+One file for each folder of runs, beside them. A study is an experiment with the changes that a command
 made to it; commands replace their own comparisons and keep the others.
 """
 
@@ -15,7 +15,7 @@ from filelock import FileLock
 from pydantic import TypeAdapter, ValidationError
 
 from ablations.config import ConfigError
-from ablations.record import write_atomically
+from ablations.files import write_atomically
 
 VERDICTS = "verdicts.json"
 LAYOUT = 1
@@ -28,7 +28,7 @@ class ArmResult:
     """One arm of a comparison.
 
     Attributes:
-        label: Its difference from the setting, tuned keys included.
+        label: Its difference from the experiment, tuned keys included.
         tuned: Chosen values of the tuned keys, as overrides.
         tuning: Mean score of each candidate, by its overrides; smaller is better.
         runs: Run ids by seed of the pair: one, or the members of an ensemble.
@@ -44,7 +44,7 @@ class ArmResult:
 
 @dataclass(frozen=True)
 class Result:
-    """One comparison of one claim, at one setting.
+    """One comparison of one claim, at one experiment.
 
     Attributes:
         claim: Name of the claim, its file in ``sweeps/``.
@@ -55,7 +55,7 @@ class Result:
         kind: ``difference``, ``ratio``, ``gap`` or ``time_to_target``.
         family: ``confirmatory``, ``exploratory`` or ``control``.
         paper: What the paper says, its effect and its data; ``comparable`` says whether that effect
-            belongs to this setting, or is shown for orientation only.
+            belongs to this experiment, or is shown for orientation only.
         confounds: What else might explain either figure.
         status: ``planned`` before its first look; ``decided``; ``undecided`` after its last look;
             ``unfinished`` when the time was up; ``incomplete`` when a run failed; ``excluded``.
@@ -111,12 +111,12 @@ class Result:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """All comparisons of one setting.
+    """All comparisons of one experiment.
 
     Attributes:
-        setting: Name of the setting.
+        experiment: Name of the experiment.
         changes: What the command changed in it, hardware and places apart; ``paper`` for nothing.
-        baseline: Run id of the setting with these changes, at the seed of the first pair.
+        baseline: Run id of the experiment with these changes, at the seed of the first pair.
         first_seed: Seed of the first pair.
         tuning_seeds: Seeds that no verdict has seen.
         dataset: What tables call the data.
@@ -125,7 +125,7 @@ class StudyResult:
         results: The comparisons.
     """
 
-    setting: str
+    experiment: str
     changes: str
     baseline: str
     first_seed: int

@@ -38,7 +38,7 @@ class Details:
         color_power: Colour noise along a principal component is proportional to this power of
             its eigenvalue (§4.1).
         color_divisor: Images are divided by it after the noise.
-        bias_rate: Learning rate of biases over that of weights (§5).
+        bias_lr_mult: Learning rate of biases over that of weights (§5).
     """
 
     lrn_alpha: float
@@ -48,14 +48,14 @@ class Details:
     border: tuple[int, int, int, int]
     color_power: float
     color_divisor: float
-    bias_rate: float
+    bias_lr_mult: float
 
 
 def details(edition: Edition) -> Details:
     """What an edition says in each place where the two differ.
 
     Examples:
-        >>> details(Edition.printed).bias_rate, details(Edition.released).bias_rate
+        >>> details(Edition.printed).bias_lr_mult, details(Edition.released).bias_lr_mult
         (1.0, 2.0)
     """
     match edition:
@@ -68,7 +68,7 @@ def details(edition: Edition) -> Details:
                 border=(2, 1, 2, 1),
                 color_power=1.0,
                 color_divisor=1.0,
-                bias_rate=1.0,
+                bias_lr_mult=1.0,
             )
         case Edition.released:
             return Details(
@@ -79,5 +79,5 @@ def details(edition: Edition) -> Details:
                 border=(0, 3, 0, 3),
                 color_power=0.5,
                 color_divisor=1.1,
-                bias_rate=2.0,
+                bias_lr_mult=2.0,
             )

@@ -11,7 +11,7 @@ from benchmarks import training
 def test_costs_are_of_an_image(monkeypatch):
     def suite(config, data, steps, peers):
         assert set(peers) == {"bare"}
-        if config.network.value == "cifar_conv":  # a millisecond an image
+        if config.model.value == "cifar_conv":  # a millisecond an image
             return {"suite": [float(config.recipe.batch_size)], "bare": [128.0]}
         return {"suite": [3.0], "bare": [1.0]}
 

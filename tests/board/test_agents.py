@@ -9,11 +9,11 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command_args, load_sweep_
 
 from ablations.board.agents import agent_sweep, write_agent_sweep
 from ablations.claim_file import find
-from ablations.composition import compose, setting_names, shipped
+from ablations.composition import compose, experiment_names, shipped
 from ablations.record import load_all
 
 SWEEPS = shipped("sweeps")
-CLAIMS = {claim.name: claim for claim in find(["all"], SWEEPS, setting_names())}
+CLAIMS = {claim.name: claim for claim in find(["all"], SWEEPS, experiment_names())}
 # A claim is one file: its sweep is written when somebody wants it.
 WRITTEN = sorted(path.stem for path in (SWEEPS / "wandb").glob("*.yaml"))
 
@@ -45,7 +45,7 @@ def test_the_client_reads_it_and_every_point_of_its_grid_composes(name):
         words = create_sweep_command_args({"args": point})["args_no_hyphens"]
         at = sweep["command"].index("${args_no_hyphens}")
         config = compose([*sweep["command"][3:at], *words])
-        assert config.setting == "cifar10_small"
+        assert config.experiment == "cifar10_small"
         assert config.seed == point["seed"]["value"]
 
 

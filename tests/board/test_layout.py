@@ -59,7 +59,7 @@ def test_the_report_filters_each_claim_by_its_tags(chapters):
         wanted = f"claim:{finding.result.claim}"
         [*_] = of_it = [g for g in grids if wanted in str(g.runsets[0].filters)]
         assert of_it
-        assert all("setting:cifar10_small" in str(g.runsets[0].filters) for g in of_it)
+        assert all("experiment:cifar10_small" in str(g.runsets[0].filters) for g in of_it)
         assert all("dataset:CIFAR-10 (JPEG)" in str(g.runsets[0].filters) for g in of_it)
         assert all("summary:val/top1_error.min" in g.runsets[0].visible_columns for g in of_it)
     tables = [block.text for block in page.blocks if isinstance(block, wr.MarkdownBlock)]
@@ -77,7 +77,7 @@ def test_runs_without_a_study_have_their_curves(finished, record, runs_dir):
     shutil.copytree(finished, runs_dir / record.run_id)
     text = outline(PLACE, gather(runs_dir).chapters)
     assert text.splitlines()[0].endswith(": runs by arm")
-    assert "runs runs: Tags in ['setting:smoke'] and Tags in ['dataset:synthetic']" in text
+    assert "runs runs: Tags in ['experiment:smoke'] and Tags in ['dataset:synthetic']" in text
     assert "line Validation top-1 error by epoch: val/top1_error against epoch" in text
 
 

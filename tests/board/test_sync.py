@@ -37,8 +37,8 @@ def trained(finished, record, runs_dir) -> Path:
 def test_a_run_is_rebuilt_from_its_record_alone(trained, record, wandb_server, send):
     assert send() == (1, 0)
     [run] = wandb_server.runs.values()
-    assert (run.id, run.group) == (record.run_id, f"{record.setting}: {record.arm}")
-    assert run.tags == [f"setting:{record.setting}", "dataset:synthetic"]
+    assert (run.id, run.group) == (record.run_id, f"{record.experiment}: {record.arm}")
+    assert run.tags == [f"experiment:{record.experiment}", "dataset:synthetic"]
     assert run.values("val/top1_error") == [point.val.top1 for point in record.curve]
     assert run.values("samples") == [point.samples for point in record.curve]
     assert run.summary["test/top1_error"] == record.test["ten_view"].top1
@@ -70,7 +70,7 @@ def test_a_run_that_was_cut_off_is_completed(trained, record, wandb_server, send
     run = begin_wandb(
         record.run_id,
         values=record.run,
-        setting=record.setting,
+        experiment=record.experiment,
         arm=record.arm,
         claims=(),
         folder=trained,

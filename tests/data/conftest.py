@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ablations.config import Dataset, Source, Storage
+from ablations.config import DataConfig, Source, Storage
 from ablations.data import synthetic
 from ablations.data.store import Store, prepare
 
@@ -64,11 +64,11 @@ def shades(encode: Encode) -> list[bytes]:
 
 
 @pytest.fixture
-def shades_dataset(shades: list[bytes], write_parquet: WriteParquet) -> Dataset:
+def shades_dataset(shades: list[bytes], write_parquet: WriteParquet) -> DataConfig:
     """Six training images of classes 0 1 0 1 0 1, and the last two shades as test images."""
     train = write_parquet("train.parquet", shades[:6], [0, 1, 0, 1, 0, 1], ["even", "odd"])
     test = write_parquet("test.parquet", shades[6:], [0, 1], ["even", "odd"])
-    return Dataset(source=Source.parquet, train=[train], test=[test], size=8, crop=8)
+    return DataConfig(source=Source.parquet, train=[train], test=[test], size=8, crop=8)
 
 
 @pytest.fixture
@@ -124,13 +124,13 @@ def photographs() -> dict[str, bytes]:
 
 
 @pytest.fixture(scope="session")
-def plain_folders(photographs: dict[str, bytes], tmp_path_factory) -> Dataset:
+def plain_folders(photographs: dict[str, bytes], tmp_path_factory) -> DataConfig:
     """The photographs in class folders, to be kept as JPEG at 64 pixels; not to be written to."""
     root = tmp_path_factory.mktemp("imagenet")
     for name, content in photographs.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(content)
-    return Dataset(
+    return DataConfig(
         source=Source.imagenet,
         root=str(root),
         storage=Storage.jpeg,
@@ -141,6 +141,6 @@ def plain_folders(photographs: dict[str, bytes], tmp_path_factory) -> Dataset:
 
 
 @pytest.fixture(scope="session")
-def reference(plain_folders: Dataset, tmp_path_factory) -> Store:
+def reference(plain_folders: DataConfig, tmp_path_factory) -> Store:
     """The store of ``plain_folders``; not to be written to."""
     return prepare(plain_folders, tmp_path_factory.mktemp("reference"))

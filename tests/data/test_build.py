@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ablations.config import ConfigError, Dataset, Storage
+from ablations.config import ConfigError, DataConfig, Storage
 from ablations.data import build
 from ablations.data.progress import Progress
 from ablations.data.sources import Images, Sample, Split
@@ -34,7 +34,7 @@ def _images(pixels: np.ndarray) -> Images:
 def test_the_store_is_the_same_for_every_chunk_length(chunk_bytes, tmp_path: Path, monkeypatch):
     pixels = np.random.default_rng(0).integers(0, 256, (25, 8, 8, 3), np.uint8)
     monkeypatch.setattr(build, "CHUNK_BYTES", chunk_bytes)
-    build.build(_images(pixels), tmp_path, Dataset(size=8, crop=8), lambda line: None)
+    build.build(_images(pixels), tmp_path, DataConfig(size=8, crop=8), lambda line: None)
     assert (np.load(tmp_path / "train_images.npy") == pixels).all()
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     assert manifest["fingerprint"].startswith("36b597dff20b13e1")
@@ -56,7 +56,7 @@ def test_the_fingerprint_depends_on_pixels_labels_and_splits(tmp_path: Path):
     found = set()
     for n, images in enumerate(variants):
         (tmp_path / str(n)).mkdir()
-        build.build(images, tmp_path / str(n), Dataset(size=8, crop=8), lambda line: None)
+        build.build(images, tmp_path / str(n), DataConfig(size=8, crop=8), lambda line: None)
         found.add(json.loads((tmp_path / str(n) / "manifest.json").read_text())["fingerprint"])
     assert len(found) == len(variants)
 
@@ -65,7 +65,7 @@ def test_a_disk_that_is_too_small_is_told_before_the_work(tmp_path: Path, monkey
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
     with pytest.raises(ConfigError, match="a larger disk with cache=FOLDER"):
         build.build(
-            _images(np.zeros((9, 8, 8, 3), np.uint8)), tmp_path, Dataset(size=8, crop=8), print
+            _images(np.zeros((9, 8, 8, 3), np.uint8)), tmp_path, DataConfig(size=8, crop=8), print
         )
 
 
@@ -75,7 +75,7 @@ def test_progress_is_reported_about_once_a_second(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(build, "CHUNK_BYTES", 1)
     lines: list[str] = []
     pixels = np.zeros((10, 8, 8, 3), np.uint8)
-    build.build(_images(pixels), tmp_path, Dataset(size=8, crop=8), lines.append)
+    build.build(_images(pixels), tmp_path, DataConfig(size=8, crop=8), lines.append)
     assert lines[0] == "decoding train images: 3 of 10, less than a minute left"
     assert len(lines) == 7
     assert lines[-1] == "decoded 10 training and 10 test images"
@@ -90,7 +90,7 @@ def test_few_chunks_are_decoded_ahead(monkeypatch):
             taken.append(n)
             yield Sample(np.zeros((8, 8, 3), np.uint8), str(n))
 
-    packed = build._packed(Split(np.zeros(1000), samples()), 0, Dataset(size=8, crop=8))
+    packed = build._packed(Split(np.zeros(1000), samples()), 0, DataConfig(size=8, crop=8))
     assert next(packed).kept == [0]
     assert len(taken) < 200
     packed.close()
@@ -100,7 +100,7 @@ def test_few_chunks_are_decoded_ahead(monkeypatch):
 CHILD = """
 import sys
 from pathlib import Path
-from ablations.config import Dataset, Source, Storage
+from ablations.config import DataConfig, Source, Storage
 from ablations.data import build, store
 from ablations.data.progress import Progress
 build.CHUNK_BYTES, build.SAVE_SECONDS = 1, -1
@@ -109,15 +109,15 @@ def told(self, path):
     save(self, path)
     print(path.name, self.done, flush=True)
 Progress.save = told
-dataset = Dataset(source=Source.imagenet, root=sys.argv[1], storage=Storage.jpeg, size=64, crop=64,
+data = DataConfig(source=Source.imagenet, root=sys.argv[1], storage=Storage.jpeg, size=64, crop=64,
                   skip_broken=True)
-print(store.prepare(dataset, Path(sys.argv[2]), print).fingerprint)
+print(store.prepare(data, Path(sys.argv[2]), print).fingerprint)
 """
 
 
-def _child(dataset: Dataset, cache: Path, tag: str) -> subprocess.Popen[str]:
+def _child(data: DataConfig, cache: Path, tag: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(dataset.root), str(cache)],
+        [sys.executable, "-c", CHILD, str(data.root), str(cache)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "TEST_TAG": tag},
@@ -134,7 +134,7 @@ def _alive(tag: str) -> list[int]:
 
 
 def test_a_build_killed_at_a_third_continues_to_the_same_checksums(
-    plain_folders: Dataset, reference: Store, tmp_path: Path
+    plain_folders: DataConfig, reference: Store, tmp_path: Path
 ):
     tag = uuid.uuid4().hex
     child = _child(plain_folders, tmp_path, tag)
@@ -165,7 +165,7 @@ def test_a_build_killed_at_a_third_continues_to_the_same_checksums(
 
 
 @pytest.mark.slow
-def test_two_processes_pack_once(plain_folders: Dataset, reference: Store, tmp_path: Path):
+def test_two_processes_pack_once(plain_folders: DataConfig, reference: Store, tmp_path: Path):
     children = [_child(plain_folders, tmp_path, "") for _ in range(2)]
     outputs = [child.communicate(timeout=120)[0].splitlines() for child in children]
     assert [lines[-1] for lines in outputs] == [reference.fingerprint] * 2
@@ -175,8 +175,8 @@ def test_two_processes_pack_once(plain_folders: Dataset, reference: Store, tmp_p
 
 @pytest.mark.parametrize("storage", list(Storage))
 def test_a_full_disk_is_told_and_the_work_kept(storage, plain_folders, tmp_path, monkeypatch):
-    dataset = replace(plain_folders, storage=storage)
-    whole = prepare(dataset, tmp_path / "whole")
+    data = replace(plain_folders, storage=storage)
+    whole = prepare(data, tmp_path / "whole")
     monkeypatch.setattr(build, "processes", build.threads)
     monkeypatch.setattr(build, "CHUNK_BYTES", 1)
     monkeypatch.setattr(build, "SAVE_SECONDS", -1)
@@ -190,9 +190,9 @@ def test_a_full_disk_is_told_and_the_work_kept(storage, plain_folders, tmp_path,
     save = Progress.save
     monkeypatch.setattr(Progress, "save", full)
     with pytest.raises(ConfigError, match=r"cannot write to .* \(No space left on device\)"):
-        prepare(dataset, tmp_path / "cache")
+        prepare(data, tmp_path / "cache")
     lines: list[str] = []
-    store = prepare(dataset, tmp_path / "cache", lines.append)
+    store = prepare(data, tmp_path / "cache", lines.append)
     assert lines[0] == "continuing after 5 of 13 train images"
     assert store.fingerprint == whole.fingerprint
     assert damage(store.path) is None

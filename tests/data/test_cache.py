@@ -5,7 +5,7 @@ from pathlib import Path
 import platformdirs
 import pytest
 
-from ablations.config import ConfigError, Dataset
+from ablations.config import ConfigError, DataConfig
 from ablations.data import cache, store
 
 
@@ -42,7 +42,7 @@ def test_a_second_writer_waits_and_says_so(tmp_path: Path):
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"cache folder .*/file/cache .*cache=FOLDER"):
-        store.prepare(Dataset(), tmp_path / "file/cache")
+        store.prepare(DataConfig(), tmp_path / "file/cache")
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
@@ -54,5 +54,5 @@ def test_a_folder_that_cannot_be_written_is_named(
 
     monkeypatch.setattr("ablations.data.build._write_header", fail)
     with pytest.raises(ConfigError, match=r"cannot write .*the reason of the system.*next step"):
-        store.prepare(Dataset(size=8, crop=8), tmp_path / "cache")
+        store.prepare(DataConfig(size=8, crop=8), tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*px-*/"))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from torchvision.datasets import CIFAR10
 
-from ablations.config import ConfigError, Dataset, Source
+from ablations.config import ConfigError, DataConfig, Source
 from ablations.data import cifar10
 from ablations.data.cifar10 import ARCHIVE
 from ablations.data.store import prepare
@@ -76,8 +76,8 @@ def site(tmp_path: Path, archive: bytes, monkeypatch: pytest.MonkeyPatch) -> Ite
         thread.join()
 
 
-def _dataset(root: Path | None = None) -> Dataset:
-    return Dataset(source=Source.cifar10, root=str(root) if root else None, size=32)
+def _dataset(root: Path | None = None) -> DataConfig:
+    return DataConfig(source=Source.cifar10, root=str(root) if root else None, size=32)
 
 
 def _check(cache: Path, root: Path | None = None) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ablations.config import ConfigError, Dataset, Source
+from ablations.config import ConfigError, DataConfig, Source
 from ablations.data.store import prepare
 
 
@@ -14,7 +14,7 @@ def _put(path: Path, value: int) -> None:
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> Dataset:
+def dataset(tmp_path: Path) -> DataConfig:
     _put(tmp_path / "images/train/dog/1.png", 30)
     _put(tmp_path / "images/train/cat/images/2.BMP", 20)
     _put(tmp_path / "images/train/cat/1.png", 10)
@@ -22,10 +22,10 @@ def dataset(tmp_path: Path) -> Dataset:
     _put(tmp_path / "images/val/dog/9.png", 40)
     (tmp_path / "images/train/cat/readme.txt").write_text("no image")
     root = str(tmp_path / "images")
-    return Dataset(source=Source.image_folder, root=root, size=8, crop=8)
+    return DataConfig(source=Source.image_folder, root=root, size=8, crop=8)
 
 
-def test_class_folders_are_read_in_sorted_order(dataset: Dataset, tmp_path: Path):
+def test_class_folders_are_read_in_sorted_order(dataset: DataConfig, tmp_path: Path):
     store = prepare(dataset, tmp_path / "cache")
     assert store.classes == ("cat", "dog")
     assert store.train_labels.tolist() == [0, 0, 1]
@@ -33,19 +33,19 @@ def test_class_folders_are_read_in_sorted_order(dataset: Dataset, tmp_path: Path
     assert store.test_labels.tolist() == [1]
 
 
-def test_a_test_folder_is_taken_where_there_is_no_val(dataset: Dataset, tmp_path: Path):
+def test_a_test_folder_is_taken_where_there_is_no_val(dataset: DataConfig, tmp_path: Path):
     (tmp_path / "images/val").rename(tmp_path / "images/test")
     assert prepare(dataset, tmp_path / "cache").test_labels.tolist() == [1]
 
 
-def test_an_image_overwritten_in_place_is_seen(dataset: Dataset, tmp_path: Path):
+def test_an_image_overwritten_in_place_is_seen(dataset: DataConfig, tmp_path: Path):
     before = prepare(dataset, tmp_path / "cache")
     _put(tmp_path / "images/val/dog/9.png", 200)
     after = prepare(dataset, tmp_path / "cache")
     assert after.fingerprint != before.fingerprint
 
 
-def test_missing_and_unknown_folders_are_named(dataset: Dataset, tmp_path: Path):
+def test_missing_and_unknown_folders_are_named(dataset: DataConfig, tmp_path: Path):
     (tmp_path / "images/val/dog").rename(tmp_path / "images/val/wolf")
     with pytest.raises(ConfigError, match="no training class: wolf"):
         prepare(dataset, tmp_path / "cache")
@@ -57,7 +57,7 @@ def test_missing_and_unknown_folders_are_named(dataset: Dataset, tmp_path: Path)
         prepare(dataset, tmp_path / "cache")
 
 
-def test_a_broken_image_is_named_by_its_path(dataset: Dataset, tmp_path: Path):
+def test_a_broken_image_is_named_by_its_path(dataset: DataConfig, tmp_path: Path):
     (tmp_path / "images/train/cat/1.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     lines: list[str] = []
     with pytest.raises(ConfigError, match=r"train/cat/1\.png: cannot be decoded"):
@@ -75,7 +75,7 @@ def test_tiny_imagenet_is_read_as_its_zip_file_unpacks(tmp_path: Path):
     rows = "val_0.png\tn01629819\t0\t32\t44\t62\nval_1.png\tn01443537\t5\t6\t7\t8\n"
     (root / "val/val_annotations.txt").write_text(rows)
     (root / "words.txt").write_text("n00001740\tentity\nn01443537\tgoldfish, Carassius auratus\n")
-    dataset = Dataset(source=Source.image_folder, root=str(root), size=8, crop=8)
+    dataset = DataConfig(source=Source.image_folder, root=str(root), size=8, crop=8)
     store = prepare(dataset, tmp_path / "cache")
     assert store.classes == ("goldfish, Carassius auratus", "n01629819")
     assert store.train_labels.tolist() == [0, 1]

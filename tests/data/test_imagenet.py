@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from ablations.config import ConfigError, Dataset, Source, Storage
+from ablations.config import ConfigError, DataConfig, Source, Storage
 from ablations.data.decode import decode
 from ablations.data.pack import encode
 from ablations.data.store import Store, prepare
@@ -21,7 +21,7 @@ WNIDS = ("n01440764", "n01443537", "n02084071")
 WORDS = ("tench, Tinca tinca", "goldfish", "dog")
 
 Tree = dict[str, bytes]  # path below the root: content
-MakeTree = Callable[..., Dataset]
+MakeTree = Callable[..., DataConfig]
 
 
 def _tar(files: Tree, mode: str = "w:") -> bytes:
@@ -86,8 +86,8 @@ def _as_kaggle(files: Tree) -> Tree:
 
 
 @pytest.fixture
-def make_tree(photographs: Tree, plain_folders: Dataset, tmp_path: Path) -> MakeTree:
-    def make_tree(form: Callable[[Tree], Tree] = _as_folders, name: str = "tree") -> Dataset:
+def make_tree(photographs: Tree, plain_folders: DataConfig, tmp_path: Path) -> MakeTree:
+    def make_tree(form: Callable[[Tree], Tree] = _as_folders, name: str = "tree") -> DataConfig:
         for path, content in form(photographs).items():
             (tmp_path / name / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / name / path).write_bytes(content)
@@ -146,10 +146,10 @@ def test_the_hubs_parquet_is_read(photographs: Tree, write_parquet, tmp_path: Pa
         chosen = {n: c for n, c in photographs.items() if n.startswith(split)}
         labels = [WNIDS.index(name.split("/")[1]) for name in chosen]
         write_parquet(f"data/{name}.parquet", list(chosen.values()), labels, WORDS)
-    dataset = Dataset(
+    data = DataConfig(
         source=Source.imagenet, root=str(tmp_path), storage=Storage.jpeg, size=SIZE, crop=SIZE
     )
-    store = prepare(replace(dataset, skip_broken=True), tmp_path / "cache")
+    store = prepare(replace(data, skip_broken=True), tmp_path / "cache")
     assert store.classes == WORDS
     assert len(store.train_labels) == 11
     assert len(store.test_labels) == 3
@@ -165,67 +165,67 @@ def test_statistics_are_those_of_the_pixels_that_training_sees(reference: Store)
 
 
 def test_a_broken_image_stops_with_its_path_and_nothing_is_lost(make_tree: MakeTree, tmp_path):
-    dataset = make_tree()
+    data = make_tree()
     with pytest.raises(ConfigError, match=r"_3\.JPEG: cannot be decoded .*, as are 1 more"):
-        prepare(replace(dataset, skip_broken=False), tmp_path / "cache")
+        prepare(replace(data, skip_broken=False), tmp_path / "cache")
     lines: list[str] = []
-    prepare(dataset, tmp_path / "cache", lines.append)
+    prepare(data, tmp_path / "cache", lines.append)
     assert lines == []
 
 
 def test_a_store_is_taken_without_its_source(reference: Store, tmp_path: Path):
     shutil.copytree(reference.path, tmp_path / "copy")
-    dataset = Dataset(
+    data = DataConfig(
         source=Source.imagenet, root=str(tmp_path / "copy"), size=SIZE, crop=SIZE, skip_broken=True
     )
-    store = prepare(dataset, tmp_path / "cache")
+    store = prepare(data, tmp_path / "cache")
     assert store.path == tmp_path / "copy"
     assert store.fingerprint == reference.fingerprint
-    with pytest.raises(ConfigError, match=r"have 64 pixels, and dataset\.size=32"):
-        prepare(replace(dataset, size=32, crop=32), tmp_path / "cache")
+    with pytest.raises(ConfigError, match=r"have 64 pixels, and data\.size=32"):
+        prepare(replace(data, size=32, crop=32), tmp_path / "cache")
     (tmp_path / "copy/train_labels.npy").unlink()
     with pytest.raises(ConfigError, match="the store is damaged"):
-        prepare(dataset, tmp_path / "cache")
+        prepare(data, tmp_path / "cache")
 
 
 def test_what_is_missing_is_named(make_tree: MakeTree, tmp_path: Path):
-    dataset = make_tree(_as_tars)
-    root = Path(dataset.root or "")
+    data = make_tree(_as_tars)
+    root = Path(data.root or "")
     (root / "ILSVRC2012_devkit_t12.tar.gz").rename(root / "devkit.tar.gz")
     with pytest.raises(ConfigError, match="tells the classes of the validation images"):
-        prepare(dataset, tmp_path / "cache")
+        prepare(data, tmp_path / "cache")
     (root / "ILSVRC2012_devkit_t12.tar.gz").write_bytes(b"no archive")
     with pytest.raises(ConfigError, match="not the development kit"):
-        prepare(dataset, tmp_path / "cache")
+        prepare(data, tmp_path / "cache")
     (root / "ILSVRC2012_img_val.tar").unlink()
     with pytest.raises(ConfigError, match="no validation images of ImageNet"):
-        prepare(dataset, tmp_path / "cache")
+        prepare(data, tmp_path / "cache")
     with pytest.raises(ConfigError, match="no training images of ImageNet"):
-        prepare(replace(dataset, root=str(tmp_path / "nowhere")), tmp_path / "cache")
+        prepare(replace(data, root=str(tmp_path / "nowhere")), tmp_path / "cache")
 
 
 def test_a_tar_file_cut_short_is_named(make_tree: MakeTree, tmp_path: Path):
-    dataset = make_tree(_as_tars)
-    path = Path(dataset.root or "", "ILSVRC2012_img_train.tar")
+    data = make_tree(_as_tars)
+    path = Path(data.root or "", "ILSVRC2012_img_train.tar")
     path.write_bytes(path.read_bytes()[:-60_000])
     with pytest.raises(ConfigError, match=r"img_train\.tar: not a complete tar file"):
-        prepare(dataset, tmp_path / "cache")
+        prepare(data, tmp_path / "cache")
 
 
 def test_an_added_image_is_seen(make_tree: MakeTree, tmp_path: Path, photographs: Tree):
-    dataset = make_tree()
-    before = prepare(dataset, tmp_path / "cache")
-    folder = Path(dataset.root or "", "train", WNIDS[0])
+    data = make_tree()
+    before = prepare(data, tmp_path / "cache")
+    folder = Path(data.root or "", "train", WNIDS[0])
     (folder / "new.JPEG").write_bytes(photographs[f"train/{WNIDS[0]}/{WNIDS[0]}_1.JPEG"])
     os.utime(folder, (0, 0))  # even where clocks are coarse
-    after = prepare(dataset, tmp_path / "cache")
+    after = prepare(data, tmp_path / "cache")
     assert len(after.train_labels) == len(before.train_labels) + 1
 
 
 def test_a_file_that_cannot_be_read_is_no_broken_image(make_tree: MakeTree, tmp_path: Path):
-    dataset = make_tree()
-    path = Path(dataset.root or "", "train", WNIDS[0], f"{WNIDS[0]}_1.JPEG")
+    data = make_tree()
+    path = Path(data.root or "", "train", WNIDS[0], f"{WNIDS[0]}_1.JPEG")
     path.unlink()
     path.symlink_to("nowhere")
     with pytest.raises(ConfigError, match=r"_1\.JPEG: cannot be read \(No such file"):
-        prepare(dataset, tmp_path / "cache")
+        prepare(data, tmp_path / "cache")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from ablations.config import Dataset, Job, Source, Storage
+from ablations.config import DataConfig, Job, Source, Storage
 from ablations.data import jpeg
 from ablations.data.jpeg import JpegImages
 from ablations.data.loading import EpochBatches, PixelBatches, identity
@@ -108,7 +108,7 @@ def test_training_on_jpegs_equals_training_on_their_pixels(
     write_parquet,
     tmp_path: Path,
 ):
-    packed = Dataset(size=16, crop=12, val_size=11, storage=Storage.jpeg)
+    packed = DataConfig(size=16, crop=12, val_size=11, storage=Storage.jpeg)
     store = prepare(packed, tmp_path / "cache")
     files = [
         write_parquet(f"{name}.parquet", [encode(i) for i in images], labels, store.classes)
@@ -120,7 +120,7 @@ def test_training_on_jpegs_equals_training_on_their_pixels(
     pixels = replace(
         packed, source=Source.parquet, train=files[:1], test=files[1:], storage=Storage.raw
     )
-    records = [load(train_here(tiny_job(dataset=dataset))) for dataset in (packed, pixels)]
+    records = [load(train_here(tiny_job(data=dataset))) for dataset in (packed, pixels)]
     results = []
     for record in records:
         assert record is not None

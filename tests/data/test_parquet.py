@@ -6,12 +6,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ablations.config import ConfigError, Dataset, Source
+from ablations.config import ConfigError, DataConfig, Source
 from ablations.data.store import prepare
 
 
-def _dataset(train: list[str], test: list[str]) -> Dataset:
-    return Dataset(source=Source.parquet, train=train, test=test, size=8, crop=8)
+def _dataset(train: list[str], test: list[str]) -> DataConfig:
+    return DataConfig(source=Source.parquet, train=train, test=test, size=8, crop=8)
 
 
 def test_several_files_are_one_split_in_the_order_of_their_names(shades, write_parquet, tmp_path):
@@ -59,14 +59,16 @@ def test_splits_with_different_classes_are_refused(shades, write_parquet, tmp_pa
         prepare(_dataset([train], [test]), tmp_path / "cache")
 
 
-def test_a_file_that_is_not_parquet_or_cut_short_is_named(shades_dataset: Dataset, tmp_path: Path):
+def test_a_file_that_is_not_parquet_or_cut_short_is_named(
+    shades_dataset: DataConfig, tmp_path: Path
+):
     path = Path(shades_dataset.test[0])
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(ConfigError, match=r"test\.parquet: not a readable parquet file"):
         prepare(shades_dataset, tmp_path / "cache")
 
 
-def test_missing_columns_are_named(shades_dataset: Dataset, tmp_path: Path):
+def test_missing_columns_are_named(shades_dataset: DataConfig, tmp_path: Path):
     pq.write_table(pa.table({"label": [1], "text": ["a"]}), shades_dataset.test[0])
     with pytest.raises(ConfigError, match=r"no images \(bytes\) among the columns label, text"):
         prepare(shades_dataset, tmp_path / "cache")
@@ -77,7 +79,7 @@ def test_broken_images_stop_or_are_left_out(shades, write_parquet, tmp_path: Pat
     train = write_parquet("train.parquet", broken, [0, 1, 1, 0])
     test = write_parquet("test.parquet", shades[4:6], [0, 1])
     dataset = _dataset([train], [test])
-    with pytest.raises(ConfigError, match=r"train\.parquet row 1: .*dataset\.skip_broken=true"):
+    with pytest.raises(ConfigError, match=r"train\.parquet row 1: .*data\.skip_broken=true"):
         prepare(dataset, tmp_path / "cache")
     store = prepare(replace(dataset, skip_broken=True), tmp_path / "cache")
     assert store.skipped == (f"{train} row 1", f"{train} row 2")

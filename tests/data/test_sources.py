@@ -3,12 +3,12 @@ from pathlib import Path
 
 import pytest
 
-from ablations.config import ConfigError, Dataset, Source
+from ablations.config import ConfigError, DataConfig, Source
 from ablations.data.sources import find_files
 
 
-def _parquet(train: list[str], test: list[str]) -> Dataset:
-    return Dataset(source=Source.parquet, train=train, test=test)
+def _parquet(train: list[str], test: list[str]) -> DataConfig:
+    return DataConfig(source=Source.parquet, train=train, test=test)
 
 
 @pytest.fixture
@@ -26,12 +26,12 @@ def test_patterns_and_files_are_found_once_in_order(folder: Path):
 
 
 def test_a_pattern_without_a_file_is_named(folder: Path):
-    with pytest.raises(ConfigError, match=r"dataset\.test: no file matches .*/nothing-\*"):
+    with pytest.raises(ConfigError, match=r"data\.test: no file matches .*/nothing-\*"):
         find_files(_parquet(["train-0"], ["nothing-*"]))
 
 
 def test_a_file_in_both_splits_is_refused(folder: Path):
-    with pytest.raises(ConfigError, match=r"train-0 is in dataset\.train and"):
+    with pytest.raises(ConfigError, match=r"train-0 is in data\.train and"):
         find_files(_parquet(["train-*"], ["train-0"]))
 
 
@@ -43,4 +43,4 @@ def test_a_changed_file_is_seen(folder: Path):
 
 
 def test_the_built_in_data_need_no_files():
-    assert find_files(Dataset()) == ([], [])
+    assert find_files(DataConfig()) == ([], [])

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ablations.config import ConfigError, Dataset
+from ablations.config import ConfigError, DataConfig
 from ablations.data import store as store_module
 from ablations.data.store import Store, prepare
 
@@ -19,7 +19,7 @@ from ablations.data.store import Store, prepare
 CHILD = """
 import sys, time
 from pathlib import Path
-from ablations.config import Dataset
+from ablations.config import DataConfig
 from ablations.data import store, synthetic
 synthetic.TRAIN_IMAGES, synthetic.TEST_IMAGES, delay = 60, 20, float(sys.argv[2])
 draw = synthetic._samples
@@ -29,7 +29,7 @@ def slowly(*arguments):
         time.sleep(delay)
         yield sample
 synthetic._samples = slowly
-print(store.prepare(Dataset(size=8, crop=8), Path(sys.argv[1]), print).fingerprint)
+print(store.prepare(DataConfig(size=8, crop=8), Path(sys.argv[1]), print).fingerprint)
 """
 
 
@@ -44,8 +44,8 @@ def _child(cache: Path, delay: float) -> subprocess.Popen[str]:
 
 
 @pytest.fixture
-def tiny(few_synthetic) -> Dataset:
-    return Dataset(size=8, crop=8)
+def tiny(few_synthetic) -> DataConfig:
+    return DataConfig(size=8, crop=8)
 
 
 def _store(labels: np.ndarray) -> Store:
@@ -54,7 +54,7 @@ def _store(labels: np.ndarray) -> Store:
     return store
 
 
-def test_numbers_of_a_small_store_by_hand(shades_dataset: Dataset, tmp_path: Path):
+def test_numbers_of_a_small_store_by_hand(shades_dataset: DataConfig, tmp_path: Path):
     store = prepare(shades_dataset, tmp_path)
     assert store.classes == ("even", "odd")
     assert store.train_labels.tolist() == [0, 1, 0, 1, 0, 1]
@@ -67,7 +67,7 @@ def test_numbers_of_a_small_store_by_hand(shades_dataset: Dataset, tmp_path: Pat
     assert store.skipped == ()
 
 
-def test_data_are_decoded_once(tiny: Dataset, tmp_path: Path, monkeypatch):
+def test_data_are_decoded_once(tiny: DataConfig, tmp_path: Path, monkeypatch):
     lines: list[str] = []
     first = prepare(tiny, tmp_path, lines.append)
     assert lines == ["decoded 60 training and 20 test images"]
@@ -79,12 +79,12 @@ def test_data_are_decoded_once(tiny: Dataset, tmp_path: Path, monkeypatch):
     assert second.fingerprint == first.fingerprint
 
 
-def test_the_variable_chooses_the_folder(tiny: Dataset, tmp_path: Path, monkeypatch):
+def test_the_variable_chooses_the_folder(tiny: DataConfig, tmp_path: Path, monkeypatch):
     monkeypatch.setenv("ABLATIONS_CACHE", str(tmp_path / "chosen"))
     assert prepare(tiny).path.parent == tmp_path / "chosen"
 
 
-def test_another_size_or_another_file_is_another_store(shades_dataset: Dataset, tmp_path: Path):
+def test_another_size_or_another_file_is_another_store(shades_dataset: DataConfig, tmp_path: Path):
     first = prepare(shades_dataset, tmp_path)
     larger = prepare(replace(shades_dataset, size=16), tmp_path)
     os.utime(shades_dataset.train[0], (0, 0))
@@ -93,7 +93,7 @@ def test_another_size_or_another_file_is_another_store(shades_dataset: Dataset, 
     assert first.fingerprint == touched.fingerprint != larger.fingerprint
 
 
-def test_a_store_pickles_as_its_path(tiny: Dataset, tmp_path: Path):
+def test_a_store_pickles_as_its_path(tiny: DataConfig, tmp_path: Path):
     store = prepare(tiny, tmp_path)
     assert store.train_images.size
     copied = pickle.dumps(store)
@@ -109,7 +109,7 @@ def test_opening_a_folder_without_a_store_says_so(tmp_path: Path):
 @pytest.mark.parametrize("name", ["train_images", "test_labels", "mean_image"])
 @pytest.mark.parametrize("harm", ["cut", "flip", "delete", "lie"])
 def test_a_damaged_store_is_built_again(
-    tiny: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, harm: str
+    tiny: DataConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, harm: str
 ):
     sound = prepare(tiny, tmp_path)
     path = sound.path / f"{name}.npy"
@@ -130,7 +130,7 @@ def test_a_damaged_store_is_built_again(
     assert store_module.damage(again.path) is None
 
 
-def test_a_large_array_is_checked_whole_where_it_is_newer(tiny: Dataset, tmp_path, monkeypatch):
+def test_a_large_array_is_checked_whole_where_it_is_newer(tiny: DataConfig, tmp_path, monkeypatch):
     monkeypatch.setattr(store_module, "SMALL_BYTES", 0)
     path = prepare(tiny, tmp_path).path
     file = path / "train_images.npy"
@@ -140,13 +140,13 @@ def test_a_large_array_is_checked_whole_where_it_is_newer(tiny: Dataset, tmp_pat
     assert store_module.damage(path) == "train_images: checksum differs"
 
 
-def test_a_broken_manifest_is_built_again(tiny: Dataset, tmp_path: Path):
+def test_a_broken_manifest_is_built_again(tiny: DataConfig, tmp_path: Path):
     store = prepare(tiny, tmp_path)
     (store.path / "manifest.json").write_text("{")
     assert prepare(tiny, tmp_path).fingerprint == store.fingerprint
 
 
-def test_a_failed_build_leaves_nothing(shades_dataset: Dataset, tmp_path: Path):
+def test_a_failed_build_leaves_nothing(shades_dataset: DataConfig, tmp_path: Path):
     file = Path(shades_dataset.test[0])
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(ConfigError):
@@ -162,7 +162,7 @@ def test_two_processes_build_once(tmp_path: Path):
     assert sum(line == "drawing" for lines in outputs for line in lines) == 80
 
 
-def test_a_killed_build_is_not_believed(tiny: Dataset, tmp_path: Path):
+def test_a_killed_build_is_not_believed(tiny: DataConfig, tmp_path: Path):
     child = _child(tmp_path, 60)
     assert child.stdout is not None
     assert child.stdout.readline() == "drawing\n"

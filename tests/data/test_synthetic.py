@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ablations.config import Dataset
+from ablations.config import DataConfig
 from ablations.data import synthetic
 from ablations.data.sources import Files
 
@@ -24,7 +24,7 @@ def test_every_size_can_be_drawn():
 
 
 def test_splits_are_balanced_and_share_no_image(few_synthetic, tmp_path: Path):
-    images = synthetic.read(Dataset(size=16, crop=16), Files([], []), tmp_path)
+    images = synthetic.read(DataConfig(size=16, crop=16), Files([], []), tmp_path)
     train = {sample.content.tobytes() for sample in images.train.samples}
     test = {sample.content.tobytes() for sample in images.test.samples}
     assert np.bincount(images.train.labels).tolist() == [6] * 10

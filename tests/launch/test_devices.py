@@ -104,6 +104,6 @@ def test_a_gpu_where_there_is_none(machine):
 
 def test_nodes_that_share_a_run_train_one_at_a_time(machine):
     machine(8, 32)
-    assert allot(Trainer(devices=4, nodes=2), 5) == [Slot("gpu", tuple("0123"), 4, 8)]
+    assert allot(Trainer(devices=4, num_nodes=2), 5) == [Slot("gpu", tuple("0123"), 4, 8)]
     machine(0, 8)
-    assert allot(Trainer(nodes=2), 5) == [Slot("cpu", (), 1, 8)]
+    assert allot(Trainer(num_nodes=2), 5) == [Slot("cpu", (), 1, 8)]

@@ -18,7 +18,7 @@ from ablations.launch.nodes import Place
 from ablations.launch.worker import LOG
 from ablations.record import Record, load
 
-TWO = Trainer(Accelerator.cpu, nodes=2, threads=1)
+TWO = Trainer(Accelerator.cpu, num_nodes=2, threads=1)
 
 
 class FakeProcess:
@@ -250,7 +250,7 @@ def start_node(start, tiny, port: int):
 
     def start_node(rank: int, *arguments: str, **variables: str):
         where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "NODE_RANK": str(rank)}
-        return start(*tiny, "trainer.nodes=2", *arguments, **where, **variables)
+        return start(*tiny, "trainer.num_nodes=2", *arguments, **where, **variables)
 
     return start_node
 
@@ -366,7 +366,9 @@ def test_a_rank_that_fails_on_one_node_ends_the_run_on_both(broken: int, start_n
 
 @pytest.mark.slow
 def test_nodes_that_are_not_told_which_they_are(start, tiny):
-    command = start(*tiny, "trainer.nodes=2").finish()
+    command = start(*tiny, "trainer.num_nodes=2").finish()
     assert command.code == 1
-    assert command.err.startswith("error: trainer.nodes=2 needs the command on each node to know")
+    assert command.err.startswith(
+        "error: trainer.num_nodes=2 needs the command on each node to know"
+    )
     assert command.err.count("\n") == 1

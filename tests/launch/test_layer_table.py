@@ -13,7 +13,7 @@ def shown(*overrides: str) -> str:
 
 
 def test_it_lists_layers_and_their_cost_and_needs_no_data() -> None:
-    lines = shown("network=keras_functional", "width=1", "init=paper", *size(224)).splitlines()
+    lines = shown("model=keras_functional", "width=1", "init=paper", *size(224)).splitlines()
     assert "keras_functional, width 1, 224x224 pixels, 10 classes" in lines[0]
     conv1 = next(line for line in lines if "conv1" in line)
     assert [word for word in conv1.split() if word != "│"] == [
@@ -27,10 +27,10 @@ def test_it_lists_layers_and_their_cost_and_needs_no_data() -> None:
 
 
 def size(pixels: int) -> tuple[str, str]:
-    return f"dataset.size={pixels}", f"dataset.crop={pixels}"
+    return f"data.size={pixels}", f"data.crop={pixels}"
 
 
 def test_classes_of_cifar10_are_counted_without_a_download(tmp_path) -> None:
-    text = shown("setting=cifar10", f"dataset.root={tmp_path}")
+    text = shown("experiment=cifar10", f"data.root={tmp_path}")
     assert "10 classes" in text
     assert not list(tmp_path.iterdir())

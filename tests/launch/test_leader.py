@@ -107,7 +107,7 @@ def test_a_node_that_does_not_end_is_given_up(arrive, team: Leader, runs_dir: Pa
 @pytest.mark.parametrize(
     ("rank", "nodes", "reason"),
     [
-        (1, 3, "it was started with trainer.nodes=3, node 0 with 2"),
+        (1, 3, "it was started with trainer.num_nodes=3, node 0 with 2"),
         (2, 2, "NODE_RANK=2 is not one of 1 to 1"),
         (0, 2, "NODE_RANK=0 is not one of 1 to 1"),
     ],

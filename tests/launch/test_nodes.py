@@ -7,7 +7,7 @@ from ablations.config import Accelerator, ConfigError, Slurm, Trainer
 from ablations.launch import nodes as module
 from ablations.launch.nodes import Link, Place, find_place, place_of, refuse_another_launcher
 
-TWO = Trainer(Accelerator.cpu, nodes=2)
+TWO = Trainer(Accelerator.cpu, num_nodes=2)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_one_machine_needs_no_place(environment):
 
 
 def test_slurm_finds_the_nodes_of_its_jobs_itself(environment):
-    assert find_place([Trainer(nodes=2, slurm=Slurm(submit=True))]) is None
+    assert find_place([Trainer(num_nodes=2, slurm=Slurm(submit=True))]) is None
 
 
 def test_the_environment_names_the_node(environment):
@@ -125,7 +125,7 @@ def test_a_step_of_another_size(name: str, message: str, step):
 
 
 def test_runs_on_differently_many_nodes(environment):
-    with pytest.raises(ConfigError, match=r"trainer.nodes=1,2: all runs of a command share"):
+    with pytest.raises(ConfigError, match=r"trainer.num_nodes=1,2: all runs of a command share"):
         find_place([TWO, Trainer()])
 
 

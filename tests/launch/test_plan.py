@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from ablations import config as settings
-from ablations.config import Config, ConfigError, Dataset, Logger, LoggerKind, Run, Source, Trainer
+from ablations.config import (
+    Config,
+    ConfigError,
+    DataConfig,
+    Logger,
+    LoggerKind,
+    Run,
+    Source,
+    Trainer,
+)
 from ablations.data.store import Store
 from ablations.launch import plan as module
 from ablations.launch.devices import Slot
@@ -44,11 +53,11 @@ def test_a_run_asked_for_twice_is_planned_once(plan_of, tiny_config: Config):
 
 def test_a_batch_larger_than_the_training_images_is_refused(plan_of, tiny_config: Config):
     recipe = replace(tiny_config.recipe, batch_size=9)
-    dataset = replace(tiny_config.dataset, train_limit=8)
+    dataset = replace(tiny_config.data, train_limit=8)
     with pytest.raises(
         ConfigError, match=r"recipe\.batch_size=9: there are only 8 training images"
     ):
-        plan_of(replace(tiny_config, recipe=recipe, dataset=dataset))
+        plan_of(replace(tiny_config, recipe=recipe, data=dataset))
 
 
 @pytest.mark.parametrize("few", ["val", "test"])
@@ -57,10 +66,10 @@ def test_each_device_needs_an_image_of_an_evaluation(plan_of, tiny_config: Confi
     devices, val_size = (3, 2) if few == "val" else (24, 25)
     config = replace(
         tiny_config,
-        dataset=replace(tiny_config.dataset, val_size=val_size),
+        data=replace(tiny_config.data, val_size=val_size),
         trainer=replace(tiny_config.trainer, devices=devices),
     )
-    what = r"dataset\.val_size=2" if few == "val" else "23 test images"
+    what = r"data\.val_size=2" if few == "val" else "23 test images"
     with pytest.raises(
         ConfigError, match=f"{what}: {devices} devices share .*fewer trainer.devices"
     ):
@@ -231,15 +240,15 @@ def test_a_full_disk_is_told_before_anything_is_trained(tiny_config, runs_dir, m
 
 
 def test_too_few_images_for_the_split(plan_of, tiny_config: Config):
-    config = replace(tiny_config, dataset=replace(tiny_config.dataset, val_size=60))
+    config = replace(tiny_config, data=replace(tiny_config.data, val_size=60))
     with pytest.raises(ConfigError, match="60 training images are too few"):
         plan_of(config)
 
 
 def test_missing_files_are_named(plan_of, tiny_config: Config):
-    dataset = Dataset(source=Source.parquet, train=["no.parquet"], test=["no.parquet"])
-    with pytest.raises(ConfigError, match=r"dataset.train: no file matches .*no\.parquet"):
-        plan_of(replace(tiny_config, dataset=dataset))
+    dataset = DataConfig(source=Source.parquet, train=["no.parquet"], test=["no.parquet"])
+    with pytest.raises(ConfigError, match=r"data.train: no file matches .*no\.parquet"):
+        plan_of(replace(tiny_config, data=dataset))
 
 
 def test_a_plan_splits_the_data_once_and_asks_a_run_once(plan_of, tiny_config, monkeypatch):

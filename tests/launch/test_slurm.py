@@ -181,7 +181,7 @@ def test_what_a_job_asks_for():
 
 
 def test_a_job_on_several_nodes_has_a_task_on_each():
-    found = options(Trainer(Accelerator.gpu, devices=4, nodes=2))
+    found = options(Trainer(Accelerator.gpu, devices=4, num_nodes=2))
     assert (found["nodes"], found["ntasks_per_node"], found["gpus_per_node"]) == (2, 1, 4)
 
 
@@ -328,7 +328,7 @@ def test_a_job_that_has_to_go_continues_as_the_same_run_of_wandb(submit, slurm: 
 
 @pytest.mark.slow
 def test_a_run_on_two_nodes_of_slurm(submit, slurm: Cluster):
-    command = submit("trainer.nodes=2", "seed=3").finish()
+    command = submit("trainer.num_nodes=2", "seed=3").finish()
     assert command.code == 0, command.out + command.err
     assert "1 job to submit, each nodes=2 ntasks-per-node=1" in command.out
     (path,) = Path("runs").glob("*/record.json")
@@ -340,7 +340,9 @@ def test_a_run_on_two_nodes_of_slurm(submit, slurm: Cluster):
 @pytest.mark.slow
 def test_a_sweep_inside_an_allocation_of_two_nodes(start, tiny, slurm: Cluster):
     words = ("srun", "--nodes=2", "--ntasks-per-node=1", "--kill-on-bad-exit=1")
-    command = start(*tiny, "-m", "seed=0,1", "trainer.nodes=2", before=words, **slurm.environment)
+    command = start(
+        *tiny, "-m", "seed=0,1", "trainer.num_nodes=2", before=words, **slurm.environment
+    )
     assert command.finish().code == 0, command.out + command.err
     assert seeds() == [0, 1]
     assert "node 1 of 2 follows 127.0.0.1:" in command.out
@@ -348,7 +350,7 @@ def test_a_sweep_inside_an_allocation_of_two_nodes(start, tiny, slurm: Cluster):
 
 @pytest.mark.slow
 def test_slurm_refuses_what_the_cluster_does_not_have(submit):
-    command = submit("trainer.nodes=3").finish(60)
+    command = submit("trainer.num_nodes=3").finish(60)
     assert command.code == 1
     assert command.err.startswith("error: trainer=slurm: SLURM refuses `--nodes=3")
     assert command.err.count("\n") == 1

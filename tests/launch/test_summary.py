@@ -66,8 +66,8 @@ def test_a_diverged_run_is_counted_and_counts_as_chance(console, tiny_job, recor
 
 def test_runs_on_other_data_have_their_own_table(console, tiny_job, record: Record):
     one = tiny_job()
-    dataset = replace(one.run.dataset, name="photographs")
-    other = replace(one, run=replace(one.run, dataset=dataset, fingerprint="other"))
+    dataset = replace(one.run.data, name="photographs")
+    other = replace(one, run=replace(one.run, data=dataset, fingerprint="other"))
     records = {job.run.run_id: scored(record, 0.5) for job in (one, other)}
     show_summary(console, [one, other], records)
     text = console.export_text()

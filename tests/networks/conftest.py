@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from ablations.config import Dataset, Init, Network, Recipe, Run
+from ablations.config import DataConfig, Init, Model, Recipe, Run
 from ablations.networks.initialization import construct
 from ablations.networks.layers import Layer, layers
 from ablations.techniques import Techniques
@@ -16,9 +16,9 @@ from ablations.techniques import Techniques
 def full_size() -> Callable[..., Run]:
     """A run of a network at its full width, with images of ``crop`` pixels."""
 
-    def make(network: Network, crop: int) -> Run:
-        dataset = Dataset(size=crop, crop=crop)
-        return Run(Techniques(), network, 1.0, Init.paper, dataset, Recipe(), seed=0, stream=0)
+    def make(network: Model, crop: int) -> Run:
+        dataset = DataConfig(size=crop, crop=crop)
+        return Run(Techniques(), network, 1.0, Init.paper, dataset, Recipe(), seed=0, replicate=0)
 
     return make
 
@@ -33,7 +33,7 @@ def table(full_size) -> Callable[..., list[Layer]]:
 def on_meta(full_size) -> Callable[..., nn.Sequential]:
     """A network at its full width, without memory for its weights."""
 
-    def make(network: Network, crop: int) -> nn.Sequential:
+    def make(network: Model, crop: int) -> nn.Sequential:
         with torch.device("meta"):
             return construct(full_size(network, crop), 10)
 

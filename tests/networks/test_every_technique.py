@@ -6,16 +6,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from ablations.config import Dataset, Init, Network, Recipe, Run
+from ablations.config import DataConfig, Init, Model, Recipe, Run
 from ablations.networks import build, features
 from ablations.techniques import Depth, Norm, Techniques, Towers
 from ablations.techniques.dropout import PaperDropout
 
 CROPS = {
-    Network.alexnet: 64,
-    Network.alexnet_small: 28,
-    Network.cifar_conv: 32,
-    Network.cifar_local: 24,
+    Model.alexnet: 64,
+    Model.alexnet_small: 28,
+    Model.cifar_conv: 32,
+    Model.cifar_local: 24,
 }
 # They act on the data or on the measure.
 ELSEWHERE = {"augmentation", "evaluation"}
@@ -37,15 +37,22 @@ CASES = [
 ]
 
 
-def run(network: Network, **techniques) -> Run:
-    dataset = Dataset(size=64, crop=CROPS[network])
+def run(network: Model, **techniques) -> Run:
+    dataset = DataConfig(size=64, crop=CROPS[network])
     width = 0.25 if network.value.startswith("cifar") else 1 / 12
     return Run(
-        Techniques(**techniques), network, width, Init.fan_in, dataset, Recipe(), seed=0, stream=0
+        Techniques(**techniques),
+        network,
+        width,
+        Init.fan_in,
+        dataset,
+        Recipe(),
+        seed=0,
+        replicate=0,
     )
 
 
-def images(network: Network) -> Tensor:
+def images(network: Model) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(4, 3, CROPS[network], CROPS[network], generator=generator) * 64
     return x.contiguous(memory_format=torch.channels_last)
@@ -63,9 +70,7 @@ def outputs(network: torch.nn.Module, x: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize(("network", "key", "variant"), CASES)
-def test_a_variant_changes_the_outputs_and_nothing_else(
-    network: Network, key: str, variant
-) -> None:
+def test_a_variant_changes_the_outputs_and_nothing_else(network: Model, key: str, variant) -> None:
     x = images(network)
     default, changed = build(run(network), 5), build(run(network, **{key: variant}), 5)
     same = torch.equal(outputs(default, x), outputs(changed, x))
@@ -77,7 +82,7 @@ def test_a_variant_changes_the_outputs_and_nothing_else(
 
 @pytest.mark.parametrize(("network", "key", "variant"), CASES)
 def test_a_variant_trains_one_step_and_evaluates_repeatably(
-    network: Network, key: str, variant
+    network: Model, key: str, variant
 ) -> None:
     x, labels = images(network), torch.tensor([0, 1, 2, 0])
     net = build(run(network, **{key: variant}), 3)
@@ -92,7 +97,7 @@ def test_a_variant_trains_one_step_and_evaluates_repeatably(
 
 
 @pytest.mark.parametrize("network", list(CROPS))
-def test_bfloat16_autocast_agrees_with_float32(network: Network) -> None:
+def test_bfloat16_autocast_agrees_with_float32(network: Model) -> None:
     net, x = build(run(network), 3), images(network)
     exact = outputs(net, x)
     with torch.autocast("cpu", torch.bfloat16):
@@ -103,7 +108,7 @@ def test_bfloat16_autocast_agrees_with_float32(network: Network) -> None:
 
 
 @pytest.mark.parametrize("network", list(CROPS))
-def test_weights_to_decay_are_those_of_all_layers_but_normalisation(network: Network) -> None:
+def test_weights_to_decay_are_those_of_all_layers_but_normalisation(network: Model) -> None:
     net = build(run(network, norm=Norm.batchnorm), 3)
     weights = {
         name.removesuffix(".weight") for name, _ in net.named_parameters() if "weight" in name
@@ -113,14 +118,14 @@ def test_weights_to_decay_are_those_of_all_layers_but_normalisation(network: Net
 
 
 @pytest.mark.parametrize("network", list(CROPS))
-def test_features_are_what_the_last_layer_sees(network: Network) -> None:
+def test_features_are_what_the_last_layer_sees(network: Model) -> None:
     net, x = build(run(network), 3).eval(), images(network)
     assert torch.equal(list(net)[-1](features(net, x)), net(x))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("network", list(CROPS))
-def test_networks_compile_into_one_graph(network: Network) -> None:
+def test_networks_compile_into_one_graph(network: Model) -> None:
     net, x = build(run(network), 3), images(network)
     expected = outputs(net, x)
     draw_masks(net)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from ablations.config import ConfigError, Dataset, Init, Network, Recipe, Run
+from ablations.config import ConfigError, DataConfig, Init, Model, Recipe, Run
 from ablations.networks import build, check
 from ablations.networks.fixed import InvertedDropout
 from ablations.networks.initialization import construct
@@ -16,30 +16,30 @@ from ablations.optimizer import build_optimizer
 from ablations.techniques import Augmentation, Evaluation, Techniques
 
 CROPS = {
-    Network.keras_batchnorm: 227,
-    Network.keras_functional: 224,
-    Network.keras_resized: 32,
-    Network.torch_style: 224,
-    Network.two_branch: 224,
-    Network.half_tower_v1: 224,
-    Network.half_tower_v2: 224,
-    Network.lenet5: 32,
+    Model.keras_batchnorm: 227,
+    Model.keras_functional: 224,
+    Model.keras_resized: 32,
+    Model.torch_style: 224,
+    Model.two_branch: 224,
+    Model.half_tower_v1: 224,
+    Model.half_tower_v2: 224,
+    Model.lenet5: 32,
 }
-TUTORIALS = [network for network in CROPS if network is not Network.lenet5]
-KERAS = [network for network in TUTORIALS if network is not Network.torch_style]
+TUTORIALS = [network for network in CROPS if network is not Model.lenet5]
+KERAS = [network for network in TUTORIALS if network is not Model.torch_style]
 
 
-def run(network: Network, width: float = 1.0, **changes) -> Run:
-    dataset = Dataset(size=CROPS[network], crop=CROPS[network])
-    base = Run(Techniques(), network, width, Init.paper, dataset, Recipe(), seed=0, stream=0)
+def run(network: Model, width: float = 1.0, **changes) -> Run:
+    dataset = DataConfig(size=CROPS[network], crop=CROPS[network])
+    base = Run(Techniques(), network, width, Init.paper, dataset, Recipe(), seed=0, replicate=0)
     return replace(base, **changes)
 
 
-def narrow(network: Network) -> Run:
-    return run(network, 1.0 if network is Network.lenet5 else 1 / 4)
+def narrow(network: Model) -> Run:
+    return run(network, 1.0 if network is Model.lenet5 else 1 / 4)
 
 
-def built(network: Network, classes: int = 10) -> nn.Sequential:
+def built(network: Model, classes: int = 10) -> nn.Sequential:
     with torch.device("meta"):
         return construct(run(network), classes)
 
@@ -47,28 +47,28 @@ def built(network: Network, classes: int = 10) -> nn.Sequential:
 def test_dropout_rates() -> None:
     for network in TUTORIALS:
         rates = [layer.rate for layer in built(network) if isinstance(layer, InvertedDropout)]
-        half = network in (Network.half_tower_v1, Network.half_tower_v2)
+        half = network in (Model.half_tower_v1, Model.half_tower_v2)
         assert rates == ([0.2, 0.2] if half else [0.5, 0.5]), network
 
 
 def test_batch_normalisation_has_the_constants_of_keras() -> None:
-    norm = built(Network.keras_batchnorm).norm3
+    norm = built(Model.keras_batchnorm).norm3
     assert (norm.eps, norm.momentum) == (1e-3, 0.01)
 
 
 @pytest.mark.parametrize(
     ("network", "coefficient", "decay", "decayed"),
     [
-        (Network.keras_batchnorm, 5e-4, 1e-3, ["conv1", "conv2", "conv3", "conv4", "conv5"]),
-        (Network.keras_functional, 1e-4, 2e-4, ["conv2", "conv3", "conv4", "conv5"]),
+        (Model.keras_batchnorm, 5e-4, 1e-3, ["conv1", "conv2", "conv3", "conv4", "conv5"]),
+        (Model.keras_functional, 1e-4, 2e-4, ["conv2", "conv3", "conv4", "conv5"]),
         *((network, 5e-4, 0.0, []) for network in list(CROPS)[2:]),
     ],
 )
 def test_l2_of_keras_is_twice_as_much_weight_decay(
-    network: Network, coefficient: float, decay: float, decayed: list[str]
+    network: Model, coefficient: float, decay: float, decayed: list[str]
 ) -> None:
     net = construct(narrow(network), 3)
-    optimizer = build_optimizer(net, Recipe(weight_decay=coefficient), bias_rate=1.0)
+    optimizer = build_optimizer(net, Recipe(weight_decay=coefficient), bias_lr_mult=1.0)
     names = {parameter: name for name, parameter in net.named_parameters()}
     found = {
         names[parameter]: group["weight_decay"]
@@ -80,7 +80,7 @@ def test_l2_of_keras_is_twice_as_much_weight_decay(
 
 
 @pytest.mark.parametrize("network", KERAS)
-def test_keras_networks_start_evenly_up_to_the_bound_of_glorot(network: Network) -> None:
+def test_keras_networks_start_evenly_up_to_the_bound_of_glorot(network: Model) -> None:
     net = build(narrow(network), 10)
     for name in ("conv1", "conv3", "fc6", "fc7"):
         layer = net.get_submodule(name)
@@ -94,7 +94,7 @@ def test_keras_networks_start_evenly_up_to_the_bound_of_glorot(network: Network)
 
 
 def test_the_torch_network_starts_as_torch() -> None:
-    layer = build(narrow(Network.torch_style), 10).conv2
+    layer = build(narrow(Model.torch_style), 10).conv2
     bound = 1 / math.sqrt(layer.weight[0].numel())
     for values in (layer.weight, layer.bias):
         assert 0.9 * bound < values.abs().max() <= bound
@@ -102,15 +102,14 @@ def test_the_torch_network_starts_as_torch() -> None:
 
 def test_seeds_have_weights_of_their_own() -> None:
     one, same, other = (
-        build(replace(narrow(Network.half_tower_v2), seed=seed), 3).conv1.weight
-        for seed in (0, 0, 1)
+        build(replace(narrow(Model.half_tower_v2), seed=seed), 3).conv1.weight for seed in (0, 0, 1)
     )
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
 
 
 @pytest.mark.parametrize("network", list(CROPS))
-def test_it_trains_one_step_and_evaluates_repeatably(network: Network) -> None:
+def test_it_trains_one_step_and_evaluates_repeatably(network: Model) -> None:
     net, crop = build(narrow(network), 3), CROPS[network]
     x = torch.randn(2, 3, crop, crop, generator=torch.Generator().manual_seed(0)) * 64
     for index, layer in enumerate(net):
@@ -145,7 +144,7 @@ def test_the_dropout_mask_of_an_image_does_not_depend_on_the_batch() -> None:
 
 @pytest.mark.parametrize("network", list(CROPS))
 @pytest.mark.parametrize("field", fields(Techniques), ids=lambda field: field.name)
-def test_what_a_source_fixes_cannot_be_toggled(network: Network, field) -> None:
+def test_what_a_source_fixes_cannot_be_toggled(network: Model, field) -> None:
     for variant in list(type(field.default))[1:]:
         changed = run(network, techniques=replace(Techniques(), **{field.name: variant}))
         if isinstance(variant, Augmentation | Evaluation) or field.name == "edition":
@@ -161,27 +160,27 @@ def test_what_a_source_fixes_cannot_be_toggled(network: Network, field) -> None:
     ("network", "changes", "message"),
     [
         (
-            Network.keras_batchnorm,
-            {"dataset": Dataset(size=32, crop=28), "init": Init.fan_in},
-            "dataset.crop=28 init=fan_in: network=keras_batchnorm .* "
-            "Set dataset.size=227 dataset.crop=227 init=paper, or use setting=keras_batchnorm$",
+            Model.keras_batchnorm,
+            {"data": DataConfig(size=32, crop=28), "init": Init.fan_in},
+            "data.crop=28 init=fan_in: model=keras_batchnorm .* "
+            "Set data.size=227 data.crop=227 init=paper, or use experiment=keras_batchnorm$",
         ),
         (
-            Network.torch_style,
-            {"dataset": Dataset(size=256, crop=227)},
-            "Set dataset.crop=224, or use ",
+            Model.torch_style,
+            {"data": DataConfig(size=256, crop=227)},
+            "Set data.crop=224, or use ",
         ),
         (
-            Network.keras_resized,
-            {"dataset": Dataset(size=32, crop=28)},
-            "Set dataset.crop=32, or use ",
+            Model.keras_resized,
+            {"data": DataConfig(size=32, crop=28)},
+            "Set data.crop=32, or use ",
         ),
-        (Network.lenet5, {"width": 0.5}, "width=0.5: network=lenet5 .* Set width=1, or use "),
-        (Network.half_tower_v1, {"width": 0.1}, "Use width=0.167 to 4"),
+        (Model.lenet5, {"width": 0.5}, "width=0.5: model=lenet5 .* Set width=1, or use "),
+        (Model.half_tower_v1, {"width": 0.1}, "Use width=0.167 to 4"),
     ],
 )
 def test_images_and_initial_weights_of_another_kind_are_refused(
-    network: Network, changes: dict, message: str
+    network: Model, changes: dict, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         check(replace(run(network), **changes))
@@ -190,7 +189,7 @@ def test_images_and_initial_weights_of_another_kind_are_refused(
 def test_the_page_of_the_tutorials_tells_what_is_built() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs/networks.md").read_text()
     lines = [line.strip("| ").split(" | ") for line in page.split("\n\n")[2].splitlines()]
-    names = [Network(cell.strip("`")) for cell in lines[0]]
+    names = [Model(cell.strip("`")) for cell in lines[0]]
     assert set(names) == set(TUTORIALS)
     rows = {line[0].split(" (")[0]: line[1:] for line in lines[2:]}
     for column, network in enumerate(names):
@@ -198,7 +197,7 @@ def test_the_page_of_the_tutorials_tells_what_is_built() -> None:
         assert told == described(network), network
 
 
-def described(network: Network) -> dict[str, str]:
+def described(network: Model) -> dict[str, str]:
     """What the built network is, in the words of the page."""
     layers = dict(built(network).named_children())
     convolutions = [layers[f"conv{number}"] for number in range(1, 6)]

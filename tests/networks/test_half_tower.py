@@ -1,6 +1,6 @@
 import pytest
 
-from ablations.config import Network
+from ablations.config import Model
 
 
 def count(rows) -> tuple[int, int]:
@@ -10,23 +10,23 @@ def count(rows) -> tuple[int, int]:
 @pytest.mark.parametrize(
     ("network", "classes", "parameters"),
     [
-        (Network.half_tower_v1, 1000, 16_630_440),
-        (Network.half_tower_v1, 10, 14_601_930),
-        (Network.half_tower_v1, 5, 14_591_685),
-        (Network.half_tower_v2, 1000, 5_925_672),
-        (Network.half_tower_v2, 10, 5_797_962),
-        (Network.half_tower_v2, 5, 5_797_317),
+        (Model.half_tower_v1, 1000, 16_630_440),
+        (Model.half_tower_v1, 10, 14_601_930),
+        (Model.half_tower_v1, 5, 14_591_685),
+        (Model.half_tower_v2, 1000, 5_925_672),
+        (Model.half_tower_v2, 10, 5_797_962),
+        (Model.half_tower_v2, 5, 5_797_317),
     ],
 )
-def test_parameters(table, network: Network, classes: int, parameters: int) -> None:
+def test_parameters(table, network: Model, classes: int, parameters: int) -> None:
     assert count(table(network, 224, classes)) == (parameters, 0)
 
 
 @pytest.mark.parametrize(
     ("network", "units"),
-    [(Network.half_tower_v1, "2048"), (Network.half_tower_v2, "1024 128")],
+    [(Model.half_tower_v1, "2048"), (Model.half_tower_v2, "1024 128")],
 )
-def test_layers_and_shapes(table, outline, network: Network, units: str) -> None:
+def test_layers_and_shapes(table, outline, network: Model, units: str) -> None:
     assert outline(table(network, 224, 5)) == (
         "border conv1 activation1 pool1 conv2 activation2 pool2 conv3 activation3 conv4 "
         "activation4 conv5 activation5 pool5 flatten dropout5 fc6 activation6 dropout6 fc7 "
@@ -37,4 +37,4 @@ def test_layers_and_shapes(table, outline, network: Network, units: str) -> None
 
 
 def test_the_border_is_wider_on_the_right_and_at_the_bottom(on_meta) -> None:
-    assert on_meta(Network.half_tower_v1, 224).border.padding == (1, 2, 1, 2)
+    assert on_meta(Model.half_tower_v1, 224).border.padding == (1, 2, 1, 2)

@@ -1,4 +1,4 @@
-from ablations.config import Network
+from ablations.config import Model
 
 
 def count(rows) -> tuple[int, int]:
@@ -6,7 +6,7 @@ def count(rows) -> tuple[int, int]:
 
 
 def test_parameters_are_the_printed_ones_row_by_row(table) -> None:
-    rows = table(Network.keras_batchnorm, 227, 1000)
+    rows = table(Model.keras_batchnorm, 227, 1000)
     assert count(rows) == (62_381_096, 2_752)
     assert [row.parameters + row.statistics for row in rows if row.parameters] == [
         *(34_944, 384, 614_656, 1_024, 885_120, 1_536, 1_327_488, 1_536, 884_992, 1_024),
@@ -15,7 +15,7 @@ def test_parameters_are_the_printed_ones_row_by_row(table) -> None:
 
 
 def test_layers_and_shapes_are_the_printed_ones(table, outline) -> None:
-    assert outline(table(Network.keras_batchnorm, 227, 1000)) == (
+    assert outline(table(Model.keras_batchnorm, 227, 1000)) == (
         "conv1 activation1 pool1 norm1 conv2 activation2 pool2 norm2 conv3 activation3 norm3 "
         "conv4 activation4 norm4 conv5 activation5 norm5 pool5 flatten "
         "fc6 activation6 dropout6 fc7 activation7 dropout7 fc8",

@@ -1,6 +1,6 @@
 import torch
 
-from ablations.config import Network
+from ablations.config import Model
 from ablations.networks import RAW_PIXELS
 from ablations.networks.keras_resized import Resize
 
@@ -10,13 +10,13 @@ def count(rows) -> tuple[int, int]:
 
 
 def test_parameters(table) -> None:
-    rows = table(Network.keras_resized, 32, 10)
+    rows = table(Model.keras_resized, 32, 10)
     assert count(rows) == (58_323_530, 1_216)
     assert sum(count(rows)) == 58_324_746
 
 
 def test_layers_and_shapes(table, outline) -> None:
-    assert outline(table(Network.keras_resized, 32, 10)) == (
+    assert outline(table(Model.keras_resized, 32, 10)) == (
         "resize conv1 activation1 pool1 norm1 conv2 activation2 pool2 norm2 conv3 activation3 "
         "conv4 activation4 conv5 activation5 pool5 norm5 flatten "
         "fc6 activation6 dropout6 fc7 activation7 dropout7 fc8",
@@ -25,7 +25,7 @@ def test_layers_and_shapes(table, outline) -> None:
 
 
 def test_the_second_pooling_does_not_overlap(on_meta) -> None:
-    network = on_meta(Network.keras_resized, 32)
+    network = on_meta(Model.keras_resized, 32)
     assert [network.get_submodule(f"pool{i}").kernel_size for i in (1, 2, 5)] == [3, 2, 3]
 
 
@@ -35,4 +35,4 @@ def test_resizing_is_bilinear_about_the_centres_of_the_pixels() -> None:
 
 
 def test_it_alone_reads_raw_pixels() -> None:
-    assert {Network.keras_resized} == RAW_PIXELS
+    assert {Model.keras_resized} == RAW_PIXELS

@@ -1,16 +1,16 @@
-from ablations.config import Dataset, Init, Network, Recipe, Run
+from ablations.config import DataConfig, Init, Model, Recipe, Run
 from ablations.networks.layers import layers
 from ablations.techniques import Techniques
 
 
-def table(network: Network, crop: int, classes: int = 1000) -> dict:
-    dataset = Dataset(size=crop, crop=crop)
-    run = Run(Techniques(), network, 1.0, Init.paper, dataset, Recipe(), seed=0, stream=0)
+def table(network: Model, crop: int, classes: int = 1000) -> dict:
+    dataset = DataConfig(size=crop, crop=crop)
+    run = Run(Techniques(), network, 1.0, Init.paper, dataset, Recipe(), seed=0, replicate=0)
     return {row.name: row for row in layers(run, classes)}
 
 
 def test_multiply_adds_by_hand() -> None:
-    rows = table(Network.alexnet, 224)
+    rows = table(Model.alexnet, 224)
     assert rows["conv1"].multiply_adds == 55 * 55 * 96 * 11 * 11 * 3
     assert rows["conv2"].multiply_adds == 27 * 27 * 256 * 5 * 5 * 48  # two groups
     assert rows["fc8"].multiply_adds == 4096 * 1000
@@ -20,11 +20,11 @@ def test_multiply_adds_by_hand() -> None:
 
 
 def test_locally_connected_weights_are_used_once() -> None:
-    local = table(Network.cifar_local, 24, classes=10)["local3"]
+    local = table(Model.cifar_local, 24, classes=10)["local3"]
     assert local.multiply_adds == local.parameters - 32 * 6 * 6  # its biases
 
 
 def test_running_statistics_are_counted_apart() -> None:
-    norm = table(Network.keras_batchnorm, 227)["norm1"]
+    norm = table(Model.keras_batchnorm, 227)["norm1"]
     assert (norm.parameters, norm.statistics, norm.multiply_adds) == (192, 192, 96 * 27 * 27)
     assert norm.kind == "BatchNorm2d"

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ablations.config import Dataset, Init, Network, Recipe, Run
+from ablations.config import DataConfig, Init, Model, Recipe, Run
 from ablations.networks import build
 from ablations.networks.lenet5 import TABLE, Grey, Squash, Subsampling, TableConvolution
 from ablations.techniques import Techniques
@@ -52,8 +52,8 @@ def test_grey_weighs_the_colours() -> None:
 
 
 def test_initial_weights_have_the_variance_of_one_over_the_fan_in() -> None:
-    dataset = Dataset(size=32, crop=32)
-    run = Run(Techniques(), Network.lenet5, 1.0, Init.paper, dataset, Recipe(), seed=0, stream=0)
+    dataset = DataConfig(size=32, crop=32)
+    run = Run(Techniques(), Model.lenet5, 1.0, Init.paper, dataset, Recipe(), seed=0, replicate=0)
     net = build(run, 10)
     assert net.conv5.weight.std().item() == pytest.approx(1 / 20, rel=0.05)
     full = net.conv3.weight[-6:]  # the kernels that read all six maps
@@ -62,7 +62,7 @@ def test_initial_weights_have_the_variance_of_one_over_the_fan_in() -> None:
 
 
 def test_it_has_60_850_parameters(table, outline) -> None:
-    rows = table(Network.lenet5, 32, 10)
+    rows = table(Model.lenet5, 32, 10)
     counts = [row.parameters for row in rows if row.parameters]
     assert counts == [156, 12, 1_516, 32, 48_120, 10_164, 850]
     assert sum(counts) == 60_850

@@ -3,16 +3,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ablations.config import ConfigError, Dataset, Init, Network, Recipe, Run
+from ablations.config import ConfigError, DataConfig, Init, Model, Recipe, Run
 from ablations.networks import build
 from ablations.networks.pretrained import check_fit, transfer, weights
 from ablations.techniques import Depth, Norm, Techniques
 
 RUN = Run(
     Techniques(depth=Depth.six, norm=Norm.batchnorm),
-    *(Network.alexnet_small, 1 / 12, Init.fan_in, Dataset(), Recipe()),
+    *(Model.alexnet_small, 1 / 12, Init.fan_in, DataConfig(), Recipe()),
     seed=0,
-    stream=0,
+    replicate=0,
 )
 
 
@@ -44,7 +44,7 @@ def test_a_check_reads_no_weights(checkpoint):
     ("changes", "message"),
     [
         ({"width": 1 / 6}, r"its conv1\.weight is 8x3x5x5, here it is 16x3x5x5"),
-        ({"dataset": Dataset(crop=20)}, r"its fc6\.weight is 342x198, here it is 342x88"),
+        ({"data": DataConfig(crop=20)}, r"its fc6\.weight is 342x198, here it is 342x88"),
         ({"techniques": replace(RUN.techniques, depth=Depth.five)}, r"conv6\.\w+ .* is missing"),
         ({"techniques": replace(RUN.techniques, norm=Norm.lrn)}, r"its norm1\.weight is 8, here"),
     ],

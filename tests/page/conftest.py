@@ -21,7 +21,7 @@ OTHER = "0123456789ab" + "0" * 52
 
 
 def make_record(
-    run: Run, *, setting: str, arm: str, error: float, status: str = "finished", **changes: Any
+    run: Run, *, experiment: str, arm: str, error: float, status: str = "finished", **changes: Any
 ) -> Record:
     """A record of ten epochs that ends at ``error``, with seeds a point apart."""
     rng = np.random.default_rng(run.seed)
@@ -45,7 +45,7 @@ def make_record(
     values: dict[str, Any] = {
         "run_id": run.run_id,
         "status": status,
-        "setting": setting,
+        "experiment": experiment,
         "arm": arm,
         "seed": run.seed,
         "run": run.to_dict(),
@@ -93,18 +93,18 @@ class Folder:
         seed: int,
         *,
         arm: str = "paper",
-        setting: str = "cifar10_small",
+        experiment: str = "cifar10_small",
         fingerprint: str = FINGERPRINT,
         dataset: str = "CIFAR-10 (JPEG)",
         **changes: Any,
     ) -> Record:
         """Write one record."""
         base = Config().run
-        # Any number that is another for every arm and setting keeps the run ids apart.
-        recipe = replace(base.recipe, lr=0.001 + sum(map(ord, arm + setting)) / 1e6)
-        data = replace(base.dataset, name=dataset)
-        run = replace(base, seed=seed, fingerprint=fingerprint, recipe=recipe, dataset=data)
-        record = make_record(run, setting=setting, arm=arm, error=error, **changes)
+        # Any number that is another for every arm and experiment keeps the run ids apart.
+        recipe = replace(base.recipe, lr=0.001 + sum(map(ord, arm + experiment)) / 1e6)
+        data = replace(base.data, name=dataset)
+        run = replace(base, seed=seed, fingerprint=fingerprint, recipe=recipe, data=data)
+        record = make_record(run, experiment=experiment, arm=arm, error=error, **changes)
         folder = self.path / record.run_id
         folder.mkdir(exist_ok=True)
         record.save(folder)
@@ -114,7 +114,7 @@ class Folder:
         self,
         comparisons: dict[Comparison, dict[str, Any]],
         *,
-        setting: str = "cifar10_small",
+        experiment: str = "cifar10_small",
         dataset: str = "CIFAR-10 (JPEG)",
         excluded: tuple[Result, ...] = (),
     ) -> None:
@@ -129,12 +129,12 @@ class Folder:
             families.setdefault(result.family, []).append(result.name)
         results = [replace(one, adjusted_with=families[one.family]) for one in results]
         study = StudyResult(
-            setting=setting,
+            experiment=experiment,
             changes="paper",
             baseline="",
             first_seed=0,
             tuning_seeds=[1000, 1001],
-            dataset=dataset,
+            data=dataset,
             fingerprint=FINGERPRINT,
             alpha=0.05,
             results=[*results, *excluded],

@@ -55,9 +55,9 @@ def test_runs_are_shown_before_the_first_verdict(study):
     ]
 
 
-def test_settings_of_different_data_are_chapters_of_one_report(folder):
+def test_experiments_of_different_data_are_chapters_of_one_report(folder):
     folder.add(0.25, 0)
-    folder.add(0.25, 0, setting="smoke", fingerprint=OTHER, dataset="synthetic")
+    folder.add(0.25, 0, experiment="smoke", fingerprint=OTHER, data="synthetic")
     chapters = {chapter.key: chapter.dataset for chapter in gather(folder.path).chapters}
     assert chapters == {"cifar10_small": "CIFAR-10 (JPEG)", "smoke": "synthetic"}
 
@@ -83,7 +83,7 @@ def test_records_that_tell_no_colours_are_said(folder):
     assert note.startswith("cifar10_small: 1 record older than the numbers")
 
 
-def test_the_unchanged_setting_comes_first(study):
+def test_the_unchanged_experiment_comes_first(study):
     assert [arm.name for arm in gather(study.path).chapters[0].arms] == [
         "paper",
         "activation=tanh",

@@ -13,7 +13,7 @@ def test_gaps_are_of_finished_runs(folder):
     folder.add(0.25, 0)
     folder.add(0.25, 1, status="diverged")
     drawing = gaps(chapter_of(folder))
-    assert drawing.rows[0][:2] == ("setting unchanged", "1")
+    assert drawing.rows[0][:2] == ("experiment unchanged", "1")
 
 
 def test_no_finished_run_no_figure(folder):
@@ -31,7 +31,7 @@ def test_a_small_gap_does_not_fill_the_picture(folder):
 
 
 def test_a_long_name_is_broken_before_the_axis(folder):
-    keys = "dataset.train_limit=10000 dataset.val_size=1000 recipe.epochs=3 width=0.25 init=fan_in"
+    keys = "data.train_limit=10000 data.val_size=1000 recipe.epochs=3 width=0.25 init=fan_in"
     folder.add(0.25, 0)
     short = gaps(chapter_of(folder))
     folder.add(0.25, 0, arm=keys)

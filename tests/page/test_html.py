@@ -102,7 +102,7 @@ def test_how_far_towers_are_apart_is_said_by_arm(folder):
     folder.add(0.25, 0, arm="norm=none")
     (chapter,) = gather(folder.path).chapters
     said = section(chapter, {}).specialization
-    assert said == "setting unchanged 15.0 ± 7.1 (n = 2); towers=merged 3.0 (n = 1)"
+    assert said == "experiment unchanged 15.0 ± 7.1 (n = 2); towers=merged 3.0 (n = 1)"
 
 
 def test_every_figure_is_there_with_its_words_and_its_table(html):
@@ -164,11 +164,11 @@ def test_text_from_files_is_escaped(folder):
     Outline(html)
 
 
-def test_settings_stand_side_by_side(study, compare):
+def test_experiments_stand_side_by_side(study, compare):
     study.decide(
         {compare("lrn_lowers_error", [0.5, 0.52, 0.513], [0.4, 0.42, 0.41], margin=0.007): {}},
-        setting="tiny_imagenet",
-        dataset="Tiny ImageNet-100",
+        experiment="tiny_imagenet",
+        data="Tiny ImageNet-100",
     )
     html = write(study.path)
     row = re.search(r'<th scope="row">LRN lowers error.*?</tr>', html, flags=re.S)[0]
@@ -206,7 +206,7 @@ def test_in_a_browser(html, width, tmp_path):
     outer.write_text(
         f"<iframe id=f src=page.html style='width:{width}px;height:900px;border:0'></iframe>"
         "<script>addEventListener('load', () => setTimeout(() => {"
-        "document.body.dataset.found = document.getElementById('f').contentDocument.title"
+        "document.body.data.found = document.getElementById('f').contentDocument.title"
         "}, 300))</script>"
     )
     process = subprocess.Popen(

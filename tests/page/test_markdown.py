@@ -28,7 +28,7 @@ def test_confounds_are_numbered_below_the_table(study):
     assert "2. A second norm, never mentioned." in text
 
 
-def test_a_setting_is_labelled_with_data_and_scale(study):
+def test_a_experiment_is_labelled_with_data_and_scale(study):
     text = "\n".join(lines(study))
     assert "## CIFAR-10 small" in text
     assert "**CIFAR-10 (JPEG)**: alexnet_small at width 1" in text
@@ -57,13 +57,13 @@ def test_without_verdicts_there_are_arms(folder):
         folder.add(0.25, seed)
     text = "\n".join(lines(folder))
     assert "> No verdicts yet" in text
-    assert "| setting unchanged | 3 | 25." in text
+    assert "| experiment unchanged | 3 | 25." in text
 
 
 def test_diverged_runs_are_counted(folder):
     folder.add(0.25, 0)
     folder.add(0.25, 1, status="diverged")
-    row = next(line for line in lines(folder) if line.startswith("| setting unchanged"))
+    row = next(line for line in lines(folder) if line.startswith("| experiment unchanged"))
     assert "| 2 (1 diverged) |" in row
 
 
@@ -77,11 +77,11 @@ def test_the_authors_runs_do_not_stand_beside_other_data(study):
 
 
 def test_the_authors_runs_stand_beside_imagenet(folder):
-    record = folder.add(0.4, 0, setting="imagenet", dataset="ImageNet (ILSVRC-2012)")
+    record = folder.add(0.4, 0, experiment="imagenet", data="ImageNet (ILSVRC-2012)")
     replace(record, classes=1000).save(folder.path / record.run_id)
     text = lines(folder)
     assert any("| authors’ 145-2010 |" in line and "| 37.47 | 17.00 |" in line for line in text)
-    assert any(line.startswith("| ours | setting unchanged, n = 1 |") for line in text)
+    assert any(line.startswith("| ours | experiment unchanged, n = 1 |") for line in text)
     assert any("torchvision alexnet" in line for line in text)
 
 

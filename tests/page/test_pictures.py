@@ -61,7 +61,7 @@ def test_networks_of_raw_pixels_are_shown_raw_pixels(finished, record, monkeypat
     assert means
     assert all(mean.any() for mean in means)
     means.clear()
-    monkeypatch.setattr(classifier, "RAW_PIXELS", {Job.load(finished).run.network})
+    monkeypatch.setattr(classifier, "RAW_PIXELS", {Job.load(finished).run.model})
     album(finished.parent, [record])
     assert means
     assert not any(mean.any() for mean in means)

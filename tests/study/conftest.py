@@ -28,7 +28,7 @@ CLAIM: dict[str, Any] = {
     "with": ["pooling=overlap"],
     "without": ["pooling=nonoverlap"],
     "measure": {"metric": "top1", "split": "test"},
-    "paper": {"says": "0.4 points", "effect": 0.004, "data": "ImageNet", "settings": ["smoke"]},
+    "paper": {"says": "0.4 points", "effect": 0.004, "data": "ImageNet", "experiments": ["smoke"]},
     "confounds": ["none"],
     "decision": {"margin": 0.002, "why": "half"},
 }
@@ -47,7 +47,7 @@ def make_record(job: Job, error: float = 0.2, **changes: Any) -> Record:
     record = Record(
         run_id=job.run.run_id,
         status="finished",
-        setting=job.setting,
+        experiment=job.experiment,
         arm=job.arm,
         seed=job.run.seed,
         run=job.run.to_dict(),
@@ -108,7 +108,7 @@ def study(cache: Path, runs_dir: Path) -> Callable[..., Study]:
     """Designs a study of claims at ``smoke``; keyword arguments are those of ``design``."""
 
     def make(*claims: Claim, overrides: tuple[str, ...] = (), **options: Any) -> Study:
-        given = ("setting=smoke", "dataset.val_size=11", "logger=none", f"output={runs_dir}")
+        given = ("experiment=smoke", "data.val_size=11", "logger=none", f"output={runs_dir}")
         return design(claims, (*given, *overrides), **options)
 
     return make

@@ -21,7 +21,9 @@ def effect_of(size, noise=1.0):
 
 def conclude(planned, runner):
     looks = []
-    choices = {case.name: choice_of(tune(case, planned.setting, runner)) for case in planned.cases}
+    choices = {
+        case.name: choice_of(tune(case, planned.experiment, runner)) for case in planned.cases
+    }
     standings = confirm(planned, choices, runner, lambda standings: looks.append(standings))
     return {one.case.name: one for one in standings}, looks
 
@@ -83,7 +85,7 @@ def test_a_decided_claim_frees_its_own_arm_and_the_baseline_goes_on(study, claim
     for job in hand.trained:
         seeds.setdefault(job.label.split()[0], []).append(job.run.seed)
     assert len(seeds["pooling=nonoverlap"]) == found["overlap_helps"].pairs < 8
-    assert sorted(seeds["norm=none"]) == sorted(seeds["dataset.val_size=11"]) == list(range(8))
+    assert sorted(seeds["norm=none"]) == sorted(seeds["data.val_size=11"]) == list(range(8))
     # One batch for each look of all claims together.
     assert len(hand.batches) == 3
 
@@ -193,11 +195,9 @@ def test_records_without_the_measure_are_named_and_wait_for_no_other_claim(
 def test_networks_that_err_like_guessing_are_noted(study, claim, runner, error, noted):
     planned = study(claim())
     one = conclude(planned, runner(lambda job: error if "nonoverlap" in job.label else 0.2))[0]
-    tuning = {"overlap_helps": tune(planned.cases[0], planned.setting, runner(lambda job: 0.2))}
+    tuning = {"overlap_helps": tune(planned.cases[0], planned.experiment, runner(lambda job: 0.2))}
     (result,) = to_result(planned, list(one.values()), tuning).results
-    expected = (
-        "pooling=nonoverlap dataset.val_size=11: 3 of its 3 networks err as often as guessing"
-    )
+    expected = "pooling=nonoverlap data.val_size=11: 3 of its 3 networks err as often as guessing"
     assert [expected in note for note in result.notes] == [True] * noted
 
 

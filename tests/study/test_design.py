@@ -13,7 +13,7 @@ def run_ids(arm):
     return {job.run.run_id for job in arm.candidates.values()}
 
 
-def test_arms_are_the_claims_overrides_on_the_setting(study, claim):
+def test_arms_are_the_claims_overrides_on_the_experiment(study, claim):
     (case,) = study(claim()).cases
     (with_technique,) = case.arms["with"].candidates.values()
     (without,) = case.arms["without"].candidates.values()
@@ -21,13 +21,15 @@ def test_arms_are_the_claims_overrides_on_the_setting(study, claim):
         without.run,
         techniques=replace(without.run.techniques, pooling=with_technique.run.techniques.pooling),
     )
-    assert without.label == "pooling=nonoverlap dataset.val_size=11"
+    assert without.label == "pooling=nonoverlap data.val_size=11"
     assert with_technique.run.fingerprint
 
 
 def test_altering_a_configuration_is_composing_it():
-    overrides = ["dropout=off", "recipe.lr=0.5", "dataset.train=[a,b]", "dataset.train_limit=7"]
-    assert alter(compose(["setting=smoke"]), overrides) == compose(["setting=smoke", *overrides])
+    overrides = ["dropout=off", "recipe.lr=0.5", "data.train=[a,b]", "data.train_limit=7"]
+    assert alter(compose(["experiment=smoke"]), overrides) == compose(
+        ["experiment=smoke", *overrides]
+    )
 
 
 @pytest.mark.parametrize(
@@ -153,5 +155,5 @@ def test_the_arms_of_the_placebo_have_different_names(study, claim):
     (case,) = study(claim(technique="stream", **{"with": ["stream=1"]}, without=["stream=0"])).cases
     assert {job.label for arm in case.arms.values() for job in arm.candidates.values()} == {
         "stream=1",
-        "dataset.val_size=11",
+        "data.val_size=11",
     }

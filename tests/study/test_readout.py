@@ -50,7 +50,7 @@ def test_the_measure_of_a_run(claim, run, changes, view, value):
     assert measured(claim(**changes), "smoke", view, run) == pytest.approx(value)
 
 
-def test_a_target_may_be_the_settings_own_and_may_not_be_reached(claim, run):
+def test_a_target_may_be_the_experiments_own_and_may_not_be_reached(claim, run):
     assert measured(claim(**TIMED), "imagenet", "ten_view", run) == inf
 
 
@@ -60,7 +60,7 @@ def test_a_diverged_run_has_no_measure(claim, run):
 
 def compared(planned, hand, pairs=2):
     (case,) = planned.cases
-    choice = choice_of(tune(case, planned.setting, hand))
+    choice = choice_of(tune(case, planned.experiment, hand))
     jobs = [
         replace(job, run=replace(job.run, seed=seed))
         for arm in case.arms.values()
@@ -68,7 +68,7 @@ def compared(planned, hand, pairs=2):
         for seed in range(pairs)
     ]
     hand.train(jobs)
-    return compare(case, planned.setting, choice, pairs, hand)
+    return compare(case, planned.experiment, choice, pairs, hand)
 
 
 def test_a_comparison_holds_what_the_claim_says(study, claim, runner):
@@ -156,8 +156,8 @@ def test_an_ensemble_is_held_against_its_members(study, claim, runner, monkeypat
     (case,) = (planned := study(ensemble)).cases
     (job,) = case.arms["with"].candidates.values()
     hand.train([replace(job, run=replace(job.run, seed=seed)) for seed in (0, 1)])
-    choice = choice_of(tune(case, planned.setting, hand))
-    found = compare(case, planned.setting, choice, 1, hand)
+    choice = choice_of(tune(case, planned.experiment, hand))
+    found = compare(case, planned.experiment, choice, 1, hand)
     assert (found.without, found.with_technique) == ({0: 0.25}, {0: 0.15})
     share = np.r_[np.zeros(150), np.ones(50), np.full(100, 0.5), np.zeros(700)]
     assert found.image_variance == pytest.approx(share.var() / 1000)

@@ -9,7 +9,7 @@ def test_words_are_no_rule(study, claim):
 
 def test_places_and_hardware_are_no_part_of_a_study(study, claim):
     first = to_result(study(claim()))
-    second = to_result(study(claim(), overrides=("trainer.threads=3", "dataset.name=mine")))
+    second = to_result(study(claim(), overrides=("trainer.threads=3", "data.name=mine")))
     assert (first.baseline, first.changes) == (second.baseline, second.changes)
 
 

@@ -45,7 +45,7 @@ def plan_of(planned, hand, width=200):
 def test_a_plan_counts_runs_and_says_what_sharing_saves(study, claim, runner, gently):
     gap = claim(name="overlap_curbs", kind="gap", measure={})
     shown = plan_of(study(claim(), gap, seeds=2), runner(gently))
-    assert "Plan: smoke on synthetic, dataset.val_size=11" in shown
+    assert "Plan: smoke on synthetic, data.val_size=11" in shown
     assert "plan  4 runs, 0 finished; 8 if each arm" in shown
     assert "50% saved by sharing\n" in shown  # its one look is its last
     assert "not known before the first run" in shown

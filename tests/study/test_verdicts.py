@@ -86,8 +86,8 @@ def test_commands_keep_each_others_claims_and_studies(study, claim, runner, cond
     planned = study(claim(), seeds=3, overrides=("recipe.epochs=1",))
     save(planned.output, to_result(planned))
     assert [one.changes for one in load(planned.output)] == [
-        "dataset.val_size=11",
-        "dataset.val_size=11 recipe.epochs=1",
+        "data.val_size=11",
+        "data.val_size=11 recipe.epochs=1",
     ]
 
 

@@ -14,7 +14,7 @@ def test_printed_is_the_text() -> None:
     printed = details(Edition.printed)
     assert printed.lrn_alpha == 1e-4
     assert printed.middle_std == 0.01
-    assert printed.bias_rate == 1.0
+    assert printed.bias_lr_mult == 1.0
 
 
 def test_both_borders_give_55_positions() -> None:

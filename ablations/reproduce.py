@@ -1,4 +1,4 @@
-"""``python ablations/sweep.py``: from claims to verdicts.
+"""``python ablations/reproduce.py``: from claims to verdicts.
 
 Tunes what a claim tunes on seeds of its own, trains the two arms of every claim over paired seeds,
 and decides. Nothing is trained twice: an interrupted sweep goes on where it was, and claims share
@@ -19,7 +19,7 @@ if __package__ in {None, ""}:
 from rich.console import Console
 
 from ablations.claim_file import find
-from ablations.composition import compose, setting_names, shipped
+from ablations.composition import compose, experiment_names, shipped
 from ablations.errors import ended_in_words
 from ablations.launch.display import show_nodes
 from ablations.launch.nodes import find_place
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     overrides = [word for word in options.words if "=" in word]
     names = [word for word in options.words if "=" not in word]
     with ended_in_words():
-        claims = find(names or ["all"], shipped("sweeps"), setting_names())
+        claims = find(names or ["all"], shipped("sweeps"), experiment_names())
         if not names:
             for claim in claims:
                 console.print(f"[bold]{claim.name}[/] ({claim.section})", highlight=False)
@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         "words",
         nargs="*",
         metavar="CLAIM | KEY=VALUE",
-        help="names of claims, globs or all; and overrides as for run.py, such as setting=cifar10",
+        help="names of claims, globs or all; and overrides as for run.py, such as experiment=cifar10",
     )
     parser.add_argument("--plan", action="store_true", help="show runs and cost, train nothing")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Every file in conf/ composes, and every setting whose data are at hand goes through once."""
+"""Every file in conf/ composes, and every experiment whose data are at hand goes through once."""
 
 import io
 from dataclasses import asdict
@@ -13,48 +13,48 @@ from PIL import Image
 
 from ablations import networks
 from ablations.composition import compose, shipped
-from ablations.config import Config, ConfigError, Network
+from ablations.config import Config, ConfigError, Model
 from ablations.techniques import Depth, Edition
 
 CONF = shipped("conf")
-SETTINGS = sorted(path.stem for path in (CONF / "setting").glob("*.yaml"))
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 # The data of the others have to be downloaded or given.
 BUILT_IN = ["smoke"]
-# What a setting changes in the printed network.
+# What an experiment changes in the printed network.
 NOT_PRINTED = {
     "imagenet_released": {"edition": Edition.released},
     "imagenet_fall2011": {"depth": Depth.six},
     "imagenet_pretrained": {"depth": Depth.six},
 }
-PARQUET = ["dataset.train=[a.parquet]", "dataset.test=[b.parquet]"]
+PARQUET = ["data.train=[a.parquet]", "data.test=[b.parquet]"]
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
-def test_a_setting_composes_and_fits_its_network(setting: str):
-    config = compose([f"setting={setting}"])
-    assert config.setting == setting
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_a_experiment_composes_and_fits_its_network(experiment: str):
+    config = compose([f"experiment={experiment}"])
+    assert config.experiment == experiment
     networks.check(config.run)
     changed = {
         key: value
         for key, value in asdict(config.run.techniques).items()
         if value is not getattr(Config(), key)
     }
-    assert changed == NOT_PRINTED.get(setting, {})
+    assert changed == NOT_PRINTED.get(experiment, {})
 
 
 @pytest.mark.parametrize("network", networks.FIXED_CROPS, ids=lambda network: network.value)
-def test_a_network_that_its_source_fixes_has_a_setting(network: Network):
-    config = compose([f"setting={network.value}"])
-    assert config.network is network
-    for source in (["dataset.source=synthetic"], ["dataset.source=parquet", *PARQUET]):
-        networks.check(compose([f"setting={network.value}", *source]).run)
-    with pytest.raises(ConfigError, match=f"or use setting={network.value}$"):
-        networks.check(compose(["setting=smoke", f"network={network.value}"]).run)
+def test_a_network_that_its_source_fixes_has_a_experiment(network: Model):
+    config = compose([f"experiment={network.value}"])
+    assert config.model is network
+    for source in (["data.source=synthetic"], ["data.source=parquet", *PARQUET]):
+        networks.check(compose([f"experiment={network.value}", *source]).run)
+    with pytest.raises(ConfigError, match=f"or use experiment={network.value}$"):
+        networks.check(compose(["experiment=smoke", f"model={network.value}"]).run)
 
 
-@pytest.mark.parametrize("setting", SETTINGS)
-def test_a_setting_chooses_no_hardware(setting: str):
-    values = yaml.safe_load((CONF / "setting" / f"{setting}.yaml").read_text())
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_a_experiment_chooses_no_hardware(experiment: str):
+    values = yaml.safe_load((CONF / "experiment" / f"{experiment}.yaml").read_text())
     assert not values.keys() & {"trainer", "logger", "seed", "output", "cache"}
 
 
@@ -79,10 +79,10 @@ def test_a_file_opens_with_what_it_is(path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("setting", BUILT_IN)
-def test_a_fast_dev_run_of_a_setting(setting: str, start):
-    data = {"ABLATIONS_CACHE": str(Path("cache").resolve())}  # all images of the setting
-    command = start(f"setting={setting}", "fast_dev_run=true", "trainer=cpu", **data).finish()
+@pytest.mark.parametrize("experiment", BUILT_IN)
+def test_a_fast_dev_run_of_a_experiment(experiment: str, start):
+    data = {"ABLATIONS_CACHE": str(Path("cache").resolve())}  # all images of the experiment
+    command = start(f"experiment={experiment}", "fast_dev_run=true", "trainer=cpu", **data).finish()
     assert command.code == 0, command.out + command.err
     assert not list(Path("runs").rglob("record.json"))
     assert not command.left_over(5)
@@ -92,14 +92,14 @@ def test_a_fast_dev_run_of_a_setting(setting: str, start):
 def test_a_fast_dev_run_of_the_tutorials_networks(start):
     write_images("train.parquet", 48)
     write_images("test.parquet", 16)
-    tutorials = [network.value for network in networks.FIXED_CROPS if network is not Network.lenet5]
+    tutorials = [network.value for network in networks.FIXED_CROPS if network is not Model.lenet5]
     command = start(
         "-m",
-        f"setting={','.join(tutorials)}",
-        "dataset.source=parquet",
-        "dataset.train=[train.parquet]",
-        "dataset.test=[test.parquet]",
-        "dataset.val_size=16",
+        f"experiment={','.join(tutorials)}",
+        "data.source=parquet",
+        "data.train=[train.parquet]",
+        "data.test=[test.parquet]",
+        "data.val_size=16",
         "recipe.batch_size=8",
         "width=0.25",
         "fast_dev_run=true",
@@ -122,8 +122,8 @@ def write_images(path: str, count: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_setting_that_cannot_download_says_what_to_do(start):
-    command = start("setting=cifar10", "trainer=cpu").finish(120)
+def test_a_experiment_that_cannot_download_says_what_to_do(start):
+    command = start("experiment=cifar10", "trainer=cpu").finish(120)
     assert command.code == 1
     assert command.err.startswith("error: could not download CIFAR-10")
     assert "next step: " in command.err

@@ -8,10 +8,10 @@ import pytest
 
 from ablations import sweep
 
-SWEEP = Path(__file__).resolve().parents[1] / "ablations" / "sweep.py"
-# One epoch of the smoke setting, on the data of the fixture `cache`.
+SWEEP = Path(__file__).resolve().parents[1] / "ablations" / "reproduce.py"
+# One epoch of the smoke experiment, on the data of the fixture `cache`.
 TINY = (
-    *("setting=smoke", "dataset.val_size=11", "width=0.125", "logger=none"),
+    *("experiment=smoke", "data.val_size=11", "width=0.125", "logger=none"),
     *("recipe.epochs=1", "recipe.batch_size=16"),
 )
 
@@ -33,12 +33,15 @@ def test_without_a_claim_it_lists_them(capsys):
     ("arguments", "words"),
     [
         (("overlap_pooling_lower_error",), "did you mean overlap_pooling_lowers_error"),
-        (("overlap*", "setting=smok"), "setting=smok does not exist; setting takes"),
-        (("overlap*", "setting=smoke", "dropot=on"), "there is no key `dropot`"),
-        (("overlap*", "setting=smoke", "dropout=maybe"), "dropout takes on | off"),
+        (("overlap*", "experiment=smok"), "experiment=smok does not exist; experiment takes"),
+        (("overlap*", "experiment=smoke", "dropot=on"), "there is no key `dropot`"),
+        (("overlap*", "experiment=smoke", "dropout=maybe"), "dropout takes on | off"),
         (("overlap*", "pooling=overlap"), "chooses pooling; leave one of them out"),
         (("overlap*", "seed=1"), "the sweep chooses the seeds"),
-        (("overlap*", "trainer.nodes=2"), "trainer.nodes=2 needs the command on each node to know"),
+        (
+            ("overlap*", "trainer.num_nodes=2"),
+            "trainer.num_nodes=2 needs the command on each node to know",
+        ),
         (("overlap*", "--first-seed", "999"), "kept for tuning"),
     ],
 )
