@@ -136,9 +136,8 @@ class Classifier(pl.LightningModule):
             return
         logits, labels, losses = zip(*self.uncounted, strict=True)
         self.online.update(torch.cat(logits), torch.cat(labels), torch.cat(losses))
-        steps = list(range(self.counted, self.counted + len(losses)))
-        sums = torch.stack([part.sum(dtype=torch.float64) for part in losses])
-        self.windowed.update(steps, sums, len(losses[0]))
+        sums = torch.stack(losses).sum(1, dtype=torch.float64)
+        self.windowed.update(self.counted, sums, len(losses[0]))
         self.counted += len(losses)
         self.uncounted.clear()
 

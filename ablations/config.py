@@ -458,6 +458,11 @@ class Run:
             self.replicate >= 0, f"replicate={self.replicate}: must be a whole number, 0 or more"
         )
         _require(
+            self.data.val_size > 0 or self.recipe.schedule is not Schedule.plateau,
+            "recipe.schedule=plateau follows the validation error, and data.val_size=0 leaves no "
+            "validation images; set data.val_size, or use another recipe.schedule",
+        )
+        _require(
             self.pretrained is None or re.fullmatch("[0-9a-f]{12}", self.pretrained) is not None,
             f"pretrained={self.pretrained}: must be the id of a run, the twelve hexadecimal digits "
             "that its folder is named after; one that reads like a number, such as 1234e5678901, "
@@ -555,7 +560,7 @@ class Job:
     Attributes:
         run: What to train.
         experiment: Name of the experiment, for tables.
-        arm: Difference from the experiment, seed apart; ``paper`` when there is none.
+        arm: Difference from the experiment, seed apart; ``baseline`` when there is none.
         label: What tables of this command call the arm: the keys that the command varies.
         trainer: Hardware.
         logger: Mirror of the learning curve.

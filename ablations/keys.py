@@ -124,7 +124,7 @@ def help_text(groups: dict[str, list[str]]) -> str:
         "  python ablations/run.py -m norm=lrn,none seed=0,1,2    three seeds each",
         "",
         "Groups (GROUP=NAME):",
-        *(_wrapped(f"  {name:<9} {', '.join(names)}", 12) for name, names in groups.items()),
+        *(_wrapped(f"  {name:<10} {', '.join(names)}", 13) for name, names in groups.items()),
         "",
         "Keys (KEY=VALUE); the first value of a technique is the paper's:",
     ]

@@ -108,18 +108,21 @@ class WindowedLoss(Metric):
             start = torch.zeros(len(self.ends), dtype=torch.float64)
             self.add_state(name, start, dist_reduce_fx="sum")
 
-    def update(self, steps: list[int], sums: Tensor, images: int) -> None:
-        """Add consecutive steps.
+    def update(self, first: int, sums: Tensor, images: int) -> None:
+        """Add consecutive steps; nothing is copied to the device, which would wait for it.
 
         Args:
-            steps: Steps done before each of them, from 0.
+            first: Steps done before the first of them.
             sums: Sum of the losses of the images of each, shape (steps,), float64.
             images: Images of this process in each step.
         """
-        windows = torch.tensor([bisect_right(self.ends, step) for step in steps])
-        windows = windows.to(sums.device)
-        self.sums.index_add_(0, windows, sums)
-        self.counts.index_add_(0, windows, torch.full_like(sums, images))
+        done = 0
+        while done < len(sums):
+            window = bisect_right(self.ends, first + done)
+            part = sums[done : self.ends[window] - first]
+            self.sums[window].add_(part.sum())
+            self.counts[window].add_(images * len(part))
+            done += len(part)
 
     def compute(self) -> Tensor:
         """Mean loss and count of each window over all processes, shape (2, windows), float64."""

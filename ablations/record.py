@@ -261,14 +261,10 @@ def load(folder: Path) -> Record | None:
     Raises:
         ConfigError: The file is no record of schema 2, or is that of another run.
     """
-    path = folder / RECORD
     try:
-        record = _read(path)
+        return _read(folder / RECORD, folder.name)
     except FileNotFoundError:
         return None
-    if record.run_id != folder.name:
-        raise ConfigError(f"{path}: is the record of run {record.run_id}; {_MOVE}")
-    return record
 
 
 def find(output: Path, run_id: str) -> Record | None:
@@ -282,7 +278,7 @@ def find(output: Path, run_id: str) -> Record | None:
         ConfigError: See :func:`load`.
     """
     kept = output / "records" / f"{run_id}.json"
-    return load(output / run_id) or (_read(kept) if kept.exists() else None)
+    return load(output / run_id) or (_read(kept, run_id) if kept.exists() else None)
 
 
 def load_all(output: Path) -> list[Record]:
@@ -295,10 +291,11 @@ def load_all(output: Path) -> list[Record]:
 
 
 def _readable(output: Path) -> Iterator[Record]:
-    kept = output.glob(f"records/{'[0-9a-f]' * 12}.json")
-    for path in (*output.glob(f"*/{RECORD}"), *kept):
+    found = [(path, path.parent.name) for path in output.glob(f"*/{RECORD}")]
+    found += [(path, path.stem) for path in output.glob(f"records/{'[0-9a-f]' * 12}.json")]
+    for path, run_id in found:
         try:
-            yield _read(path)
+            yield _read(path, run_id)
         except ConfigError as error:
             log.warning("skipped: %s", error)
 
@@ -306,7 +303,7 @@ def _readable(output: Path) -> Iterator[Record]:
 _MOVE = "next step: move it away, and the command that trained the run trains it again"
 
 
-def _read(path: Path) -> Record:
+def _read(path: Path, run_id: str) -> Record:
     content = path.read_bytes()
     try:
         values = json.loads(content)
@@ -331,6 +328,13 @@ def _read(path: Path) -> Record:
         raise ConfigError(
             f"{path}: run_id={record.run_id}, but its values hash to {expected}; {_MOVE}"
         )
+    if record.run_id != run_id:
+        raise ConfigError(f"{path}: is the record of run {record.run_id}; {_MOVE}")
+    try:
+        _ = record.run
+    except ConfigError:  # of a later version, with techniques that this one does not have
+        values = ", ".join(f"{key}={value}" for key, value in record.differences.items())
+        raise ConfigError(f"{path}: not a run of this version, {values}; {_MOVE}") from None
     return record
 
 

@@ -1,8 +1,8 @@
 """``python ablations/reproduce.py``: from claims to verdicts.
 
-Tunes what a claim tunes on seeds of its own, trains the two arms of every claim over paired seeds,
-and decides. Nothing is trained twice: an interrupted sweep goes on where it was, and claims share
-the runs that they have in common.
+Chooses rates on tuning seeds, checks whether each claim can show at this scale, trains both arms
+over paired seeds, and decides. Nothing is trained twice: the same command resumes an interrupted
+study, and claims share the runs that they have in common.
 """
 
 import argparse
@@ -18,14 +18,14 @@ if __package__ in {None, ""}:
 
 from rich.console import Console
 
-from ablations.claim_file import find
-from ablations.composition import compose, experiment_names, shipped
+from ablations.claims.files import ad_hoc, claim_files, read_claims, read_study, study_files
+from ablations.claims.schema import Claim, Study
+from ablations.composition import compose
+from ablations.config import ConfigError
 from ablations.errors import ended_in_words
 from ablations.launch.display import show_nodes
 from ablations.launch.nodes import find_place
 from ablations.launch.start import follow, lead
-from ablations.study.design import design
-from ablations.study.runner import Runner
 
 _SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 
@@ -34,77 +34,123 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Entry of the command.
 
     Raises:
-        SystemExit: 0 when every claim has its verdict, 1 after a failed run or an error.
+        SystemExit: 0 when the plan is carried out, 1 after a failed run or an error.
     """
     options = _parser().parse_intermixed_args(arguments)
     console = Console()
     overrides = [word for word in options.words if "=" in word]
     names = [word for word in options.words if "=" not in word]
     with ended_in_words():
-        claims = find(names or ["all"], shipped("sweeps"), experiment_names())
         if not names:
-            for claim in claims:
-                console.print(f"[bold]{claim.name}[/] ({claim.section})", highlight=False)
-                console.print(f"    {claim.statement}", highlight=False)
-            sys.exit("error: name a claim, several, a glob such as '*overfitting', or all")
-        given = compose(overrides)
+            _list(console)
+            return
+        study, asked, claims, overrides = _find(names, overrides)
+        given = compose([f"experiment={study.experiment}", *study.changes, *overrides])
         place = None if options.plan else find_place([given.trainer])
         output = Path(given.output)
         if place is not None and place.rank > 0:
             sys.exit(follow(place, output))
-        study = design(
-            claims,
-            overrides,
-            options.seeds,
-            options.first_seed,
-            anytime=options.anytime,
-            report=lambda line: console.print(f"[bold]data[/]  {line}"),
-        )
-        # Now that all is checked: scipy takes longer to load than all the rest.
-        from ablations.study.conduct import conduct
+        # After all names are checked: scipy takes longer to load than all the rest.
+        from ablations.claims.runs import Runs
+        from ablations.claims.study import StudyRun
+        from ablations.claims.tables import show_plan, show_verdicts
 
         deadline = None if options.budget is None else time.monotonic() + options.budget
         with lead(place, output, lambda line: show_nodes(console, line)) as team:
-            runner = Runner(study.output, console, deadline, team)
-            code = conduct(study, runner, plan_only=options.plan)
-    sys.exit(code)
+            runs = Runs(
+                study,
+                overrides,
+                console,
+                deadline,
+                team,
+                report=lambda line: console.print(f"[bold]data[/]  {line}"),
+            )
+            run = StudyRun(runs, asked, claims, options.results, options.seeds)
+            wanted = [claim.name for claim in asked]
+            show_plan(console, run)
+            if options.plan:
+                return
+            run.save()  # the rules, before the first run
+            run.tune()
+            run.check()
+            found = run.look(lambda result: show_verdicts(console, result, wanted))
+            if not found.results or not any(result.n for result in found.results):
+                show_verdicts(console, found, wanted)
+            console.print(f"[bold]verdicts[/]  {runs.output / 'verdicts.json'}", soft_wrap=True)
+            place_of_runs = "" if runs.output == Path("runs").resolve() else f" --output {output}"
+            console.print(
+                f"[bold]next[/]  python ablations/report.py{place_of_runs}", soft_wrap=True
+            )
+    sys.exit(1 if runs.failed else 0)
+
+
+def _list(console: Console) -> None:
+    console.print("[bold]Studies[/]")
+    for path in study_files().values():
+        study, claims = read_study(path)
+        console.print(
+            f"  [bold]{study.name}[/]  {study.title} ({len(claims)} claims)", highlight=False
+        )
+    console.print("[bold]Claims[/]")
+    for claim in read_claims(["all"]):
+        console.print(f"  [bold]{claim.name}[/] ({claim.section})", highlight=False)
+        console.print(f"      {claim.statement}", highlight=False)
+    console.print(
+        "Next step: name a study, or one or more claims, a glob such as '*overfitting', or all."
+    )
+
+
+def _find(
+    names: Sequence[str], overrides: Sequence[str]
+) -> tuple[Study, list[Claim], list[Claim], list[str]]:
+    """Return the study, the claims asked for, all of its claims, and the command's overrides."""
+    studies = study_files()
+    chosen = [name for name in names if name in studies and name not in claim_files()]
+    if len(chosen) > 1:
+        raise ConfigError(f"{' '.join(chosen)}: one study at a time")
+    if not chosen:
+        asked = read_claims(names)
+        study, rest = ad_hoc(asked, read_claims(["all"]), overrides)
+        return study, asked, read_claims(study.claims), rest
+    study, claims = read_study(studies[chosen[0]])
+    patterns = [name for name in names if name not in chosen]
+    if not patterns:
+        return study, claims, claims, list(overrides)
+    wanted = {claim.name for claim in read_claims(patterns)}
+    if unknown := sorted(wanted - {claim.name for claim in claims}):
+        raise ConfigError(f"{unknown[0]}: is no claim of the study {study.name}")
+    return study, [claim for claim in claims if claim.name in wanted], claims, list(overrides)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="sweep",
-        description="Put claims of the paper to the test: plan, train, decide.",
-        epilog="Without a claim it lists them. The same command again continues, and trains "
+        prog="reproduce",
+        description="Test claims of the paper: plan, tune, check the gate, train, decide.",
+        epilog="Without a name it lists studies and claims. The same command resumes, and trains "
         "nothing twice.",
     )
     parser.add_argument(
         "words",
         nargs="*",
-        metavar="CLAIM | KEY=VALUE",
-        help="names of claims, globs or all; and overrides as for run.py, such as experiment=cifar10",
+        metavar="STUDY | CLAIM | KEY=VALUE",
+        help="a study, some of its claims, or claims without a study; and overrides as for run.py",
     )
-    parser.add_argument("--plan", action="store_true", help="show runs and cost, train nothing")
+    parser.add_argument("--plan", action="store_true", help="show runs and power, train nothing")
     parser.add_argument(
         "--seeds",
         type=_pairs,
         metavar="N",
-        help="decide once, after N pairs of runs; with --anytime, at N pairs at the latest",
-    )
-    parser.add_argument(
-        "--anytime",
-        action="store_true",
-        help="decide after every pair, by intervals that stay valid however many --seeds a later "
-        "call adds; they are wider",
-    )
-    parser.add_argument(
-        "--first-seed",
-        type=_seed,
-        default=0,
-        metavar="S",
-        help="seed of the first pair (default 0)",
+        help="train at most N pairs for now; looks and error rates stay those of the plan",
     )
     parser.add_argument(
         "--budget", type=_seconds, metavar="TIME", help="start no run after this: 90min, 2h, 1d"
+    )
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=Path("results"),
+        metavar="FOLDER",
+        help="where <study>/ledger.jsonl is kept (default: results)",
     )
     return parser
 
@@ -112,12 +158,6 @@ def _parser() -> argparse.ArgumentParser:
 def _pairs(text: str) -> int:
     if not text.isdigit() or int(text) < 2:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of pairs: 2 or more")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a seed: a whole number, 0 or more")
     return int(text)
 
 

@@ -34,6 +34,7 @@ from ablations.data.synthetic import CLASSES
 from ablations.data.synthetic import draw as paint
 from ablations.datamodule import Images
 from ablations.loop import EpochLoop
+from ablations.metrics import WindowedLoss
 from ablations.optimizer import build_optimizer
 from ablations.streams import derive, generator
 from ablations.techniques.augmentation import (
@@ -176,7 +177,8 @@ def suite(
         )
         # The checkpoint after an epoch is not part of a step.
         saver.on_train_epoch_end = lambda *args: None  # type: ignore
-        module.on_train_epoch_end = lambda: (module._count(), module.running.reset())  # type: ignore
+        module.windowed = WindowedLoss(steps)
+        module.on_train_epoch_end = lambda: (module._count(), module.online.reset())  # type: ignore
         trainer.fit_loop.epoch_loop = EpochLoop(trainer, max_steps=steps)
         trainer.fit(module, images)
     return {name: times[WARM_UP:] for name, times in turns.times.items()}

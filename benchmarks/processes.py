@@ -234,6 +234,7 @@ def memory() -> list[Row]:
 
 def records(counts: tuple[int, ...]) -> list[Row]:
     """The report on many records; its time beside a second for each hundred."""
+    from ablations.config import NUMERICS
     from ablations.record import RECORD, load_all
     from ablations.report import report
 
@@ -248,9 +249,14 @@ def records(counts: tuple[int, ...]) -> list[Row]:
         with tempfile.TemporaryDirectory() as folder:
             for number in range(count):
                 record = given[number % len(given)]
-                seed = 1000 + number
-                run = {**record.run, "seed": seed}
-                copy = replace(record, run_id=f"{number:016x}", seed=seed, run=run)
+                run = replace(record.run, seed=1000 + number)
+                copy = replace(
+                    record,
+                    run_id=run.run_id,
+                    numerics=NUMERICS,
+                    seed=run.seed,
+                    differences=run.differences,
+                )
                 place = Path(folder) / "runs" / copy.run_id
                 place.mkdir(parents=True)
                 copy.save(place)

@@ -33,7 +33,7 @@ from benchmarks.loops import IMAGES, augmenter, bare, configure, store, suite, s
 from benchmarks.measure import Row, alternate, missing, pair
 
 
-class Photographs(torch.utils.data.DataConfig):
+class Photographs(torch.utils.data.Dataset):
     """One PIL image at a time through torchvision's transforms; with ``test``, its ten crops."""
 
     def __init__(

@@ -23,9 +23,9 @@ def test_an_arm_is_named_after_its_difference_from_the_experiment(tiny_run: Run)
     assert difference(with_recipe(tiny_run), with_recipe(arm)).endswith("recipe.bias_lr_mult=null")
 
 
-def test_the_arm_without_a_difference_is_the_paper(tiny_run: Run):
+def test_the_arm_without_a_difference_is_the_baseline(tiny_run: Run):
     elsewhere = replace(tiny_run, data=replace(tiny_run.data, root="/elsewhere", name="other"))
-    assert difference(replace(elsewhere, seed=7, replicate=1), tiny_run) == "paper"
+    assert difference(replace(elsewhere, seed=7, replicate=1), tiny_run) == "baseline"
 
 
 def test_labels_name_the_keys_that_differ_and_the_default_too(tiny_run: Run):

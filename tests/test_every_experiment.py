@@ -23,6 +23,7 @@ BUILT_IN = ["smoke"]
 # What an experiment changes in the printed network.
 NOT_PRINTED = {
     "imagenet_released": {"edition": Edition.released},
+    "imagenet_fall2009": {"depth": Depth.six},
     "imagenet_fall2011": {"depth": Depth.six},
     "imagenet_pretrained": {"depth": Depth.six},
 }
@@ -30,7 +31,7 @@ PARQUET = ["data.train=[a.parquet]", "data.test=[b.parquet]"]
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_a_experiment_composes_and_fits_its_network(experiment: str):
+def test_an_experiment_composes_and_fits_its_network(experiment: str):
     config = compose([f"experiment={experiment}"])
     assert config.experiment == experiment
     networks.check(config.run)
@@ -43,7 +44,7 @@ def test_a_experiment_composes_and_fits_its_network(experiment: str):
 
 
 @pytest.mark.parametrize("network", networks.FIXED_CROPS, ids=lambda network: network.value)
-def test_a_network_that_its_source_fixes_has_a_experiment(network: Model):
+def test_a_network_that_its_source_fixes_has_an_experiment(network: Model):
     config = compose([f"experiment={network.value}"])
     assert config.model is network
     for source in (["data.source=synthetic"], ["data.source=parquet", *PARQUET]):
@@ -53,7 +54,7 @@ def test_a_network_that_its_source_fixes_has_a_experiment(network: Model):
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_a_experiment_chooses_no_hardware(experiment: str):
+def test_an_experiment_chooses_no_hardware(experiment: str):
     values = yaml.safe_load((CONF / "experiment" / f"{experiment}.yaml").read_text())
     assert not values.keys() & {"trainer", "logger", "seed", "output", "cache"}
 
@@ -80,7 +81,7 @@ def test_a_file_opens_with_what_it_is(path: Path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", BUILT_IN)
-def test_a_fast_dev_run_of_a_experiment(experiment: str, start):
+def test_a_fast_dev_run_of_an_experiment(experiment: str, start):
     data = {"ABLATIONS_CACHE": str(Path("cache").resolve())}  # all images of the experiment
     command = start(f"experiment={experiment}", "fast_dev_run=true", "trainer=cpu", **data).finish()
     assert command.code == 0, command.out + command.err
@@ -122,7 +123,7 @@ def write_images(path: str, count: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_experiment_that_cannot_download_says_what_to_do(start):
+def test_an_experiment_that_cannot_download_says_what_to_do(start):
     command = start("experiment=cifar10", "trainer=cpu").finish(120)
     assert command.code == 1
     assert command.err.startswith("error: could not download CIFAR-10")

@@ -26,7 +26,8 @@ pytestmark = [
 
 
 def train_on_gpu(job: Job, folder: Path, accelerator: str = GPU) -> Record:
-    folder.mkdir(exist_ok=True)
+    folder = folder / job.run.run_id
+    folder.mkdir(parents=True, exist_ok=True)
     job.save(folder)
     train(job, folder, accelerator)
     record = load(folder)
@@ -106,7 +107,7 @@ def test_a_run_on_a_gpu_is_the_run_on_a_cpu(tiny_job, tmp_path, monkeypatch):
     monkeypatch.setattr(FusedResponseNorm, "apply", lambda *x: used.append(1) or apply(*x))
     other = train_on_gpu(job, tmp_path / "gpu")
     assert bool(used) == (DEVICE == "cuda")
-    assert other.provenance["accelerator"] == GPU
+    assert other.hardware.accelerator == GPU
     for a, b in zip(one.curve, other.curve, strict=True):
         assert a.train.loss == pytest.approx(b.train.loss, rel=1e-4)
         assert a.val.loss == pytest.approx(b.val.loss, rel=1e-4)
@@ -179,7 +180,7 @@ def test_several_runs_share_a_card(start, tiny, tmp_path):
     assert command.code == 0, command.err + command.out
     records = load_all(tmp_path / "runs")
     assert len(records) == 3
-    assert {record.provenance["accelerator"] for record in records} == {GPU}
+    assert {record.hardware.accelerator for record in records} == {GPU}
 
 
 def test_a_killed_run_continues(start, tiny, tmp_path: Path):

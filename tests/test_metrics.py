@@ -1,11 +1,12 @@
 import math
+from itertools import pairwise
 
 import pytest
 import torch
 from torch.nn import functional
 
-from ablations.metrics import ErrorRates, true_class_rank
-from ablations.record import Scores
+from ablations.metrics import ErrorRates, WindowedLoss, true_class_rank, window_ends
+from ablations.record import OnlineLoss, Scores
 
 # Six classes, so that top-5 can err. Per row: the scores, the true class, its rank by hand.
 TABLE = [
@@ -89,3 +90,57 @@ def test_a_loss_that_is_no_number_is_none(loss: float):
     rates = ErrorRates()
     rates.update(torch.eye(6), torch.arange(6), torch.full((6,), loss))
     assert rates.scores() == Scores(0.0, 0.0, None, 6)
+
+
+# Windows of steps
+
+
+@pytest.mark.parametrize(
+    ("steps", "ends"),
+    [(1, [1]), (9, [9]), (10, [10]), (11, [10, 11]), (25, [10, 20, 25]), (30, [10, 20, 30])],
+)
+def test_the_first_windows_have_ten_steps(steps: int, ends: list[int]):
+    assert window_ends(steps) == ends
+
+
+def test_later_windows_have_a_twentieth_of_the_steps_so_far():
+    ends = window_ends(900_000)
+    assert ends[:21] == list(range(10, 220, 10))
+    for before, end in pairwise(ends[20:-1]):
+        assert end == int(1.05 * before)
+    assert ends[-2] < ends[-1] == 900_000
+    assert len(ends) < 200
+
+
+def sums(*values: float) -> torch.Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def test_the_loss_of_a_window_by_hand():
+    windows = WindowedLoss(25)
+    windows.update(0, sums(*range(12)), images=2)  # steps 1 to 12
+    assert windows.curve() == OnlineLoss([10, 20], [45 / 20, (10 + 11) / 4])
+    windows.update(12, sums(*[1.0] * 13), images=2)
+    assert windows.curve() == OnlineLoss([10, 20, 25], [45 / 20, (21 + 8) / 20, 5 / 10])
+
+
+@pytest.mark.parametrize("parts", [[25], [1] * 25, [9, 1, 1, 14], [11, 14], [3, 17, 5]], ids=str)
+def test_the_windows_do_not_depend_on_what_is_counted_together(parts: list[int]):
+    windows, values = WindowedLoss(25), sums(*(n * n for n in range(25)))
+    done = 0
+    for count in parts:
+        windows.update(done, values[done : done + count], images=4)
+        done += count
+    assert windows.curve() == OnlineLoss(
+        [10, 20, 25], [sum(n * n for n in part) / (4 * len(part)) for part in WINDOWS]
+    )
+
+
+WINDOWS = [range(10), range(10, 20), range(20, 25)]
+
+
+@pytest.mark.parametrize("loss", [math.inf, math.nan])
+def test_a_window_without_a_finite_loss_has_none(loss: float):
+    windows = WindowedLoss(25)
+    windows.update(0, sums(*[1.0] * 10, loss), images=1)
+    assert windows.curve() == OnlineLoss([10, 20], [1.0, None])

@@ -35,7 +35,10 @@ class FakePool:
             if state.status == "finished" and not job.fast_dev_run:
                 state.folder.mkdir()
                 state.record = replace(
-                    self.record, run_id=job.run.run_id, seed=job.run.seed, run=job.run.to_dict()
+                    self.record,
+                    run_id=job.run.run_id,
+                    seed=job.run.seed,
+                    differences=job.run.differences,
                 )
                 state.record.save(state.folder)
             states.append(state)
@@ -69,7 +72,7 @@ def seeds(config: Config, *numbers: int) -> list[Config]:
 def test_plan_runs_and_table(execute, tiny_config: Config):
     code, text = execute(*seeds(tiny_config, 0, 1))
     assert code == 0
-    parts = ["plan  2 runs", "finished  paper seed=0", "finished  paper seed=1", "Test error"]
+    parts = ["plan  2 runs", "finished  baseline seed=0", "finished  baseline seed=1", "Test error"]
     assert [text.find(part) for part in parts] == sorted(text.find(part) for part in parts)
     assert all(part in text for part in parts)
 

@@ -2,6 +2,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,14 @@ import pytorch_lightning as pl
 import torch
 from torchmetrics import Metric
 
-from ablations import networks
+from ablations import metrics, networks
 from ablations import train as module
 from ablations.callbacks import CHECKPOINT, Progress
-from ablations.config import NUMERICS, Job, Logger, LoggerKind, Recipe, Schedule
+from ablations.classifier import Classifier
+from ablations.config import NUMERICS, DataConfig, Job, Logger, LoggerKind, Recipe, Schedule
 from ablations.data.store import Store
 from ablations.metrics import true_class_rank
-from ablations.record import PREDICTIONS, Record, load
+from ablations.record import PREDICTIONS, RECORD, Record, load, unpack
 from ablations.techniques import Activation, Augmentation, Dropout, Edition, Norm
 from ablations.techniques.evaluation import average_probabilities, center_crop, ten_views
 from ablations.techniques.towers import tower_colors
@@ -24,8 +26,13 @@ from ablations.train import ConstantBuffersDDP
 
 
 def predictions(folder: Path) -> dict[str, np.ndarray]:
+    """Probabilities by view."""
     with np.load(folder / PREDICTIONS) as file:
-        return dict(file)
+        return {view: file[view] for view in ("center", "ten_view")}
+
+
+# Probabilities are stored with seven significant bits.
+ROUNDED = {"rtol": 2**-7, "atol": 2**-14}
 
 
 def trained_network(folder: Path) -> torch.nn.Module:
@@ -44,7 +51,7 @@ def test_float32_is_not_rounded_and_the_record_says_where_it_ran(tiny_job, train
     record = load(train_here(tiny_job()))
     assert not torch.backends.cudnn.allow_tf32
     assert record is not None
-    assert record.provenance["accelerator"] == "cpu"
+    assert record.hardware.accelerator == "cpu"
 
 
 def test_the_record_is_there_before_its_mirror(tiny_job, train_here, monkeypatch, runs_dir):
@@ -78,18 +85,27 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, hook: str, step: int) -> None:
 def test_the_record_tells_what_was_trained(record: Record, finished: Path):
     job = Job.load(finished)
     assert record.run_id == job.run.run_id == finished.name
-    assert record.run == job.run.to_dict()
+    assert (record.numerics, record.differences) == (NUMERICS, job.run.differences)
+    assert record.run.run_id == job.run.run_id
+    assert record.evaluation == "ten_view"
     assert (record.status, record.experiment, record.arm, record.seed) == (
         "finished",
         "smoke",
-        "paper",
+        "baseline",
         0,
     )
-    assert (record.classes, record.epochs, record.samples) == (10, 2, 96)
+    assert (record.epochs, record.steps, record.samples) == (2, 6, 96)
+    assert (record.data.name, record.data.classes) == ("synthetic", 10)
+    assert record.data.fingerprint == job.run.fingerprint
+    assert (record.data.size, record.data.crop, record.data.val_size) == (16, 12, 11)
+    images = (record.data.train_images, record.data.val_images, record.data.test_images)
+    assert (images, record.data.train_limit, record.data.skipped) == ((49, 11, 23), None, 0)
     network = networks.build(job.run, 10)
     assert record.parameters == sum(p.numel() for p in network.parameters())
-    assert (record.devices, record.skipped) == (1, 0)
+    assert (record.hardware.devices, record.hardware.threads) == (1, 1)
+    assert record.hardware.device
     assert record.seconds > 0
+    assert record.evaluation_seconds > 0
     assert record.images_per_second == pytest.approx(96 / record.seconds)
 
 
@@ -109,7 +125,7 @@ def test_every_image_of_each_split_counts_once(record: Record):
     }
 
 
-def test_errors_stay_where_the_devices_can_sum_them(tiny_job, tmp_path: Path, monkeypatch):
+def test_errors_stay_where_the_devices_can_sum_them(tiny_job, train_here, monkeypatch):
     # Lightning moves the module to the host after a test; "meta" loses what was moved.
     def away(self):
         for child in self.children():
@@ -118,8 +134,7 @@ def test_errors_stay_where_the_devices_can_sum_them(tiny_job, tmp_path: Path, mo
         return self
 
     monkeypatch.setattr(module.Classifier, "cpu", away)
-    module.train(tiny_job(), tmp_path, "cpu")
-    record = load(tmp_path)
+    record = load(train_here(tiny_job()))
     assert record is not None
     assert record.test["ten_view"].count == 23
 
@@ -130,12 +145,11 @@ def test_the_last_validation_is_that_of_the_curve(record: Record):
 
 def test_the_record_tells_where_its_numbers_come_from(record: Record):
     assert set(record.provenance["versions"]) >= {"python", "torch", "pytorch-lightning"}
-    assert record.provenance["numerics"] == NUMERICS
     assert record.provenance["commit"]
     assert isinstance(record.provenance["dirty"], bool)
 
 
-def test_the_record_tells_the_colours_of_the_towers(record: Record, finished: Path):
+def test_the_record_tells_the_colors_of_the_towers(record: Record, finished: Path):
     kernels = trained_network(finished).get_parameter("conv1.weight").detach().numpy()
     assert record.colors == pytest.approx(tower_colors(kernels))
     assert len(set(record.colors)) == 2
@@ -154,13 +168,58 @@ def test_test_errors_follow_from_the_predictions(record: Record, finished: Path)
         assert abs(record.test[view].top5 - wrong5) <= 1 / 23 + 1e-9
 
 
+def test_the_online_loss_is_the_mean_over_windows_of_steps(tiny_job, train_here, monkeypatch):
+    monkeypatch.setattr(metrics, "window_ends", lambda steps: [1, 4, steps])
+    losses = []
+    step = Classifier.training_step
+
+    def note(self, batch, batch_idx):
+        losses.append(step(self, batch, batch_idx))  # the mean over the batch
+        return losses[-1]
+
+    monkeypatch.setattr(Classifier, "training_step", note)
+    record = load(train_here(tiny_job()))
+    assert record is not None
+    assert record.online_loss.steps == [1, 4, 6]
+    means = torch.stack(losses).tolist()
+    expected = [means[0], np.mean(means[1:4]), np.mean(means[4:])]
+    assert record.online_loss.loss == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("step", [1, 2, 4, 5])
+def test_the_online_loss_goes_on_after_an_interruption_within_a_window(
+    step: int, tiny_job, train_here, monkeypatch
+):
+    monkeypatch.setattr(metrics, "window_ends", lambda steps: [4, steps])
+    folder = train_here(tiny_job())
+    whole = load(folder)
+    for path in folder.iterdir():
+        path.unlink()
+    with monkeypatch.context() as patch:
+        stop_at(patch, "on_train_batch_end", step)
+        with pytest.raises(SystemExit):
+            train_here(tiny_job())
+    resumed = load(train_here(tiny_job()))
+    assert whole is not None
+    assert resumed is not None
+    assert whole.online_loss.steps == [4, 6]
+    assert resumed.online_loss == whole.online_loss
+
+
 @pytest.mark.parametrize("view", ["center", "ten_view"])
 def test_the_record_says_which_images_are_wrong(record: Record, finished: Path, view: str):
     labels = Store.open(Path(Job.load(finished).store)).test_labels
-    assert record.wrong(view, 1).mean() == pytest.approx(record.test[view].top1)
-    assert record.wrong(view, 5).mean() == pytest.approx(record.test[view].top5)
+    assert np.array_equal(unpack(record.labels), labels)
+    assert record.misclassified(view).mean() == pytest.approx(record.test[view].top1)
     guesses = predictions(finished)[view].argmax(1)
-    assert ((guesses != labels) == record.wrong(view, 1)).mean() > 0.9  # half precision may tie
+    assert (guesses == unpack(record.predicted[view])).mean() > 0.9  # rounding may tie
+
+
+def test_the_file_of_predictions_has_the_labels(finished: Path):
+    labels = Store.open(Path(Job.load(finished).store)).test_labels
+    with np.load(finished / PREDICTIONS) as file:
+        assert sorted(file.files) == ["center", "labels", "ten_view"]
+        assert np.array_equal(file["labels"], labels)
 
 
 def test_ten_view_errors_by_hand(record: Record, finished: Path):
@@ -175,7 +234,7 @@ def test_ten_view_errors_by_hand(record: Record, finished: Path):
                 inputs = (view - mean).permute(0, 3, 1, 2)
                 probabilities += network(inputs).softmax(1) / 10
     saved = predictions(finished)["ten_view"]
-    np.testing.assert_allclose(saved, probabilities, atol=1e-3)
+    np.testing.assert_allclose(saved, probabilities, **ROUNDED)
     rank = true_class_rank(probabilities, labels)
     assert record.test["ten_view"].top1 == pytest.approx((rank >= 1).double().mean().item())
     assert record.test["ten_view"].top5 == pytest.approx((rank >= 5).double().mean().item())
@@ -191,8 +250,8 @@ def test_predictions_lie_in_the_order_of_the_test_images(finished: Path):
             expected = network(inputs).softmax(1)
             views = (ten_views(image, 12).flatten(0, 1) - mean).permute(0, 3, 1, 2)
             mixed = average_probabilities(network(views).view(1, 10, -1))
-        np.testing.assert_allclose(predictions(finished)["center"][n], expected[0], atol=1e-3)
-        np.testing.assert_allclose(predictions(finished)["ten_view"][n], mixed[0], atol=1e-3)
+        np.testing.assert_allclose(predictions(finished)["center"][n], expected[0], **ROUNDED)
+        np.testing.assert_allclose(predictions(finished)["ten_view"][n], mixed[0], **ROUNDED)
 
 
 def test_predictions_that_miss_an_image_are_refused():
@@ -255,7 +314,7 @@ def test_a_diverged_run_is_recorded_as_such(tiny_job, train_here):
     record = load(folder)
     assert record is not None
     assert (record.status, record.test, record.train) == ("diverged", {}, None)
-    assert record.colors == []
+    assert (record.val, record.predicted, record.colors, record.neighbors) == (None, {}, [], None)
     assert record.epochs < 3
     assert not (folder / PREDICTIONS).exists()
 
@@ -264,8 +323,6 @@ def test_a_network_that_breaks_in_the_last_step_of_an_epoch_has_diverged(
     tiny_job, train_here, monkeypatch
 ):
     # The running loss is finite then, the validation loss is not; JSON has no word for that.
-    from ablations.classifier import Classifier
-
     def spoil(self):
         self.validation.reset()
         for parameter in self.network.parameters():
@@ -328,6 +385,9 @@ def test_an_interrupted_run_continues_bit_by_bit(
         replace(p, seconds=0.0) for p in whole.curve
     ]
     assert (resumed.train, resumed.val, resumed.test) == (whole.train, whole.val, whole.test)
+    assert resumed.online_loss == whole.online_loss
+    assert (resumed.neighbors, resumed.predicted) == (whole.neighbors, whole.predicted)
+    assert (resumed.steps, resumed.samples) == (whole.steps, whole.samples)
 
 
 def test_a_run_stopped_while_it_validates_repeats_the_epoch(
@@ -342,6 +402,126 @@ def test_a_run_stopped_while_it_validates_repeats_the_epoch(
     assert torch.load(folder / CHECKPOINT, weights_only=False)["global_step"] == 3
     train_here(job)
     assert (folder / PREDICTIONS).read_bytes() == (finished / PREDICTIONS).read_bytes()
+
+
+# Training that ends once the online error is low enough
+
+
+def stopping(target: float | None, **values) -> Recipe:
+    return Recipe(epochs=6, batch_size=16, lr=0.01, stop_at=target, **values)
+
+
+def test_training_ends_after_two_epochs_in_a_row_at_the_target(tiny_job, train_here):
+    whole = load(train_here(tiny_job(recipe=stopping(None))))
+    assert whole is not None
+    errors = [point.train.top1 for point in whole.curve]
+    targets = sorted({error for error in errors if 0 < error < 1})
+    ends = set()
+    for target in targets:
+        record = load(train_here(tiny_job(recipe=stopping(target))))
+        assert record is not None
+        met = [max(pair) <= target for pair in pairwise(errors)]
+        last = met.index(True) + 2 if True in met else 6
+        ends.add(last)
+        assert (record.epochs, record.steps, record.samples) == (last, 3 * last, 48 * last)
+        assert [replace(p, seconds=0.0) for p in record.curve] == [
+            replace(p, seconds=0.0) for p in whole.curve[:last]
+        ]
+        assert record.status == "finished"
+        assert record.test["ten_view"].count == 23
+    assert len(ends) > 1
+
+
+def test_a_run_that_stopped_early_is_the_short_run(tiny_job, train_here, finished: Path):
+    folder = train_here(tiny_job(recipe=stopping(0.99)))
+    assert (folder / PREDICTIONS).read_bytes() == (finished / PREDICTIONS).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("hook", "step"), [("on_train_batch_end", 4), ("on_train_epoch_end", 6), ("on_test_start", 6)]
+)
+def test_a_run_that_is_interrupted_stops_where_it_would_have(
+    hook: str, step: int, tiny_job, train_here, runs_dir: Path, monkeypatch, finished: Path
+):
+    job = tiny_job(recipe=stopping(0.99))
+    folder = runs_dir / job.run.run_id
+    with monkeypatch.context() as patch:
+        stop_at(patch, hook, step)
+        with pytest.raises(SystemExit):
+            train_here(job)
+    assert load(folder) is None
+    record = load(train_here(job))
+    assert record is not None
+    assert (record.epochs, record.steps) == (2, 6)
+    assert (folder / PREDICTIONS).read_bytes() == (finished / PREDICTIONS).read_bytes()
+
+
+def test_a_run_that_stopped_early_is_only_tested_again(tiny_job, train_here):
+    job = tiny_job(recipe=stopping(0.99))
+    folder = train_here(job)
+    first, predicted = load(folder), (folder / PREDICTIONS).read_bytes()
+    (folder / RECORD).unlink()
+    second = load(train_here(job))
+    assert first is not None
+    assert second is not None
+    assert (second.curve, second.seconds) == (first.curve, first.seconds)
+    assert (second.steps, second.online_loss) == (first.steps, first.online_loss)
+    assert (second.train, second.val, second.test) == (first.train, first.val, first.test)
+    assert second.neighbors == first.neighbors
+    assert (folder / PREDICTIONS).read_bytes() == predicted
+
+
+# Training without validation images
+
+WHOLE = DataConfig(size=16, crop=12, val_size=0)
+
+
+@pytest.mark.parametrize("kind", [LoggerKind.none, LoggerKind.csv])
+def test_a_run_without_validation_images_trains_on_all_of_them(kind, tiny_job, train_here):
+    folder = train_here(tiny_job(data=WHOLE, logger=Logger(kind)))
+    record = load(folder)
+    assert record is not None
+    assert (record.val, [point.val for point in record.curve]) == (None, [None, None])
+    assert (record.data.train_images, record.data.val_images, record.data.val_size) == (60, 0, 0)
+    assert record.train is not None
+    assert record.train.count == 60
+    assert {view: scores.count for view, scores in record.test.items()} == {
+        "center": 23,
+        "ten_view": 23,
+    }
+    progress = json.loads((folder / "progress.json").read_text())
+    assert progress == {"stage": "test", "epochs": 2}
+
+
+@pytest.mark.parametrize(("hook", "step"), [("on_train_batch_end", 4), ("on_test_start", 6)])
+def test_a_run_without_validation_images_continues_bit_by_bit(
+    hook: str, step: int, tiny_job, train_here, monkeypatch
+):
+    folder = train_here(tiny_job(data=WHOLE))
+    whole = (folder / PREDICTIONS).read_bytes()
+    for path in folder.iterdir():
+        path.unlink()
+    with monkeypatch.context() as patch:
+        stop_at(patch, hook, step)
+        with pytest.raises(SystemExit):
+            train_here(tiny_job(data=WHOLE))
+    train_here(tiny_job(data=WHOLE))
+    assert (folder / PREDICTIONS).read_bytes() == whole
+
+
+def test_a_fast_dev_run_without_validation_images_ends_well(tiny_job, train_here):
+    folder = train_here(tiny_job(data=WHOLE, fast_dev_run=True))
+    assert not (folder / RECORD).exists()
+
+
+@pytest.mark.slow
+def test_two_processes_without_validation_images(start, tiny):
+    command = start(*tiny, "data.val_size=0", "trainer.devices=2").finish()
+    assert command.code == 0, command.out + command.err
+    record = load(next(Path("runs").glob("*/record.json")).parent)
+    assert record is not None
+    assert (record.val, record.data.train_images) == (None, 60)
+    assert record.test["ten_view"].count == 23
 
 
 # Runs that start from others
@@ -359,8 +539,6 @@ def started(tiny_job, finished: Path):
 
 
 def test_a_run_starts_from_the_weights_of_another(started, train_here, finished: Path, monkeypatch):
-    from ablations.classifier import Classifier
-
     seen = {}
 
     def keep(self):
@@ -372,7 +550,7 @@ def test_a_run_starts_from_the_weights_of_another(started, train_here, finished:
     assert seen.keys() == expected.keys()
     assert all(torch.equal(seen[name], expected[name]) for name in seen)
     assert record is not None
-    assert record.run["pretrained"] == finished.name
+    assert record.run.pretrained == finished.name
 
 
 def test_a_run_that_started_from_another_continues_bit_by_bit(
@@ -415,8 +593,6 @@ def test_a_fast_dev_run_leaves_neither_record_nor_checkpoint(tiny_job, train_her
 
 
 def test_an_error_is_passed_on_and_nothing_is_recorded(tiny_job, train_here, runs_dir, monkeypatch):
-    from ablations.classifier import Classifier
-
     def fail(self, batch, batch_idx):
         raise ArithmeticError("injected")
 
@@ -454,7 +630,7 @@ def test_a_checkpoint_of_two_processes_holds_the_tally_of_both(start, tiny):
     record = load(next(Path("runs").glob("*/record.json")).parent)
     assert record is not None
     assert [point.train.count for point in record.curve] == [48, 48]
-    assert record.devices == 2
+    assert record.hardware.devices == 2
     assert record.test["ten_view"].count == 23
 
 

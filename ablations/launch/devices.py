@@ -57,7 +57,8 @@ def threads_for(trainer: Trainer, crop: int) -> int:
     if trainer.threads:
         return trainer.threads
     if trainer.slurm.submit:  # the cores of this machine are not those of the nodes
-        cores, gpus = trainer.slurm.cpus, 1 if trainer.accelerator is not Accelerator.cpu else 0
+        cores = trainer.slurm.cpus * trainer.devices
+        gpus = trainer.devices if trainer.accelerator is Accelerator.gpu else 0
     else:
         cores, gpus = physical_cores(), len(visible_gpus())
     if gpus and trainer.accelerator is not Accelerator.cpu:

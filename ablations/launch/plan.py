@@ -40,7 +40,7 @@ class Plan:
     Attributes:
         output: Folder of the runs.
         jobs: What was asked for, in order, without repetitions. Two jobs may share a run: the
-            headline of its record depends on ``evaluation``, its training does not.
+            test error shown depends on ``evaluation``, its training does not.
         records: Records of the runs that are done, by run id.
         estimate: Time of what is left.
         merged: Jobs left out because they differed from another in their hardware alone.

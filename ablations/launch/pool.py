@@ -16,6 +16,8 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+from yaml import YAMLError
+
 from ablations.config import Job, Trainer
 from ablations.launch.devices import Slot, allot
 from ablations.launch.leader import Leader
@@ -157,7 +159,7 @@ class Pool:
 
     def _start(self, state: RunState, slot: Slot) -> None:
         state.folder.mkdir(parents=True, exist_ok=True)
-        state.job = _with_earlier_threads(state.job, state.folder)
+        state.job = with_earlier_threads(state.job, state.folder)
         state.job.save(state.folder)
         (state.folder / PROGRESS).unlink(missing_ok=True)
         if self.team:
@@ -174,13 +176,13 @@ class Pool:
         self.running.clear()
 
 
-def _with_earlier_threads(job: Job, folder: Path) -> Job:
+def with_earlier_threads(job: Job, folder: Path) -> Job:
     """Keep the number of threads that an interrupted run was started with: results depend on it."""
     if not (folder / CHECKPOINT).exists():
         return job
     try:
         threads = Job.load(folder).trainer.threads
-    except (OSError, ValueError):  # nothing is known of the earlier start
+    except (OSError, ValueError, YAMLError):  # nothing is known of the earlier start
         return job
     return replace(job, trainer=replace(job.trainer, threads=threads or job.trainer.threads))
 

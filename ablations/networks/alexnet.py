@@ -121,13 +121,16 @@ class AlexNet(nn.Sequential):
             layers["norm1"] = normalize(c1)
             layers["pool1"] = pool()
 
-        layers["conv2"] = nn.Conv2d(c1, c2, 5, padding=2, groups=groups)
-        layers["activation2"] = activate()
-        layers["norm2"] = normalize(c2)
-        if spec.norm2_within_map and norm is Norm.lrn:
-            layers["within_map_norm2"] = WithinMapResponseNorm(size=5, alpha=1e-3)
+        channels = c1
+
+        if "conv2" in present:
+            layers["conv2"] = nn.Conv2d(channels, c2, 5, padding=2, groups=groups)
+            layers["activation2"] = activate()
+            layers["norm2"] = normalize(c2)
+            if spec.norm2_within_map and norm is Norm.lrn:
+                layers["within_map_norm2"] = WithinMapResponseNorm(size=5, alpha=1e-3)
+            channels = c2
         layers["pool2"] = pool()
-        channels = c2
 
         if "conv3" in present:
             # §3.2: the one convolution that takes its input from both towers.
@@ -139,8 +142,10 @@ class AlexNet(nn.Sequential):
             layers["activation4"] = activate()
             channels = c4
 
-        layers["conv5"] = nn.Conv2d(channels, c5, 3, padding=1, groups=groups)
-        layers["activation5"] = activate()
+        if "conv5" in present:
+            layers["conv5"] = nn.Conv2d(channels, c5, 3, padding=1, groups=groups)
+            layers["activation5"] = activate()
+            channels = c5
         layers["pool5"] = pool()
 
         if "conv6" in present:
@@ -150,7 +155,7 @@ class AlexNet(nn.Sequential):
         layers["flatten"] = nn.Flatten()
 
         # Three pooling layers halve the maps three times.
-        layers["fc6"] = nn.Linear(c5 * (stem.outputs(crop) // 8) ** 2, units)
+        layers["fc6"] = nn.Linear(channels * (stem.outputs(crop) // 8) ** 2, units)
         layers["activation6"] = activate()
         layers["dropout6"] = dropout_layer(dropout, units)
 
@@ -165,7 +170,7 @@ class AlexNet(nn.Sequential):
         self.decay_scale = dict.fromkeys(weighted, 1.0)
         # §5: 0.01 in each layer.
         self.initial_std = dict.fromkeys(weighted, 0.01) | {
-            name: spec.middle_std for name in present[2:]
+            name: spec.middle_std for name in present if name not in ("conv1", "conv2")
         }
         self.initial_bias = {name: initial_bias(name, bias_init) for name in weighted}
 

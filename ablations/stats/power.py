@@ -1,106 +1,47 @@
-"""How many more seeds a claim needs, and how probably they will decide it."""
+"""Probability that a claim will be said to hold, for plans."""
 
-from bisect import bisect_left
-from collections.abc import Callable
-from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
-_MOST_SEEDS = 1000
+from ablations.stats.looks import nominal_levels
 
-
-@dataclass(frozen=True)
-class Reach:
-    """Standard errors that a decision will need.
-
-    Attributes:
-        effect: From the mean to zero, to show an effect.
-        negligible: From the mean to the margin, to show that there is none that matters.
-    """
-
-    effect: float
-    negligible: float
+REPEATS = 20_000
 
 
-@dataclass(frozen=True)
-class Outlook:
-    """What more seeds would bring.
-
-    Attributes:
-        more: Further pairs.
-        chance: Predictive probability that they decide.
-    """
-
-    more: int
-    chance: float
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where a claim stands.
-
-    Attributes:
-        mean: Mean difference so far.
-        sd: Standard deviation of one difference, positive.
-        df: Degrees of freedom of ``sd``.
-        n: Pairs so far.
-    """
-
-    mean: float
-    sd: float
-    df: float
-    n: int
-
-
-def chance_to_decide(progress: Progress, more: int, margin: float, reach: Reach) -> float:
-    """Predictive probability that ``more`` pairs will show an effect, or that it is negligible.
-
-    The mean of all pairs is predicted from those at hand with a flat prior, their scale known only
-    as well as the degrees of freedom allow (the predictive power of Spiegelhalter, Freedman and
-    Blackburn 1986).
-
-    Args:
-        progress: The pairs at hand.
-        more: Pairs to come, at least 1.
-        margin: Smallest effect that matters, unit of the differences.
-        reach: What will be needed with all pairs.
-    """
-    final = progress.n + more
-    scale = progress.sd * np.sqrt(more / (progress.n * final))
-    se = progress.sd / np.sqrt(final)
-    # Not a frozen distribution, which takes ten times as long to make as to ask.
-    predicted = progress.df, progress.mean, scale
-    found = reach.effect * se
-    # Where the two regions meet every outcome decides.
-    inside = min(margin - reach.negligible * se, found)
-    chance = stats.t.sf(found, *predicted) + stats.t.cdf(-found, *predicted)
-    if inside > 0:
-        chance += stats.t.cdf(inside, *predicted) - stats.t.cdf(-inside, *predicted)
-    return float(chance)
-
-
-def seeds_to_decide(
-    progress: Progress,
+@lru_cache(maxsize=512)
+def chance_to_hold(
+    effect: float,
+    sd: float,
     margin: float,
-    reach: Callable[[int], Reach],
-    chance_wanted: float = 0.8,
-) -> Outlook | None:
-    """Fewest further pairs that will probably decide.
+    looks: tuple[int, ...],
+    level: float,
+    pool: int = 1,
+) -> float:
+    """Simulate how often an effect is said to hold at one of the looks of a plan.
 
     Args:
-        progress: The pairs at hand.
-        margin: Smallest effect that matters, unit of the differences.
-        reach: What is needed with a given number of pairs.
-        chance_wanted: Probability of deciding to aim at.
+        effect: True effect, on the scale of the differences.
+        sd: Standard deviation of one difference, same unit.
+        margin: Smallest effect that matters, same unit.
+        looks: Numbers of pairs at the looks.
+        level: Error rate of the claim over all its looks: that of the family over its claims.
+        pool: Comparisons that share the baseline, and with it their degrees of freedom.
 
-    Returns:
-        The further pairs with their own probability; None if 1000 are not enough.
+    Examples:
+        >>> chance_to_hold(2.0, 0.1, 1.0, (3, 5, 8), 0.05)
+        1.0
     """
-
-    def chance(more: int) -> float:
-        return chance_to_decide(progress, more, margin, reach(progress.n + more))
-
-    further = range(1, _MOST_SEEDS + 1)
-    index = bisect_left(further, chance_wanted, key=chance)
-    return Outlook(further[index], chance(further[index])) if index < len(further) else None
+    rng = np.random.default_rng(2012)
+    draws = rng.normal(effect, sd, (REPEATS, looks[-1]))
+    others = pool / (1 + (pool - 1) / 4)
+    held = np.zeros(REPEATS, dtype=bool)
+    for n, nominal in zip(looks, nominal_levels(looks, level), strict=True):
+        df = others * (n - 1)
+        own = draws[:, :n].std(1, ddof=1)
+        # The rule takes the larger of the pooled and the comparison's own deviation.
+        used = np.maximum(own, sd * np.sqrt(rng.chisquare(df, REPEATS) / df)) if pool > 1 else own
+        reach = -special.stdtrit(df, nominal / 2) * used / np.sqrt(n)
+        held |= draws[:, :n].mean(1) - reach >= margin
+    return float(held.mean())

@@ -56,12 +56,14 @@ class Towers(Enum):
 
 
 class Depth(Enum):
-    """Five convolutions, one or both of the middle ones removed (§1, §7), or a sixth (§6)."""
+    """Five convolutions, one or two of them removed (§1, §7), or a sixth (§6)."""
 
     five = "five"
     six = "six"
+    no_conv2 = "no_conv2"
     no_conv3 = "no_conv3"
     no_conv4 = "no_conv4"
+    no_conv5 = "no_conv5"
     no_conv3_conv4 = "no_conv3_conv4"
 
 

@@ -3,9 +3,9 @@ from collections.abc import Callable
 import pynvml
 import pytest
 
-from ablations.config import Accelerator, ConfigError, Trainer
+from ablations.config import Accelerator, ConfigError, Slurm, Trainer
 from ablations.launch import devices
-from ablations.launch.devices import Slot, allot, visible_gpus
+from ablations.launch.devices import Slot, allot, threads_for, visible_gpus
 
 Machine = Callable[[int, int], None]
 
@@ -20,6 +20,7 @@ def machine(monkeypatch) -> Machine:
         monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
         monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: gpus)
         monkeypatch.setattr(devices, "cpu_cores", lambda: cores)
+        monkeypatch.setattr(devices, "physical_cores", lambda: cores // 2)
 
     return machine
 
@@ -45,7 +46,7 @@ def test_chosen_gpus_are_the_visible_ones(value: str, names: list[str], machine,
 
 def test_eight_gpus_train_eight_runs_side_by_side(machine):
     machine(8, 32)
-    assert allot(Trainer(), 20) == [Slot("gpu", (str(i),), 1, 4) for i in range(8)]
+    assert allot(Trainer(), 20) == [Slot("gpu", (str(i),), 1) for i in range(8)]
 
 
 def test_eight_gpus_train_two_runs_of_four(machine):
@@ -65,21 +66,23 @@ def test_no_more_slots_than_runs(machine):
 
 def test_several_runs_may_share_a_gpu(machine):
     machine(1, 8)
-    assert allot(Trainer(parallel=3), 5) == [Slot("gpu", ("0",), 1, 2)] * 3
+    assert allot(Trainer(parallel=3), 5) == [Slot("gpu", ("0",), 1)] * 3
 
 
 def test_the_cpu_on_request_where_there_are_gpus(machine):
     machine(8, 4)
-    assert allot(Trainer(Accelerator.cpu), 9) == [Slot("cpu", (), 1, 1)] * 4
+    assert allot(Trainer(Accelerator.cpu), 9) == [Slot("cpu", (), 1)] * 4
 
 
 def test_cores_are_shared_out(machine):
     machine(0, 8)
-    assert allot(Trainer(), 1) == [Slot("cpu", (), 1, 8)]
-    assert allot(Trainer(), 3) == [Slot("cpu", (), 1, 2)] * 3
-    assert allot(Trainer(devices=2), 9) == [Slot("cpu", (), 2, 1)] * 4
-    assert allot(Trainer(parallel=2), 9) == [Slot("cpu", (), 1, 4)] * 2
-    assert allot(Trainer(threads=3), 1) == [Slot("cpu", (), 1, 3)]
+    assert allot(Trainer(), 1) == [Slot("cpu", (), 1)]
+    assert allot(Trainer(), 9) == [Slot("cpu", (), 1)] * 8
+    assert allot(Trainer(devices=2), 9) == [Slot("cpu", (), 2)] * 4
+    assert allot(Trainer(parallel=2), 9) == [Slot("cpu", (), 1)] * 2
+    assert allot(Trainer(threads=3), 9) == [Slot("cpu", (), 1)] * 2
+    assert allot(Trainer(devices=2, threads=2), 9) == [Slot("cpu", (), 2)] * 2
+    assert allot(Trainer(threads=16), 9) == [Slot("cpu", (), 1)]
 
 
 def test_more_devices_than_gpus(machine):
@@ -93,7 +96,7 @@ def test_more_devices_than_cores(machine):
     with pytest.raises(ConfigError, match=r"trainer.devices=8, but this machine has no GPU"):
         allot(Trainer(devices=8), 1)
     # Asked for by name, processes may crowd.
-    assert allot(Trainer(Accelerator.cpu, devices=8), 1) == [Slot("cpu", (), 8, 1)]
+    assert allot(Trainer(Accelerator.cpu, devices=8), 1) == [Slot("cpu", (), 8)]
 
 
 def test_a_gpu_where_there_is_none(machine):
@@ -104,6 +107,54 @@ def test_a_gpu_where_there_is_none(machine):
 
 def test_nodes_that_share_a_run_train_one_at_a_time(machine):
     machine(8, 32)
-    assert allot(Trainer(devices=4, num_nodes=2), 5) == [Slot("gpu", tuple("0123"), 4, 8)]
+    assert allot(Trainer(devices=4, num_nodes=2), 5) == [Slot("gpu", tuple("0123"), 4)]
     machine(0, 8)
-    assert allot(Trainer(num_nodes=2), 5) == [Slot("cpu", (), 1, 8)]
+    assert allot(Trainer(num_nodes=2), 5) == [Slot("cpu", (), 1)]
+
+
+# CPU threads of each process
+
+
+@pytest.mark.parametrize("accelerator", [Accelerator.auto, Accelerator.cpu])
+@pytest.mark.parametrize("parallel", [None, 1, 2, 8])
+def test_small_images_are_trained_on_one_thread(accelerator, parallel, machine):
+    machine(0, 16)
+    assert threads_for(Trainer(accelerator, parallel=parallel), crop=127) == 1
+
+
+@pytest.mark.parametrize("parallel", [None, 1, 2, 8])
+def test_large_images_take_the_physical_cores_whatever_runs_beside(parallel, machine):
+    machine(0, 16)
+    assert threads_for(Trainer(parallel=parallel), crop=128) == 8
+    assert threads_for(Trainer(parallel=parallel, devices=3), crop=128) == 2
+    assert threads_for(Trainer(Accelerator.cpu, devices=20), crop=128) == 1
+
+
+@pytest.mark.parametrize("crop", [24, 224])
+def test_a_number_of_threads_that_is_given_wins(crop: int, machine):
+    machine(0, 16)
+    assert threads_for(Trainer(threads=3), crop) == 3
+    machine(8, 16)
+    assert threads_for(Trainer(threads=3), crop) == 3
+
+
+@pytest.mark.parametrize("crop", [24, 224])
+def test_each_gpu_has_its_share_of_the_physical_cores(crop: int, machine):
+    machine(2, 16)
+    assert threads_for(Trainer(), crop) == 4
+    assert threads_for(Trainer(devices=2, parallel=2), crop) == 4
+    machine(16, 8)
+    assert threads_for(Trainer(), crop) == 1
+    # GPUs that are not used leave the CPU as it is.
+    assert threads_for(Trainer(Accelerator.cpu), 24) == 1
+
+
+def test_a_job_of_slurm_has_the_cores_that_it_asks_for(machine):
+    machine(0, 64)
+    slurm = Slurm(submit=True, cpus=6)
+    assert threads_for(Trainer(Accelerator.gpu, slurm=slurm), 24) == 6
+    for accelerator in (Accelerator.auto, Accelerator.cpu):  # neither is given a GPU
+        assert threads_for(Trainer(accelerator, slurm=slurm), 24) == 1
+        assert threads_for(Trainer(accelerator, slurm=slurm), 224) == 6
+    several = Trainer(Accelerator.cpu, devices=2, slurm=slurm)  # so many for each device
+    assert threads_for(several, 224) == 6

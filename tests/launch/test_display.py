@@ -78,7 +78,7 @@ def test_a_line_for_each_change(console, tiny_job, record: Record):
         ):
             monitor.update([present])
     lines = console.export_text().splitlines()
-    top1, top5 = record.headline("ten_view", 1), record.headline("ten_view", 5)
+    top1, top5 = record.test_error("ten_view", 1), record.test_error("ten_view", 5)
     assert lines == [
         "running   pooling=nonoverlap seed=3",
         f"finished  pooling=nonoverlap seed=3  top-1 {top1:.2%}, top-5 {top5:.2%} in 0 s",
@@ -128,9 +128,9 @@ def test_a_terminal_shows_a_table_of_what_runs(screen, tiny_job):
     screen.print(display._live_table(states))
     text = screen.export_text()
     rows = [" ".join(line.split()) for line in text.splitlines()]
-    assert "paper 1 1.5/2 25.0% 1,234 1 min 1 s left" in rows
-    assert "paper 2 0/2 starting" in rows
-    assert "paper 3 2/2 50.0% testing" in rows
+    assert "baseline 1 1.5/2 25.0% 1,234 1 min 1 s left" in rows
+    assert "baseline 2 0/2 starting" in rows
+    assert "baseline 3 2/2 50.0% testing" in rows
     assert "1 of 5 done, 1 failed" in rows
 
 

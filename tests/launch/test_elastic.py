@@ -70,7 +70,8 @@ def test_one_run_on_two_devices_agrees_with_one_device(start, tiny):
         command = start(*tiny, f"trainer.devices={devices}", f"output=runs{devices}").finish()
         assert command.code == 0, command.err
     one, two = records("runs1")[0], records("runs2")[0]
-    assert (one.run_id, one.devices, two.devices) == (two.run_id, 1, 2)
+    assert one.run_id == two.run_id
+    assert (one.hardware.devices, two.hardware.devices) == (1, 2)
     assert [p.train.count for p in two.curve] == [48, 48]
     assert {view: scores.count for view, scores in two.test.items()} == {
         "center": 23,
@@ -96,7 +97,7 @@ def test_ranks_are_forked_and_load_nothing_again(start, tiny):
         arguments = (f"trainer.devices={devices}", "trainer.threads=2", f"output=runs{devices}")
         assert start(*tiny, *arguments, PYTHONPATH=str(starts)).finish().code == 0
         started.append(len((starts / "argv").read_text().splitlines()))
-        assert records(f"runs{devices}")[0].provenance["threads"] == 2
+        assert records(f"runs{devices}")[0].hardware.threads == 2
     assert started[0] == started[1] > 1
 
 
@@ -112,7 +113,7 @@ def test_a_sweep_of_two_runs_on_two_ranks_each(start, tiny):
     command = start(*tiny, "-m", "seed=0,1", "trainer.devices=2", "hydra.job.chdir=true").finish()
     assert command.code == 0, command.err
     found = records()
-    assert {seed: record.devices for seed, record in found.items()} == {0: 2, 1: 2}
+    assert {seed: record.hardware.devices for seed, record in found.items()} == {0: 2, 1: 2}
     weights = [checkpoint(Path("runs") / r.run_id)["state_dict"] for r in found.values()]
     assert not torch.equal(weights[0]["network.conv1.weight"], weights[1]["network.conv1.weight"])
     assert {path.name for path in Path().iterdir()} == {"runs"}

@@ -19,7 +19,7 @@ from ablations.data.store import Store
 from ablations.launch import plan as module
 from ablations.launch.devices import Slot
 from ablations.launch.plan import Estimate, Plan, make_plan
-from ablations.record import Record
+from ablations.record import Record, load_all
 from ablations.techniques import Depth, Evaluation, Pooling
 
 
@@ -41,7 +41,8 @@ def finish(plan: Plan, record: Record, number: int, **values) -> None:
     job = plan.jobs[number]
     folder = plan.output / job.run.run_id
     folder.mkdir()
-    replace(record, run_id=job.run.run_id, run=job.run.to_dict(), **values).save(folder)
+    found = replace(record, run_id=job.run.run_id, differences=job.run.differences, **values)
+    found.save(folder)
 
 
 def test_a_run_asked_for_twice_is_planned_once(plan_of, tiny_config: Config):
@@ -76,7 +77,7 @@ def test_each_device_needs_an_image_of_an_evaluation(plan_of, tiny_config: Confi
         plan_of(config)
 
 
-def test_two_headlines_of_one_run_need_one_training(plan_of, tiny_config: Config):
+def test_two_evaluations_of_one_run_need_one_training(plan_of, tiny_config: Config):
     plan = plan_of(tiny_config, replace(tiny_config, evaluation=Evaluation.center))
     assert len(plan.jobs) == 2
     assert len(plan.left) == 1
@@ -90,12 +91,21 @@ def test_finished_runs_are_left_out(plan_of, tiny_config: Config, record: Record
     assert list(plan.records) == [plan.jobs[1].run.run_id]
 
 
-def test_a_broken_record_is_repeated(plan_of, tiny_config: Config, record: Record, caplog):
+def test_a_damaged_record_of_a_planned_run_is_named(plan_of, tiny_config: Config, record: Record):
     plan = plan_of(tiny_config)
     finish(plan, record, 0)
-    (plan.output / plan.jobs[0].run.run_id / "record.json").write_text("{")
-    assert len(plan_of(tiny_config).left) == 1
-    assert "its run will be repeated" in caplog.text
+    path = plan.output / plan.jobs[0].run.run_id / "record.json"
+    path.write_text("{")
+    with pytest.raises(ConfigError, match=f"{path}: damaged") as error:
+        plan_of(tiny_config)
+    assert "\n" not in str(error.value)
+    assert path.read_text() == "{"
+
+
+def test_records_of_other_runs_that_cannot_be_read_stop_no_plan(plan_of, tiny_config, record):
+    finish(plan := plan_of(tiny_config), record, 0, schema=1)
+    assert [job.run.seed for job in plan_of(replace(tiny_config, seed=1)).left] == [1]
+    assert load_all(plan.output) == []
 
 
 def test_a_fast_dev_run_counts_no_run_as_finished(plan_of, tiny_config: Config, record: Record):
@@ -162,11 +172,11 @@ def test_jobs_know_their_data_their_hardware_and_their_arm(plan_of, tiny_config:
 def test_a_sweep_names_the_default_arm_too(plan_of, tiny_config: Config):
     plan = plan_of(tiny_config, replace(tiny_config, pooling=Pooling.nonoverlap))
     assert [job.label for job in plan.jobs] == ["pooling=overlap", "pooling=nonoverlap"]
-    assert [job.arm for job in plan.jobs] == ["paper", "pooling=nonoverlap"]
+    assert [job.arm for job in plan.jobs] == ["baseline", "pooling=nonoverlap"]
 
 
 def test_time_is_estimated_from_finished_runs_like_it(plan_of, tiny_config, record, monkeypatch):
-    monkeypatch.setattr(module, "allot", lambda trainer, runs: [Slot("cpu", (), 1, 1)] * 2)
+    monkeypatch.setattr(module, "allot", lambda trainer, runs: [Slot("cpu", (), 1)] * 2)
     configs = [replace(tiny_config, seed=seed) for seed in range(3)]
     assert plan_of(*configs).estimate == Estimate(0.0, unknown=3, runs=3)
     finish(plan_of(*configs), record, 0, images_per_second=10.0)
@@ -179,11 +189,12 @@ def test_time_is_estimated_from_finished_runs_like_it(plan_of, tiny_config, reco
 
 
 @pytest.mark.parametrize(
-    "other", [{"devices": 2}, {"provenance": {"accelerator": "gpu"}}], ids=["devices", "gpu"]
+    "other", [{"devices": 2}, {"accelerator": "gpu"}], ids=["devices", "gpu"]
 )
 def test_other_hardware_says_nothing_of_the_time(other, plan_of, tiny_config, record):
     configs = [replace(tiny_config, seed=seed) for seed in range(3)]
-    finish(plan_of(*configs), record, 0, images_per_second=10.0, **other)
+    hardware = replace(record.hardware, **other)
+    finish(plan_of(*configs), record, 0, images_per_second=10.0, hardware=hardware)
     assert plan_of(*configs).estimate == Estimate(0.0, unknown=2, runs=2)
 
 
@@ -206,13 +217,15 @@ def test_too_many_devices_are_told_before_data_are_read(tiny_config: Config, mon
         make_plan([(bad, bad.run)], report=print)
 
 
+@pytest.mark.parametrize("kind", [LoggerKind.tensorboard, LoggerKind.wandb])
 def test_a_logger_that_is_not_installed_is_told_before_data_are_read(
-    plan_of, tiny_config: Config, monkeypatch
+    kind: LoggerKind, plan_of, tiny_config: Config, monkeypatch
 ):
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     monkeypatch.setattr(module, "prepare", lambda *arguments: pytest.fail("data were prepared"))
-    with pytest.raises(ConfigError, match=r"logger=tensorboard: .* or use logger=csv"):
-        plan_of(replace(tiny_config, logger=Logger(LoggerKind.tensorboard)))
+    with pytest.raises(ConfigError, match=rf"logger={kind.value}: .* use logger=csv") as error:
+        plan_of(replace(tiny_config, logger=Logger(kind)))
+    assert "\n" not in str(error.value)
 
 
 def test_another_launcher_is_refused_before_data_are_read(plan_of, tiny_config, monkeypatch):

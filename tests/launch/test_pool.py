@@ -2,10 +2,13 @@ import os
 import signal
 import threading
 import time
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from ablations.config import Accelerator, Job, Trainer
 from ablations.launch import pool as module
@@ -13,9 +16,9 @@ from ablations.launch.devices import Slot
 from ablations.launch.nodes import Place
 from ablations.launch.pool import Pool, RunState
 from ablations.launch.worker import LOG
-from ablations.record import Record, load
+from ablations.record import CHECKPOINT, Record, load, load_all
 
-SLOT = Slot("cpu", (), 1, 1)
+SLOT = Slot("cpu", (), 1)
 
 
 class FakeProcess:
@@ -51,7 +54,8 @@ class FakeProcess:
             return 1
         if not self.job.fast_dev_run:
             assert self.record is not None
-            replace(self.record, run_id=self.job.run.run_id).save(self.folder)
+            run = self.job.run
+            replace(self.record, run_id=run.run_id, differences=run.differences).save(self.folder)
         return 0
 
 
@@ -241,3 +245,135 @@ def test_trouble_on_another_node_ends_the_run_here(fakes, tiny_job, runs_dir, mo
     assert [state.status for state in states] == ["failed", "finished"]
     assert states[0].tail.endswith("node 1: ZeroDivisionError")
     assert team.code == 1  # that of the other nodes' commands
+
+
+# Threads: results depend on their number, and hence on nothing that runs beside
+
+
+def given(job: Job, threads: int | None) -> Job:
+    return replace(job, trainer=replace(job.trainer, threads=threads))
+
+
+@pytest.mark.parametrize("threads", [3, None])
+def test_a_run_goes_on_with_the_threads_that_it_was_started_with(
+    threads: int | None, fakes, tiny_job, runs_dir: Path
+):
+    fakes(slots=1)
+    folder = runs_dir / tiny_job().run.run_id
+    folder.mkdir()
+    given(tiny_job(), 2).save(folder)
+    (folder / CHECKPOINT).touch()
+    Pool(runs_dir, lambda states: None).run([given(tiny_job(), threads)])
+    assert Job.load(folder).trainer.threads == 2
+
+
+def test_a_run_without_a_checkpoint_starts_with_the_threads_that_are_given(
+    fakes, tiny_job, runs_dir: Path
+):
+    fakes(slots=1)
+    folder = runs_dir / tiny_job().run.run_id
+    folder.mkdir()
+    given(tiny_job(), 2).save(folder)
+    Pool(runs_dir, lambda states: None).run([given(tiny_job(), 3)])
+    assert Job.load(folder).trainer.threads == 3
+
+
+@pytest.mark.parametrize("content", [None, "", "run: 1", "a: [", "trainer: {threads: 2}"])
+def test_an_earlier_start_that_cannot_be_read_is_ignored(
+    content: str | None, fakes, tiny_job, runs_dir: Path
+):
+    fakes(slots=1)
+    folder = runs_dir / tiny_job().run.run_id
+    folder.mkdir()
+    (folder / CHECKPOINT).touch()
+    if content is not None:
+        (folder / "config.yaml").write_text(content)
+    Pool(runs_dir, lambda states: None).run([given(tiny_job(), 3)])
+    assert Job.load(folder).trainer.threads == 3
+
+
+def numbers(output: str) -> dict[int, dict[str, Any]]:
+    """By seed, all of the records but times and where they are from."""
+    found = {}
+    for record in load_all(Path(output)):
+        values = asdict(record)
+        for name in ("seconds", "evaluation_seconds", "images_per_second", "provenance"):
+            del values[name]
+        for point in values["curve"]:
+            del point["seconds"]
+        found[record.seed] = values
+    return found
+
+
+def plain(words: tuple[str, ...]) -> list[str]:
+    """Without a number of threads."""
+    return [word for word in words if not word.startswith("trainer.threads")]
+
+
+def kill_worker(output: str, seed: int) -> Path:
+    """End the process of a run as a system out of memory does; returns the run's folder."""
+    (folder,) = (
+        path.parent
+        for path in Path(output).resolve().glob("*/config.yaml")
+        if Job.load(path.parent).run.seed == seed
+    )
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (entry / "fd" / "1").resolve() == folder / LOG:  # a run writes into its log
+                os.kill(int(entry.name), signal.SIGKILL)
+    return folder
+
+
+def has_checkpoint(output: str, seed: int) -> bool:
+    folders = [path.parent for path in Path(output).glob(f"*/{CHECKPOINT}")]
+    return any(Job.load(folder).run.seed == seed for folder in folders)
+
+
+@pytest.mark.slow
+def test_a_run_beside_another_gives_what_it_gives_alone(start, tiny):
+    for seed in (0, 1):
+        alone = start(*plain(tiny), f"seed={seed}", "output=alone").finish()
+        assert alone.code == 0, alone.err
+    beside = start(*plain(tiny), "-m", "seed=0,1", "trainer.parallel=2", "output=beside").finish()
+    assert beside.code == 0, beside.err
+    assert sorted(numbers("alone")) == [0, 1]
+    assert numbers("alone") == numbers("beside")
+
+
+# Long enough to be killed in the middle.
+LONG = ("-m", "seed=0,1", "trainer.parallel=2", "trainer.checkpoint_steps=1", "recipe.epochs=40")
+
+
+@pytest.mark.slow
+def test_a_sweep_that_loses_a_process_ends_with_the_numbers_of_one_that_does_not(start, tiny):
+    whole = start(*plain(tiny), *LONG, "output=whole").finish()
+    assert whole.code == 0, whole.err
+    broken = start(*plain(tiny), *LONG, "output=broken")
+    broken.wait_until(lambda: has_checkpoint("broken", seed=1))
+    folder = kill_worker("broken", seed=1)
+    assert broken.finish().code == 1
+    assert load(folder) is None
+    assert 0 < torch.load(folder / CHECKPOINT, weights_only=False)["global_step"] < 120
+    assert sorted(numbers("broken")) == [0]  # it has gone on alone
+    again = start(*plain(tiny), *LONG, "output=broken").finish()
+    assert again.code == 0, again.err
+    assert sorted(numbers("broken")) == [0, 1]
+    assert numbers("broken") == numbers("whole")
+
+
+@pytest.mark.slow
+def test_a_run_that_goes_on_with_other_threads_gives_the_numbers_of_its_start(start, tiny):
+    words = (*plain(tiny), *LONG, "output=broken")
+    whole = start(*plain(tiny), *LONG, "trainer.threads=2", "output=whole").finish()
+    assert whole.code == 0, whole.err
+    broken = start(*words, "trainer.threads=2")
+    broken.wait_until(lambda: has_checkpoint("broken", seed=1))
+    kill_worker("broken", seed=1)
+    assert broken.finish().code == 1
+    again = start(*words, "trainer.threads=1").finish()
+    assert again.code == 0, again.err
+    assert {seed: values["hardware"]["threads"] for seed, values in numbers("broken").items()} == {
+        0: 2,
+        1: 2,
+    }
+    assert numbers("broken") == numbers("whole")

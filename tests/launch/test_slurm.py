@@ -42,7 +42,9 @@ def cluster(monkeypatch, record):
             return dict(self.table)
 
         def finish(self, output: Path, job) -> None:
-            replace(record, run_id=job.run.run_id).save(output / job.run.run_id)
+            run = job.run
+            found = replace(record, run_id=run.run_id, differences=run.differences)
+            found.save(output / run.run_id)
 
     found = Cluster()
     found.table, found.submitted = {}, []
@@ -88,6 +90,18 @@ def test_a_command_that_comes_back_submits_only_what_slurm_does_not_have(
     states = Queue(runs_dir, lambda states: None).run(jobs)
     assert cluster.submitted == [[0, 1, 2], [1, 2]]
     assert [state.status for state in states] == ["running", "queued", "queued"]
+
+
+def test_a_run_is_submitted_again_with_the_threads_of_its_first_start(
+    cluster, tiny_job, runs_dir: Path
+):
+    job = detached(tiny_job())
+    folder = runs_dir / job.run.run_id
+    folder.mkdir()
+    replace(job, trainer=replace(job.trainer, threads=7)).save(folder)
+    (folder / CHECKPOINT).touch()
+    Queue(runs_dir, lambda states: None).run([job])
+    assert Job.load(folder).trainer.threads == 7
 
 
 @pytest.mark.parametrize("said", ["CANCELLED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT", None])
@@ -332,7 +346,7 @@ def test_a_run_on_two_nodes_of_slurm(submit, slurm: Cluster):
     assert command.code == 0, command.out + command.err
     assert "1 job to submit, each nodes=2 ntasks-per-node=1" in command.out
     (path,) = Path("runs").glob("*/record.json")
-    assert json.loads(path.read_text())["devices"] == 2
+    assert json.loads(path.read_text())["hardware"]["devices"] == 2
     (name,) = names().values()
     assert slurm.ended()[name] == "COMPLETED 127.0.0.[1-2]"
 

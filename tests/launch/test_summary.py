@@ -42,10 +42,10 @@ def test_one_seed_has_no_deviation(console, tiny_job, record: Record):
     show_summary(console, [job], {job.run.run_id: scored(record, 0.125)})
     text = rows(console)
     assert any("one seed" in row for row in text)
-    assert "paper 1 12.50 1.25 2 1 min 1 s" in text
+    assert "baseline 1 12.50 1.25 2 1 min 1 s" in text
 
 
-def test_the_centre_view_where_it_is_the_headline(console, tiny_job, record: Record):
+def test_the_center_view_where_tables_show_it(console, tiny_job, record: Record):
     job = tiny_job(evaluation=Evaluation.center)
     show_summary(console, [job], {job.run.run_id: scored(record, 0.125)})
     assert any("centre view" in row for row in rows(console))
@@ -60,7 +60,7 @@ def test_a_diverged_run_is_counted_and_counts_as_chance(console, tiny_job, recor
         {jobs[0].run.run_id: scored(record, 0.5), jobs[1].run.run_id: diverged},
     )
     (row,) = (row for row in rows(console) if "diverged" in row)
-    assert row.startswith("paper 2 (1 diverged) 70.00 ± 28.28 27.50")
+    assert row.startswith("baseline 2 (1 diverged) 70.00 ± 28.28 27.50")
     assert " 0-2 " in row
 
 

@@ -12,7 +12,7 @@ from ablations.launch import worker as module
 from ablations.launch.devices import Slot
 from ablations.launch.worker import plain_errors
 
-CPU, GPU = Slot("cpu", (), 1, 1), Slot("gpu", ("2", "3"), 2, 1)
+CPU, GPU = Slot("cpu", (), 1), Slot("gpu", ("2", "3"), 2)
 
 
 @pytest.mark.parametrize(("slot", "seen"), [(CPU, ""), (GPU, "2,3")], ids=["cpu", "gpu"])

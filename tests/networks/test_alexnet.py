@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import nn
 
@@ -23,10 +24,14 @@ def test_parameters_of_the_variants_by_hand() -> None:
     assert parameters(towers=Towers.half) == 59_798_312
     assert parameters(towers=Towers.merged) == 62_378_344
     assert parameters(norm=Norm.batchnorm) == 60_965_224 + 2 * (96 + 256)
+    # Convolution 3 then takes the 96 maps of convolution 1 instead of 256.
+    assert parameters(depth=Depth.no_conv2) == 60_965_224 - 307_456 - 384 * 9 * 160 == 60_104_808
     # Convolution 4 then takes 128 maps of each tower instead of 192.
     assert parameters(depth=Depth.no_conv3) == 60_965_224 - 885_120 - 384 * 9 * 64
     assert parameters(depth=Depth.no_conv4) == 60_965_224 - 663_936
-    # Convolution 5 likewise.
+    # The first dense layer then takes the 384 maps of convolution 4, of 6x6 pixels, instead of 256.
+    assert parameters(depth=Depth.no_conv5) == 60_965_224 - 442_624 + 4096 * 36 * 128 == 79_396_968
+    # Convolution 5 then takes 128 maps of each tower instead of 192.
     assert parameters(depth=Depth.no_conv3_conv4) == 60_965_224 - 885_120 - 663_936 - 256 * 9 * 64
     # Both towers once more: 256 kernels that see 128 maps each.
     assert parameters(depth=Depth.six) == 60_965_224 + 256 * (9 * 128 + 1)
@@ -58,6 +63,50 @@ def test_layers_stand_in_the_order_of_section_3_5() -> None:
         *("conv3", "activation3", "conv4", "activation4", "conv5", "activation5", "pool5"),
         *("flatten", "fc6", "activation6", "dropout6", "fc7", "activation7", "dropout7", "fc8"),
     ]
+
+
+@pytest.mark.parametrize("edition", list(Edition))
+@pytest.mark.parametrize(
+    ("depth", "removed"),
+    [
+        (Depth.no_conv2, {"conv2", "activation2", "norm2", "within_map_norm2"}),
+        (Depth.no_conv3, {"conv3", "activation3"}),
+        (Depth.no_conv4, {"conv4", "activation4"}),
+        (Depth.no_conv5, {"conv5", "activation5"}),
+        (Depth.no_conv3_conv4, {"conv3", "activation3", "conv4", "activation4"}),
+    ],
+)
+def test_a_removed_convolution_takes_its_activation_and_norm_along(
+    edition: Edition, depth: Depth, removed: set[str]
+) -> None:
+    whole = order(AlexNet(**SMALL, edition=edition))
+    network = AlexNet(**SMALL, edition=edition, depth=depth)
+    assert order(network) == [name for name in whole if name not in removed]
+    assert not removed & network.initial_std.keys()
+    assert network.initial_std.keys() == network.initial_bias.keys() == network.decay_scale.keys()
+
+
+@pytest.mark.parametrize("towers", list(Towers))
+@pytest.mark.parametrize("depth", list(Depth))
+def test_each_depth_fits_each_layout_and_keeps_the_sizes_of_the_maps(
+    depth: Depth, towers: Towers
+) -> None:
+    with torch.device("meta"):
+        network, x = AlexNet(depth=depth, towers=towers), torch.zeros(2, 3, 224, 224)
+        sizes = {name: (x := layer(x)).shape[-1] for name, layer in network.named_children()}
+    assert (sizes["pool1"], sizes["pool2"], sizes["pool5"]) == (27, 13, 6)
+    assert x.shape == (2, 1000)
+
+
+def test_without_a_convolution_the_next_one_keeps_its_connections() -> None:
+    with torch.device("meta"):
+        two, five = AlexNet(depth=Depth.no_conv2), AlexNet(depth=Depth.no_conv5)
+    # Convolution 3 sees both towers, whatever it takes its input from.
+    assert (two.conv3.in_channels, two.conv3.groups) == (96, 1)
+    assert (two.conv4.in_channels, two.conv4.groups) == (384, 2)
+    assert five.fc6.in_features == 384 * 6 * 6
+    released = AlexNet(**SMALL, depth=Depth.no_conv2, edition=Edition.released)
+    assert [released.initial_std[f"conv{i}"] for i in (1, 3, 4, 5)] == [0.01, 0.03, 0.03, 0.03]
 
 
 def test_the_sixth_convolution_lies_over_the_last_pooling_layer() -> None:

@@ -75,7 +75,7 @@ def test_the_smallest_crop_leaves_something_to_see(network: Model, smallest: int
 @pytest.mark.parametrize(
     ("network", "size", "crop", "message"),
     [
-        (Model.alexnet, 64, 35, r"data\.crop=35: .* 36 to 448 .*network=alexnet_small"),
+        (Model.alexnet, 64, 35, r"data\.crop=35: .* 36 to 448 .*model=alexnet_small"),
         (Model.alexnet_small, 128, 97, r"data\.crop=97: .* 8 to 96 .*or use model=alexnet$"),
         (Model.alexnet, 512, 449, r"data\.crop=449: .*Change data\.crop$"),
         (Model.cifar_local, 128, 112, r"data\.crop=112: model=cifar_local takes"),

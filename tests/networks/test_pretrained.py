@@ -46,9 +46,11 @@ def test_a_check_reads_no_weights(checkpoint):
         ({"width": 1 / 6}, r"its conv1\.weight is 8x3x5x5, here it is 16x3x5x5"),
         ({"data": DataConfig(crop=20)}, r"its fc6\.weight is 342x198, here it is 342x88"),
         ({"techniques": replace(RUN.techniques, depth=Depth.five)}, r"conv6\.\w+ .* is missing"),
+        ({"techniques": replace(RUN.techniques, depth=Depth.no_conv2)}, r"its conv3\.weight is "),
+        ({"techniques": replace(RUN.techniques, depth=Depth.no_conv5)}, r"its fc6\.weight is 34"),
         ({"techniques": replace(RUN.techniques, norm=Norm.lrn)}, r"its norm1\.weight is 8, here"),
     ],
-    ids=["width", "crop", "depth", "norm"],
+    ids=["width", "crop", "depth", "no_conv2", "no_conv5", "norm"],
 )
 def test_the_first_layer_that_does_not_fit_is_named(checkpoint, changes, message):
     with pytest.raises(ConfigError, match=message) as error:

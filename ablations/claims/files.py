@@ -1,0 +1,251 @@
+"""Claim and study files: found by name, read, and refused with file, line and field."""
+
+import difflib
+import hashlib
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from ablations.claims.schema import Claim, ClaimPlan, Study, Tuning, is_free
+from ablations.composition import compose, experiment_names, shipped
+from ablations.config import ConfigError, Model
+
+# What fields take, by pydantic's name for its error, where its own words are those of Python.
+_KINDS = {
+    "string_type": "must be a text, in quotes where YAML reads it otherwise",
+    "string_too_short": "must not be empty",
+    "list_type": "must be a list [A, B]",
+    "tuple_type": "must be a list [A, B]",
+    "dict_type": "must be a mapping KEY: VALUE",
+    "too_short": "must not be empty",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+}
+
+# Where something stands in a file: names of fields, and positions in lists.
+Place = tuple[str | int, ...]
+Content = TypeVar("Content", bound=BaseModel)
+
+
+def folders() -> list[Path]:
+    """Return the folders that hold claims: the user's ``./sweeps``, then those of this version."""
+    return list(dict.fromkeys(path.resolve() for path in (Path("sweeps"), shipped("sweeps"))))
+
+
+def claim_files() -> dict[str, Path]:
+    """Return all claim files by name; the user's win."""
+    return _files("*.yaml")
+
+
+def study_files() -> dict[str, Path]:
+    """Return all study files by name; the user's win."""
+    return _files("studies/*.yaml")
+
+
+def _files(pattern: str) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for folder in folders():
+        for path in sorted(folder.glob(pattern)):
+            found.setdefault(path.stem, path)
+    return dict(sorted(found.items()))
+
+
+def read_claims(patterns: Sequence[str]) -> list[Claim]:
+    """Read the claims that are asked for, in alphabetical order.
+
+    Args:
+        patterns: Names, globs such as ``*overfitting``, or ``all``.
+
+    Raises:
+        ConfigError: There is no such claim, or a file is broken.
+    """
+    files = claim_files()
+    chosen: set[str] = set()
+    for pattern in patterns:
+        names = [name for name in files if pattern == "all" or fnmatchcase(name, pattern)]
+        if not names:
+            close = _close(pattern, [*files, *study_files()])
+            hint = f"did you mean {' or '.join(close)}?" if close else "`reproduce` lists them"
+            raise ConfigError(f"there is no claim or study `{pattern}`; {hint}")
+        chosen.update(names)
+    return [_read(path, Claim) for name, path in files.items() if name in chosen]
+
+
+def read_study(path: Path) -> tuple[Study, list[Claim]]:
+    """Read a study file and the claims that it names.
+
+    Raises:
+        ConfigError: A file is broken, or names a claim that does not exist or makes no sense there.
+    """
+    study = _read(path, Study)
+    known = claim_files()
+    if unknown := sorted(set(study.claims) - set(known)):
+        close = _close(unknown[0], list(known))
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise ConfigError(f"{_place(path)}: there is no claim `{unknown[0]}`{hint}")
+    return study, [_read(known[name], Claim) for name in study.claims]
+
+
+def ad_hoc(
+    asked: Sequence[Claim], claims: Sequence[Claim], overrides: Sequence[str]
+) -> tuple[Study, list[str]]:
+    """Make the study of claims that are tested without a study file.
+
+    All claims share its error rate, asked for or not. Rates are tuned over a factor of 2 around the
+    experiment's.
+
+    Args:
+        asked: Claims that the command asks for.
+        claims: All claims.
+        overrides: The command's own: those that affect results become the study's changes.
+
+    Returns:
+        The study, and the overrides that are left to the command.
+
+    Raises:
+        ConfigError: An override does not exist, does not fit, or is a claim's to choose.
+    """
+    given = compose(overrides)
+    free: list[str] = []
+    changes: list[str] = []
+    for item in overrides:
+        key = item.partition("=")[0].lstrip("+~")
+        if key in _REFUSED:
+            raise ConfigError(f"{item} cannot be set for a study: {_REFUSED[key]}")
+        for claim in asked:
+            if key in claim.keys:
+                raise ConfigError(
+                    f"{item}: the claim {claim.name} chooses {key}; leave one of them out"
+                )
+        if key != "experiment":
+            (free if is_free(key) else changes).append(item)
+    name = given.experiment
+    if changes:
+        name += "-" + hashlib.sha256(" ".join(sorted(changes)).encode()).hexdigest()[:6]
+    rate = given.recipe.lr
+    study = Study(
+        name=name,
+        title=" ".join([given.experiment, *changes]),
+        experiment=given.experiment,
+        changes=changes,
+        claims={claim.name: ClaimPlan() for claim in claims},
+        tuning=Tuning(values=[rate / 2, rate, rate * 2]),
+    )
+    return study, free
+
+
+_REFUSED = {
+    "seed": "the study chooses the seeds",
+    "fast_dev_run": "a verdict needs records; make the runs smaller, as with recipe.epochs=1",
+    "print_model": "it is for ablations/run.py",
+}
+
+
+def _close(typed: str, names: list[str]) -> list[str]:
+    whole = difflib.get_close_matches(typed, names, n=3, cutoff=0.8)
+    # Names are long: what was typed may be the beginning of one, or a word in it.
+    pieces = ((name, [name[: len(typed)], *name.split("_")]) for name in names)
+    return whole or [name for name, of_it in pieces if difflib.get_close_matches(typed, of_it)][:3]
+
+
+def _place(path: Path) -> str:
+    parts = path.parts
+    return "/".join(parts[parts.index("sweeps") :] if "sweeps" in parts else parts[-2:])
+
+
+def _read(path: Path, model: type[Content]) -> Content:
+    """Read a YAML file as a model; the first error is worded with its line and field."""
+    place = _place(path)
+    try:
+        text = path.read_text()
+        lines = dict(_lines(yaml.compose(text, yaml.SafeLoader)))
+        values = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{place}:{line}: not YAML: {error.problem}") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, TypeError) as error:
+        raise ConfigError(f"{place}: not YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{place}:1: must be a mapping of fields")
+    experiments = experiment_names()
+    context = {"experiments": experiments, "models": [member.value for member in Model]}
+    try:
+        return model.model_validate({**values, "name": path.stem}, context=context)
+    except ValidationError as error:
+        # A misspelt field also leaves one missing: what is there and wrong comes first.
+        found = [(e["type"] == "missing", _line(e["loc"], lines), e) for e in error.errors()]
+        _, line, first = min(found, key=lambda item: item[:2])
+        raise ConfigError(f"{place}:{line}: {_explain(first, model)}") from None
+
+
+def _lines(node: yaml.Node | None, place: Place = ()) -> Iterator[tuple[Place, int]]:
+    if node is None:
+        return
+    yield place, node.start_mark.line + 1
+    if isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _lines(item, (*place, index))
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, item in node.value:
+            if key.value in seen:  # the later one would win in silence
+                raise yaml.MarkedYAMLError(
+                    problem=f"`{key.value}` is there twice", problem_mark=key.start_mark
+                )
+            seen.add(key.value)
+            yield from _lines(item, (*place, key.value))
+            yield (*place, key.value), key.start_mark.line + 1
+
+
+def _line(place: Place, lines: dict[Place, int]) -> int:
+    while place not in lines:  # a missing field has the line of what it is missing from
+        place = place[:-1]
+    return lines[place]
+
+
+def _explain(error: ErrorDetails, model: type[BaseModel]) -> str:
+    field = ".".join(str(part) for part in error["loc"] if part != "[key]")
+    context = error.get("ctx", {})
+    if not error["loc"]:  # of the whole file: the message names the field
+        return str(context.get("error", error["msg"]))
+    *outer, last = error["loc"]
+    match error["type"]:
+        case "missing":
+            return f"the field `{field}` is missing"
+        case "extra_forbidden":
+            known = _fields(model, outer)
+            close = difflib.get_close_matches(str(last), known, n=1, cutoff=0.5)
+            hint = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(known)}"
+            return f"there is no field `{field}`; {hint}"
+        case "literal_error":
+            return f"{field}={error['input']!r} is not valid; it takes {context['expected']}"
+    reason = context["error"] if error["type"] == "value_error" else _KINDS.get(error["type"])
+    reason = reason or error["msg"]
+    given = "" if isinstance(error["input"], dict) else f" (given: {error['input']!r})"
+    return f"{field}: {reason}{given}"
+
+
+def _fields(model: type[BaseModel], outer: Sequence[str | int]) -> list[str]:
+    """Return the fields of the part of a file at a place."""
+    part: Any = model
+    for name in outer:
+        for alias, entry in part.model_fields.items() if hasattr(part, "model_fields") else ():
+            if name in (alias, entry.alias):
+                part = _inner(entry.annotation)
+    return [entry.alias or name for name, entry in part.model_fields.items() if name != "name"]
+
+
+def _inner(annotation: Any) -> Any:
+    """Return the model within ``dict[str, Model]`` or ``Model | None``."""
+    for inner in getattr(annotation, "__args__", ()):
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            return inner
+    return annotation

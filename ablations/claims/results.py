@@ -1,0 +1,285 @@
+"""``verdicts.json``: the rules, written before the first run, and what they came to."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from math import exp
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock
+from pydantic import TypeAdapter, ValidationError
+
+from ablations.claims.gates import Check
+from ablations.claims.schema import Claim, Study
+from ablations.config import ConfigError
+from ablations.files import write_atomically
+from ablations.stats.labels import Label, Verdict, joint
+
+VERDICTS = "verdicts.json"
+LAYOUT = 2
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """One arm of a comparison.
+
+    Attributes:
+        name: Its difference from the study's baseline, tuned keys included.
+        tuned: Chosen value of the tuned key, as an override; empty where nothing is tuned.
+        scores: Mean score of each value tried, smaller is better.
+        runs: Run ids by first seed of the pair: one, or the members of an ensemble.
+        values: The measure by first seed of the pair; None for a target that was not reached.
+    """
+
+    name: str
+    tuned: str = ""
+    scores: dict[str, float | None] = field(default_factory=dict)
+    runs: dict[int, list[str]] = field(default_factory=dict)
+    values: dict[int, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ClaimResult:
+    """What a study knows of a claim: its rule before the first run, its verdicts after each look.
+
+    Attributes:
+        claim: Name of the claim.
+        statement: The claim in our words.
+        section: Of the paper, or ``extension`` or ``control``.
+        family: ``paper``, ``extension`` or ``control``.
+        technique: The key that tells the arms apart.
+        measure: :class:`ablations.claims.schema.Measure` in plain values.
+        paper: :class:`ablations.claims.schema.Paper` in plain values.
+        confounds: What else might explain either figure.
+        at_paper: Data and network are the paper's own: the label speaks of the paper.
+        scale: See :meth:`ablations.claims.schema.Study.scale_of`.
+        margin: Smallest effect that matters, on the scale of the analysis.
+        margin_reason: Where it comes from.
+        effect: The paper's effect on that scale; None without a figure.
+        target: What times are measured to.
+        looks: Numbers of pairs of the plan.
+        attempt: Hash of the rule.
+        rule: Everything that could change the verdict.
+        alpha: Error rate of the family for this claim.
+        claims_in_family: Claims that share it.
+        chance: Probability that the claim will be said to hold if the paper's effect, and if twice
+            that, is true; None where no spread is known to plan with.
+        excluded: Why the claim makes no sense here; empty otherwise.
+        label: Of the claim, from those of its parts; empty before the gate.
+        checks: The gate.
+        verdicts: One for each part.
+        secondary: Verdicts on the top-5 error, outside the family.
+        points: Mean difference of the errors by part, as fractions.
+        arms: ``with`` and ``without`` by part.
+        history: Looks so far, of this and of earlier studies.
+        warnings: What a reader should know beside the label.
+    """
+
+    claim: str
+    statement: str
+    section: str
+    family: Literal["paper", "extension", "control"]
+    technique: str
+    measure: dict[str, Any]
+    paper: dict[str, Any]
+    confounds: list[str]
+    at_paper: bool
+    scale: Literal["points", "ratio", "relative", "plain"]
+    margin: float
+    margin_reason: str
+    effect: float | None
+    target: float | None
+    looks: list[int]
+    attempt: str
+    rule: dict[str, Any]
+    alpha: float
+    claims_in_family: int
+    chance: list[float] | None = None
+    excluded: str = ""
+    label: str = ""
+    checks: list[Check] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    secondary: list[Verdict] = field(default_factory=list)
+    points: dict[str, float | None] = field(default_factory=dict)
+    arms: dict[str, dict[str, ArmResult]] = field(default_factory=dict)
+    history: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def decided(self) -> bool:
+        """Whether further pairs would change nothing that the rule can say."""
+        if self.excluded or self.label == Label.opposite:
+            return True
+        return bool(self.verdicts) and all(verdict.decided for verdict in self.verdicts)
+
+    @property
+    def n(self) -> int:
+        """Pairs behind the verdict."""
+        return min((verdict.n for verdict in self.verdicts), default=0)
+
+    @property
+    def word(self) -> str:
+        """The label for readers; a control tells whether it raised a false alarm."""
+        if not self.label:
+            return "excluded" if self.excluded else "planned"
+        if self.family == "control" and self.label in (
+            Label.holds,
+            Label.direction,
+            Label.opposite,
+        ):
+            return "false alarm"
+        return Label(self.label).word(self.at_paper)
+
+    def to_reader(self, effect: float | None, part: str = "") -> float | None:
+        """Convert an effect from the scale of the analysis to the reader's.
+
+        Args:
+            effect: Log ratio, or difference; None stays None.
+            part: Part of the claim: the test error of a gap claim is a ratio.
+
+        Returns:
+            A ratio, or a difference in percentage points.
+        """
+        if effect is None:
+            return None
+        return exp(effect) if self.unit_of(part) == "×" else 100 * effect
+
+    def unit_of(self, part: str = "") -> str:
+        """Return the reader's unit of a part: ``×``, ``points`` or ``% of the test error``."""
+        if self.scale == "ratio" or (self.scale == "relative" and part.endswith("test error")):
+            return "×"
+        return "% of the test error" if self.scale == "relative" else "points"
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """All claims of one study.
+
+    Attributes:
+        name: Name of the study.
+        title: For tables and pages.
+        version: Of the study file.
+        experiment: Name of the experiment.
+        changes: Overrides of all runs.
+        dataset: What tables call the data.
+        fingerprint: Of the data.
+        first_seed: Seed of the first pair.
+        tuning_seeds: Seeds that no verdict uses.
+        baseline: Run id of the study's baseline at the first seed.
+        commit: Commit of the rules; None outside a clone.
+        alpha: Error rate of a family.
+        results: One for each claim.
+    """
+
+    name: str
+    title: str
+    version: int
+    experiment: str
+    changes: list[str]
+    dataset: str
+    fingerprint: str
+    first_seed: int
+    tuning_seeds: list[int]
+    baseline: str
+    commit: str | None
+    alpha: float
+    results: list[ClaimResult]
+
+    @property
+    def scale(self) -> str:
+        """Experiment and changes, for titles."""
+        return " ".join([self.experiment, *self.changes])
+
+
+_STUDY = TypeAdapter(StudyResult)
+
+
+def planned(claim: Claim, study: Study, alpha: float, claims: int, **known: Any) -> ClaimResult:
+    """Return the result of a claim before its first run: its rule alone.
+
+    Args:
+        claim: The claim.
+        study: The study.
+        alpha: Error rate of its family for this claim.
+        claims: Claims of its family.
+        known: Other fields of the result.
+    """
+    margin, reason = study.margin_of(claim)
+    return ClaimResult(
+        claim=claim.name,
+        statement=claim.statement,
+        section=claim.section,
+        family=claim.family,
+        technique=claim.technique,
+        measure=claim.measure.model_dump(mode="json"),
+        paper=claim.paper.model_dump(mode="json"),
+        confounds=list(claim.confounds),
+        at_paper=study.at_paper(claim),
+        scale=study.scale_of(claim),
+        margin=margin,
+        margin_reason=reason,
+        effect=study.effect_of(claim),
+        target=study.target_of(claim),
+        looks=list(study.looks_of(claim)),
+        attempt=study.attempt(claim),
+        rule=study.rule_of(claim),
+        alpha=alpha,
+        claims_in_family=claims,
+        **known,
+    )
+
+
+def label_of(verdicts: Sequence[Verdict]) -> str:
+    """Return the label of a claim; empty without verdicts."""
+    return joint(verdicts).value if verdicts else ""
+
+
+def load(output: Path) -> list[StudyResult]:
+    """Read the ``verdicts.json`` of a folder; an empty list where there is none.
+
+    Raises:
+        ConfigError: The file is not one of ours, or of another layout.
+    """
+    path = output / VERDICTS
+    try:
+        content = json.loads(path.read_bytes())
+        if content.get("layout") != LAYOUT:
+            raise ValueError(f"layout {content.get('layout')}, this version reads {LAYOUT}")
+        return [_STUDY.validate_python(study) for study in content["studies"]]
+    except FileNotFoundError:
+        return []
+    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
+        raise ConfigError(
+            f"{path} cannot be read ({str(error).splitlines()[0]}); next step: move it away, and "
+            "the same command writes it again from the records"
+        ) from None
+
+
+def save(output: Path, study: StudyResult) -> StudyResult:
+    """Put a study into the file of its folder, at once or not at all.
+
+    Claims of the same study that this command did not ask for stay as they are, and so does a
+    verdict by the same rule while there is no new one.
+
+    Returns:
+        The study as it now is in the file.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    with FileLock(output / f".{VERDICTS}.lock"):
+        studies = {entry.name: entry for entry in load(output)}
+        before = studies.get(study.name)
+        kept = {result.claim: result for result in before.results} if before else {}
+        for result in study.results:
+            old = kept.get(result.claim)
+            if not (old and old.label and not result.label and old.attempt == result.attempt):
+                kept[result.claim] = result
+        study = StudyResult(**{**_shallow(study), "results": [kept[name] for name in sorted(kept)]})
+        studies[study.name] = study
+        content = {"layout": LAYOUT, "studies": [asdict(entry) for entry in studies.values()]}
+        write_atomically(output / VERDICTS, json.dumps(content, indent=1, allow_nan=False))
+    return study
+
+
+def _shallow(study: StudyResult) -> dict[str, Any]:
+    return {name: getattr(study, name) for name in study.__dataclass_fields__}

@@ -1,0 +1,225 @@
+"""The runs of a study: composed from its arms, trained where there is no record, read back."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from ablations import networks, record
+from ablations.arms import difference
+from ablations.claims.schema import FREE_KEYS, READINGS, TIMES, Claim, Study, is_free
+from ablations.composition import alter, compose
+from ablations.config import Config, ConfigError, Job
+from ablations.launch.devices import threads_for
+from ablations.launch.display import Monitor, show_waiting
+from ablations.launch.leader import Leader
+from ablations.launch.mirror import settle_wandb
+from ablations.launch.plan import make_plan
+from ablations.launch.start import start
+from ablations.record import Record
+
+# Overrides of an arm, on top of the study's.
+Arm = tuple[str, ...]
+
+
+def arms_of(claim: Claim, part: str) -> tuple[Arm, Arm]:
+    """Return the overrides of the arms with and without the technique."""
+    common = tuple(claim.common)
+    return (*common, *claim.with_), (*common, *claim.comparisons[part].without)
+
+
+class Runs:
+    """Composes, trains and reads the runs of one study.
+
+    Args:
+        study: The study.
+        overrides: The command's own.
+        console: Where runs are shown while they train.
+        deadline: Monotonic time after which no run is started; None for no limit.
+        team: This node as the first of those that train every run together.
+        report: Told about the preparation of data.
+
+    Raises:
+        ConfigError: An override does not exist, does not fit, or is the study's to choose.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        overrides: Sequence[str],
+        console: Console,
+        deadline: float | None = None,
+        team: Leader | None = None,
+        report: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.study, self.console = study, console
+        self.deadline, self.team = deadline, team
+        for item in overrides:
+            key = item.partition("=")[0].lstrip("+~")
+            if not is_free(key):
+                raise ConfigError(
+                    f"{item}: the study {study.name} fixes {key}; change its file and raise its "
+                    f"version, or set only {', '.join(FREE_KEYS)}"
+                )
+        self.given = compose([f"experiment={study.experiment}", *study.changes, *overrides])
+        self.output = Path(self.given.output).resolve()
+        self.report = report
+        self.failed: set[str] = set()
+        self._configs: dict[Arm, Config] = {}
+        self._records: dict[str, Record] = {}
+        self._users: dict[Arm, dict[str, None]] = {}
+        self._template: Job | None = None
+
+    def exclusion(self, claim: Claim) -> str:
+        """Return why a claim makes no sense here; empty if it does."""
+        model = next((c for c in claim.common if c.startswith("model=")), "")
+        names = (self.study.experiment, model.removeprefix("model=") or self.given.model.value)
+        for name in names:
+            if name in claim.excluded:
+                return claim.excluded[name]
+        if claim.measure.of in TIMES and self.study.target_of(claim) is None:
+            return "it is timed to a target, which a study file has to give"
+        return ""
+
+    def admit(self, claims: Sequence[Claim]) -> None:
+        """Check every arm of the claims and prepare the data.
+
+        Raises:
+            ConfigError: The arms of a claim differ in more than its technique, or cannot be built.
+        """
+        arms: list[Arm] = []
+        for claim in claims:
+            for part, comparison in claim.comparisons.items():
+                pair = arms_of(claim, part)
+                try:
+                    self._check_factor(comparison.technique or claim.technique, *pair)
+                except ConfigError as error:
+                    raise ConfigError(f"claim {claim.name}: {error}") from None
+                arms += pair
+                for arm in pair:
+                    self._users.setdefault(arm, {})[claim.name] = None
+        configs = [(self.config(arm), self.given.run) for arm in dict.fromkeys(arms)]
+        if not configs:
+            return
+        plan = make_plan(configs, self.report)
+        self._template = plan.jobs[0]
+        if len({job.store for job in plan.jobs}) > 1:
+            raise ConfigError("the arms of a study share their data: a claim sets data.size")
+        if self.study.fingerprint not in (None, self.fingerprint):
+            raise ConfigError(
+                f"the data have fingerprint {self.fingerprint[:16]}, the study {self.study.name} "
+                f"is on {str(self.study.fingerprint)[:16]}; next step: give its data, see the head "
+                "of its file"
+            )
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the data; empty before :meth:`admit`."""
+        return self._template.run.fingerprint if self._template else ""
+
+    @property
+    def dataset(self) -> str:
+        """What tables call the data."""
+        return self.given.data.name
+
+    def config(self, arm: Arm) -> Config:
+        """Compose an arm; ``KEY=x0.5`` is half of the study's value."""
+        if arm not in self._configs:
+            self._configs[arm] = alter(self.given, [self._absolute(item) for item in arm])
+        return self._configs[arm]
+
+    def _absolute(self, item: str) -> str:
+        key, _, value = item.partition("=")
+        if not value.startswith("x"):
+            return item
+        try:
+            factor = float(value[1:])
+        except ValueError:
+            return item
+        present: object = self.given
+        for name in key.split("."):
+            present = getattr(present, name, None)
+        if isinstance(present, int):
+            return f"{key}={max(1, round(present * factor))}"
+        if isinstance(present, float):
+            return f"{key}={present * factor:g}"
+        raise ConfigError(f"{item}: {key} has no number to multiply")
+
+    def job(self, arm: Arm, seed: int) -> Job:
+        """Return the job of an arm at a seed."""
+        assert self._template is not None, "admit() comes first"
+        config = self.config(arm)
+        run = replace(config.run, seed=seed, fingerprint=self.fingerprint)
+        name = difference(run, self.given.run)
+        if run.replicate:
+            name = " ".join(
+                filter(None, (name.replace("baseline", ""), f"replicate={run.replicate}"))
+            )
+        users = next(
+            (names for known, names in self._users.items() if arm[: len(known)] == known), {}
+        )
+        return replace(
+            self._template,
+            run=run,
+            experiment=self.study.name,
+            arm=name,
+            label=name,
+            trainer=replace(config.trainer, threads=threads_for(config.trainer, config.data.crop)),
+            claims=tuple(users),
+        )
+
+    def view(self, arm: Arm) -> str:
+        """Return the views that an arm's test error is read in."""
+        return self.config(arm).run.techniques.evaluation.value
+
+    def record(self, job: Job) -> Record | None:
+        """Return the record of a job; None while it has not finished."""
+        run_id = job.run.run_id
+        if run_id not in self._records and (found := record.find(self.output, run_id)):
+            self._records[run_id] = found
+        return self._records.get(run_id)
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+    def train(self, jobs: Iterable[Job]) -> None:
+        """Train all jobs that have no record, side by side, in the order given."""
+        left = {job.run.run_id: job for job in jobs if self.record(job) is None}
+        left = {run_id: job for run_id, job in left.items() if run_id not in self.failed}
+        if not left or self.out_of_time:
+            return
+        if said := settle_wandb(left.values()):
+            self.console.print(f"[bold]wandb[/] {escape(said)}", highlight=False)
+        with Monitor(self.console) as monitor:
+            states = start(
+                self.output, list(left.values()), monitor.update, self.deadline, self.team
+            )
+        show_waiting(self.console, states)
+        self.failed |= {state.job.run.run_id for state in states if state.status == "failed"}
+
+    def _check_factor(self, technique: str, ours: Arm, theirs: Arm) -> None:
+        """Refuse arms that differ in more than the technique, or not at all."""
+        with_technique, without = self.config(ours), self.config(theirs)
+        for config in (with_technique, without):
+            networks.check(config.run)
+        differing = set(_differing(with_technique, without))
+        wanted = {technique} - set(READINGS)
+        if differing != wanted:
+            raise ConfigError(
+                f"the arms must differ in {technique} and in nothing else, but differ in "
+                f"{', '.join(sorted(differing)) or 'nothing'}. Move what both need to `common`"
+            )
+
+
+def _differing(one: Config, other: Config) -> Iterable[str]:
+    ours, theirs = one.run.to_dict(), other.run.to_dict()
+    for group in ("techniques", "recipe", "data"):
+        prefix = "" if group == "techniques" else f"{group}."
+        a, b = ours.pop(group), theirs.pop(group)
+        yield from (f"{prefix}{key}" for key in a if a[key] != b[key])
+    yield from (key for key in ours if ours[key] != theirs[key])

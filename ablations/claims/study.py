@@ -1,0 +1,478 @@
+"""A study from its plan to its verdicts.
+
+Rates are chosen on tuning seeds, the gate is checked, then pairs train up to the next look of each
+claim that can show here and is not decided. Looks are taken together. Records are the only state:
+an interrupted study takes the same looks when the command is repeated.
+"""
+
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ablations.claims.gates import Check, gate, gate_jobs, learns
+from ablations.claims.ledger import Ledger, Look, alpha_after, history
+from ablations.claims.measures import SIDES, Pairs, finite
+from ablations.claims.results import (
+    ArmResult,
+    ClaimResult,
+    StudyResult,
+    label_of,
+    planned,
+    save,
+)
+from ablations.claims.runs import Runs, arms_of
+from ablations.claims.schema import ERRORS, Claim, Study
+from ablations.claims.tuning import Choice, choose, missing_jobs, tuned_arms
+from ablations.config import ConfigError, Job
+from ablations.record import Record
+from ablations.stats.labels import Comparison, Verdict, decide
+from ablations.stats.power import chance_to_hold
+
+ALPHA = 0.05
+
+
+@dataclass
+class State:
+    """Where a claim of a running study is.
+
+    Attributes:
+        claim: The claim.
+        result: What is known so far.
+        pairs: Pairs up to the next or the latest look.
+        choices: Tuned arms by part and side.
+    """
+
+    claim: Claim
+    result: ClaimResult
+    pairs: int = 0
+    choices: dict[str, dict[str, Choice]] = field(default_factory=dict)
+
+
+class StudyRun:
+    """Carries out one study.
+
+    Args:
+        runs: The runs of the study.
+        asked: Claims that the command asks for.
+        claims: All claims of the study: they share the error rate, asked for or not.
+        results: Folder that keeps a folder for each study.
+        cap: Most pairs of a claim; None for the plan's.
+    """
+
+    def __init__(
+        self,
+        runs: Runs,
+        asked: Sequence[Claim],
+        claims: Sequence[Claim],
+        results: Path,
+        cap: int | None = None,
+    ) -> None:
+        self.runs, self.study, self.claims, self.cap = runs, runs.study, claims, cap
+        self.excluded = {c.name: reason for c in claims if (reason := runs.exclusion(c))}
+        runs.admit([claim for claim in asked if claim.name not in self.excluded])
+        _check_seeds(self.study, claims)
+        cache = runs.given.cache
+        self.ledger = Ledger(self.study.name, Path(cache) if cache else None, results)
+        # A claim that makes no sense at the experiment costs the others nothing.
+        self.families = {
+            family: sum(c.family == family and c.name not in self.excluded for c in claims)
+            for family in ("paper", "extension")
+        } | {"control": 1}
+        self.states = [self._planned(claim) for claim in asked]
+
+    def _planned(self, claim: Claim) -> State:
+        attempt = self.study.attempt(claim)
+        earlier = self.ledger.earlier(claim.name, self.runs.fingerprint, attempt)
+        own = self.ledger.own_looks(claim.name, self.runs.fingerprint, attempt)
+        alpha = alpha_after(earlier, ALPHA)
+        claims = max(1, self.families[claim.family])
+        result = planned(
+            claim,
+            self.study,
+            alpha,
+            claims,
+            chance=self._chance(claim, alpha / claims),
+            excluded=self.excluded.get(claim.name, ""),
+            history=history(earlier, own),
+        )
+        return State(claim, result)
+
+    def _chance(self, claim: Claim, level: float) -> list[float] | None:
+        plan = self.study.plan_of(claim)
+        sd = plan.planning_sd
+        if sd is None and claim.measure.of in ERRORS and not claim.reads_one_run:
+            sd = self.study.planning_sd
+        if sd is None:
+            return None
+        margin, _ = self.study.margin_of(claim)
+        effect = self.study.effect_of(claim) or 2 * margin
+        alike = [
+            other
+            for other in self.claims
+            if (other.family, other.measure.of) == (claim.family, claim.measure.of)
+            and not (other.reads_one_run or other.common)
+        ]
+        pool = len(alike) if claim in alike else 1
+        looks = self.study.looks_of(claim)
+        return [chance_to_hold(k * effect, sd, margin, looks, level, pool) for k in (1, 2)]
+
+    # What trains
+
+    def tune(self) -> bool:
+        """Choose the rate of every arm, training what is missing.
+
+        Returns:
+            Whether all rates are chosen.
+        """
+        while True:
+            jobs = missing_jobs(self._choose())
+            if not self._train(jobs):
+                return not jobs
+
+    def _choose(self) -> list[Choice]:
+        for state in self._active():
+            for part in state.claim.comparisons:
+                arms = tuned_arms(state.claim, arms_of(state.claim, part))
+                state.choices[part] = {
+                    side: choose(self.runs, state.claim, side, arms[side]) for side in SIDES
+                }
+        return [
+            choice
+            for state in self._active()
+            for part in state.choices.values()
+            for choice in part.values()
+        ]
+
+    def check(self) -> bool:
+        """Check the gate of every claim, training what is missing.
+
+        Returns:
+            Whether every gate could be checked.
+        """
+        tuned = [state for state in self._active() if self._is_tuned(state)]
+        jobs = [
+            job
+            for state in tuned
+            for choices in state.choices.values()
+            for job in gate_jobs(self.runs, state.claim, choices)
+        ]
+        self._train(jobs)
+        whole = True
+        for state in tuned:
+            checks = [gate(self.runs, state.claim, part) for part in state.choices.values()]
+            whole &= all(checks) or state.claim.family == "control"
+            merged = _merge(checks, list(state.choices))
+            state.result = replace(state.result, checks=merged)
+        return whole
+
+    def look(self, after: Callable[[StudyResult], None]) -> StudyResult:
+        """Train and look until every claim is decided, at its last look, or out of reach.
+
+        Args:
+            after: Told about the study after each look.
+        """
+        self._judge()
+        saved = self.save()
+        while going := [state for state in self.states if self._goes_on(state)]:
+            for state in going:
+                state.pairs = self._next(state)
+            jobs = [pair_and_job for state in going for pair_and_job in self._jobs(state)]
+            # Whole pairs first: what the time leaves can then be judged.
+            self._train([job for _, job in sorted(jobs, key=lambda item: item[0])])
+            self._judge()
+            saved = self.save()
+            self.ledger.append(self._looks())
+            saved = self._note_history()
+            after(saved)
+            if self.runs.out_of_time:
+                break
+        return saved
+
+    def waiting_jobs(self) -> list[Job]:
+        """Return the runs that the tuning and the gate need, as far as they are known."""
+        self._choose()
+        found = missing_jobs(
+            c for s in self._active() for p in s.choices.values() for c in p.values()
+        )
+        for state in self._active():
+            for part in state.choices.values():
+                found += [job for c in part.values() for job in c.jobs]
+                found += gate_jobs(self.runs, state.claim, part)
+        return found
+
+    def jobs(self) -> list[Job]:
+        """Return every run of the plan up to the last look, as far as rates are known."""
+        found = []
+        for state in self._active():
+            before, state.pairs = state.pairs, self._last(state)
+            found += [job for _, job in self._jobs(state)]
+            state.pairs = before
+        return found
+
+    def _train(self, jobs: Sequence[Job]) -> bool:
+        """Train jobs; whether any of them could still be trained."""
+        left = [job for job in jobs if self.runs.record(job) is None]
+        left = [job for job in left if job.run.run_id not in self.runs.failed]
+        if not left or self.runs.out_of_time:
+            return False
+        self.runs.train(left)
+        return True
+
+    def _active(self) -> list[State]:
+        return [state for state in self.states if not state.result.excluded]
+
+    def _is_tuned(self, state: State) -> bool:
+        choices = [choice for part in state.choices.values() for choice in part.values()]
+        return bool(choices) and not any(choice.missing for choice in choices)
+
+    def _last(self, state: State) -> int:
+        last = self.study.looks_of(state.claim)[-1]
+        return min(last, self.cap) if self.cap else last
+
+    def _next(self, state: State) -> int:
+        looks = self.study.looks_of(state.claim)
+        return min(next((n for n in looks if n > state.pairs), looks[-1]), self._last(state))
+
+    def _goes_on(self, state: State) -> bool:
+        if state.result.excluded or not self._is_tuned(state) or self._obstacle(state):
+            return False
+        if state.pairs >= self._last(state) or (state.pairs and state.result.decided):
+            return False
+        return all(self.runs.record(job) is not None for _, job in self._jobs(state))
+
+    def _obstacle(self, state: State) -> str:
+        failed = [check for check in state.result.checks if not check.passed]
+        return "; ".join(f"{check.part}: {check.text}" for check in failed)
+
+    def _arms(self, state: State, part: str) -> dict[str, tuple[str, ...]]:
+        arms = dict(zip(SIDES, arms_of(state.claim, part), strict=True))
+        return {side: (*arms[side], *state.choices[part][side].tuned) for side in SIDES}
+
+    def _seeds(self, state: State, pair: int) -> range:
+        size = state.claim.ensemble or 1
+        first = self.study.first_seed + pair * size
+        return range(first, first + size)
+
+    def _jobs(self, state: State) -> list[tuple[int, Job]]:
+        """The jobs of a claim's pairs, each with the number of its pair."""
+        if not self._is_tuned(state):
+            return []
+        return [
+            (pair, self.runs.job(arm, seed))
+            for part in state.claim.comparisons
+            for pair in range(state.pairs)
+            for seed in self._seeds(state, pair)
+            for arm in self._arms(state, part).values()
+        ]
+
+    # What is judged
+
+    def _judge(self) -> None:
+        """Judge all claims, each family together and each control by itself."""
+        measured = {state.claim.name: self._compare(state) for state in self._active()}
+        families: dict[str, list[State]] = {}
+        for state in self._active():
+            control = state.claim.family == "control"
+            families.setdefault(state.claim.name if control else state.claim.family, []).append(
+                state
+            )
+        for members in families.values():
+            comparisons = [c for state in members for c in measured[state.claim.name][0]]
+            claims = members[0].result.claims_in_family
+            verdicts = decide(comparisons, claims)
+            top5 = decide([c for state in members for c in measured[state.claim.name][1]], claims)
+            for state in members:
+                mine = [v for v in verdicts if v.claim == state.claim.name]
+                self._note(state, mine, [v for v in top5 if v.claim == state.claim.name])
+
+    def _pairs(self, state: State, part: str) -> Pairs:
+        arms = self._arms(state, part)
+        records: dict[str, dict[int, list[Record]]] = {side: {} for side in SIDES}
+        for side, arm in arms.items():
+            for pair in range(state.pairs):
+                seeds = self._seeds(state, pair)
+                found = [self.runs.record(self.runs.job(arm, seed)) for seed in seeds]
+                whole = [record for record in found if record is not None]
+                if len(whole) == len(seeds):
+                    records[side][seeds[0]] = whole
+        baseline = self.runs.job(self._arms_untuned(state, part), self.study.first_seed)
+        pool = f"{baseline.run.run_id} {state.choices[part]['with'].tuned}"
+        return Pairs(
+            state.claim,
+            self.study,
+            part,
+            records,
+            {side: self.runs.view(arm) for side, arm in arms.items()},
+            self.runs.output,
+            "" if state.claim.reads_one_run else pool,
+        )
+
+    def _arms_untuned(self, state: State, part: str) -> tuple[str, ...]:
+        return arms_of(state.claim, part)[0]
+
+    def _compare(self, state: State) -> tuple[list[Comparison], list[Comparison]]:
+        claim, alpha = state.claim, state.result.alpha
+        obstacle, missing = self._obstacle(state), self._missing(state)
+        margin, _ = self.study.margin_of(claim)
+        if not self._is_tuned(state):
+            empty = Comparison(
+                claim.name, {}, margin, self.study.looks_of(claim), missing=missing, alpha=alpha
+            )
+            return [empty], []
+        first: list[Comparison] = []
+        second: list[Comparison] = []
+        points, warnings, arms = {}, [], {}
+        for part in claim.comparisons:
+            pairs = self._pairs(state, part)
+            runs = {
+                side: [r for members in pairs.records[side].values() for r in members]
+                for side in SIDES
+            }
+            check = learns(runs)
+            blocked = obstacle or ("" if check.passed else f"{check.part}: {check.text}")
+            first += pairs.compare(alpha, blocked, missing)
+            second += pairs.compare_top5(alpha, blocked)
+            points[part] = pairs.points()
+            prefix = f"{part}: " if part else ""
+            warnings += [prefix + text for text in pairs.warnings()]
+            arms[part] = self._arm_results(state, part, pairs)
+        edges = [
+            f"{side} the technique the best {choice.tuned[0]} is on the edge of its grid"
+            for choices in state.choices.values()
+            for side, choice in choices.items()
+            if choice.at_edge
+        ]
+        state.result = replace(
+            state.result, points=points, arms=arms, warnings=list(dict.fromkeys(warnings + edges))
+        )
+        return first, second
+
+    def _missing(self, state: State) -> str:
+        if not self._is_tuned(state):
+            choices = [c for part in state.choices.values() for c in part.values()]
+            untuned = {job.run.run_id for choice in choices for job in choice.missing}
+            if untuned & self.runs.failed:
+                return "a tuning run failed; the same command repeats it"
+            return "not tuned yet"
+        absent = [job for _, job in self._jobs(state) if self.runs.record(job) is None]
+        if any(job.run.run_id in self.runs.failed for job in absent):
+            return "a run failed; the same command repeats it"
+        if absent and self.runs.out_of_time:
+            return "" if self._look_taken(state) else "the time was up"
+        return ""
+
+    def _look_taken(self, state: State) -> bool:
+        first = self.study.looks_of(state.claim)[0]
+        return all(len(self._pairs(state, part).seeds) >= first for part in state.claim.comparisons)
+
+    def _arm_results(self, state: State, part: str, pairs: Pairs) -> dict[str, ArmResult]:
+        values = pairs.values()
+        found = {}
+        for side, arm in self._arms(state, part).items():
+            choice = state.choices[part][side]
+            found[side] = ArmResult(
+                name=self.runs.job(arm, self.study.first_seed).arm,
+                tuned=choice.tuned[0] if choice.tuned else "",
+                scores={f"{value:g}": finite(score) for value, score in choice.scores.items()},
+                runs={
+                    seed: [record.run_id for record in members]
+                    for seed, members in pairs.records[side].items()
+                },
+                values={seed: finite(value) for seed, value in values[side].items()},
+            )
+        return found
+
+    def _note(self, state: State, verdicts: list[Verdict], secondary: list[Verdict]) -> None:
+        warnings = [
+            (f"{v.part}: " if v.part else "") + text for v in verdicts for text in v.warnings
+        ]
+        state.result = replace(
+            state.result,
+            verdicts=verdicts,
+            secondary=secondary,
+            label=label_of(verdicts) if state.pairs or self._obstacle(state) else "",
+            warnings=list(dict.fromkeys([*state.result.warnings, *warnings])),
+        )
+
+    # What is kept
+
+    def _looks(self) -> list[Look]:
+        return [
+            Look(
+                claim=state.claim.name,
+                data=self.runs.fingerprint,
+                study=self.study.name,
+                attempt=state.result.attempt,
+                pairs=state.result.n,
+                label=state.result.label,
+                estimate=state.result.verdicts[0].estimate,
+            )
+            for state in self._active()
+            if state.result.n >= self.study.looks_of(state.claim)[0]
+        ]
+
+    def _note_history(self) -> StudyResult:
+        for state in self._active():
+            key = state.claim.name, self.runs.fingerprint, state.result.attempt
+            looked = history(self.ledger.earlier(*key), self.ledger.own_looks(*key))
+            state.result = replace(state.result, history=looked)
+        return self.save()
+
+    def save(self) -> StudyResult:
+        """Write what is known to ``verdicts.json``."""
+        return save(self.runs.output, self.result())
+
+    def result(self) -> StudyResult:
+        """Return what is known of the study."""
+        study = self.study
+        fingerprint = self.runs.fingerprint
+        baseline = replace(self.runs.given.run, seed=study.first_seed, fingerprint=fingerprint)
+        return StudyResult(
+            name=study.name,
+            title=study.title,
+            version=study.version,
+            experiment=study.experiment,
+            changes=study.changes,
+            dataset=self.runs.dataset,
+            fingerprint=fingerprint,
+            first_seed=study.first_seed,
+            tuning_seeds=sorted({*study.gate_seeds, *(study.tuning.seeds if study.tuning else ())}),
+            baseline=baseline.run_id,
+            commit=_commit(),
+            alpha=ALPHA,
+            results=[state.result for state in self.states],
+        )
+
+
+def _merge(parts: Sequence[Sequence[Check]], names: Sequence[str]) -> list[Check]:
+    """The checks of all parts of a claim; equal ones once."""
+    found: dict[tuple[str, str], Check] = {}
+    for name, checks in zip(names, parts, strict=True):
+        for check in checks:
+            shared = check.part in ("trained out", "learns")
+            text = check.text if shared or not name else f"{name}: {check.text}"
+            found.setdefault((check.part, text), replace(check, text=text))
+    return list(found.values())
+
+
+def _check_seeds(study: Study, claims: Sequence[Claim]) -> None:
+    tuning = {*study.gate_seeds, *(study.tuning.seeds if study.tuning else ())}
+    for claim in claims:
+        last = study.first_seed + study.looks_of(claim)[-1] * (claim.ensemble or 1)
+        if clash := sorted(seed for seed in tuning if study.first_seed <= seed < last):
+            raise ConfigError(
+                f"study {study.name}: {claim.name} would use seed {clash[0]}, which is kept for "
+                "tuning; choose another first_seed"
+            )
+
+
+def _commit() -> str | None:
+    here = Path(__file__).resolve().parent
+    try:
+        done = subprocess.run(
+            ("git", "-C", str(here), "rev-parse", "HEAD"), capture_output=True, text=True
+        )
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,143 @@
+"""What the command shows of a study: its plan, and its verdicts."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ablations.claims.results import ClaimResult, StudyResult
+from ablations.claims.study import StudyRun
+from ablations.launch.display import count, time_left
+from ablations.launch.plan import estimate
+from ablations.stats.labels import Label
+
+_STYLES = {
+    Label.holds: "green",
+    Label.direction: "cyan",
+    Label.no_effect: "magenta",
+    Label.opposite: "red",
+    Label.undecided: "yellow",
+}
+
+
+def show_plan(console: Console, run: StudyRun) -> None:
+    """Print the runs of a study claim by claim, and how probably each claim can be shown."""
+    study = run.result()
+    table = _table(
+        f"Plan: {study.title}, {study.dataset}",
+        *("claim", "looks", ">margin", ">P(holds) at Δ", ">at 2Δ"),
+    )
+    for result in study.results:
+        name = escape(result.claim)
+        if result.excluded:
+            table.add_row(name, f"[dim]not here: {escape(result.excluded)}[/]")
+            continue
+        chance = [f"{value:.2f}" for value in result.chance] if result.chance else ["?", "?"]
+        table.add_row(name, ", ".join(map(str, result.looks)), _margin(result), *chance)
+    console.print(table)
+    hopeless = [r.claim for r in study.results if r.chance and r.chance[1] < 0.5]
+    for name in hopeless:
+        console.print(
+            f"[bold]{escape(name)}[/]  not resolvable by this study: P(holds) < 0.5 at 2Δ"
+        )
+    jobs = {job.run.run_id: job for job in [*run.waiting_jobs(), *run.jobs()]}
+    left = [job for job in jobs.values() if run.runs.record(job) is None]
+    console.print(
+        f"[bold]plan[/]  at most {count(len(jobs), 'run')} with the rates known so far, "
+        f"{len(jobs) - len(left)} finished; {time_left(estimate(run.runs.output, left))}"
+    )
+    console.print(f"[bold]runs[/]  {run.runs.output}", soft_wrap=True)
+
+
+def show_verdicts(console: Console, study: StudyResult, names: Sequence[str]) -> None:
+    """Print a row for each part of each claim, then what a reader should know beside the labels."""
+    table = _table(
+        f"{study.title}, {study.dataset}",
+        *("claim", ">paper", ">ours", "interval", ">pairs", "label"),
+    )
+    results = [result for result in study.results if result.claim in names]
+    for result in results:
+        if result.excluded:
+            table.add_row(
+                escape(result.claim), "", "", "", "", f"not here: {escape(result.excluded)}"
+            )
+            continue
+        several = len(result.verdicts) > 1
+        if several or not result.verdicts:
+            table.add_row(
+                escape(result.claim), figure(result, result.effect), "", "", "", _label(result)
+            )
+        for verdict in result.verdicts:
+            name = f"  {verdict.part}" if several else result.claim
+            label = verdict.label.word(result.at_paper) if several else _label(result)
+            table.add_row(
+                escape(name),
+                "" if several else figure(result, result.effect),
+                figure(result, verdict.estimate, verdict.part),
+                interval(result, verdict.low, verdict.high, verdict.part) if verdict.level else "",
+                str(verdict.n),
+                label,
+            )
+    console.print(table)
+    for result in results:
+        for text in remarks(result):
+            console.print(f"[bold]{escape(result.claim)}[/]  {escape(text)}", highlight=False)
+
+
+def remarks(result: ClaimResult) -> list[str]:
+    """Return what a reader should know of a result beside its label, in order of weight."""
+    found = [f"{v.part}: {v.reason}" if v.part else v.reason for v in result.verdicts if v.reason]
+    for verdict in result.verdicts:
+        if verdict.label is Label.undecided and verdict.resolvable is not None:
+            text = f"these pairs resolve effects from {figure(result, verdict.resolvable, verdict.part)}"
+            if verdict.more:
+                text += f"; about {verdict.more} more pairs would decide at the present estimate"
+            found.append(f"{verdict.part}: {text}" if verdict.part else text)
+    passed = [f"{check.part}: {check.text}" for check in result.checks if check.passed]
+    found += [f"gate passed, {text}" for text in passed]
+    found += result.warnings
+    if result.history:
+        found.append(result.history)
+    return list(dict.fromkeys(found))
+
+
+def figure(result: ClaimResult, effect: float | None, part: str = "") -> str:
+    """Write an effect in the reader's unit: ``1.034×`` or ``+1.4 points``."""
+    value = result.to_reader(effect, part)
+    if value is None:
+        return ""
+    unit = result.unit_of(part)
+    if unit == "×":
+        return f"{value:.3f}×" if abs(value - 1) < 0.1 else f"{value:.2f}×"
+    return f"{value:+.1f} {unit}".replace("-", "−").replace("+0.0", "0.0").replace("−0.0", "0.0")
+
+
+def interval(result: ClaimResult, low: float | None, high: float | None, part: str = "") -> str:
+    """Write an interval in the reader's unit; an end without a valid bound is infinite."""
+    ends = [result.to_reader(low, part), result.to_reader(high, part)]
+    digits = (
+        3 if result.unit_of(part) == "×" and all(e is None or abs(e - 1) < 0.5 for e in ends) else 2
+    )
+    words = ["−∞" if ends[0] is None else f"{ends[0]:.{digits}f}"]
+    words.append("∞" if ends[1] is None else f"{ends[1]:.{digits}f}")
+    if result.unit_of(part) == "×" and ends[0] is None:
+        words[0] = "0"
+    return f"[{words[0]}, {words[1]}]".replace("-", "−")
+
+
+def _margin(result: ClaimResult) -> str:
+    return figure(result, result.margin)
+
+
+def _label(result: ClaimResult) -> str:
+    style = _STYLES.get(Label(result.label), "default") if result.label else "dim"
+    return f"[{style}]{result.word}[/]"
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_style="bold", title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        right = column.startswith(">")
+        table.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold")
+    return table

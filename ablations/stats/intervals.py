@@ -1,0 +1,94 @@
+"""Standard deviations and t intervals of paired differences that share a baseline.
+
+With three seeds a comparison's own variance has two degrees of freedom. Comparisons that share a
+baseline and a measure lend each other theirs, one-sidedly: the pooled variance may raise a
+comparison's own, never lower it (Dunnett 1955, A multiple comparison procedure for comparing
+several treatments with a control; Smyth 2004, Linear models and empirical Bayes methods).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
+
+Floats = NDArray[np.float64]
+
+# Squared correlation of two differences with a common baseline and equally noisy arms: (1/2)^2.
+_SHARED = 0.25
+
+# A comparison this many times noisier than the median one is not pooled.
+NOISY_RATIO = 3.0
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Standard deviation of one paired difference, for the K comparisons of one pool.
+
+    Attributes:
+        sd: Standard deviation to use, shape (..., K), unit of the differences.
+        df: Degrees of freedom of ``sd``, shape (..., K).
+        own_sd: Standard deviation of the comparison's own differences, shape (..., K).
+        noisy: Comparisons kept out of the pool, shape (..., K), bool.
+    """
+
+    sd: Floats
+    df: Floats
+    own_sd: Floats
+    noisy: NDArray[np.bool_]
+
+
+def spread(differences: Floats, floor: ArrayLike = 0.0) -> Spread:
+    """Estimate the variance ``max(pooled, own, floor)`` and its degrees of freedom.
+
+    With n seeds for each of K comparisons the pooled variance is the mean of their own and has
+    ``K / (1 + (K - 1) / 4) * (n - 1)`` degrees of freedom: the shared baseline correlates the
+    differences by 1/2, their variances by 1/4. Unequal n weigh the variances by ``n - 1``, and the
+    degrees of freedom follow from the covariance of nested samples (Satterthwaite 1946). A single
+    comparison gets exactly the paired t.
+
+    A comparison whose standard deviation is more than ``NOISY_RATIO`` times the median is not
+    pooled and is tested with its own ``n - 1``.
+
+    Args:
+        differences: Shape (..., K, n), NaN where a comparison has no such pair.
+        floor: Least variance of one difference, broadcast to (..., K); unit squared.
+
+    Raises:
+        ValueError: A comparison has fewer than two pairs.
+
+    Examples:
+        >>> two = spread(np.array([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]]))
+        >>> two.sd.round(4), two.df
+        (array([1.    , 0.7071]), array([3.2, 3.2]))
+    """
+    present = ~np.isnan(differences)
+    count = present.sum(-1)
+    if (count < 2).any():
+        raise ValueError("a comparison needs two pairs before its differences have a variance")
+    dof = count - 1.0
+    mean = np.where(present, differences, 0.0).sum(-1) / count
+    squares = np.where(present, differences - mean[..., None], 0.0) ** 2
+    sums = squares.sum(-1)
+    own = sums / dof
+    own_sd = np.sqrt(own)
+    noisy = own_sd > NOISY_RATIO * np.median(own_sd, axis=-1, keepdims=True)
+
+    weight = np.where(noisy, 0.0, dof)
+    total = weight.sum(-1, keepdims=True)
+    pooled = np.where(noisy, 0.0, sums).sum(-1, keepdims=True) / total
+    overlap = np.minimum(weight[..., :, None], weight[..., None, :]).sum((-2, -1))[..., None]
+    pooled_df = total**2 / ((1 - _SHARED) * total + _SHARED * overlap)
+
+    variance = np.maximum(np.maximum(own, floor), np.where(noisy, 0.0, pooled))
+    return Spread(np.sqrt(variance), np.where(noisy, dof, pooled_df), own_sd, noisy)
+
+
+def critical(level: float, df: float) -> float:
+    """Return the t quantile that leaves ``level`` in both tails together.
+
+    Examples:
+        >>> round(critical(0.05, 2), 2)
+        4.3
+    """
+    return float(-special.stdtrit(df, level / 2))
