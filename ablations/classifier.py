@@ -214,8 +214,9 @@ class Classifier(pl.LightningModule):
         """Open a tally for each loader: training images, validation images, test images."""
         # In a list and no submodules: Lightning moves the module to the host after a test, where
         # NCCL could not sum them any more.
-        self.tested = {name: ErrorRates().to(self.device) for name in TESTED}
-        self.loaders = TESTED[:-1] if self.run.data.val_size else ("train", "center")
+        names = [name for name in TESTED if name != "val" or self.run.data.val_size]
+        self.tested = {name: ErrorRates().to(self.device) for name in names}
+        self.loaders = names[:-1]
         self.evaluated_at = time.perf_counter()
         self.seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
@@ -248,8 +249,7 @@ class Classifier(pl.LightningModule):
 
         ``val`` is missing where there are no validation images.
         """
-        scores = {name: tally.scores() for name, tally in self.tested.items()}
-        return {name: found for name, found in scores.items() if found.count}
+        return {name: tally.scores() for name, tally in self.tested.items()}
 
     # Exact continuation
 

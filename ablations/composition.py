@@ -200,6 +200,10 @@ def _explain(error: Exception) -> str:
         file = re.match(r"In '([^']+)'", text)
         place = f" (in {file[1]}.yaml)" if file else ""
         if "not in" in str(cause):
+            # Of `dataset.crop` OmegaConf names `dataset`, which it does not find first.
+            whole = re.match(r"Could not override '([^']+)'", text)
+            if whole and whole[1].startswith(f"{key}."):
+                key = whole[1]
             return unknown_key(key) + place
         return wrong_value(key, str(cause.msg or cause)) + place
     if match := re.search(r"Could not override '([^']+)'", text):

@@ -502,9 +502,9 @@ class Run:
         """
         flat = {}
         for entry in fields(self.techniques):
-            value = getattr(self.techniques, entry.name)
-            paper = list(type(value))[0].value  # noqa: RUF015
-            if entry.name != "evaluation" and value.value != REFERENCE.get(entry.name, paper):
+            value: Enum = getattr(self.techniques, entry.name)
+            first = next(iter(type(value))).value
+            if entry.name != "evaluation" and value.value != REFERENCE.get(entry.name, first):
                 flat[entry.name] = value.value
         recipe = dict(self.to_dict()["recipe"])
         if recipe["bias_lr_mult"] is None:

@@ -1,4 +1,4 @@
-"""``python ablations/dashboard.py``: a W&B project that opens arranged, from the local records."""
+"""``python ablations/dashboard.py``: workspace and report of a W&B project, from local records."""
 
 import argparse
 import sys
@@ -10,11 +10,9 @@ if __package__ in {None, ""}:
     # Started as a file: the folder above holds the package, and this one must not shadow others.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from ablations.board.agents import write_agent_sweep
-from ablations.claim_file import find
-from ablations.composition import experiment_names, shipped
+from ablations.claims.files import study_files
 from ablations.config import ConfigError, Logger
-from ablations.errors import ended_in_words
+from ablations.errors import ended_in_words, writable
 from ablations.page.evidence import gather
 
 
@@ -39,7 +37,7 @@ def _boards(given: argparse.Namespace) -> list[str]:
 def _require_login() -> None:
     import wandb
 
-    # What the client says of each run it opens and closes would bury what this command says.
+    # The client prints several lines for each run that it opens and closes.
     wandb.setup(wandb.Settings(silent=True))
     if not wandb.login(prompt=False, verify=False):
         raise ConfigError(
@@ -55,8 +53,7 @@ def _entity(given: argparse.Namespace) -> str:
 
 
 def _sync(given: argparse.Namespace) -> None:
-    # Before what is imported next, which takes long to load.
-    gather(given.output)
+    gather(given.output)  # a missing folder is told before slow imports
     _require_login()
     from ablations.board.sync import Place, explained, sync
 
@@ -71,10 +68,12 @@ def _sync(given: argparse.Namespace) -> None:
     print(f"sent {sent} to {place.entity}/{place.project}; {there} were there already")
 
 
-def _write_agents() -> list[Path]:
-    folder = shipped("sweeps")
-    claims = find(["all"], folder, experiment_names())
-    return [write_agent_sweep(claim, folder / "wandb") for claim in claims]
+def _write_agents(folder: Path) -> list[Path]:
+    # Composing the arms of a study loads Hydra and the networks.
+    from ablations.board.agents import write_agent_sweeps
+
+    writable(folder, f"--agents {folder}", "--agents FOLDER")
+    return [path for study in study_files().values() for path in write_agent_sweeps(study, folder)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -82,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="dashboard",
         description="Build or refresh the W&B workspace and report of a project.",
-        epilog="The local records are the truth: a project can be rebuilt from them at any time.",
+        epilog="A project can be rebuilt from the local records at any time.",
     )
     parser.add_argument(
         "--output", type=Path, default=Path("runs"), help="folder of the runs (default: runs)"
@@ -92,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--entity", help="W&B team or user (default: the account's)")
     parser.add_argument(
-        "--sync", action="store_true", help="first send finished runs and verdicts it lacks"
+        "--sync", action="store_true", help="first send finished runs, verdicts and report"
     )
     parser.add_argument("--checkpoints", action="store_true", help="with --sync: checkpoints, too")
     parser.add_argument(
@@ -100,8 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument(
         "--agents",
-        action="store_true",
-        help="write sweeps/wandb/, sweeps for W&B's agents, from the claims; send nothing",
+        type=Path,
+        metavar="FOLDER",
+        help="write sweep files for W&B's agents, one for each claim of a study, and send nothing",
     )
     given = parser.parse_args(arguments)
     if given.checkpoints and not given.sync:
@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("--print sends nothing: leave out --sync")
     with ended_in_words():
         if given.agents:
-            print(*_write_agents(), sep="\n")
+            print(*_write_agents(given.agents), sep="\n")
             return
         if given.sync:
             _sync(given)

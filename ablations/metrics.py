@@ -81,7 +81,7 @@ def window_ends(steps: int) -> list[int]:
 
     Examples:
         >>> window_ends(25), len(window_ends(900_000))
-        ([10, 20, 25], 192)
+        ([10, 20, 25], 194)
     """
     ends: list[int] = []
     while not ends or ends[-1] < steps:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from ablations.config import SIZES, ConfigError, Run, run_id_of
+from ablations.config import REFERENCE, SIZES, ConfigError, Run, run_id_of
 from ablations.files import write_atomically
 
 RECORD, CHECKPOINT = "record.json", "last.ckpt"
@@ -328,6 +328,8 @@ def _read(path: Path, run_id: str) -> Record:
         raise ConfigError(
             f"{path}: run_id={record.run_id}, but its values hash to {expected}; {_MOVE}"
         )
+    if record.seed != record.differences.get("seed", REFERENCE["seed"]):
+        raise ConfigError(f"{path}: seed={record.seed} is not that of its values; {_MOVE}")
     if record.run_id != run_id:
         raise ConfigError(f"{path}: is the record of run {record.run_id}; {_MOVE}")
     try:

@@ -14,7 +14,8 @@ from ablations.errors import ended_in_words, writable
 from ablations.files import write_atomically
 from ablations.page.evidence import Chapter, Evidence, gather
 from ablations.page.html import Section, page, section
-from ablations.page.markdown import results, tally
+from ablations.page.labels import tally
+from ablations.page.markdown import results
 from ablations.page.towers import towers
 from ablations.record import CHECKPOINT
 
@@ -27,7 +28,7 @@ def report(output: Path, to: Path, *, pictures: bool = True) -> list[Path]:
     Args:
         output: Folder of the runs.
         to: Folder of the report; made if there is none.
-        pictures: Draw what trained networks saw; needs checkpoints, and torch.
+        pictures: Draw kernels, predictions and neighbors; needs checkpoints and torch.
 
     Returns:
         The files that were written.
@@ -55,7 +56,8 @@ def _section(evidence: Evidence, chapter: Chapter, pictures: bool) -> Section:
     if drawn is None:
         if chapter.runs:
             evidence.missing.append(
-                f"{chapter.key}: no run has a checkpoint here, hence no pictures of its network."
+                f"{chapter.name}: no run has a checkpoint here, so no pictures of its network are "
+                "drawn."
             )
         return section(chapter, evidence.runs)
     colors = [tower.colors for tower in drawn.towers]
@@ -77,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--no-pictures",
         dest="pictures",
         action="store_false",
-        help="leave out kernels, predictions and neighbours, which need checkpoints",
+        help="leave out kernels, predictions and neighbors, which need checkpoints",
     )
     given = parser.parse_args(arguments)
     with ended_in_words():
@@ -86,15 +88,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _write(output: Path, to: Path, pictures: bool) -> None:
     if pictures and any(output.glob(f"*/{CHECKPOINT}")):
-        print("drawing what the networks saw; --no-pictures leaves that out", flush=True)
+        print("drawing pictures of trained networks; --no-pictures leaves them out", flush=True)
     written = report(output, to, pictures=pictures)
     for chapter in gather(output).chapters:
-        counts = {
-            "": chapter.paper,
-            "extensions: ": chapter.extensions,
-            "controls: ": chapter.controls,
-        }
-        found = [f"{what}{tally(findings)}" for what, findings in counts.items() if findings]
+        found = [
+            f"{title.lower()}: {tally(f.result for f in findings)}"
+            for title, findings in chapter.groups
+        ]
         print(f"{chapter.title}: {'; '.join(found) or 'no claims'}")
     for path in written:
         print(f"{path} ({path.stat().st_size / 1024:,.0f} kB)")

@@ -74,8 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             run.tune()
             run.check()
             found = run.look(lambda result: show_verdicts(console, result, wanted))
-            if not found.results or not any(result.n for result in found.results):
-                show_verdicts(console, found, wanted)
+            show_verdicts(console, found, wanted, last=True)
             console.print(f"[bold]verdicts[/]  {runs.output / 'verdicts.json'}", soft_wrap=True)
             place_of_runs = "" if runs.output == Path("runs").resolve() else f" --output {output}"
             console.print(
@@ -111,7 +110,7 @@ def _find(
     if not chosen:
         asked = read_claims(names)
         study, rest = ad_hoc(asked, read_claims(["all"]), overrides)
-        return study, asked, read_claims(study.claims), rest
+        return study, asked, read_claims(list(study.claims)), rest
     study, claims = read_study(studies[chosen[0]])
     patterns = [name for name in names if name not in chosen]
     if not patterns:

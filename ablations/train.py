@@ -98,7 +98,6 @@ def train(job: Job, folder: Path, accelerator: str) -> None:
             strategy=ConstantBuffersDDP(gradient_as_bucket_view=True) if world > 1 else "auto",
             precision=job.run.recipe.precision.lightning,
             max_epochs=job.run.recipe.epochs,
-            limit_val_batches=None if job.run.data.val_size else 0,
             fast_dev_run=job.fast_dev_run,
             logger=logger or False,
             callbacks=[saver, Progress(folder), ReplayMetrics()],
@@ -109,6 +108,8 @@ def train(job: Job, folder: Path, accelerator: str) -> None:
             log_every_n_steps=0,  # the module hands each epoch to the logger itself
             default_root_dir=folder,
         )
+        if not job.run.data.val_size:
+            trainer.limit_val_batches = 0  # as an argument `fast_dev_run` would overrule it
         trainer.fit_loop.epoch_loop = EpochLoop(trainer)
         trainer.fit(module, images, ckpt_path=saver.latest)
         if not module.diverged:

@@ -4,8 +4,9 @@
         [--write] [data.source=parquet 'data.train=[FILE]' 'data.test=[FILE]' ...]
 
 Each network trains on CIFAR-10 with the recipe of the experiment of its name, in small batches,
-until the steps or the seconds run out. The images are kept at 32 pixels and enlarged batch by batch;
-neither augmented nor coloured. The loss is that of the training forward pass, dropout included.
+until the steps or the seconds run out. The images are kept at 32 pixels and enlarged batch by
+batch; neither augmented nor colored. The loss is that of the training forward pass, dropout
+included.
 Columns of Keras need ``pip install -e '.[keras]'`` and are left empty without it.
 """
 

@@ -31,7 +31,7 @@ def test_arms_of_a_seed_share_initial_weights_and_streams(tiny_job):
         assert all(torch.equal(a, b) for a, b in weights)
 
 
-def test_arms_share_crops_whether_or_not_colours_are_drawn(tiny_job):
+def test_arms_share_crops_whether_or_not_colors_are_drawn(tiny_job):
     stream = make(tiny_job()).stream
     from ablations.streams import generator
 
@@ -45,9 +45,9 @@ def test_arms_share_crops_whether_or_not_colours_are_drawn(tiny_job):
     assert tables[0].top.unique().numel() == 5  # 16 - 12 + 1 places
 
 
-def test_seed_and_stream_change_the_weights_or_the_draws(tiny_job):
-    first, seed, stream = make(tiny_job()), make(tiny_job(seed=1)), make(tiny_job(replicate=1))
-    assert len({first.stream, seed.stream, stream.stream}) == 3
+def test_seed_and_replicate_change_the_weights_or_the_draws(tiny_job):
+    first, seed, other = make(tiny_job()), make(tiny_job(seed=1)), make(tiny_job(replicate=1))
+    assert len({first.stream, seed.stream, other.stream}) == 3
     assert not torch.equal(first.network.conv1.weight, seed.network.conv1.weight)
 
 
@@ -98,6 +98,20 @@ def test_no_step_waits_for_the_device(edition: Edition, tiny_job, train_here, mo
     assert not seen.names & {"aten::lift_fresh", "aten::_local_scalar_dense", "aten::nonzero"}
 
 
+def test_counting_errors_waits_for_no_device(tiny_job, train_here, monkeypatch):
+    seen = Operations()
+    count = Classifier._count
+
+    def watched(self):
+        with seen:
+            count(self)
+
+    monkeypatch.setattr(Classifier, "_count", watched)
+    train_here(tiny_job())
+    assert "aten::add_.Tensor" in seen.names
+    assert not seen.names & {"aten::lift_fresh", "aten::_local_scalar_dense", "aten::nonzero"}
+
+
 def test_metrics_have_the_names_that_loggers_show():
     scores = Scores(top1=0.5, top5=0.1, loss=2.0, count=10)
     point = CurvePoint(epoch=2, samples=96, seconds=1.5, lr=0.01, train=scores, val=scores)
@@ -114,6 +128,8 @@ def test_metrics_have_the_names_that_loggers_show():
         "val/loss": 2.0,
     }
     assert "test/loss" not in score_metrics("test", replace(scores, loss=None))
+    without = curve_metrics(replace(point, val=None))
+    assert without.keys() == {name for name in curve_metrics(point) if not name.startswith("val/")}
 
 
 def test_a_tanh_arm_is_the_same_network_but_for_its_activation(tiny_job):

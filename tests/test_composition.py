@@ -183,7 +183,7 @@ def test_compose_explains_too():
 def experiment_file(tmp_path: Path, line: str) -> tuple[str, str]:
     folder = tmp_path / "conf" / "experiment"
     folder.mkdir(parents=True)
-    (folder / "mine.yaml").write_text(f"# @package _global_\nsetting: mine\n{line}\n")
+    (folder / "mine.yaml").write_text(f"# @package _global_\nexperiment: mine\n{line}\n")
     return f"hydra.searchpath=[file://{tmp_path / 'conf'}]", "experiment=mine"
 
 
@@ -256,6 +256,33 @@ def test_a_mistake_is_told_in_one_line(
     assert message in error
     assert executed == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [[], ["-m", "seed=0,1"]], ids=["run", "sweep"])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("setting=smoke", "experiment"),
+        ("network=alexnet", "model"),
+        ("dataset.crop=24", "data.crop"),
+        ("dataset=cifar10", "data"),
+        ("trainer.nodes=2", "trainer.num_nodes"),
+        ("recipe.bias_rate=1", "recipe.bias_lr_mult"),
+        ("stream=1", "replicate"),
+        ("summary=true", "print_model"),
+    ],
+)
+def test_an_old_key_is_answered_with_the_new_one(old: str, new: str, words: list[str], ask: Ask):
+    executed, error = ask(*words, old)
+    key = old.partition("=")[0]
+    assert (executed, error) == ([], f"error: `{key}=` is now `{new}=`")
+
+
+def test_an_old_key_is_answered_in_a_sweep_and_in_a_file(ask: Ask, tmp_path: Path):
+    assert ask("-m", "network=alexnet,cifar_conv")[1] == "error: `network=` is now `model=`"
+    assert ask("-m", "dataset.crop=20,24")[1] == "error: `dataset.crop=` is now `data.crop=`"
+    error = ask(*experiment_file(tmp_path, "stream: 1"))[1]
+    assert error == "error: `stream=` is now `replicate=` (in experiment/mine.yaml)"
 
 
 @pytest.mark.parametrize("line", ["dropout: off", "dropout: no", "dropout: on"])

@@ -1,5 +1,5 @@
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -59,9 +59,7 @@ def test_the_id_of_a_run_does_not_change_by_accident():
 def test_the_id_depends_on_the_values_alone_and_on_no_default():
     # Every value is given: a default that changes, in code or in a file, changes no id.
     run = Run(
-        techniques=Techniques(
-            **{f.name: list(type(f.default))[0] for f in fields(Techniques)}  # noqa: RUF015
-        ),
+        techniques=Techniques(**{f.name: next(iter(type(f.default))) for f in fields(Techniques)}),
         model=Model.alexnet,
         width=1.0,
         init=Init.paper,
@@ -127,7 +125,7 @@ def test_every_technique_but_the_evaluation_has_a_reference_or_a_first_value():
     for entry in fields(Techniques):
         if entry.name != "evaluation":
             assert entry.default.value == REFERENCE.get(entry.name, entry.default.value)
-            assert entry.default is list(type(entry.default))[0]  # noqa: RUF015
+            assert entry.default is next(iter(type(entry.default)))
 
 
 def test_another_version_of_the_numerics_is_another_run():
@@ -276,7 +274,9 @@ def test_differences_make_the_same_run(changes: dict[str, Any], tiny_run: Run):
 
 
 @pytest.mark.parametrize(
-    "differences", [{"colour": "gray"}, {"recipe.speed": 1}, {"seed": "one"}, {"norm": "l2"}], ids=str
+    "differences",
+    [{"colour": "gray"}, {"recipe.speed": 1}, {"seed": "one"}, {"norm": "l2"}],
+    ids=str,
 )
 def test_differences_that_make_no_run_are_refused(differences: dict[str, Any]):
     with pytest.raises(ConfigError, match="not the configuration of a run"):

@@ -1,4 +1,4 @@
-"""The command builds, prints and sends; what it lacks it names."""
+"""The command builds, prints and sends, or names what is missing."""
 
 import importlib.util
 import shutil
@@ -27,7 +27,7 @@ def test_the_outline_needs_no_server(trained, capsys):
 
 
 def test_without_records_it_says_what_comes_first(runs_dir, monkeypatch):
-    # Before what takes long to load.
+    # Before slow imports.
     for name in ("board.layout", "board.sync"):
         monkeypatch.setitem(sys.modules, f"ablations.{name}", None)
     for arguments in (["--print"], ["--sync"], []):
@@ -61,3 +61,16 @@ def test_it_sends_builds_and_says_where(trained, wandb_server, capsys):
     assert "sent 1 to team/alexnet-ablations; 0 were there already" in shown
     assert f"{wandb_server.url}/team/alexnet-ablations/reports/" in shown
     assert len(wandb_server.views) == len(wandb_server.reports) == 1
+
+
+def test_sweeps_for_agents_go_into_a_folder_of_the_users(tmp_path, capsys):
+    dashboard.main(["--agents", str(tmp_path / "agents")])
+    written = sorted((tmp_path / "agents").iterdir())
+    assert sorted(capsys.readouterr().out.split()) == [str(path) for path in written]
+    assert any(path.name.startswith("demo-") for path in written)
+    assert ended("--agents") == "2"
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").touch()
+    assert "--agents" in ended("--agents", str(tmp_path / "file"))

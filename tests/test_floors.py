@@ -21,22 +21,24 @@ FLOORS = [
     # What needs nothing else of ours.
     "streams",
     "lrn_kernel",
+    "files",
     "techniques",
-    "record",
-    "metrics",
     "stats",
     # What a user may set.
     "config",
     "arms errors keys grid",
+    # What is kept of a run.
+    "record",
+    "metrics",
     # What is built from it.
     "data networks optimizer composition",
     "claim claim_file",
-    "datamodule callbacks classifier loggers loop",
+    "datamodule neighbors callbacks classifier loggers wandb_logger loop",
     "train",
     # What starts it, and what is made of the records.
     "launch study page board",
     # The commands.
-    "prepare run sweep report dashboard",
+    "prepare run reproduce report dashboard",
     "__main__",
 ]
 
@@ -101,7 +103,7 @@ def test_imports_go_down_only(module: str):
 
 
 # Commands must answer before what only a part of their work needs is loaded.
-LATE = {"dashboard", "launch.worker", "report", "sweep"}
+LATE = {"dashboard", "launch.worker", "loggers", "report", "reproduce"}
 
 
 @pytest.mark.parametrize("module", modules())

@@ -24,6 +24,29 @@ def test_an_unknown_key_gets_a_hint(key: str, said: str):
 
 
 @pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("setting", "experiment"),
+        ("network", "model"),
+        ("dataset", "data"),
+        ("dataset.crop", "data.crop"),
+        ("trainer.nodes", "trainer.num_nodes"),
+        ("recipe.bias_rate", "recipe.bias_lr_mult"),
+        ("stream", "replicate"),
+        ("summary", "print_model"),
+    ],
+)
+def test_an_old_key_is_answered_with_the_new_one(old: str, new: str):
+    assert unknown_key(old) == f"`{old}=` is now `{new}=`"
+    groups = {name.rpartition(".")[0] for name, *_ in keys()}
+    assert new in {name for name, *_ in keys()} | groups
+
+
+def test_a_key_that_begins_like_an_old_one_is_none():
+    assert unknown_key("networks").startswith("there is no key `networks`")
+
+
+@pytest.mark.parametrize(
     ("key", "message", "said"),
     [
         ("seed", "Value 'abc' is not", "seed=abc is not valid; seed takes a whole number"),

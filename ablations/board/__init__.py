@@ -1,6 +1,6 @@
-"""What W&B shows of the records: a mirror that can be built anew at any time.
+"""The mirror of the records in W&B; it can be rebuilt from them at any time.
 
-``sync``    finished runs and verdicts, each W&B run rebuilt from what lies on disk
+``sync``    sends finished runs, verdicts and report
 ``layout``  the workspace and the report; the one file with ``wandb_workspaces``
-``agents``  sweeps of W&B's own agents, written from the claims
+``agents``  sweep files for W&B's own agents, from the studies
 """

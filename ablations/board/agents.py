@@ -1,80 +1,99 @@
-"""Writes sweeps for W&B's own agents from the claims: a grid over arms, with the seeds as an axis.
+"""Sweep files for W&B's own agents: for each claim of a study a grid over arms, rates and seeds.
 
 What an agent starts is ``run.py`` like any other command: it finds and leaves the same records, and
-its W&B run has the same id. Choices and verdicts stay with ``reproduce.py``, which afterwards finds the
-runs done. An agent cannot choose: it trains every rate of a tuned claim on every seed, and all
-seeds of the last look, where ``reproduce.py`` stops early.
+its W&B run has the same id. ``reproduce.py`` then finds these runs done, and tunes, checks the
+gates and judges. A grid is a product: an agent trains every rate of every arm on every seed, up to
+the last look.
 """
 
 from pathlib import Path
 from typing import Any
 
 import yaml
+from rich.console import Console
 
-from ablations.claim import Claim
+from ablations.claims.files import read_study
+from ablations.claims.runs import Runs, arms_of
+from ablations.claims.schema import Claim, Study
+from ablations.config import Config
 from ablations.files import write_atomically
-from ablations.study.design import TUNING_SEEDS
-
-SETTING = "cifar10_small"
+from ablations.page.words import capital
 
 
-def agent_sweep(claim: Claim) -> dict[str, Any]:
-    """The sweep of one claim as W&B's mapping.
+def agent_sweep(runs: Runs, claim: Claim) -> dict[str, Any]:
+    """Return the sweep of one claim of a study as W&B's mapping.
 
     Args:
-        claim: The claim. Keys that it tunes are swept over all rates of either arm, also on the
-            seeds of the tuning.
+        runs: Composes the arms of the study.
+        claim: The claim.
     """
-    arms = [claim.with_, *claim.comparisons.values()]
-    grid: dict[str, dict[str, Any]] = {"experiment": {"value": SETTING}}
-    # A reference changes what is common to the arms: each of them is trained in both ways.
-    changed = {item.partition("=")[0] for item in claim.reference}
-    common = [item for item in claim.common if item.partition("=")[0] not in changed]
-    either = [item for item in claim.common if item not in common]
-    for item in (*either, *claim.reference, *(item for arm in arms for item in arm)):
-        key, _, value = item.partition("=")
-        values = grid.setdefault(key, {"values": []})["values"]
-        if (plain := _typed(value)) not in values:
-            values.append(plain)
-    for key, rates in claim.tune.items():
-        grid[key] = {"values": sorted({*rates.with_, *rates.without})}
-    seeds = claim.decision.looks[-1] * (claim.ensemble or 1)
-    grid["seed"] = {"values": [*range(seeds), *(TUNING_SEEDS if claim.tune else ())]}
+    study = runs.study
+    arms = [arm for part in claim.comparisons for arm in arms_of(claim, part)]
+    configs = [runs.config(arm) for arm in dict.fromkeys(arms)]
+    keys = dict.fromkeys(item.partition("=")[0] for arm in arms for item in arm)
+    grid: dict[str, list[Any]] = {
+        key: list(dict.fromkeys(_value(config, key) for config in configs)) for key in keys
+    }
+    last = study.looks_of(claim)[-1] * (claim.ensemble or 1)
+    grid["seed"] = [*range(study.first_seed, study.first_seed + last)]
+    if study.tuning:
+        grid[study.tuning.key] = _rates(study, claim)
+        grid["seed"] += study.tuning.seeds
     return {
-        "name": claim.name,
+        "name": f"{study.name}: {claim.name}",
         "description": claim.statement,
         "program": "ablations/run.py",
-        "command": [
-            "${env}",
-            "python",
-            "${program}",
-            *common,
-            "${args_no_hyphens}",
-        ],
+        "command": ["${env}", "python", "${program}", *study.changes, "${args_no_hyphens}"],
         "method": "grid",
         "metric": {"name": "test/top1_error", "goal": "minimize"},
-        "parameters": grid,
+        "parameters": {
+            "experiment": {"value": study.experiment},
+            **{key: {"values": values} for key, values in grid.items()},
+        },
     }
 
 
-def write_agent_sweep(claim: Claim, folder: Path) -> Path:
-    """Write the sweep of ``claim`` into ``folder``, and say where."""
+def write_agent_sweeps(study_file: Path, folder: Path) -> list[Path]:
+    """Write the sweeps of a study's claims into a folder.
+
+    Args:
+        study_file: The study.
+        folder: Made if there is none.
+
+    Returns:
+        The files.
+    """
+    study, claims = read_study(study_file)
+    runs = Runs(study, [], Console(quiet=True))
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{claim.name}.yaml"
-    head = (
-        f"# Written from sweeps/{claim.name}.yaml by `python ablations/dashboard.py --agents`.\n"
-        f"# Begin it with `wandb sweep sweeps/wandb/{claim.name}.yaml`.\n"
-    )
-    text = yaml.safe_dump(agent_sweep(claim), sort_keys=False, width=100, allow_unicode=True)
-    write_atomically(path, head + text)
-    return path
-
-
-def _typed(value: str) -> str | int | float:
-    """Numbers as numbers; ``on`` and ``off`` stay words."""
-    for kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
+    written = []
+    for claim in claims:
+        if runs.exclusion(claim):
             continue
-    return value
+        path = folder / f"{study.name}-{claim.name}.yaml"
+        head = (
+            f"# {capital(study.title)}: {claim.name}. Written by `python ablations/dashboard.py "
+            f"--agents`.\n# Start it with `wandb sweep {path.name}`; agents run in the clone.\n"
+        )
+        sweep = agent_sweep(runs, claim)
+        text = yaml.safe_dump(sweep, sort_keys=False, width=100, allow_unicode=True)
+        write_atomically(path, head + text)
+        written.append(path)
+    return written
+
+
+def _rates(study: Study, claim: Claim) -> list[float]:
+    assert study.tuning is not None, "checked by the caller"
+    grid = study.plan_of(claim).grid
+    return sorted({*grid.with_, *grid.without} if grid else study.tuning.values)
+
+
+def _value(config: Config, key: str) -> str | int | float:
+    """Return the value of a key as the command line takes it."""
+    value: Any = config
+    for name in key.split("."):
+        value = getattr(value, name) if hasattr(value, name) else getattr(value.techniques, name)
+    value = getattr(value, "value", value)
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return value if isinstance(value, int | float) else str(value)

@@ -1,10 +1,9 @@
-"""The workspace and the report of a W&B project, built from code.
+"""The workspace and the report of a W&B project, built from local records.
 
 ``wandb_workspaces`` is a public preview; nothing else imports it.
 """
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,13 @@ import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 from wandb_workspaces.reports.v2.interface import Report, Runset
 
-from ablations.board.sync import Place, line_name, verdict_lines
+from ablations.board.sync import Place
 from ablations.files import write_atomically
 from ablations.loggers import tags
+from ablations.page import words
 from ablations.page.evidence import Chapter
 from ablations.page.findings import Finding
+from ablations.page.markdown import claims_table
 
 # Where the addresses of what was saved lie, beside the runs.
 SAVED = "wandb_boards.json"
@@ -25,7 +26,7 @@ _AXES = {"epoch": "epochs", "samples": "images trained on", "seconds": "seconds 
 _FINAL = {
     "test/top1_error": "Test top-1 error, ten views",
     "test/top5_error": "Test top-5 error, ten views",
-    "test_center/top1_error": "Test top-1 error, centre view",
+    "test_center/top1_error": "Test top-1 error, center view",
     "train_clean/top1_error": "Training top-1 error, no augmentation",
 }
 # Of a table of runs: the errors at the end, and the best one on the way there.
@@ -38,17 +39,15 @@ _COLUMNS = (
 NAME = "AlexNet ablations"
 
 
-def workspace(place: Place, chapters: list[Chapter]) -> ws.Workspace:
-    """Runs by arm, a line for the mean over seeds and a band for its spread.
+def workspace(place: Place) -> ws.Workspace:
+    """Build a workspace: runs by arm, a line for the mean over seeds and a band for its spread.
 
     Sections: errors against epochs, images and seconds; errors of the finished runs; the gap
-    between test and training error; one section for each claim: its arms side by side by pair
-    of seeds, and the effect beside the paper's figure. Learning curves of single claims are in the
-    report, whose panels have filters.
+    between test and training error. Curves of single claims are in the report, whose panels have
+    filters.
 
     Args:
         place: The project.
-        chapters: What there is to show.
     """
     return ws.Workspace(
         entity=place.entity or "",
@@ -59,7 +58,6 @@ def workspace(place: Place, chapters: list[Chapter]) -> ws.Workspace:
             ws.Section(name="Training error", panels=_curves("train")),
             ws.Section(name="Finished runs", panels=_finals(), is_open=True),
             ws.Section(name="Gap between test and training error", panels=[_gap()]),
-            *(_section(finding) for chapter in chapters for finding in _shown(chapter)),
         ],
         settings=ws.WorkspaceSettings(
             x_axis="epoch", max_runs=100, remove_legends_from_panels=False
@@ -73,7 +71,7 @@ def workspace(place: Place, chapters: list[Chapter]) -> ws.Workspace:
 
 
 def report(place: Place, chapters: list[Chapter]) -> Report:
-    """The verdicts as a table; then each claim with its arms, our effect and the paper's figure.
+    """Build a report: a table of the claims, then each with its warnings and its arms' curves.
 
     Args:
         place: The project.
@@ -82,44 +80,24 @@ def report(place: Place, chapters: list[Chapter]) -> Report:
     blocks: list[Any] = [wr.TableOfContents()]
     for chapter in chapters:
         blocks += [wr.H1(chapter.title), wr.P(f"{chapter.dataset}: {chapter.scale}.")]
-        shown = _shown(chapter)
-        if not shown:
-            blocks.append(_grid(place, "runs", _of(chapter), _curves("val") + _finals()))
-            continue
-        blocks.append(wr.MarkdownBlock(text=verdict_table(shown)))
-        blocks.append(wr.H2("Test error of all arms"))
-        blocks.append(_grid(place, "all arms", f"{_of(chapter)} and job_type = 'train'", _finals()))
-        for finding in shown:
-            blocks += [wr.H2(finding.title), wr.P(finding.sentence or "Not decided yet.")]
-            of_it = _of(chapter, finding.result.claim)
-            blocks.append(
-                wr.PanelGrid(
-                    runsets=[
-                        _runset(place, "arms", f"{of_it} and job_type = 'train'"),
-                        _runset(place, "verdict", f"{of_it} and job_type = 'verdict'", ()),
-                    ],
-                    panels=[_arms(finding), _pairs(finding), _effect(finding), *_finals()[:1]],
-                )
-            )
+        if chapter.shown:
+            blocks.append(wr.MarkdownBlock(text="\n".join(claims_table(chapter.shown))))
+            blocks.append(wr.H2("All arms"))
+        blocks.append(_grid(place, "runs", _of(chapter), _curves("val") + _finals()))
+        for finding in chapter.shown:
+            gate = [f"Gate, {check.part}: {check.text}." for check in finding.failed]
+            text = " ".join([f"{words.capital(finding.word)}.", *gate, *finding.notes])
+            filters = _of(chapter, finding.result.claim)
+            panels = [_arms(finding), _finals()[0]]
+            blocks += [wr.H2(finding.title), wr.P(text), _grid(place, "arms", filters, panels)]
     return Report(
         entity=place.entity or "",
         project=place.project,
         title=NAME,
-        description="Every claim of the 2012 AlexNet paper, over paired seeds, with error bars.",
+        description="Claims of the 2012 AlexNet paper, tested over paired seeds.",
         width="fluid",
         blocks=blocks,
     )
-
-
-def verdict_table(findings: Iterable[Finding]) -> str:
-    """The verdicts as Markdown: the paper's figure, ours with its interval, pairs and verdict."""
-    rows = ["| claim | § | paper | ours [interval] | n | verdict |", "|---|---|---|---|---|---|"]
-    rows += [
-        f"| {f.title} | {f.result.section} | {f.theirs} | {f.ours} | {f.n} | "
-        f"{f.result.label or 'not decided yet'} |"
-        for f in findings
-    ]
-    return "\n".join(rows)
 
 
 def save(output: Path, place: Place, chapters: list[Chapter]) -> list[str]:
@@ -136,7 +114,7 @@ def save(output: Path, place: Place, chapters: list[Chapter]) -> list[str]:
     path = output / SAVED
     known = json.loads(path.read_text()) if path.exists() else {}
     before = known.get(place.address, {})
-    view, page = workspace(place, chapters), report(place, chapters)
+    view, page = workspace(place), report(place, chapters)
     # Whoever has the address of an earlier one sees the new content there.
     if old := _load(ws.Workspace, before.get("workspace")):
         old.sections, old.settings = view.sections, view.settings
@@ -164,9 +142,9 @@ def _load(kind: Any, address: str | None) -> Any:
 
 
 def outline(place: Place, chapters: list[Chapter]) -> str:
-    """The trees of both, one line for each object."""
+    """Return the trees of both, one line for each object."""
     lines = []
-    view = workspace(place, chapters)
+    view = workspace(place)
     groups = [str(getattr(key, "name", key)) for key in view.runset_settings.groupby]
     lines.append(f"workspace {view.name}: runs by {', '.join(groups)}")
     for section in view.sections:
@@ -192,32 +170,22 @@ def _line(panel: Any) -> str:
     return f"{type(panel).__name__} {panel.title}"
 
 
-def _shown(chapter: Chapter) -> list[Finding]:
-    return [*chapter.claims, *chapter.controls]
-
-
 def _of(chapter: Chapter, claim: str = "") -> str:
-    """The filter for the runs of a chapter, or of one claim in it, by their tags."""
-    study = chapter.findings[0].study.experiment if chapter.findings else chapter.runs[0].experiment
-    marks = tags(study, chapter.dataset, [claim] if claim else [])
+    """Return the filter for the runs of a chapter, or of one claim in it, by their tags."""
+    marks = tags(chapter.name, chapter.dataset, [claim] if claim else [])
     return " and ".join(f"Tags in [{mark!r}]" for mark in marks)
 
 
-def _runset(
-    place: Place, name: str, filters: str, groupby: Iterable[str] = ("config.arm",)
-) -> Runset:
-    return Runset(
+def _grid(place: Place, name: str, filters: str, panels: list[Any]) -> wr.PanelGrid:
+    runs = Runset(
         entity=place.entity or "",
         project=place.project,
         name=name,
         filters=filters,
-        groupby=list(groupby),
+        groupby=["config.arm"],
         visible_columns=list(_COLUMNS),
     )
-
-
-def _grid(place: Place, name: str, filters: str, panels: list[Any]) -> wr.PanelGrid:
-    return wr.PanelGrid(runsets=[_runset(place, name, filters)], panels=panels)
+    return wr.PanelGrid(runsets=[runs], panels=panels)
 
 
 def _by_arm(title: str, x: str, y: list[str], title_x: str, title_y: str) -> wr.LinePlot:
@@ -235,7 +203,7 @@ def _by_arm(title: str, x: str, y: list[str], title_x: str, title_y: str) -> wr.
 
 
 def _curves(split: str) -> list[Any]:
-    word = {"val": "Validation", "train": "Running training"}[split]
+    word = {"val": "Validation", "train": "Online training"}[split]
     return [
         _by_arm(f"{word} {label} by {axis}", axis, [f"{split}/{metric}_error"], title_x, "error")
         for metric, label in (("top1", "top-1 error"), ("top5", "top-5 error"))
@@ -265,44 +233,11 @@ def _gap() -> wr.ScatterPlot:
     )
 
 
-def _section(finding: Finding) -> ws.Section:
-    return ws.Section(
-        name=f"{finding.study.experiment}: {finding.title}",
-        panels=[_pairs(finding), _effect(finding)],
-    )
-
-
 def _arms(finding: Finding) -> wr.LinePlot:
-    """The arms' learning curves on the split that the claim measures, as far as it has any."""
-    split = "train" if finding.split == "running" else "val"
-    metrics = {"loss": "loss", "top5": "top5_error"}  # what else is measured has no curve
-    return _by_arm(
-        f"{finding.title}: {finding.arm_label('with')} or {finding.arm_label('without')}",
-        "epoch",
-        [f"{split}/{metrics.get(finding.metric, 'top1_error')}"],
-        "epochs",
-        "error",
-    )
-
-
-def _pairs(finding: Finding) -> wr.LinePlot:
-    """The measure of both arms side by side, by the pairs of seeds."""
-    return wr.LinePlot(
-        title=f"{finding.title}: {finding.measure}, with and without",
-        x="pair",
-        y=[line_name(finding, side) for side in ("with", "without")],
-        title_x="pairs of seeds",
-        title_y=finding.measure,
-    )
-
-
-def _effect(finding: Finding) -> wr.LinePlot:
-    """Our effect with the ends of its interval, and the paper's figure, as lines over the pairs."""
-    paper = "gives no figure" if finding.paper is None else f"says {finding.theirs}"
-    return wr.LinePlot(
-        title=f"{finding.title}: effect in {finding.unit}; the paper {paper}",
-        x="pair",
-        y=list(verdict_lines(finding)),
-        title_x="pairs of seeds",
-        title_y=finding.unit,
-    )
+    """Plot the learning curves of a claim's arms on the split that it measures, or validation."""
+    measure = finding.result.measure
+    if measure["of"] == "steps_to_loss":
+        return _by_arm(finding.title, "epoch", ["train/loss"], "epochs", "loss, nats")
+    online = measure["of"] == "epochs_to_error" and measure["curve"] == "online"
+    y = f"{'train' if online else 'val'}/top1_error"
+    return _by_arm(finding.title, "epoch", [y], "epochs", "error")

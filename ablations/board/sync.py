@@ -1,7 +1,7 @@
-"""Sends finished runs and verdicts to W&B: the records are the truth, and W&B is rebuilt from them.
+"""Sends finished runs and the files of the report to W&B, rebuilt from the local records.
 
-Files that the client wrote offline are not needed, so that a run which was interrupted, resumed and
-trained without a network arrives as one W&B run like any other.
+Files that the client wrote offline are not needed: a run that was interrupted, resumed and trained
+without a network arrives as one W&B run like any other.
 """
 
 import hashlib
@@ -9,18 +9,16 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import wandb
 
+from ablations.claims import results
 from ablations.classifier import curve_metrics
 from ablations.config import ConfigError
 from ablations.files import write_atomically
-from ablations.loggers import digest, final_metrics, tags
-from ablations.page.evidence import gather
-from ablations.page.findings import Finding
+from ablations.loggers import digest, final_metrics
 from ablations.record import CHECKPOINT, PREDICTIONS, Record, load_all
 from ablations.wandb_logger import TIMEOUT_SECONDS, begin_wandb
 
@@ -42,14 +40,14 @@ class Place:
 
     @property
     def address(self) -> str:
-        """Server, entity and project: what is remembered of one place is not so of another."""
+        """Server, entity and project: what was sent is remembered for each of them."""
         return f"{wandb.setup().settings.base_url}/{self.entity or ''}/{self.project}"
 
 
 def sync(
     output: Path, place: Place, *, checkpoints: bool, tell: Callable[[str], None]
 ) -> tuple[int, int]:
-    """Send every finished run and every verdict that ``place`` does not have yet.
+    """Send every finished run that ``place`` does not have yet, then verdicts and report as files.
 
     Args:
         output: Folder of the runs.
@@ -64,43 +62,32 @@ def sync(
         ConfigError: W&B does not answer, or refuses; what was sent before stays sent.
     """
     sent = _Sent(output / SENT, place)
-    evidence = gather(output)
-    findings = [finding for chapter in evidence.chapters for finding in chapter.findings]
+    claims = _claims(output)
     new = 0
     records = load_all(output)
+    files = [path for name in _FILES if (path := output / name).exists()]
     with explained():
         for record in records:
             mark = digest(record) + ("+checkpoint" if checkpoints else "")
             if sent.has(record.run_id, mark):
                 continue
             tell(f"{record.arm} seed={record.seed}")
-            _send_record(
-                record, output / record.run_id, place, _claims(record, findings), checkpoints
-            )
+            of_claims = claims.get(record.run_id, [])
+            _send_record(record, output / record.run_id, place, of_claims, checkpoints)
             sent.note(record.run_id, mark)
             new += 1
-        verdicts = [finding for finding in findings if finding.verdict]
-        for finding in verdicts:
-            run_id, mark = verdict_id(finding), _hash(json.dumps(finding.result.verdict))
-            if sent.has(run_id, mark):
-                continue
-            tell(f"verdict: {finding.title}")
-            _send_verdict(run_id, finding, output, place)
-            sent.note(run_id, mark)
-            new += 1
-        files = [path for name in _FILES if (path := output / name).exists()]
         mark = _hash("".join(_hash(path.read_bytes()) for path in files))
         if files and not sent.has("report", mark):
             tell("verdicts and report")
             _send_files(files, output, place)
             sent.note("report", mark)
             new += 1
-    return new, len(records) + len(verdicts) + bool(files) - new
+    return new, len(records) + bool(files) - new
 
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn what the client raises when its server is away or refuses into one message."""
+    """Turn what the client raises when its server does not answer or refuses into one message."""
     try:
         yield
     except Exception as error:
@@ -116,40 +103,14 @@ def explained() -> Iterator[None]:
 _FILES = ("verdicts.json", "RESULTS.md", "report.html")
 
 
-def verdict_id(finding: Finding) -> str:
-    """Id of the W&B run that shows a verdict: a study's comparison keeps it."""
-    study = finding.study
-    return _hash(f"{study.experiment} {study.changes} {study.fingerprint} {finding.result.name}")
-
-
-def verdict_lines(finding: Finding) -> dict[str, float]:
-    """What a verdict's run logs beside its pairs: our effect, its interval, the paper's figure.
-
-    The names carry the comparison's: panels of a workspace show all runs that have a metric, and
-    have no filter of their own.
-    """
-    low, high = finding.interval or (None, None)
-    lines = {"effect": finding.estimate, "low": low, "high": high, "paper": finding.paper}
-    return {
-        line_name(finding, name): value
-        for name, value in lines.items()
-        if value is not None and isfinite(value)
-    }
-
-
-def line_name(finding: Finding, line: str) -> str:
-    """The metric of a verdict's run by the name of its line, such as ``with`` or ``paper``."""
-    return f"{'_'.join(filter(None, (finding.result.claim, finding.result.part)))}/{line}"
-
-
-def _claims(record: Record, findings: list[Finding]) -> list[str]:
-    names = {
-        finding.result.claim: None
-        for finding in findings
-        for arm in finding.result.arms.values()
-        if any(record.run_id in members for members in arm.runs.values())
-    }
-    return list(names)
+def _claims(output: Path) -> dict[str, list[str]]:
+    """Return the claims that each run belongs to, by run id."""
+    found: dict[str, dict[str, None]] = {}
+    for result in (result for study in results.load(output) for result in study.results):
+        for arm in (arm for arms in result.arms.values() for arm in arms.values()):
+            for run_id in (run_id for members in arm.runs.values() for run_id in members):
+                found.setdefault(run_id, {})[result.claim] = None
+    return {run_id: list(names) for run_id, names in found.items()}
 
 
 def _send_record(
@@ -186,55 +147,6 @@ def _send_record(
 def _values(record: Record) -> dict[str, Any]:
     values = record.run.to_dict()
     return {**values, "data": {**values["data"], "name": record.data.name}}
-
-
-def _send_verdict(run_id: str, finding: Finding, output: Path, place: Place) -> None:
-    """A verdict as a run: the values of its arms by pair, our effect and the paper's as lines."""
-    study, result = finding.study, finding.result
-    lines = verdict_lines(finding)
-    run = wandb.init(
-        project=place.project,
-        entity=place.entity,
-        id=run_id,
-        name=finding.title,
-        group=f"{study.experiment}: verdicts",
-        job_type="verdict",
-        tags=tags(study.experiment, study.dataset, [result.claim]),
-        dir=output,
-        mode="online",
-        resume=None,  # a verdict over more pairs replaces the run of the one before
-        config={
-            "claim": result.name,
-            "arm": "verdict",
-            "experiment": study.experiment,
-            "data": study.dataset,
-        },
-        settings=wandb.Settings(init_timeout=TIMEOUT_SECONDS, console="off"),
-    )
-    run.define_metric("pair", hidden=True)
-    run.define_metric("*", step_metric="pair")
-    sides = {"with": finding.with_technique.values, "without": finding.without.values}
-    for pair, seed in enumerate(sorted({seed for side in sides.values() for seed in side}), 1):
-        values = {name: side.get(seed) for name, side in sides.items()}
-        row = {
-            line_name(finding, name): finding.value_scale * value
-            for name, value in values.items()
-            if value is not None
-        }
-        run.log({"pair": pair, **row, **lines})
-    run.summary.update(
-        {
-            "verdict": result.label,
-            "section": result.section,
-            "paper_says": result.paper.get("says", ""),
-            "unit": finding.unit,
-            "pairs": finding.n,
-            "ours": finding.ours,
-            "measure": finding.measure,
-            **lines,
-        }
-    )
-    run.finish()
 
 
 def _send_files(files: list[Path], output: Path, place: Place) -> None:

@@ -91,7 +91,15 @@ def read_study(path: Path) -> tuple[Study, list[Claim]]:
         close = _close(unknown[0], list(known))
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise ConfigError(f"{_place(path)}: there is no claim `{unknown[0]}`{hint}")
-    return study, [_read(known[name], Claim) for name in study.claims]
+    claims = [_read(known[name], Claim) for name in study.claims]
+    for claim in claims:
+        fixed = study.plan_of(claim).margin
+        if fixed and fixed.margin <= claim.no_effect:
+            raise ConfigError(
+                f"{_place(path)}: claims.{claim.name}.margin: margin={fixed.margin:g}, and an "
+                f"effect of this measure is above {claim.no_effect}"
+            )
+    return study, claims
 
 
 def ad_hoc(
@@ -121,7 +129,7 @@ def ad_hoc(
         if key in _REFUSED:
             raise ConfigError(f"{item} cannot be set for a study: {_REFUSED[key]}")
         for claim in asked:
-            if key in claim.keys:
+            if key in claim.chosen:
                 raise ConfigError(
                     f"{item}: the claim {claim.name} chooses {key}; leave one of them out"
                 )
@@ -165,7 +173,7 @@ def _read(path: Path, model: type[Content]) -> Content:
     """Read a YAML file as a model; the first error is worded with its line and field."""
     place = _place(path)
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
         lines = dict(_lines(yaml.compose(text, yaml.SafeLoader)))
         values = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:

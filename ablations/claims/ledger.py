@@ -69,7 +69,7 @@ class Ledger:
 
     def append(self, looks: list[Look]) -> None:
         """Append the looks that are not in the ledger yet."""
-        now = datetime.now(UTC).isoformat(timespec="seconds")
+        now = datetime.now(UTC).isoformat(timespec="microseconds")
         for look in looks:
             key = (look.claim, look.data, look.attempt, look.pairs)
             self.looks.setdefault(key, Look(**{**asdict(look), "time": now}))

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from ablations import networks, record
 from ablations.arms import difference
-from ablations.claims.schema import FREE_KEYS, READINGS, TIMES, Claim, Study, is_free
+from ablations.claims.schema import FREE_KEYS, READINGS, RELATIVE, TIMES, Claim, Study, is_free
 from ablations.composition import alter, compose
 from ablations.config import Config, ConfigError, Job
 from ablations.launch.devices import threads_for
@@ -133,12 +133,9 @@ class Runs:
 
     def _absolute(self, item: str) -> str:
         key, _, value = item.partition("=")
-        if not value.startswith("x"):
+        if not RELATIVE.fullmatch(value):
             return item
-        try:
-            factor = float(value[1:])
-        except ValueError:
-            return item
+        factor = float(value[1:])
         present: object = self.given
         for name in key.split("."):
             present = getattr(present, name, None)

@@ -48,6 +48,10 @@ _FACTORS = (
 )
 
 
+# A value relative to the study's: `x0.5` is half of it.
+RELATIVE = re.compile(r"x\d+(\.\d+)?")
+
+
 def _check_override(text: str) -> str:
     key, equals, value = text.partition("=")
     if not equals or not value or not re.fullmatch(r"\w+(\.\w+)*", key):
@@ -121,11 +125,6 @@ class Measure(_Part):
     direction: Literal["lower", "higher"] = "lower"
     curve: Literal["online", "val"] = "online"
     target: Fraction | None = None
-
-    @property
-    def is_ratio(self) -> bool:
-        """Whether effects are ratios wherever they are measured, analyzed as logarithms."""
-        return self.of in TIMES
 
 
 class Paper(_Part):
@@ -219,7 +218,7 @@ class Claim(_Part):
     @classmethod
     def _is_an_effect(cls, margin: float | None, info: ValidationInfo) -> float | None:
         measure = info.data.get("measure")
-        least = 1 if measure and (measure.is_ratio or measure.of in ERRORS) else 0
+        least = 1 if measure and measure.of in (*ERRORS, *TIMES) else 0
         if margin is not None and margin <= least:
             raise ValueError(f"an effect of this measure is above {least}")
         return margin
@@ -243,15 +242,21 @@ class Claim(_Part):
             raise ValueError("why: is missing; say where the margin comes from")
         if self.measure.of in ERRORS and self.paper.effect and not self.paper.error:
             raise ValueError("paper.error: is missing; elsewhere the effect is judged as a ratio")
-        if self.measure.is_ratio and self.paper.effect is not None and self.paper.effect <= 1:
+        if self.measure.of in TIMES and self.paper.effect is not None and self.paper.effect <= 1:
             raise ValueError("paper.effect: a ratio of times is above 1")
         return self
 
     @property
-    def keys(self) -> set[str]:
-        """Keys that the claim itself sets: no override of a command or a study may touch them."""
-        lists = (self.common, self.with_, self.without, *(p.without for p in self.parts.values()))
-        return {item.partition("=")[0] for part in lists for item in part}
+    def chosen(self) -> set[str]:
+        """Keys that tell the arms apart by fixed values: no command may set them."""
+        arms = [*self.with_, *self.without, *(o for p in self.parts.values() for o in p.without)]
+        pairs = (item.partition("=")[::2] for item in arms)
+        return {key for key, value in pairs if not RELATIVE.fullmatch(value)}
+
+    @property
+    def no_effect(self) -> int:
+        """Return the effect of an arm that changes nothing: 1 for ratios, 0 for differences."""
+        return 1 if self.measure.of in (*ERRORS, *TIMES) else 0
 
     @property
     def comparisons(self) -> dict[str, Arms]:

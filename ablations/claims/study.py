@@ -184,7 +184,8 @@ class StudyRun:
             saved = self.save()
             self.ledger.append(self._looks())
             saved = self._note_history()
-            after(saved)
+            if any(self._goes_on(state) for state in self.states):
+                after(saved)
             if self.runs.out_of_time:
                 break
         return saved
@@ -202,13 +203,29 @@ class StudyRun:
         return found
 
     def jobs(self) -> list[Job]:
-        """Return every run of the plan up to the last look, as far as rates are known."""
+        """Return every run of the plan up to the last look.
+
+        The first value of its grid stands in for a rate that is not chosen yet: other choices may
+        let arms share fewer runs.
+        """
         found = []
         for state in self._active():
-            before, state.pairs = state.pairs, self._last(state)
-            found += [job for _, job in self._jobs(state)]
-            state.pairs = before
+            for pair in range(self._last(state)):
+                for part in state.claim.comparisons:
+                    for side, arm in zip(SIDES, arms_of(state.claim, part), strict=True):
+                        choice = state.choices[part][side]
+                        rate = choice.tuned or choice.jobs and (self._first_rate(state, side),)
+                        found += [
+                            self.runs.job((*arm, *(rate or ())), seed)
+                            for seed in self._seeds(state, pair)
+                        ]
         return found
+
+    def _first_rate(self, state: State, side: str) -> str:
+        tuning, grid = self.study.tuning, self.study.plan_of(state.claim).grid
+        assert tuning is not None, "only tuned arms have a rate"
+        own = grid and (grid.with_ if side == "with" else grid.without)
+        return f"{tuning.key}={(own or tuning.values)[0]:g}"
 
     def _train(self, jobs: Sequence[Job]) -> bool:
         """Train jobs; whether any of them could still be trained."""

@@ -29,7 +29,7 @@ def show_plan(console: Console, run: StudyRun) -> None:
         *("claim", "looks", ">margin", ">P(holds) at Δ", ">at 2Δ"),
     )
     for result in study.results:
-        name = escape(result.claim)
+        name = spoken(result.claim)
         if result.excluded:
             table.add_row(name, f"[dim]not here: {escape(result.excluded)}[/]")
             continue
@@ -39,19 +39,28 @@ def show_plan(console: Console, run: StudyRun) -> None:
     hopeless = [r.claim for r in study.results if r.chance and r.chance[1] < 0.5]
     for name in hopeless:
         console.print(
-            f"[bold]{escape(name)}[/]  not resolvable by this study: P(holds) < 0.5 at 2Δ"
+            f"[bold]{spoken(name)}[/]  not resolvable by this study: P(holds) < 0.5 at 2Δ"
         )
     jobs = {job.run.run_id: job for job in [*run.waiting_jobs(), *run.jobs()]}
     left = [job for job in jobs.values() if run.runs.record(job) is None]
     console.print(
-        f"[bold]plan[/]  at most {count(len(jobs), 'run')} with the rates known so far, "
+        f"[bold]plan[/]  at most {count(len(jobs), 'run')}, more where a grid is extended; "
         f"{len(jobs) - len(left)} finished; {time_left(estimate(run.runs.output, left))}"
     )
     console.print(f"[bold]runs[/]  {run.runs.output}", soft_wrap=True)
 
 
-def show_verdicts(console: Console, study: StudyResult, names: Sequence[str]) -> None:
-    """Print a row for each part of each claim, then what a reader should know beside the labels."""
+def show_verdicts(
+    console: Console, study: StudyResult, names: Sequence[str], *, last: bool = False
+) -> None:
+    """Print a row for each part of each claim.
+
+    Args:
+        console: Where to print.
+        study: The study.
+        names: Claims that the command asked for.
+        last: Print also what a reader should know beside the labels.
+    """
     table = _table(
         f"{study.title}, {study.dataset}",
         *("claim", ">paper", ">ours", "interval", ">pairs", "label"),
@@ -60,19 +69,19 @@ def show_verdicts(console: Console, study: StudyResult, names: Sequence[str]) ->
     for result in results:
         if result.excluded:
             table.add_row(
-                escape(result.claim), "", "", "", "", f"not here: {escape(result.excluded)}"
+                spoken(result.claim), "", "", "", "", f"not here: {escape(result.excluded)}"
             )
             continue
         several = len(result.verdicts) > 1
         if several or not result.verdicts:
             table.add_row(
-                escape(result.claim), figure(result, result.effect), "", "", "", _label(result)
+                spoken(result.claim), figure(result, result.effect), "", "", "", _label(result)
             )
         for verdict in result.verdicts:
-            name = f"  {verdict.part}" if several else result.claim
+            name = f"  {spoken(verdict.part)}" if several else spoken(result.claim)
             label = verdict.label.word(result.at_paper) if several else _label(result)
             table.add_row(
-                escape(name),
+                name,
                 "" if several else figure(result, result.effect),
                 figure(result, verdict.estimate, verdict.part),
                 interval(result, verdict.low, verdict.high, verdict.part) if verdict.level else "",
@@ -80,17 +89,27 @@ def show_verdicts(console: Console, study: StudyResult, names: Sequence[str]) ->
                 label,
             )
     console.print(table)
-    for result in results:
+    for result in results if last else ():
         for text in remarks(result):
-            console.print(f"[bold]{escape(result.claim)}[/]  {escape(text)}", highlight=False)
+            console.print(f"[bold]{spoken(result.claim)}[/]  {escape(text)}", highlight=False)
+
+
+def spoken(name: str) -> str:
+    """Write the name of a claim as words, which a narrow terminal can wrap."""
+    return escape(name.replace("_", " "))
 
 
 def remarks(result: ClaimResult) -> list[str]:
     """Return what a reader should know of a result beside its label, in order of weight."""
-    found = [f"{v.part}: {v.reason}" if v.part else v.reason for v in result.verdicts if v.reason]
+    failed = [f"gate failed, {c.part}: {c.text}" for c in result.checks if not c.passed]
+    found = list(failed)
+    for verdict in result.verdicts:
+        if verdict.reason and not (failed and verdict.label is Label.not_testable):
+            found.append(f"{verdict.part}: {verdict.reason}" if verdict.part else verdict.reason)
     for verdict in result.verdicts:
         if verdict.label is Label.undecided and verdict.resolvable is not None:
-            text = f"these pairs resolve effects from {figure(result, verdict.resolvable, verdict.part)}"
+            least = figure(result, verdict.resolvable, verdict.part)
+            text = f"these pairs resolve effects from {least}"
             if verdict.more:
                 text += f"; about {verdict.more} more pairs would decide at the present estimate"
             found.append(f"{verdict.part}: {text}" if verdict.part else text)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 _EXACT = 64  # pixels of a side up to which a picture is kept as it is
-POOL = 600  # training images that neighbours are sought in
+POOL = 600  # training images that neighbors are sought in
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Tower:
 
     Attributes:
         picture: All of them, side by side.
-        colors: Colourfulness of each, from 0 (grey) to 1, shape (kernels,).
+        colors: Colorfulness of each, from 0 (gray) to 1, shape (kernels,).
     """
 
     picture: Picture
@@ -53,11 +53,11 @@ class Tower:
 
 @dataclass(frozen=True)
 class Guess:
-    """A test image with the network's five favourite classes.
+    """A test image with the network's five favorite classes.
 
     Attributes:
         image: The image; its text is the true class.
-        right: Whether the favourite is the true class.
+        right: Whether the favorite is the true class.
         classes: Name, probability in percent, and whether it is the true class.
     """
 
@@ -93,7 +93,7 @@ class Album:
         guesses: Half of them right, as far as there are such.
         likenesses: One for each of several test images.
         missing: What could not be drawn, and why.
-        pool: Number of training images that neighbours were sought in.
+        pool: Number of training images that neighbors were sought in.
     """
 
     run_id: str

@@ -1,5 +1,6 @@
 """Runs that differ in nothing but the seed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import mean, stdev
 
@@ -25,17 +26,17 @@ class ArmOfRuns:
         return [run for run in self.runs if run.status == "finished"]
 
     def errors(self, view: str, k: int) -> list[float]:
-        """Test error of each run in percent, guessing for a diverged one."""
+        """Test error of each run in percent; chance for a diverged one."""
         return [100 * run.test_error(view, k) for run in self.runs]
 
     @property
     def color_differences(self) -> list[float]:
-        """Points between the mean colours of the towers in each finished run (§6.1)."""
+        """Points between the mean colors of the towers in each finished run (§6.1)."""
         return [100 * abs(run.colors[0] - run.colors[1]) for run in self.finished]
 
     @property
     def gaps(self) -> list[tuple[float, float]]:
-        """Training and test error of each finished run in percent, both in the centre view."""
+        """Training and test error of each finished run in percent, both in the center view."""
         return [
             (100 * run.train.top1, 100 * run.test["center"].top1)
             for run in self.finished
@@ -43,16 +44,24 @@ class ArmOfRuns:
         ]
 
 
-def arms_of(runs: list[Record]) -> list[ArmOfRuns]:
-    """Group runs by arm, the unchanged experiment first."""
+def arms_of(runs: list[Record], names: Mapping[str, str] | None = None) -> list[ArmOfRuns]:
+    """Group runs by arm, those with the fewest differences from the baseline first.
+
+    Args:
+        runs: The runs.
+        names: Names of arms by run id, instead of the records' own.
+    """
+    named = [((names or {}).get(run.run_id, run.arm), run) for run in runs]
     arms: dict[str, list[Record]] = {}
-    for run in sorted(runs, key=lambda run: (run.arm != "baseline", run.arm, run.seed, run.run_id)):
-        arms.setdefault(run.arm, []).append(run)
+    for name, run in sorted(
+        named, key=lambda it: (it[0].count("="), it[0], it[1].seed, it[1].run_id)
+    ):
+        arms.setdefault(name, []).append(run)
     return [ArmOfRuns(name, members) for name, members in arms.items()]
 
 
 def mean_sd(values: list[float], decimals: int = 2) -> str:
-    """``12.34 ± 0.56``; the mean alone for one value, a dash for none.
+    """Write mean ± standard deviation; the mean alone for one value, a dash for none.
 
     Examples:
         >>> mean_sd([1.0, 2.0, 3.0]), mean_sd([1.0]), mean_sd([])

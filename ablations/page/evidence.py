@@ -6,36 +6,39 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablations import record
+from ablations.claims import results
+from ablations.claims.results import StudyResult
 from ablations.config import ConfigError
 from ablations.page import words
 from ablations.page.arms import ArmOfRuns, arms_of
 from ablations.page.findings import Finding
-from ablations.page.labels import EXCLUDED
 from ablations.record import Record
-from ablations.study import verdicts
-from ablations.study.verdicts import StudyResult
 
 
 @dataclass(frozen=True)
 class Chapter:
-    """One study, or the runs of an experiment that no study has asked for.
+    """One study, or the runs of an experiment that no study asked for.
 
     Attributes:
         key: Fit for an address, unique in the report.
-        title: Name of the experiment, and what the study changed in it.
+        title: Title of the study, or name of the experiment.
+        name: Name that the runs' records give.
         dataset: Name of the data.
         fingerprint: Of the data.
-        findings: What was compared, in the order of the paper.
-        arms: Runs by arm, the unchanged experiment first; tuning runs are left out.
-        tuning: Number of tuning runs.
+        findings: The claims, in the order of the paper.
+        arms: Runs by arm, the fewest differences first; tuning runs are left out.
+        study: The study; None for runs that no study asked for.
+        tuning: Number of tuning and gate runs.
     """
 
     key: str
     title: str
+    name: str
     dataset: str
     fingerprint: str
     findings: list[Finding]
     arms: list[ArmOfRuns]
+    study: StudyResult | None = None
     tuning: int = 0
 
     @property
@@ -44,37 +47,29 @@ class Chapter:
         return [run for arm in self.arms for run in arm.runs]
 
     @property
-    def claims(self) -> list[Finding]:
-        """What the paper or an extension says; neither controls nor what makes no sense here."""
-        return [
-            finding
-            for finding in self.findings
-            if finding.result.family != "control" and finding.mark is not EXCLUDED
+    def groups(self) -> list[tuple[str, list[Finding]]]:
+        """The claims that make sense here by family, under their titles."""
+        shown = [finding for finding in self.findings if not finding.result.excluded]
+        titles = {"paper": "Claims", "extension": "Extensions", "control": "Controls"}
+        groups = [
+            (title, [f for f in shown if f.result.family == family])
+            for family, title in titles.items()
         ]
+        return [(title, members) for title, members in groups if members]
 
     @property
-    def paper(self) -> list[Finding]:
-        """What the paper says."""
-        return [finding for finding in self.claims if finding.result.family == "confirmatory"]
-
-    @property
-    def extensions(self) -> list[Finding]:
-        """What others say, or we ask."""
-        return [finding for finding in self.claims if finding.result.family == "exploratory"]
-
-    @property
-    def controls(self) -> list[Finding]:
-        """Comparisons of like with like."""
-        return [finding for finding in self.findings if finding.result.family == "control"]
+    def shown(self) -> list[Finding]:
+        """All claims that make sense here."""
+        return [finding for _, members in self.groups for finding in members]
 
     @property
     def excluded(self) -> list[Finding]:
         """Claims that make no sense at this experiment."""
-        return [finding for finding in self.findings if finding.mark is EXCLUDED]
+        return [finding for finding in self.findings if finding.result.excluded]
 
     @property
     def scale(self) -> str:
-        """The size of the experiment, for labels: networks, images and epochs."""
+        """Networks, images and epochs."""
         if not self.runs:
             return "no records here"
         networks = Counter(
@@ -92,12 +87,12 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything a report is made of.
+    """Everything that a report is made of.
 
     Attributes:
         output: Folder of the runs.
-        chapters: One for each study.
-        missing: What the report has to do without, and how to get it.
+        chapters: One for each study, then one for each experiment without a study.
+        missing: What is missing, and how to get it.
     """
 
     output: Path
@@ -116,104 +111,106 @@ def gather(output: Path) -> Evidence:
     Raises:
         ConfigError: There are none, or runs that belong together have different data or numerics.
     """
-    studies = verdicts.load(output)
+    studies = results.load(output)
     records = {run.run_id: run for run in record.load_all(output)}
     if not studies and not records:
         raise ConfigError(
-            f"no records and no verdicts in {output}; next step: train some with ablations/run.py, "
+            f"no records and no verdicts in {output}; next step: train runs with ablations/run.py, "
             "or name their folder with --output"
         )
     missing: list[str] = []
     if not records:
-        missing.append(f"No finished run in {output.name}/: ablations/run.py trains some.")
+        missing.append(f"No finished run in {output.name}/: ablations/run.py trains runs.")
     if not studies:
         missing.append(
-            "No verdicts yet, hence tables of arms only: ablations/reproduce.py puts claims to the "
-            "test."
+            "No verdicts yet, so the tables show arms only: ablations/reproduce.py tests claims."
         )
-    chapters: list[Chapter] = []
-    for number, study in enumerate(studies, start=1):
-        alone = sum(other.experiment == study.experiment for other in studies) == 1
-        key = study.experiment if alone else f"{study.experiment}-{number}"
-        chapters.append(_of_study(study, key, alone, records, missing))
-    told = {study.experiment for study in studies}
-    for experiment in dict.fromkeys(
-        r.experiment for r in records.values() if r.experiment not in told
-    ):
-        runs = [run for run in records.values() if run.experiment == experiment]
-        _refuse_mixture(experiment, runs)
-        data = runs[0].data
-        arms = arms_of(runs)
+    of_studies = {run_id for study in studies for run_id in _names(study)}
+    chapters = [_of_study(study, records, of_studies, missing) for study in studies]
+    told = {study.name for study in studies}
+    left = [r for r in records.values() if r.run_id not in of_studies and r.experiment not in told]
+    for name in dict.fromkeys(run.experiment for run in left):
+        runs = [run for run in left if run.experiment == name]
+        _refuse_mixture(name, runs)
+        data, title = runs[0].data, words.capital(words.spoken(name))
         chapters.append(
-            Chapter(experiment, _title(experiment), data.name, data.fingerprint, [], arms)
+            Chapter(words.slug(name), title, name, data.name, data.fingerprint, [], arms_of(runs))
         )
     return Evidence(output, chapters, missing)
 
 
-def _of_study(
-    study: StudyResult, key: str, alone: bool, records: dict[str, Record], missing: list[str]
-) -> Chapter:
-    wanted = {
-        name
+def _names(study: StudyResult) -> dict[str, str]:
+    """Return the name of the arm by run id, of all runs behind the verdicts of a study."""
+    return {
+        run_id: arm.name
         for result in study.results
-        for arm in result.arms.values()
-        for names in arm.runs.values()
-        for name in names
+        for arms in result.arms.values()
+        for arm in arms.values()
+        for members in arm.runs.values()
+        for run_id in members
     }
-    runs = [records[name] for name in wanted & records.keys()]
-    if lost := len(wanted) - len(runs):
+
+
+def _of_study(
+    study: StudyResult, records: dict[str, Record], of_studies: set[str], missing: list[str]
+) -> Chapter:
+    names = _names(study)
+    runs = [records[name] for name in names if name in records]
+    if lost := len(names) - len(runs):
         missing.append(
-            f"{key}: the records of {words.count(lost, 'run')} behind the verdicts are not here, "
-            "nor are their learning curves."
+            f"{study.name}: the records of {words.count(lost, 'run')} behind the verdicts are not "
+            "here, and neither are their learning curves."
         )
-    _refuse_mixture(key, runs)
+    _refuse_mixture(study.name, runs)
     if runs and runs[0].data.fingerprint != study.fingerprint:
         raise ConfigError(
-            f"{key}: the verdicts are of data {study.fingerprint[:12]}, their runs of "
-            f"{runs[0].run['fingerprint'][:12]}; next step: run ablations/reproduce.py again"
+            f"{study.name}: the verdicts are of data {study.fingerprint[:12]}, their runs of "
+            f"{runs[0].data.fingerprint[:12]}; next step: run ablations/reproduce.py again"
         )
     others = [
         run
         for run in records.values()
-        if alone and run.experiment == study.experiment and run.run_id not in wanted
+        if run.experiment == study.name and run.run_id not in of_studies
     ]
     # Before the first verdict no run is named: those of the study's data are of its kind then.
     kinds = [_kind(run) for run in (*runs, *others)]
     kind = next((kind for kind in kinds if kind[0] == study.fingerprint), None)
-    tuning, strangers = 0, 0
+    tuning, foreign = 0, 0
     for run in others:
         if run.seed in study.tuning_seeds:
             tuning += 1
         elif _kind(run) == kind:
             runs.append(run)
         else:
-            strangers += 1
-    if strangers:
+            foreign += 1
+    if foreign:
         missing.append(
-            f"{key}: left out, {words.count(strangers, 'run')} of other data or numerics than the "
-            "verdicts; runs that differ in these are never pooled."
+            f"{study.name}: left out {words.count(foreign, 'run')} of other data or numerics than "
+            "the verdicts; such runs are never pooled."
         )
-    title = _title(study.experiment)
-    if study.changes not in ("", "baseline"):
-        title += f" with {study.changes}"
-    if study.first_seed:
-        title += f", seeds from {study.first_seed}"
-    found = [Finding(result, study, key) for result in study.results]
-    found.sort(key=lambda finding: finding.order)
-    return Chapter(key, title, study.dataset, study.fingerprint, found, arms_of(runs), tuning)
+    # A run may be named after another experiment that trained it first.
+    arms = arms_of(runs, {r.run_id: names[r.run_id] for r in runs if r.experiment != study.name})
+    key = words.slug(study.name)
+    findings = sorted((Finding(r, study, key) for r in study.results), key=lambda f: f.order)
+    return Chapter(
+        key,
+        study.title,
+        study.name,
+        study.dataset,
+        study.fingerprint,
+        findings,
+        arms,
+        study,
+        tuning,
+    )
 
 
-def _title(experiment: str) -> str:
-    title = words.spoken(experiment)
-    return title[:1].upper() + title[1:]
-
-
-def _kind(run: Record) -> tuple[str, str]:
-    return run.data.fingerprint, str(run.numerics)
+def _kind(run: Record) -> tuple[str, int]:
+    return run.data.fingerprint, run.numerics
 
 
 def _refuse_mixture(where: str, runs: list[Record]) -> None:
-    kinds: dict[tuple[str, str], list[str]] = {}
+    kinds: dict[tuple[str, int], list[str]] = {}
     for run in runs:
         kinds.setdefault(_kind(run), []).append(run.run_id)
     if len(kinds) < 2:

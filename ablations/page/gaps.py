@@ -1,4 +1,4 @@
-"""Training and test error of every arm: the gap that regularisation is there to close."""
+"""Training and test error of every arm: the gap that regularization should close."""
 
 from statistics import mean
 from textwrap import wrap
@@ -17,7 +17,7 @@ _LINE = 16
 
 
 def gaps(chapter: Chapter) -> Drawing | None:
-    """Draw the arms with finished runs, in the centre view; none without any.
+    """Draw the arms with finished runs, in the center view; none without any.
 
     Args:
         chapter: One experiment.
@@ -27,7 +27,7 @@ def gaps(chapter: Chapter) -> Drawing | None:
         return None
     key, title = f"{chapter.key}-gaps", "Training and test error of every arm"
     sentences = [
-        f"{words.arm(arm.name)}: {words.number(mean(train for train, _ in arm.gaps))} % on "
+        f"{arm.name}: {words.number(mean(train for train, _ in arm.gaps))} % on "
         f"training images, {words.number(mean(test for _, test in arm.gaps))} % on test images."
         for arm in arms
     ]
@@ -38,7 +38,7 @@ def gaps(chapter: Chapter) -> Drawing | None:
     )
     rows = [
         (
-            words.arm(arm.name),
+            arm.name,
             str(len(arm.gaps)),
             mean_sd([a for a, _ in arm.gaps]),
             mean_sd([b for _, b in arm.gaps]),
@@ -55,12 +55,12 @@ def gaps(chapter: Chapter) -> Drawing | None:
 def _draw(arms: list[ArmOfRuns], width: int, key: str, title: str, description: str) -> str:
     wide = width == _WIDE
     # Arms of an experiment that was changed in many keys have long names.
-    names = [wrap(words.arm(arm.name), 43 if wide else 38) for arm in arms]
+    names = [wrap(arm.name, 43 if wide else 38) for arm in arms]
     more = _LINE * (max(map(len, names)) - 1)
     row, head, foot = (32 if wide else 46) + more, 32, 30
     left, right = (320, 120) if wide else (14, 14)
     with canvas(width, head + row * len(arms) + foot) as figure:
-        write(figure, 2, 14, "Top-1 error in the centre view, %", size=13, weight="bold")
+        write(figure, 2, 14, "Top-1 error in the center view, %", size=13, weight="bold")
         if wide:
             write(figure, width - right + 18, 14, "gap", color="muted")
         axes = place(figure, left, head, width - left - right, row * len(arms))

@@ -1,12 +1,12 @@
-"""``RESULTS.md``: the verdict table, a section for each experiment."""
+"""``RESULTS.md``: the claims and their labels, a section for each study."""
 
-from collections import Counter
+from collections.abc import Iterable
 
 from ablations.page import reference, words
 from ablations.page.arms import mean_sd
 from ablations.page.evidence import Chapter, Evidence
 from ablations.page.findings import Finding
-from ablations.page.labels import CONTROL_MARKS, MARKS, PENDING
+from ablations.page.labels import GLOSSARY, MARKS, tally
 from ablations.page.provenance import provenance
 
 
@@ -15,54 +15,36 @@ def results(evidence: Evidence) -> str:
     lines = [
         "# Results",
         "",
-        "Each claim of the 2012 AlexNet paper, put to the test over paired seeds. Effects are "
-        "positive in the paper's direction; in brackets the interval, adjusted for all looks at "
-        "the data and all claims of a family that one command decided.",
+        "Claims of the 2012 AlexNet paper, tested over paired seeds. Effects are above 1 (×) or "
+        "positive (points) in the paper's direction. Intervals are adjusted for all looks and all "
+        "claims of a study. Away from the paper's own data and network a label speaks of the scale "
+        "of the study. The [glossary](#glossary) gives the rule of each label.",
         "",
     ]
     for note in evidence.missing:
         lines += [f"> {note}", ""]
     for chapter in evidence.chapters:
         lines += _chapter(chapter)
+    if any(chapter.findings for chapter in evidence.chapters):
+        lines += ["## Glossary", ""]
+        lines += _table(
+            ("label", "at the paper's data and network", "rule"),
+            [(f"**{x}**", x.word(at_paper=True), mark.rule) for x, mark in MARKS.items()],
+        )
+        lines += [f"- **{word}**: {meaning}" for word, meaning in GLOSSARY]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def tally(findings: list[Finding]) -> str:
-    """How many of which verdict: ``3 reproduced, 1 inconclusive``."""
-    counts = Counter(finding.mark.word for finding in findings)
-    order = [mark.word for mark in (*MARKS, *CONTROL_MARKS, PENDING)]
-    known = sorted(counts, key=order.index)
-    return ", ".join(f"{counts[word]} {word[0].lower()}{word[1:]}" for word in known)
 
 
 def _chapter(chapter: Chapter) -> list[str]:
     lines = [f"## {chapter.title}", "", f"**{chapter.dataset}**: {chapter.scale}.", ""]
-    if chapter.paper:
-        lines += [
-            f"Of {words.count(len(chapter.paper), 'claim')} of the paper: {tally(chapter.paper)}.",
-            "",
-        ]
-    confounds: dict[str, int] = {}
-    for finding in chapter.findings:
-        for text in finding.result.confounds:
-            confounds.setdefault(text, len(confounds) + 1)
-    for title, group in (
-        ("", chapter.paper),
-        ("Extensions", chapter.extensions),
-        ("Controls", chapter.controls),
-    ):
-        if group:
-            lines += [f"### {title}", ""] if title else []
-            lines += _table(
-                ("claim", "§", "paper", "ours [interval]", "n", "verdict", "confounds"),
-                [_row(finding, confounds) for finding in group],
-            )
-    if confounds:
-        lines += ["### Confounds", ""]
-        lines += [f"{number}. {text}" for text, number in confounds.items()] + [""]
+    for title, findings in chapter.groups:
+        lines += [f"### {title}", "", f"{words.capital(tally(f.result for f in findings))}.", ""]
+        lines += claims_table(findings)
+        for finding in findings:
+            lines += _details(finding)
     if chapter.excluded:
-        lines += ["### Not put to the test here", ""]
-        lines += [f"- {f.title}: {f.result.reason}" for f in chapter.excluded] + [""]
+        lines += ["### Not tested here", ""]
+        lines += [f"- {f.title}: {f.result.excluded}" for f in chapter.excluded] + [""]
     if chapter.arms:
         lines += ["### Arms", "", "Errors in percent, mean ± standard deviation over seeds.", ""]
         lines += _table(ARMS_HEAD, arms_rows(chapter))
@@ -77,11 +59,35 @@ def _chapter(chapter: Chapter) -> list[str]:
     return lines
 
 
+def claims_table(findings: Iterable[Finding]) -> list[str]:
+    """Write a row for each claim, and one for each of its parts, as lines of Markdown."""
+    rows = []
+    for row in (row for finding in findings for row in finding.rows):
+        whole = row.level == "claim"
+        word = f"**{row.word}**" if whole else row.word
+        name = row.name if whole else f"– {row.name}"
+        section = row.result.section if whole else ""
+        paper = "" if row.level == "part" else row.paper
+        rows.append((name, section, paper, row.ours, row.points, str(row.n), word))
+    return _table(("claim", "§", "paper", "ours [interval]", "points", "pairs", "label"), rows)
+
+
+def _details(finding: Finding) -> list[str]:
+    lines = [f"#### {finding.title}: {finding.word}", "", finding.result.statement, ""]
+    lines += [f"- **Warning**: {note}" for note in finding.notes]
+    for check in finding.result.checks:
+        outcome = "passed" if check.passed else "**failed**"
+        lines.append(f"- Gate, {check.part}, {outcome}: {words.sentence(check.text)}")
+    lines += [f"- {name}: {value}" for name, value in (*finding.plan, *finding.numbers)]
+    lines += [f"- Confound: {text}" for text in finding.result.confounds]
+    return [*lines, ""]
+
+
 ARMS_HEAD = (
     "arm",
     "n",
     "top-1, ten views",
-    "top-1, centre",
+    "top-1, center",
     "top-5, ten views",
     "training top-1",
     "gap",
@@ -90,13 +96,13 @@ ARMS_HEAD = (
 
 
 def arms_rows(chapter: Chapter) -> list[tuple[str, ...]]:
-    """One row of text for each arm, under :data:`ARMS_HEAD`."""
+    """Return one row of text for each arm, under :data:`ARMS_HEAD`."""
     rows = []
     for arm in chapter.arms:
         diverged = len(arm.runs) - len(arm.finished)
         rows.append(
             (
-                words.arm(arm.name),
+                arm.name,
                 f"{len(arm.runs)}" + f" ({diverged} diverged)" * bool(diverged),
                 mean_sd(arm.errors("ten_view", 1)),
                 mean_sd(arm.errors("center", 1)),
@@ -107,25 +113,6 @@ def arms_rows(chapter: Chapter) -> list[tuple[str, ...]]:
             )
         )
     return rows
-
-
-def _row(finding: Finding, confounds: dict[str, int]) -> tuple[str, ...]:
-    paper = finding.theirs
-    if finding.paper is not None and not finding.comparable:
-        paper += " (other data)"
-    verdict = f"**{finding.mark.word}**"
-    if finding.verdict.get("sub_labels"):
-        verdict += f", {', '.join(finding.verdict['sub_labels'])}"
-    numbers = ", ".join(str(confounds[text]) for text in finding.result.confounds)
-    return (
-        finding.title,
-        finding.result.section,
-        paper,
-        finding.ours,
-        str(finding.n),
-        verdict,
-        numbers,
-    )
 
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:

@@ -23,7 +23,7 @@ from ablations.techniques.augmentation import to_input
 from ablations.techniques.evaluation import center_crop
 from ablations.techniques.towers import colorfulness
 
-QUERIES, NEIGHBOURS, GUESSES = 5, 6, 8
+QUERIES, NEIGHBORS, GUESSES = 5, 6, 8
 
 
 def album(output: Path, runs: Sequence[Record]) -> Album | None:
@@ -44,7 +44,7 @@ def album(output: Path, runs: Sequence[Record]) -> Album | None:
 
 
 def _draw(run: Record, folder: Path) -> Album:
-    found = Album(run.run_id, run.arm, run.seed)
+    found = Album(run.run_id, run.arm, run.seed, pool=min(POOL, run.data.train_images))
     job = Job.load(folder)
     network = networks.build(job.run, run.data.classes)
     network.load_state_dict(weights(folder / CHECKPOINT))
@@ -56,7 +56,7 @@ def _draw(run: Record, folder: Path) -> Album:
             raise ConfigError("the prepared data have changed since")
     except ConfigError:
         found.missing.append(
-            "The prepared images of this run are not here: no guesses and no neighbours."
+            "The prepared images of this run are not here: no guesses and no neighbors."
         )
         return found
     if (folder / PREDICTIONS).exists():
@@ -85,7 +85,7 @@ def _kernels(network: torch.nn.Sequential) -> list[Tower]:
 
 
 def mosaic(kernels: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Kernels side by side, each stretched to the full range around middle grey.
+    """Kernels side by side, each stretched to the full range around middle gray.
 
     Args:
         kernels: Shape (K, H, W, 3).
@@ -148,7 +148,7 @@ def _likenesses(job: Job, network: torch.nn.Sequential, store: Store) -> list[Li
     distances = torch.cdist(features[: len(queries)], features[len(queries) :])
     found = []
     for query, row in zip(queries, distances, strict=True):
-        nearest = pool[row.argsort()[:NEIGHBOURS].numpy()]
+        nearest = pool[row.argsort()[:NEIGHBORS].numpy()]
         kinds_of = store.train_labels[nearest]
         found.append(
             Likeness(

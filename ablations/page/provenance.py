@@ -9,12 +9,12 @@ from ablations.record import Record
 
 
 def provenance(chapter: Chapter) -> list[tuple[str, str]]:
-    """Where the numbers of a chapter come from, as names and values."""
-    runs = chapter.runs
+    """Return where the numbers of a chapter come from, as names and values."""
+    runs, study = chapter.runs, chapter.study
     sources: list[tuple[str, Callable[[Record], Any]]] = [
         ("Devices", lambda run: f"{run.hardware.devices} × {run.hardware.device}"),
         ("Precision", lambda run: run.run.recipe.precision.value),
-        ("Commit", _commit),
+        ("Commit of the runs", _commit),
     ]
     rows = [
         ("Data", f"{chapter.dataset}, SHA-256 {chapter.fingerprint[:16]}…"),
@@ -22,9 +22,17 @@ def provenance(chapter: Chapter) -> list[tuple[str, str]]:
         (
             "Runs",
             f"{len(runs)}, {sum(run.status == 'diverged' for run in runs)} of them diverged"
-            + f"; besides, {chapter.tuning} in tuning" * bool(chapter.tuning),
+            + f"; besides, {chapter.tuning} for tuning and gates" * bool(chapter.tuning),
         ),
     ]
+    if study:
+        commit = study.commit[:10] if study.commit else "unknown, outside a clone"
+        tuning = words.listed([str(seed) for seed in study.tuning_seeds])
+        rows[:0] = [
+            ("Study", f"{study.name}, version {study.version}: {study.scale}"),
+            ("Commit of the rules", commit),
+            ("Seeds", f"pairs from {study.first_seed}; tuning and gate {tuning}"),
+        ]
     rows += [(name, _tally(read(run) for run in runs)) for name, read in sources]
     packages = dict.fromkeys(name for run in runs for name in run.provenance.get("versions", {}))
     versions = [

@@ -1,4 +1,4 @@
-"""The authors' own results and others', for runs on ImageNet."""
+"""Results of the authors and of others, for runs on ImageNet."""
 
 from dataclasses import dataclass
 from importlib.resources import files
@@ -6,7 +6,6 @@ from importlib.resources import files
 import yaml
 from pydantic import TypeAdapter
 
-from ablations.page import words
 from ablations.page.arms import mean_sd
 from ablations.page.evidence import Chapter
 
@@ -63,11 +62,11 @@ def applies(chapter: Chapter) -> bool:
 
 
 def rows(chapter: Chapter) -> list[tuple[str, ...]]:
-    """Ours first, then the authors', then others': who, what, data, views, top-1, top-5, paper."""
+    """Return rows of who, what, data, views, top-1, top-5, paper: ours first, then the authors'."""
     ours = [
         (
             "ours",
-            f"{words.arm(arm.name)}, n = {len(arm.runs)}",
+            f"{arm.name}, n = {len(arm.runs)}",
             chapter.dataset,
             views,
             mean_sd(arm.errors(view, 1)),

@@ -8,11 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from ablations.claims.results import ArmResult
+from ablations.claims.schema import TIMES
 from ablations.page import words
 from ablations.page.findings import Finding
 from ablations.page.svg import COLOR, Drawing, canvas, place, render, write
-from ablations.record import CurvePoint, Record
-from ablations.study.verdicts import ArmResult
+from ablations.record import Record
 
 _WIDTH, _HEIGHT = 330, 220
 _LOOKS = {
@@ -21,21 +22,21 @@ _LOOKS = {
 }
 
 
-def points(finding: Finding) -> Drawing | None:
-    """Every seed of both arms, pairs joined; none without any value."""
-    key, measure = f"{finding.key}-points", finding.measure
-    arms = {"without": finding.without, "with": finding.with_technique}
-    values = {side: _values(finding, arm) for side, arm in arms.items()}
+def points(finding: Finding, part: str = "") -> Drawing | None:
+    """Draw every pair of seeds of a part; None without any value."""
+    key, measure = words.slug(finding.key, part, "points"), finding.measure
+    arms = finding.result.arms.get(part, {})
+    values = {side: _values(finding, arms.get(side)) for side in _LOOKS}
     found = [v for side in values.values() for v in side.values() if isfinite(v)]
     if not found:
         return None
-    sign = -1 if finding.measured.get("direction") == "higher" else 1
+    sign = -1 if finding.result.measure["direction"] == "higher" else 1
     seeds = sorted(values["without"].keys() | values["with"].keys())
     pairs = [s for s in seeds if all(isfinite(v.get(s, np.nan)) for v in values.values())]
     agree = sum((values["without"][s] - values["with"][s]) * sign > 0 for s in pairs)
-    title = f"{finding.title}: every seed"
+    title = f"{_title(finding, part)}: every seed"
     description = (
-        f"{measure[0].upper() + measure[1:]}, one point for each run, lines join the runs of one "
+        f"{words.capital(measure)}, one point for each run, lines join the runs of one "
         f"seed; {agree} of {len(pairs)} pairs point in the paper's direction."
     )
     with canvas(_WIDTH, _HEIGHT) as figure:
@@ -71,9 +72,8 @@ def points(finding: Finding) -> Drawing | None:
                 )
             lost = len(values[side]) - len(reached)
             if lost:
-                what = "not reached" if finding.result.kind == "time_to_target" else "diverged"
                 axes.annotate(
-                    f"{lost} {what}",
+                    f"{lost} not reached",
                     (x, 1),
                     xycoords=("data", "axes fraction"),
                     ha="center",
@@ -93,55 +93,80 @@ def points(finding: Finding) -> Drawing | None:
     return Drawing(key, title, description, svg, head=head, rows=rows)
 
 
-def curves(finding: Finding, runs: dict[str, Record]) -> list[Drawing]:
-    """Learning curves of both arms on training and validation images, mean and range of seeds.
+def curves(finding: Finding, runs: dict[str, Record], part: str = "") -> list[Drawing]:
+    """Draw learning curves of both arms on training and validation images, over the seeds.
 
     Args:
         finding: The claim.
         runs: Records by run id; those that are missing are left out.
+        part: Part of the claim.
     """
-    arms = {}
-    for side, arm in (("without", finding.without), ("with", finding.with_technique)):
-        members = [runs[name] for ids in arm.runs.values() for name in ids if name in runs]
-        arms[side] = [run.curve for run in members if run.curve]
-    if not any(arms.values()):
-        return []
-    derived = finding.result.kind in ("gap", "time_to_target") or finding.metric == "color"
-    metric = "top1" if derived else finding.metric
-    drawings = [_curve(finding, arms, split, metric) for split in ("train", "val")]
-    return drawings
+    arms = finding.result.arms.get(part, {})
+    records = {
+        side: [runs[name] for ids in arm.runs.values() for name in ids if name in runs]
+        for side, arm in arms.items()
+    }
+    of, curve = finding.result.measure["of"], finding.result.measure["curve"]
+    metric, unit = ("loss", "loss, nats") if of == "steps_to_loss" else ("top1", "top-1 error, %")
+    drawings = []
+    for split, word in (("train", "online training"), ("val", "validation")):
+        measured = of in TIMES and (curve == "online") == (split == "train")
+        x = "step" if measured and metric == "loss" else "epoch"
+        series = {
+            side: [_series(run, split, metric, x) for run in records.get(side, ())]
+            for side in _LOOKS
+        }
+        target = finding.target if measured else None
+        drawings.append(_curve(finding, part, series, f"{word} {unit}", x, target))
+    return [drawing for drawing in drawings if drawing]
+
+
+Series = list[tuple[int, float]]
+
+
+def _series(run: Record, split: str, metric: str, x: str) -> Series:
+    scale = 1.0 if metric == "loss" else 100.0
+    if x == "step":
+        pairs = zip(run.online_loss.steps, run.online_loss.loss, strict=True)
+    else:
+        scores = ((point.epoch, getattr(point, split)) for point in run.curve)
+        pairs = ((epoch, getattr(found, metric)) for epoch, found in scores if found)
+    return [(at, scale * value) for at, value in pairs if value is not None]
 
 
 def _curve(
-    finding: Finding, arms: dict[str, list[list[CurvePoint]]], split: str, metric: str
-) -> Drawing:
-    place_name = {"train": "running training", "val": "validation"}[split]
-    what = {"top1": "top-1 error, %", "top5": "top-5 error, %", "loss": "loss, nats"}[metric]
-    key, title = f"{finding.key}-{split}", f"{finding.title}: {place_name} {what}"
+    finding: Finding,
+    part: str,
+    arms: dict[str, list[Series]],
+    what: str,
+    x: str,
+    target: float | None,
+) -> Drawing | None:
+    if not any(point for members in arms.values() for series in members for point in series):
+        return None
+    key = words.slug(finding.key, part, "val" if what.startswith("validation") else "train")
+    title = f"{_title(finding, part)}: {what}"
     description = (
-        f"{place_name.capitalize()} {what} over the epochs: the mean over seeds as a line, "
+        f"{words.capital(what)} over the {x}s: the mean over seeds as a line, "
         "their range as a band."
     )
-    scale = 1.0 if metric == "loss" else 100.0
     table: dict[int, dict[str, str]] = {}
     with canvas(_WIDTH, _HEIGHT) as figure:
-        axes = _axes(figure, f"{place_name} {what}")
+        axes = _axes(figure, what)
         for side, members in arms.items():
-            if not members:
+            by_x: dict[int, list[float]] = {}
+            for at, value in (point for series in members for point in series):
+                by_x.setdefault(at, []).append(value)
+            if not by_x:
                 continue
-            by_epoch: dict[int, list[float]] = {}
-            for curve in members:
-                for point in curve:
-                    value = getattr(getattr(point, split), metric)
-                    by_epoch.setdefault(point.epoch, []).append(scale * value)
-            epochs = sorted(by_epoch)
-            means = [mean(by_epoch[epoch]) for epoch in epochs]
+            places = sorted(by_x)
+            means = [mean(by_x[at]) for at in places]
             look = _LOOKS[side]
-            low, high = ([f(by_epoch[e]) for e in epochs] for f in (min, max))
-            axes.fill_between(epochs, low, high, color=look["color"], alpha=0.2, lw=0)
-            axes.plot(epochs, means, color=look["color"], ls=look["ls"], lw=2)
+            low, high = ([f(by_x[at]) for at in places] for f in (min, max))
+            axes.fill_between(places, low, high, color=look["color"], alpha=0.2, lw=0)
+            axes.plot(places, means, color=look["color"], ls=look["ls"], lw=2)
             axes.plot(
-                epochs[-1],
+                places[-1],
                 means[-1],
                 marker=look["marker"],
                 color=look["color"],
@@ -151,13 +176,13 @@ def _curve(
                 clip_on=False,
                 zorder=3,
             )
-            for epoch, value in zip(epochs, means, strict=True):
-                table.setdefault(epoch, {})[side] = words.number(value, 2 if scale == 1 else 1)
-        target = finding.target
-        if target is not None and (finding.split == "val") == (split == "val"):
+            for at, value in zip(places, means, strict=True):
+                table.setdefault(at, {})[side] = words.number(value, 1 if "%" in what else 2)
+        if target is not None:
+            text = f"target {words.plain(target)} {what.split(', ')[-1]}"
             axes.axhline(target, color=COLOR["paper"], lw=1.2, ls=(0, (2, 2)))
             axes.annotate(
-                f"target {words.plain(target)} %",
+                text,
                 # Early on, every curve is above its target.
                 (0.01, target),
                 (0, -3),
@@ -167,10 +192,10 @@ def _curve(
                 color=COLOR["ink"],
                 size=11,
             )
-            description += f" A dotted line marks the target of {words.plain(target)} %."
+            description += f" A dotted line marks the {text}."
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.annotate(
-            "epoch",
+            x,
             (1, 0),
             (0, -26),
             xycoords="axes fraction",
@@ -180,11 +205,14 @@ def _curve(
         )
         svg = render(figure, key, title, description)
     rows = [
-        (str(epoch), *(cells.get(side, "–") for side in arms))
-        for epoch, cells in sorted(table.items())
+        (str(at), *(cells.get(side, "–") for side in arms)) for at, cells in sorted(table.items())
     ]
-    head = ("epoch", f"without, mean {what}", f"with, mean {what}")
+    head = (x, f"without, mean {what}", f"with, mean {what}")
     return Drawing(key, title, description, svg, head=head, rows=rows)
+
+
+def _title(finding: Finding, part: str) -> str:
+    return f"{finding.title}: {part}" if part else finding.title
 
 
 def _axes(figure: Figure, label: str) -> Axes:
@@ -199,13 +227,13 @@ def _axes(figure: Figure, label: str) -> Axes:
     return axes
 
 
-def _values(finding: Finding, arm: ArmResult) -> dict[int, float]:
-    scale = finding.value_scale
-    return {seed: np.nan if value is None else scale * value for seed, value in arm.values.items()}
+def _values(finding: Finding, arm: ArmResult | None) -> dict[int, float]:
+    values = arm.values.items() if arm else ()
+    return {seed: np.nan if v is None else finding.value_scale * v for seed, v in values}
 
 
 def _cell(values: dict[int, float], seed: int, decimals: int) -> str:
     if seed not in values:
         return "–"
     value = values[seed]
-    return words.number(value, decimals + 1) if isfinite(value) else "none"
+    return words.number(value, decimals + 1) if isfinite(value) else "not reached"

@@ -1,6 +1,6 @@
-"""A matplotlib figure as SVG that follows the page: its colours, its fonts, its dark mode.
+"""A matplotlib figure as SVG that follows the page: its colors, its fonts, its dark mode.
 
-Figures are drawn with stand-in colours, each of which becomes a variable of the style sheet. Text
+Figures are drawn with stand-in colors, each of which becomes a variable of the style sheet. Text
 stays text, so that it can be read, searched and scaled.
 """
 
@@ -27,11 +27,15 @@ _NAMES = (
     "without",
     "paper",
     "band",
-    "reproduced",
+    "holds",
     "direction",
-    "negligible",
+    "no-effect",
     "opposite",
-    "inconclusive",
+    "undecided",
+    "not-testable",
+    "incomplete",
+    "expected",
+    "false-alarm",
 )
 COLOR = {name: f"#0000{number:02x}" for number, name in enumerate(_NAMES, start=1)}
 
@@ -137,7 +141,7 @@ def render(figure: Figure, key: str, title: str, description: str) -> str:
     """Write a figure as an ``<svg>`` element for the page.
 
     Args:
-        figure: The figure, drawn in the colours of :data:`COLOR`.
+        figure: The figure, drawn in the colors of :data:`COLOR`.
         key: Prefix of its ids, which have to be unique within the page.
         title: Read out first.
         description: Read out next.

@@ -1,4 +1,4 @@
-"""Which tower turned to colour: §6.1 says that the two specialise, in every run."""
+"""How colorful the first kernels of each tower are (§6.1: the two specialize in every run)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ _WIDTH = 330
 
 
 def towers(key: str, colors: list[NDArray[np.float64]]) -> Drawing:
-    """Draw the colourfulness of every kernel, a row for each tower.
+    """Draw the colorfulness of every kernel, a row for each tower.
 
     Args:
         key: Name of the drawing within the page.
@@ -21,14 +21,14 @@ def towers(key: str, colors: list[NDArray[np.float64]]) -> Drawing:
         f"{name} {words.percent(float(values.mean()), 0)} %"
         for name, values in zip(names, colors, strict=True)
     ]
-    title = "How colourful the first kernels are"
+    title = "How colorful the first kernels are"
     description = (
-        "Each dot is a kernel, at the share of its energy that a grey image cannot excite; the "
+        "Each dot is a kernel, at the share of its energy that a gray image cannot excite; the "
         f"means are {', '.join(shares)}."
     )
     height = 44 + 46 * len(colors) + 34
     with canvas(_WIDTH, height) as figure:
-        write(figure, 2, 12, "colour in each kernel, % of its energy", size=11, color="muted")
+        write(figure, 2, 12, "color in each kernel, % of its energy", size=11, color="muted")
         axes = place(figure, 64, 34, _WIDTH - 84, 46 * len(colors))
         axes.set_xlim(0, 100)
         axes.set_ylim(len(colors), 0)
@@ -61,5 +61,5 @@ def towers(key: str, colors: list[NDArray[np.float64]]) -> Drawing:
         )
         for name, values in zip(names, colors, strict=True)
     ]
-    head = ("tower", "kernels", "mean colour, %", "median colour, %")
+    head = ("tower", "kernels", "mean color, %", "median color, %")
     return Drawing(key, title, description, svg, head=head, rows=rows)

@@ -1,15 +1,14 @@
-"""Numbers as a reader wants them."""
+"""Numbers and names for readers."""
 
 import re
 from collections.abc import Sequence
 from math import floor, isfinite, log10
 
 MINUS = "\N{MINUS SIGN}"
-TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 def digits(width: float) -> int:
-    """Decimals that a number with an uncertainty of ``width`` deserves.
+    """Return the decimals that a number with an uncertainty of ``width`` needs.
 
     Examples:
         >>> digits(12.0), digits(0.4), digits(0.03)
@@ -21,7 +20,7 @@ def digits(width: float) -> int:
 
 
 def number(value: float, decimals: int = 1) -> str:
-    """A number with a real minus sign; infinity as a word's symbol.
+    """Write a number with a minus sign; infinity as its symbol.
 
     Examples:
         >>> number(-0.04, 1), number(-1.25, 2), number(float("inf"))
@@ -36,7 +35,7 @@ def number(value: float, decimals: int = 1) -> str:
 
 
 def plain(value: float, scale: float = 1.0) -> str:
-    """A figure as it was written down: no more digits than it has.
+    """Write a figure with no more digits than it has.
 
     Examples:
         >>> plain(0.014, 100), plain(6.0)
@@ -46,7 +45,7 @@ def plain(value: float, scale: float = 1.0) -> str:
 
 
 def classes(names: Sequence[str]) -> list[str]:
-    """Names of classes as a reader says them: ImageNet's without the number of their synset.
+    """Return names of classes, those of ImageNet without the number of their synset.
 
     Examples:
         >>> classes(["n01629819 European fire salamander", "n02074367 dugong"])
@@ -57,12 +56,12 @@ def classes(names: Sequence[str]) -> list[str]:
 
 
 def percent(fraction: float, decimals: int = 2) -> str:
-    """An error as a percentage, without the sign: tables carry it in their heads."""
+    """Write a fraction as a percentage, without the sign."""
     return number(100 * fraction, decimals)
 
 
 def duration(seconds: float) -> str:
-    """A time in its largest two units.
+    """Write a time in its largest two units.
 
     Examples:
         >>> duration(42), duration(150), duration(7260), duration(200000)
@@ -79,13 +78,8 @@ def duration(seconds: float) -> str:
     return " ".join(f"{count} {name}" for count, name in parts if count) or "0 s"
 
 
-def arm(name: str) -> str:
-    """The name of an arm for readers."""
-    return name
-
-
 def count(n: int, noun: str) -> str:
-    """A number with its noun.
+    """Write a number with its noun.
 
     Examples:
         >>> count(1, "run"), count(1200, "run")
@@ -95,7 +89,7 @@ def count(n: int, noun: str) -> str:
 
 
 def spoken(name: str) -> str:
-    """The name of a claim or an experiment as words.
+    """Write the name of a claim or an experiment as words.
 
     Examples:
         >>> spoken("lrn_lowers_cifar10_error")
@@ -106,10 +100,36 @@ def spoken(name: str) -> str:
 
 
 def listed(items: Sequence[str]) -> str:
-    """Write a list as a sentence has it.
+    """Write a list with commas and "and".
 
     Examples:
         >>> listed(["one"]), listed(["one", "two", "three"])
         ('one', 'one, two and three')
     """
     return " and ".join(filter(None, [", ".join(items[:-1]), items[-1]]))
+
+
+def capital(text: str) -> str:
+    """Return a text that begins with a capital."""
+    return text[:1].upper() + text[1:]
+
+
+def slug(*parts: str) -> str:
+    """Return a name that is fit for an address.
+
+    Examples:
+        >>> slug("demo", "ten_views", "", "test error")
+        'demo-ten-views-test-error'
+    """
+    return "-".join(filter(None, parts)).replace("_", "-").replace(" ", "-")
+
+
+def sentence(text: str) -> str:
+    """Return a text as a sentence: a capital, a period, minus signs.
+
+    Examples:
+        >>> sentence("it changes by -3 %")
+        'It changes by −3 %.'
+    """
+    text = re.sub(r"(?<=[ \[(])-(?=\d)", MINUS, text)
+    return capital(text).rstrip(".") + "."

@@ -1,309 +1,310 @@
-"""Error rates, coverage and power of this package's rules, beside the planned figures.
+"""Error rates, coverage and power of the rule, through the code that decides.
 
-``python -m ablations.stats.simulate`` prints them as Markdown in a few minutes. The planned
-figures come from an earlier, separate simulation in which no claim ever left its pool.
+``python -m ablations.stats.simulate`` prints them as Markdown in some minutes: each figure with its
+target, the number of simulated studies and the seed. Everything goes through
+:func:`ablations.stats.labels.decide`, look by look, as in a real study.
 """
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from ablations.stats.decide import decide
-from ablations.stats.interval import effect_p, negligible_p, spread
-from ablations.stats.pairs import Comparison
-from ablations.stats.sequential import Spending, e_value, nominal_levels
-from ablations.stats.verdict import Label
+from ablations.stats.labels import Comparison, Label, Verdict, decide, joint
+from ablations.stats.power import chance_to_hold
 
-ALPHA = 0.05
+SEED = 2012
+STUDIES = 1_000
 CLAIMS = 11
-SEEDS = (3, 5, 8)
-REPEATS = 50_000
-STUDIES = 1_000  # that `decide` reads one by one
+LOOKS = (3, 5, 8)
+# Labels that speak of an effect: wrong where there is none.
+EFFECTS = (Label.holds, Label.direction, Label.opposite)
 
 Array = NDArray[np.float64]
+Draw = Callable[[Generator, tuple[int, int]], Array]
 
 
-def _unequal(rng: Generator, shape: tuple[int, int, int]) -> Array:
-    # Standard deviations from 1/2 to 2, dealt anew to the arms in each repeat.
-    sds = np.broadcast_to(np.geomspace(0.5, 2.0, shape[1]), shape[:2])
-    return rng.permuted(sds, axis=1)[..., None] * rng.standard_normal(shape)
+def _unequal(rng: Generator, shape: tuple[int, int]) -> Array:
+    sds = rng.permutation(np.geomspace(0.5, 2.0, shape[0]))
+    return sds[:, None] * rng.standard_normal(shape)
 
 
-def _with_noisy_arm(arm: int, factor: float) -> Callable[[Generator, tuple[int, int, int]], Array]:
-    def draw(rng: Generator, shape: tuple[int, int, int]) -> Array:
+def _noisy(arm: int, factor: float) -> Draw:
+    def draw(rng: Generator, shape: tuple[int, int]) -> Array:
         runs = rng.standard_normal(shape)
-        runs[:, arm] *= factor
+        runs[arm] *= factor
         return runs
 
     return draw
 
 
-# Runs of all arms, the baseline first: shape (repeats, arms, seeds), standard deviation about 1.
-SCENARIOS: dict[str, Callable[[Generator, tuple[int, int, int]], Array]] = {
+# Runs of all arms, the baseline first, shape (arms, seeds), standard deviation about 1.
+GENERATORS: dict[str, Draw] = {
     "normal": lambda rng, shape: rng.standard_normal(shape),
     "t with 3 degrees of freedom": lambda rng, shape: rng.standard_t(3, shape) / 3**0.5,
-    "skewed (exponential)": lambda rng, shape: rng.exponential(size=shape),
-    "baseline 3 times noisier": _with_noisy_arm(0, 3.0),
-    "one arm 4 times noisier": _with_noisy_arm(1, 4.0),
+    "skewed (exponential)": lambda rng, shape: rng.exponential(size=shape) - 1,
+    "baseline 3 times noisier": _noisy(0, 3.0),
+    "one arm 4 times noisier": _noisy(1, 4.0),
     "unequal": _unequal,
 }
 
 
-def differences(
-    rng: Generator, scenario: str, n: int, *, claims: int = CLAIMS, correlation: float = 0.0
-) -> Array:
-    """Paired differences without any effect, shape (REPEATS, claims, n).
+@dataclass(frozen=True)
+class Claims:
+    """What a simulated study is about.
 
-    Args:
-        rng: Source of randomness.
-        scenario: Key of ``SCENARIOS``.
-        n: Seeds.
-        claims: Claims that share the baseline.
-        correlation: Between runs of one seed, 0 to 1.
+    Attributes:
+        effects: True effect of each claim, in standard deviations of a run.
+        margin: Smallest effect that matters, same unit.
+        generator: Key of ``GENERATORS``.
+        parts: Comparisons of the first claim, all with its effect.
     """
-    runs = SCENARIOS[scenario](rng, (REPEATS, claims + 1, n))
-    common = rng.standard_normal((REPEATS, 1, n))
-    runs = np.sqrt(1 - correlation) * runs + np.sqrt(correlation) * common
-    return runs[:, 1:] - runs[:, :1]
 
+    effects: tuple[float, ...] = (0.0,) * CLAIMS
+    margin: float = 2.0
+    generator: str = "normal"
+    parts: int = 1
 
-def _p_values(pairs: Array, effect: Array | float = 0.0) -> Array:
-    found = spread(pairs)
-    return effect_p(pairs.mean(-1) + effect, found.sd / pairs.shape[-1] ** 0.5, found.df)
-
-
-def family_wise_error(rng: Generator, scenario: str, n: int) -> float:
-    """Probability that Holm rejects any of ``CLAIMS`` true null hypotheses."""
-    p = _p_values(differences(rng, scenario, n))
-    return float((p.min(-1) <= ALPHA / CLAIMS).mean())
-
-
-def coverage(rng: Generator, scenario: str, n: int) -> tuple[float, float]:
-    """Coverage of the unadjusted 95 % interval: mean over claims, and that of the worst."""
-    covered = (_p_values(differences(rng, scenario, n)) > ALPHA).mean(0)
-    return float(covered.mean()), float(covered.min())
-
-
-def power(rng: Generator, effect: float, n: int, correlation: float) -> float:
-    """Share of six true effects among ``CLAIMS`` claims that Holm finds.
-
-    Args:
-        rng: Source of randomness.
-        effect: In standard deviations of a run.
-        n: Seeds.
-        correlation: Between runs of one seed.
-    """
-    true = np.arange(CLAIMS) < 6
-    pairs = differences(rng, "normal", n, correlation=correlation)
-    p = _p_values(pairs, np.where(true, effect, 0.0))
-    order = p.argsort(-1)
-    passed = np.take_along_axis(p, order, -1) <= ALPHA / (CLAIMS - np.arange(CLAIMS))
-    rejected = np.zeros_like(passed)
-    np.put_along_axis(rejected, order, np.logical_and.accumulate(passed, -1), -1)
-    return float(rejected[:, true].mean())
-
-
-def verdict_rates(rng: Generator, ratio: float, n: int) -> tuple[float, float, float]:
-    """How one claim with a margin of half the paper's effect is labelled.
-
-    Args:
-        rng: Source of randomness.
-        ratio: The paper's effect in standard deviations of a paired difference.
-        n: Seeds.
-
-    Returns:
-        Probability of an interval above zero if the paper is right; of "negligible" and of an
-        interval above zero if there is no effect.
-    """
-    pairs = rng.standard_normal((REPEATS, 1, n))
-    found = spread(pairs)
-    mean, se, df = pairs.mean(-1), found.sd / n**0.5, found.df
-    found_effect = effect_p(mean, se, df) <= ALPHA
-    above = found_effect & (mean > 0)
-    right = (effect_p(mean + ratio, se, df) <= ALPHA) & (mean + ratio > 0)
-    negligible = ~found_effect & (negligible_p(mean, se, df, ratio / 2) <= ALPHA)
-    return float(right.mean()), float(negligible.mean()), float(above.mean())
-
-
-def error_over_looks(
-    rng: Generator, looks: Sequence[int], levels: Sequence[float], claims: int = 1
-) -> float:
-    """Probability that any of the claims is ever rejected at one of the looks."""
-    pairs = differences(rng, "normal", max(looks), claims=claims)
-    hits = [
-        (_p_values(pairs[..., :n]) <= level).any(-1) for n, level in zip(looks, levels, strict=True)
-    ]
-    return float(np.any(hits, axis=0).mean())
-
-
-_EFFECTS = (Label.reproduced, Label.direction_only, Label.opposite)
-
-
-def whole_studies(
-    rng: Generator, studies: int, true: int = 0, effect: float = 0.0
-) -> tuple[float, float, float]:
-    """Studies of ``CLAIMS`` claims that share a baseline, read by ``decide`` at every look.
-
-    A claim that is decided trains no more pairs, as in a real study.
-
-    Args:
-        rng: Source of randomness.
-        studies: How many.
-        true: How many of the claims are true.
-        effect: Of those, in standard deviations of a run; the margin is half of it.
-
-    Returns:
-        Probability that any claim that is not true is said to have an effect; share of the true
-        ones that are reproduced; mean number of pairs of a claim. NaN without such claims.
-    """
-    margin = effect / 2 or 1.0
-    false, found, pairs = [], [], []
-    for _ in range(studies):
-        runs = rng.standard_normal((CLAIMS + 1, SEEDS[-1]))
-        runs[1 : true + 1] -= effect  # the paper says that techniques lower the error
-        n = np.zeros(CLAIMS, dtype=int)
-        open_ = np.ones(CLAIMS, dtype=bool)
-        verdicts = []
-        for look in SEEDS:
-            n[open_] = look
-            verdicts = decide(
-                [
-                    Comparison(
-                        claim=f"claim {i}",
-                        without=dict(enumerate(runs[0, :count])),
-                        with_technique=dict(enumerate(runs[i, :count])),
-                        margin=margin,
-                        looks=SEEDS,
-                        pool="one baseline",
-                    )
-                    for i, count in enumerate(n, 1)
-                ]
+    def draw(self, rng: Generator) -> list[Comparison]:
+        """Draw the pairs of a whole plan."""
+        effects = [self.effects[0]] * self.parts + list(self.effects[1:])
+        names = ["claim 0"] * self.parts + [f"claim {i}" for i in range(1, len(self.effects))]
+        runs = GENERATORS[self.generator](rng, (len(effects) + 1, LOOKS[-1]))
+        return [
+            Comparison(
+                claim=name,
+                part=str(i) if i < self.parts and self.parts > 1 else "",
+                differences=dict(enumerate(runs[i + 1] - runs[0] + effect)),
+                margin=self.margin,
+                looks=LOOKS,
+                pool="baseline",
             )
-            open_ &= [not verdict.decided for verdict in verdicts]
-        false.append(any(verdict.label in _EFFECTS for verdict in verdicts[true:]))
-        found += [verdict.label is Label.reproduced for verdict in verdicts[:true]]
-        pairs += list(n)
-    return float(np.mean(false)), float(np.mean(found or [np.nan])), float(np.mean(pairs))
-
-
-def error_at_any_time(rng: Generator, looks: Sequence[int]) -> float:
-    """Probability that the e-process of a claim without effect ever reaches 1/alpha."""
-    pairs = differences(rng, "normal", max(looks), claims=1)[:, 0]
-    hits = []
-    for n in looks:
-        part = pairs[:, :n]
-        t = part.mean(-1) / (part.std(-1, ddof=1) / n**0.5)
-        hits.append(e_value(t, n) >= 1 / ALPHA)
-    return float(np.any(hits, axis=0).mean())
-
-
-# Planned figures at 3, 5 and 8 seeds; None where none was given.
-_Planned = Sequence[float | None]
-FAMILY_WISE: dict[str, _Planned] = {
-    "normal": (0.008, 0.019, 0.022),
-    "t with 3 degrees of freedom": (0.003, 0.007, 0.009),
-    "skewed (exponential)": (0.005, 0.007, 0.008),
-    "baseline 3 times noisier": (0.038, 0.036, 0.028),
-    "one arm 4 times noisier": (0.029, 0.026, 0.018),
-    "unequal": (0.017, 0.026, 0.028),
-}
-WORST_COVERAGE: dict[str, _Planned] = {
-    "baseline 3 times noisier": (0.92, None, None),
-    "one arm 4 times noisier": (0.885, None, 0.92),
-}
-POWER: dict[tuple[float, float], _Planned] = {
-    (3.0, 0.0): (0.35, 0.83, 0.99),
-    (3.0, 0.5): (0.72, 0.99, None),
-    (1.5, 0.5): (0.12, 0.45, 0.82),
-}
-VERDICTS: dict[float, tuple[_Planned, _Planned, _Planned]] = {
-    2.0: ((0.47, 0.91, 1.0), (0.11, 0.28, 0.62), (0.03, 0.03, 0.03)),
-    4.0: ((0.91, 1.0, 1.0), (0.51, 0.90, 0.95), (None, None, None)),
-}
-LEVELS: dict[tuple[tuple[int, ...], Spending], tuple[float, ...]] = {
-    ((3, 5, 8), "obrien_fleming"): (0.0013, 0.0120, 0.0416),
-    ((3, 5, 8), "linear"): (0.0186, 0.0157, 0.0244),
-    ((3, 5, 10), "obrien_fleming"): (0.0004, 0.0051, 0.0465),
-    ((5, 10), "obrien_fleming"): (0.0057, 0.0464),
-    (tuple(range(3, 11)), "obrien_fleming"): (
-        *(0.0003, 0.0017, 0.0043, 0.0079),
-        *(0.0125, 0.0178, 0.0234, 0.0291),
-    ),
-}
-
-
-def _row(name: str, measured: Sequence[float], planned: _Planned) -> str:
-    cells = [
-        f"{value:.3f} ({'–' if plan is None else f'{plan:g}'})"
-        for value, plan in zip(measured, planned, strict=True)
-    ]
-    return f"| {name} | {' | '.join(cells)} |"
-
-
-def table(rng: Generator) -> str:
-    """The whole simulation as Markdown, planned figures in brackets."""
-    lines = [
-        f"{REPEATS} repeats, {CLAIMS} claims with one baseline, alpha {ALPHA:g}; "
-        "in brackets the planned figure.",
-        "",
-        f"| | {' | '.join(f'n = {n}' for n in SEEDS)} |",
-        "|---|" + "---|" * len(SEEDS),
-        "| **family-wise error, Holm** | | | |",
-    ]
-    nothing = (None,) * len(SEEDS)
-    for name in SCENARIOS:
-        measured = [family_wise_error(rng, name, n) for n in SEEDS]
-        lines.append(_row(name, measured, FAMILY_WISE[name]))
-    lines.append("| **coverage of the 95 % interval** | | | |")
-    for name in SCENARIOS:
-        means, worst = zip(*(coverage(rng, name, n) for n in SEEDS), strict=True)
-        lines.append(_row(f"{name}: mean", means, nothing))
-        if name in WORST_COVERAGE:
-            lines.append(_row(f"{name}: worst claim", worst, WORST_COVERAGE[name]))
-    lines.append("| **power, Holm, 6 of 11 claims true** | | | |")
-    for (effect, correlation), planned in POWER.items():
-        measured = [power(rng, effect, n, correlation) for n in SEEDS]
-        lines.append(_row(f"{effect:g} sd, seed correlation {correlation:g}", measured, planned))
-    lines.append("| **one claim, margin half the paper's effect** | | | |")
-    for ratio, planned_rates in VERDICTS.items():
-        rates = zip(*(verdict_rates(rng, ratio, n) for n in SEEDS), strict=True)
-        names = ("paper right: above 0", "no effect: negligible", "no effect: above 0")
-        for name, measured, planned in zip(names, rates, planned_rates, strict=True):
-            lines.append(_row(f"{ratio:g} sd, {name}", measured, planned))
-    lines += ["", "| looks | spending | nominal levels | planned | error | error of p < 0.05 |"]
-    lines.append("|---|---|---|---|---|---|")
-    for (looks, spending), planned in LEVELS.items():
-        levels = nominal_levels(looks, ALPHA, spending)
-        cells = [
-            ", ".join(map(str, looks)),
-            spending,
-            " ".join(f"{level:.4f}" for level in levels),
-            " ".join(f"{level:.4f}" for level in planned),
-            f"{error_over_looks(rng, looks, levels):.3f}",
-            f"{error_over_looks(rng, looks, [ALPHA] * len(looks)):.3f}",
+            for i, (name, effect) in enumerate(zip(names, effects, strict=True))
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    shares = nominal_levels(SEEDS, ALPHA / CLAIMS)
-    family = error_over_looks(rng, SEEDS, shares, CLAIMS)
-    forever = error_at_any_time(rng, range(3, 11))
-    nothing_true, _, _ = whole_studies(rng, STUDIES)
-    some_true, found, pairs = whole_studies(rng, STUDIES, true=6, effect=3.0)
+
+
+def cut(comparison: Comparison, pairs: int) -> Comparison:
+    """Return the comparison with its first pairs only."""
+    first = list(comparison.differences.items())[:pairs]
+    return replace(comparison, differences=dict(first))
+
+
+def one_command(whole: Sequence[Comparison], claims: int) -> list[list[Verdict]]:
+    """Take all looks of a study as one command does: a claim that is decided trains no more.
+
+    Returns:
+        The verdicts after each look.
+    """
+    pairs = [0] * len(whole)
+    going = [True] * len(whole)
+    after = []
+    for look in LOOKS:
+        pairs = [look if on else n for on, n in zip(going, pairs, strict=True)]
+        verdicts = decide([cut(c, n) for c, n in zip(whole, pairs, strict=True)], claims)
+        after.append(verdicts)
+        going = [on and not v.decided for on, v in zip(going, verdicts, strict=True)]
+    return after
+
+
+def one_command_per_claim(whole: Sequence[Comparison], claims: int) -> list[list[Verdict]]:
+    """Take the looks of each claim by a command of its own, which knows no other claim's runs."""
+    names = list(dict.fromkeys(c.claim for c in whole))
+    alone = [one_command([c for c in whole if c.claim == name], claims) for name in names]
+    return [[v for looks in alone for v in looks[i]] for i in range(len(LOOKS))]
+
+
+def separate_calls(whole: Sequence[Comparison], claims: int) -> list[list[Verdict]]:
+    """Look at 3, 5 and 8 pairs by three commands, each of which trains all claims that far."""
+    return [decide([cut(c, look) for c in whole], claims) for look in LOOKS]
+
+
+def growing_seeds(whole: Sequence[Comparison], claims: int) -> list[list[Verdict]]:
+    """Call the command with ``--seeds`` 3, 4, ... 8 and beyond in turn."""
+    return [decide([cut(c, pairs) for c in whole], claims) for pairs in range(3, 11)]
+
+
+CALLS = {
+    "one command": one_command,
+    "one command per claim": one_command_per_claim,
+    "calls at 3, 5 and 8 pairs": separate_calls,
+    "--seeds 3 to 10 in turn": growing_seeds,
+}
+
+
+def _labels(verdicts: Sequence[Verdict]) -> dict[str, Label]:
+    names = dict.fromkeys(v.claim for v in verdicts)
+    return {name: joint([v for v in verdicts if v.claim == name]) for name in names}
+
+
+def family_wise_error(rng: Generator, claims: Claims, call: str, studies: int) -> int:
+    """Count the studies in which any look says anything wrong of an effect.
+
+    Wrong are: an effect where there is none; ``holds`` where the effect is below the margin; no
+    effect where it is at or above the margin; opposite where it is not.
+    """
+    wrong = 0
+    for _ in range(studies):
+        whole = claims.draw(rng)
+        looks = CALLS[call](whole, len(claims.effects))
+        truth = {f"claim {i}": effect for i, effect in enumerate(claims.effects)}
+        wrong += any(
+            _is_wrong(label, truth[name], claims.margin)
+            for verdicts in looks
+            for name, label in _labels(verdicts).items()
+        )
+    return wrong
+
+
+def _is_wrong(label: Label, effect: float, margin: float) -> bool:
+    match label:
+        case Label.holds:
+            return effect < margin
+        case Label.direction:
+            return effect <= 0
+        case Label.opposite:
+            return effect >= 0
+        case Label.no_effect:
+            return abs(effect) >= margin
+    return False
+
+
+def coverage(rng: Generator, generator: str, studies: int) -> tuple[float, float, float]:
+    """Coverage of the final intervals: mean over claims, of the worst claim, and of all together."""
+    hits = np.zeros(CLAIMS)
+    together = 0
+    for _ in range(studies):
+        verdicts = decide(Claims(generator=generator).draw(rng), CLAIMS)
+        covered = [
+            v.low is not None and v.high is not None and v.low <= 0 <= v.high for v in verdicts
+        ]
+        hits += covered
+        together += all(covered)
+    return float(hits.mean() / studies), float(hits.min() / studies), together / studies
+
+
+def single_coverage(rng: Generator, n: int, repeats: int) -> float:
+    """Coverage of the interval of one claim alone after a plan of one look at n pairs."""
+    hits = 0
+    for _ in range(repeats):
+        pairs = dict(enumerate(rng.standard_normal(n)))
+        (verdict,) = decide([Comparison("claim", pairs, 1.0, looks=(n,))], 1)
+        hits += (
+            verdict.low is not None
+            and verdict.high is not None
+            and verdict.low <= 0 <= verdict.high
+        )
+    return hits / repeats
+
+
+def holds_below_the_margin(rng: Generator, n: int, sd: float, repeats: int) -> float:
+    """P(holds) of one claim alone whose true effect is 0.8 of the margin, one look at n pairs."""
+    margin, held = 1.0, 0
+    for _ in range(repeats):
+        pairs = dict(enumerate(rng.normal(0.8 * margin, sd * margin, n)))
+        (verdict,) = decide([Comparison("claim", pairs, margin, looks=(n,))], 1)
+        held += verdict.label is Label.holds
+    return held / repeats
+
+
+def planted(rng: Generator, studies: int) -> dict[str, tuple[float, float]]:
+    """Label effects of 0, half, one, two and minus two margins in studies with a margin of 4 sd.
+
+    Returns:
+        By effect, the shares of right labels, and of right or undecided ones.
+    """
+    margin = 4 * 2**0.5  # of a paired difference
+    planned = {"0": 0.0, "δ/2": 0.5, "2δ": 2.0, "4δ": 4.0, "−2δ": -2.0}
+    right_of = {
+        "0": (Label.no_effect,),
+        "δ/2": (Label.direction,),
+        "2δ": (Label.holds,),
+        "4δ": (Label.holds,),
+        "−2δ": (Label.opposite,),
+    }
+    claims = Claims(tuple(k * margin for k in planned.values()), margin)
+    counts = {name: np.zeros(2) for name in planned}
+    for _ in range(studies):
+        last = one_command(claims.draw(rng), len(planned))[-1]
+        for name, verdict in zip(planned, last, strict=True):
+            right = verdict.label in right_of[name]
+            # An effect of half the margin is within it: "no effect" that matters is right, too.
+            right |= name == "δ/2" and verdict.label is Label.no_effect
+            counts[name] += right, right or verdict.label is Label.undecided
+    return {name: tuple(count / studies) for name, count in counts.items()}
+
+
+def table(rng: Generator, studies: int) -> str:
+    """Return the whole simulation as Markdown."""
+    few = max(50, studies // 5)
+    lines = [
+        f"Through `decide`, looks at {', '.join(map(str, LOOKS))} pairs, {CLAIMS} claims with one "
+        f"baseline, seed {SEED}. Counts are of simulated studies.",
+        "",
+        "| family-wise error, no effect anywhere | target | wrong / studies |",
+        "|---|---|---|",
+    ]
+    for call in CALLS:
+        wrong = family_wise_error(rng, Claims(), call, studies)
+        lines.append(f"| {call} | ≤ .05 | {wrong} / {studies} = {wrong / studies:.3f} |")
+    for generator in list(GENERATORS)[1:]:
+        wrong = family_wise_error(rng, Claims(generator=generator), "one command", studies)
+        lines.append(
+            f"| one command, {generator} | ≤ .05 | {wrong} / {studies} = {wrong / studies:.3f} |"
+        )
+    wrong = family_wise_error(rng, Claims(parts=4), "one command", studies)
+    lines.append(
+        f"| one command, a joint claim of 4 parts | ≤ .05 | {wrong} / {studies} = {wrong / studies:.3f} |"
+    )
+    near = Claims(effects=(0.8 * 2,) * CLAIMS)
+    wrong = family_wise_error(rng, near, "one command", studies)
+    lines.append(
+        f"| one command, all effects 0.8 δ | ≤ .05 | {wrong} / {studies} = {wrong / studies:.3f} |"
+    )
     lines += [
         "",
-        f"- {CLAIMS} claims, looks at {SEEDS}, alpha/K each: family-wise error {family:.3f} "
-        "(planned 0.022 to 0.040)",
-        f"- e-process after each of 3 to 10 seeds: error {forever:.3f} (planned 0.018)",
-        f"- {STUDIES} whole studies through `decide`, a claim that is decided stops: with no true "
-        f"claim {nothing_true:.3f} of them find an effect anywhere; with 6 true ones of 3 sd "
-        f"{some_true:.3f} find one in the other 5, {found:.3f} of the true ones are reproduced, "
-        f"and a claim takes {pairs:.1f} pairs",
+        "| P(holds) at a true effect of 0.8 δ, one claim | target | n = 3 | 5 | 8 | 16 |",
+        "|---|---|---|---|---|---|",
     ]
+    for sd in (0.05, 0.2, 0.5, 1.0):
+        cells = [f"{holds_below_the_margin(rng, n, sd, few * 10):.3f}" for n in (*LOOKS, 16)]
+        lines.append(
+            f"| sd of a difference {sd:g} δ, {few * 10} repeats | ≤ .05 | {' | '.join(cells)} |"
+        )
+    lines += [
+        "",
+        f"| coverage, {studies} studies | target | mean | worst claim | all together |",
+        "|---|---|---|---|---|",
+    ]
+    for generator in GENERATORS:
+        cells = " | ".join(f"{share:.3f}" for share in coverage(rng, generator, studies))
+        lines.append(f"| {generator} | ≥ .95 | {cells} |")
+    cells = " | ".join(f"{single_coverage(rng, n, few * 10):.3f}" for n in LOOKS)
+    lines.append(f"| one claim alone, n = 3, 5, 8, {few * 10} repeats | ≥ .95 | {cells} |")
+    lines += [
+        "",
+        f"| planted effect (δ = 4 sd), {few} studies | target | right | right or undecided |",
+        "|---|---|---|---|",
+    ]
+    for name, (right, fair) in planted(rng, few).items():
+        lines.append(f"| {name} | ≥ .95 right or undecided | {right:.3f} | {fair:.3f} |")
+    lines += [
+        "",
+        "| P(holds) by sd of a difference, family of 11 | 0.1 δ | 0.25 δ | 0.5 δ | 1 δ | 2 δ |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, effect in (("true effect Δ = 2 δ", 2.0), ("true effect 2 Δ = 4 δ", 4.0)):
+        cells = [
+            chance_to_hold(effect, sd, 1.0, LOOKS, 0.05 / CLAIMS, CLAIMS)
+            for sd in (0.1, 0.25, 0.5, 1.0, 2.0)
+        ]
+        lines.append(f"| {name} | {' | '.join(f'{cell:.2f}' for cell in cells)} |")
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
-    argparse.ArgumentParser(description=__doc__).parse_args()
-    print(table(np.random.default_rng(2012)))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--studies", type=int, default=STUDIES, help="simulated studies a row")
+    print(table(np.random.default_rng(SEED), parser.parse_args().studies))

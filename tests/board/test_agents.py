@@ -1,4 +1,4 @@
-"""The sweeps of W&B's agents are those of the claims, and what an agent starts is ours."""
+"""Sweep files of W&B's agents follow the studies, and what an agent starts is ours."""
 
 import os
 from pathlib import Path
@@ -7,53 +7,68 @@ import pytest
 import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args, load_sweep_config
 
-from ablations.board.agents import agent_sweep, write_agent_sweep
-from ablations.claim_file import find
-from ablations.composition import compose, experiment_names, shipped
+from ablations.board.agents import write_agent_sweeps
+from ablations.claims.files import study_files
+from ablations.composition import compose
 from ablations.record import load_all
 
-SWEEPS = shipped("sweeps")
-CLAIMS = {claim.name: claim for claim in find(["all"], SWEEPS, experiment_names())}
-# A claim is one file: its sweep is written when somebody wants it.
-WRITTEN = sorted(path.stem for path in (SWEEPS / "wandb").glob("*.yaml"))
+STUDY = """\
+title: A study
+experiment: smoke
+changes: [recipe.epochs=4]
+claims:
+  dropout_doubles_iterations: {target: 0.5, grid: {with: [0.02, 0.04], without: [0.01, 0.02]}}
+  larger_and_longer_is_better: {}
+  ten_views_lower_error: {looks: [2]}
+tuning: {values: [0.01, 0.02], seeds: [1000]}
+"""
 
 
-@pytest.mark.parametrize("name", WRITTEN)
-def test_the_committed_sweep_is_that_of_the_claim(name, tmp_path):
-    written = write_agent_sweep(CLAIMS[name], tmp_path)
-    assert (SWEEPS / "wandb" / written.name).read_text() == written.read_text(), (
-        "python ablations/dashboard.py --agents writes them anew"
-    )
+@pytest.fixture
+def sweeps(tmp_path):
+    """The sweeps of ``STUDY`` by claim."""
+    (tmp_path / "a_study.yaml").write_text(STUDY)
+    written = write_agent_sweeps(tmp_path / "a_study.yaml", tmp_path / "agents")
+    return {path.stem.partition("-")[2]: yaml.safe_load(path.read_text()) for path in written}
 
 
-def test_no_sweep_is_without_its_claim():
-    assert WRITTEN
-    assert set(WRITTEN) <= CLAIMS.keys()
+def test_there_is_a_grid_over_arms_rates_and_seeds_for_each_claim(sweeps):
+    assert len(sweeps) == 3
+    sweep = sweeps["dropout_doubles_iterations"]
+    assert "recipe.epochs=4" in sweep["command"]
+    grid = sweep["parameters"]
+    assert grid["experiment"] == {"value": "smoke"}
+    assert sorted(grid["dropout"]["values"]) == ["off", "on"]
+    assert grid["recipe.lr"] == {"values": [0.01, 0.02, 0.04]}
+    assert grid["seed"] == {"values": [*range(100, 108), 1000]}
+    assert sweeps["ten_views_lower_error"]["parameters"]["seed"] == {"values": [100, 101, 1000]}
+
+
+def test_values_relative_to_the_study_are_resolved(sweeps):
+    grid = sweeps["larger_and_longer_is_better"]["parameters"]
+    assert grid["recipe.epochs"] == {"values": [4, 1]}
+    whole, half = grid["width"]["values"]
+    assert half == whole / 2
 
 
 # The client leaves the file open.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("name", WRITTEN)
-def test_the_client_reads_it_and_every_point_of_its_grid_composes(name):
-    sweep = load_sweep_config(str(SWEEPS / "wandb" / f"{name}.yaml"))
-    assert sweep == agent_sweep(CLAIMS[name])
-    for side in range(2):
-        point = {
-            key: {"value": given["value"] if "value" in given else given["values"][-side]}
-            for key, given in sweep["parameters"].items()
-        }
-        words = create_sweep_command_args({"args": point})["args_no_hyphens"]
-        at = sweep["command"].index("${args_no_hyphens}")
-        config = compose([*sweep["command"][3:at], *words])
-        assert config.experiment == "cifar10_small"
-        assert config.seed == point["seed"]["value"]
-
-
-def test_words_stay_words_and_rates_of_both_arms_are_swept():
-    grid = agent_sweep(CLAIMS["dropout_doubles_iterations"])["parameters"]
-    assert grid["dropout"] == {"values": ["on", "off"]}
-    assert "'on'" in yaml.safe_dump(grid["dropout"])
-    assert grid["recipe.lr"] == {"values": [0.001, 0.003, 0.01, 0.03]}
+@pytest.mark.parametrize("study", study_files().values(), ids=lambda path: path.stem)
+def test_the_client_reads_it_and_every_point_of_its_grid_composes(study, tmp_path):
+    written = write_agent_sweeps(study, tmp_path)
+    assert written
+    for path in written:
+        sweep = load_sweep_config(str(path))
+        for side in range(2):
+            point = {
+                key: {"value": given["value"] if "value" in given else given["values"][-side]}
+                for key, given in sweep["parameters"].items()
+            }
+            words = create_sweep_command_args({"args": point})["args_no_hyphens"]
+            at = sweep["command"].index("${args_no_hyphens}")
+            config = compose([*sweep["command"][3:at], *words])
+            assert config.experiment == sweep["parameters"]["experiment"]["value"]
+            assert config.seed == point["seed"]["value"]
 
 
 @pytest.mark.slow

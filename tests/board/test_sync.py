@@ -1,21 +1,18 @@
 """What lies on disk arrives in W&B, once, as far as it is not there yet."""
 
-import copy
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 import wandb
+from records import make_result, save_study
 from wandb_server import serve
 
-from ablations.board.sync import Place, sync, verdict_id
+from ablations.board.sync import Place, sync
 from ablations.classifier import curve_metrics
 from ablations.config import ConfigError, Logger, LoggerKind
-from ablations.loggers import begin_wandb
-from ablations.page.evidence import gather
+from ablations.wandb_logger import begin_wandb
 
-RESULTS = Path(__file__).resolve().parents[2] / "results" / "cifar10_small"
 PLACE = Place("alexnet-ablations", "team")
 
 
@@ -69,7 +66,7 @@ def test_what_was_forgotten_here_is_not_sent_twice(trained, record, wandb_server
 def test_a_run_that_was_cut_off_is_completed(trained, record, wandb_server, send):
     run = begin_wandb(
         record.run_id,
-        values=record.run,
+        values=record.run.to_dict(),
         experiment=record.experiment,
         arm=record.arm,
         claims=(),
@@ -85,7 +82,7 @@ def test_a_run_that_was_cut_off_is_completed(trained, record, wandb_server, send
     assert there.exit_code == 0
 
 
-def test_a_run_that_logged_online_is_only_told_its_artifacts(train_here, tiny_job, wandb_server):
+def test_a_run_that_logged_online_is_only_sent_its_artifacts(train_here, tiny_job, wandb_server):
     folder = train_here(tiny_job(logger=Logger(LoggerKind.wandb, PLACE.project)))
     [run] = wandb_server.runs.values()
     rows = run.rows
@@ -96,43 +93,21 @@ def test_a_run_that_logged_online_is_only_told_its_artifacts(train_here, tiny_jo
     assert [name for name in model.files if name.endswith(".ckpt")]
 
 
-def test_a_verdict_is_a_run_with_the_papers_figure_as_a_line(runs_dir, wandb_server, send):
-    written = json.loads((RESULTS / "verdicts.json").read_text())
-    [study] = written["studies"]
-    study["results"] = [r for r in study["results"] if r["claim"] == "lrn_lowers_error"]
-    (runs_dir / "verdicts.json").write_text(json.dumps(written))
-    assert send() == (2, 0)  # with the files
-    [finding] = gather(runs_dir).chapters[0].findings
-    run = wandb_server.runs[verdict_id(finding)]
-    assert run.values("pair") == [1, 2, 3, 4, 5]
-    lines = {name: run.values(f"lrn_lowers_error/{name}") for name in ("paper", "effect", "with")}
-    assert lines["paper"] == pytest.approx([1.4] * 5)
-    assert lines["effect"] == pytest.approx([finding.estimate] * 5)
-    lrn = finding.result.arms["with"].values
-    assert lines["with"] == pytest.approx([100 * value for value in lrn.values()])
-    assert run.summary["verdict"] == "contradicted (opposite)"
-    assert "claim:lrn_lowers_error" in run.tags
+def test_verdicts_are_sent_as_files(chapters, runs_dir, wandb_server, send):
+    assert send() == (1, 0)
+    [run] = wandb_server.runs.values()
+    assert run.id == "report"
     [files] = wandb_server.artifacts["report"]
-    assert "verdicts.json" in files.files
-    assert send() == (0, 2)
+    assert files.files["verdicts.json"] == (runs_dir / "verdicts.json").read_bytes()
+    assert send() == (0, 1)
 
 
-def test_a_verdict_over_more_pairs_replaces_the_one_before(runs_dir, wandb_server, send):
-    written = json.loads((RESULTS / "verdicts.json").read_text())
-    [study] = written["studies"]
-    study["results"] = [r for r in study["results"] if r["claim"] == "lrn_lowers_error"]
-    early = copy.deepcopy(written)
-    [result] = early["studies"][0]["results"]
-    result["verdict"] |= {"n": 3, "estimate": -0.02}
-    for arm in result["arms"].values():
-        arm["values"] = dict(list(arm["values"].items())[:3])
-    for verdicts in (early, written):
-        (runs_dir / "verdicts.json").write_text(json.dumps(verdicts))
-        send()
-    [finding] = gather(runs_dir).chapters[0].findings
-    run = wandb_server.runs[verdict_id(finding)]
-    assert run.values("pair") == [1, 2, 3, 4, 5]
-    assert run.values("lrn_lowers_error/effect") == pytest.approx([finding.estimate] * 5)
+def test_a_run_has_the_tags_of_its_claims(trained, record, wandb_server, send):
+    values = {"": ([0.3], [0.2])}
+    runs = {"with": [record]}
+    save_study(trained, [make_result(name, values, runs=runs) for name in ("one", "other")])
+    send()
+    assert wandb_server.runs[record.run_id].tags[2:] == ["claim:one", "claim:other"]
 
 
 def test_a_server_that_refuses_is_named_and_nothing_is_lost(trained, monkeypatch, send):

@@ -196,6 +196,13 @@ def test_the_limit_is_spread_over_the_classes_and_leaves_validation_alone():
     assert (np.diff(large) > 0).all()
 
 
+def test_without_validation_all_images_are_trained_on():
+    store = _store(np.arange(12) % 3)
+    train, val = store.split(None, 0)
+    assert (train.tolist(), val.tolist()) == (list(range(12)), [])
+    assert set(store.split(6, 0)[0]) <= set(train)
+
+
 def test_the_split_is_the_same_for_ever():
     train, val = _store(np.arange(12) % 3).split(3, 3)
     assert (train.tolist(), val.tolist()) == ([3, 10, 11], [0, 1, 8])

@@ -225,5 +225,6 @@ def test_the_frozen_run_is_what_the_ranks_read(start, tiny):
     command = start(*tiny, "trainer.devices=2", "pooling=nonoverlap").finish()
     assert command.code == 0, command.err
     (folder,) = (path.parent for path in Path("runs").glob("*/record.json"))
-    assert Job.load(folder).run.to_dict() == records()[0].run
+    run = Job.load(folder).run
+    assert (run.run_id, run.differences) == (records()[0].run_id, records()[0].differences)
     assert len(list((folder / "ranks").rglob("std*.log"))) == 4

@@ -6,6 +6,7 @@ import pytest
 
 from ablations import config as settings
 from ablations.config import (
+    Accelerator,
     Config,
     ConfigError,
     DataConfig,
@@ -169,6 +170,16 @@ def test_jobs_know_their_data_their_hardware_and_their_arm(plan_of, tiny_config:
     assert job.trainer.threads == 2
 
 
+@pytest.mark.parametrize("parallel", [None, 1, 2])
+def test_a_plan_settles_the_threads_whatever_runs_beside(
+    parallel: int | None, plan_of, tiny_config: Config
+):
+    trainer = Trainer(Accelerator.cpu, parallel=parallel)
+    configs = [replace(tiny_config, trainer=trainer, seed=seed) for seed in range(3)]
+    for planned in (plan_of(*configs), plan_of(configs[0])):
+        assert {job.trainer.threads for job in planned.jobs} == {1}
+
+
 def test_a_sweep_names_the_default_arm_too(plan_of, tiny_config: Config):
     plan = plan_of(tiny_config, replace(tiny_config, pooling=Pooling.nonoverlap))
     assert [job.label for job in plan.jobs] == ["pooling=overlap", "pooling=nonoverlap"]
@@ -188,9 +199,7 @@ def test_time_is_estimated_from_finished_runs_like_it(plan_of, tiny_config, reco
     assert plan_of(wider, *configs).estimate == Estimate(pytest.approx(seconds), unknown=1, runs=3)
 
 
-@pytest.mark.parametrize(
-    "other", [{"devices": 2}, {"accelerator": "gpu"}], ids=["devices", "gpu"]
-)
+@pytest.mark.parametrize("other", [{"devices": 2}, {"accelerator": "gpu"}], ids=["devices", "gpu"])
 def test_other_hardware_says_nothing_of_the_time(other, plan_of, tiny_config, record):
     configs = [replace(tiny_config, seed=seed) for seed in range(3)]
     hardware = replace(record.hardware, **other)

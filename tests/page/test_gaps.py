@@ -13,7 +13,7 @@ def test_gaps_are_of_finished_runs(folder):
     folder.add(0.25, 0)
     folder.add(0.25, 1, status="diverged")
     drawing = gaps(chapter_of(folder))
-    assert drawing.rows[0][:2] == ("experiment unchanged", "1")
+    assert drawing.rows[0][:2] == ("baseline", "1")
 
 
 def test_no_finished_run_no_figure(folder):

@@ -28,7 +28,7 @@ def test_kernels_of_both_towers(found):
         assert "kernels of 5 × 5 pixels" in tower.picture.text
 
 
-def test_the_kernels_are_those_that_the_record_tells_of(found, record):
+def test_the_kernels_are_those_of_the_record(found, record):
     means = [tower.colors.mean() for tower in found.towers]
     np.testing.assert_allclose(means, record.colors)
 
@@ -42,11 +42,15 @@ def test_guesses_are_the_five_most_probable(found):
         assert guess.right == guess.classes[0][2]
 
 
-def test_neighbours_are_training_images_counted_by_class(found):
+def test_neighbors_are_training_images_counted_by_class(found):
     assert found.likenesses
     for likeness in found.likenesses:
         alike = sum(near.text == likeness.image.text for near in likeness.nearest)
         assert likeness.same == alike
+
+
+def test_neighbors_are_sought_among_all_images_where_there_are_few(found, record):
+    assert found.pool == record.data.train_images
 
 
 def test_networks_of_raw_pixels_are_shown_raw_pixels(finished, record, monkeypatch):
@@ -73,7 +77,7 @@ def test_without_a_checkpoint_there_is_no_album(finished, record, tmp_path):
     assert album(tmp_path, [record]) is None
 
 
-def test_without_predictions_and_images_it_says_so(finished, record, tmp_path):
+def test_without_predictions_and_images_that_is_told(finished, record, tmp_path):
     folder = tmp_path / record.run_id
     shutil.copytree(finished, folder)
     (folder / "predictions.npz").unlink()

@@ -25,7 +25,7 @@ def test_text_stays_as_it_was_written():
     assert ">a &lt; b: 1.2345</text>" in draw()
 
 
-def test_colours_become_variables_and_no_style_leaks_out():
+def test_colors_become_variables_and_no_style_leaks_out():
     svg = draw()
     assert "var(--with)" in svg
     assert "var(--without)" in svg

@@ -19,3 +19,7 @@ def test_plain_figures_keep_the_digits_they_have():
 def test_classes_that_differ_in_their_numbers_alone_keep_them():
     names = ["n02012849 crane", "n03126707 crane"]
     assert words.classes(names) == names
+
+
+def test_a_sentence_has_a_capital_minus_signs_and_one_period():
+    assert words.sentence("changes by -3 % [-5, -1].") == "Changes by −3 % [−5, −1]."

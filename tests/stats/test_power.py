@@ -1,45 +1,33 @@
 import numpy as np
 import pytest
 
-from ablations.stats.interval import Effect
-from ablations.stats.power import (
-    Progress,
-    Reach,
-    chance_to_decide,
-    seeds_to_decide,
-)
+from ablations.stats.labels import Comparison, Label, decide
+from ablations.stats.power import chance_to_hold
+
+LOOKS = (3, 5, 8)
 
 
-def _reach(n):
-    unit = Effect(0.0, 1.0, n - 1)
-    return Reach(unit.critical(0.05), unit.negligible_critical(0.05))
+@pytest.mark.parametrize("effect", [1.5, 2.0])
+def test_it_is_how_often_the_rule_says_that_a_claim_holds(effect):
+    rng = np.random.default_rng(3)
+    held = 0
+    for _ in range(400):
+        pairs = rng.normal(effect, 0.5, 8)
+        labels = [
+            decide([Comparison("c", dict(enumerate(pairs[:n])), 1.0)], 1)[0].label for n in LOOKS
+        ]
+        held += Label.holds in labels
+    assert chance_to_hold(effect, 0.5, 1.0, LOOKS, 0.05) == pytest.approx(held / 400, abs=0.08)
 
 
-def test_chance_to_decide_is_what_predictive_draws_say():
-    rng = np.random.default_rng(4)
-    mean, n, more, margin = 0.4, 5, 15, 0.7
-    final = n + more
-    # The mean of the further pairs, given that of the first n, with a flat prior.
-    further = mean + rng.standard_t(n - 1, 200_000) * (1 / n + 1 / more) ** 0.5
-    means = (n * mean + more * further) / final
-    reach, se = _reach(final), final**-0.5
-    decided = (abs(means) >= reach.effect * se) | (abs(means) <= margin - reach.negligible * se)
-    chance = chance_to_decide(Progress(mean, 1.0, n - 1.0, n), more, margin, reach)
-    assert chance == pytest.approx(decided.mean(), abs=0.005)
+def test_it_grows_with_the_effect_and_falls_with_the_family():
+    alone, twice = (chance_to_hold(k, 1.0, 1.0, LOOKS, 0.05) for k in (2.0, 4.0))
+    family = chance_to_hold(4.0, 1.0, 1.0, LOOKS, 0.05 / 11)
+    pooled = chance_to_hold(4.0, 1.0, 1.0, LOOKS, 0.05 / 11, 11)
+    assert alone < twice
+    assert family < pooled < twice
 
 
-def test_every_outcome_decides_with_very_many_seeds():
-    chance = chance_to_decide(Progress(0.4, 1.0, 4.0, 5), 900, 0.7, _reach(905))
-    assert chance == pytest.approx(1.0)
-
-
-def test_outlook_is_the_fewest_seeds_that_probably_decide():
-    progress = Progress(0.4, 1.0, 4.0, 5)
-    outlook = seeds_to_decide(progress, 0.7, _reach)
-    assert outlook is not None
-    fewer = chance_to_decide(progress, outlook.more - 1, 0.7, _reach(4 + outlook.more))
-    assert outlook.chance >= 0.8 > fewer
-
-
-def test_hopeless_claims_have_no_outlook():
-    assert seeds_to_decide(Progress(0.0, 1.0, 499.0, 500), 0.001, _reach) is None
+def test_an_effect_below_the_margin_hardly_ever_holds():
+    for sd in (0.05, 0.2, 1.0):
+        assert chance_to_hold(0.8, sd, 1.0, LOOKS, 0.05) <= 0.05

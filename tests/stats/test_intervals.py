@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from ablations.stats.intervals import critical, spread
+
+FIVE = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+
+
+def pool_factor(count):
+    """Independent estimates that those of K comparisons with a common baseline are worth."""
+    return 1 / (1 / count + (1 - 1 / count) / 4)
+
+
+def test_one_comparison_has_the_paired_t_interval():
+    found = spread(FIVE[None])
+    reach = critical(0.05, found.df[0]) * found.sd[0] / 5**0.5
+    reference = stats.ttest_1samp(FIVE, 0.0).confidence_interval()
+    assert (3 - reach, 3 + reach) == pytest.approx(tuple(reference))
+
+
+def test_three_comparisons_by_hand():
+    # Variances 1, 4 and 7: pooled 4, with (3 - 1) * 2 degrees of freedom.
+    base = np.array([-1.0, 0.0, 1.0])
+    found = spread(np.array([base, 2 * base, 7**0.5 * base]))
+    assert found.sd == pytest.approx([2.0, 2.0, 7**0.5])
+    assert found.df == pytest.approx([4.0, 4.0, 4.0])
+    assert found.own_sd == pytest.approx([1.0, 2.0, 7**0.5])
+
+
+def test_a_pool_never_lowers_a_comparisons_own_variance():
+    found = spread(np.random.default_rng(0).standard_normal((100, 5, 3)))
+    assert (found.sd >= found.own_sd).all()
+
+
+@pytest.mark.parametrize("count", [1, 2, 6, 11])
+def test_equal_numbers_of_pairs_give_the_pool_factor(count):
+    found = spread(np.random.default_rng(count).standard_normal((count, 40)))
+    assert found.df == pytest.approx(np.full(count, 39 * pool_factor(count)))
+
+
+def test_unequal_numbers_of_pairs_lie_between_the_equal_ones():
+    full = np.random.default_rng(1).standard_normal((4, 8))
+    ragged = full.copy()
+    ragged[:2, 3:] = np.nan
+    low, mixed, high = (spread(table).df[0] for table in (full[:, :3], ragged, full))
+    assert low < mixed < high
+
+
+def test_unequal_numbers_of_pairs_weigh_variances_by_their_degrees_of_freedom():
+    table = np.array([[0.0, 2.0, np.nan, np.nan], [0.0, 0.0, 2.0, 2.0]])
+    # Sums of squares 2 and 4 on 1 and 3 degrees of freedom: pooled 6/4 is below the first's own 2.
+    assert spread(table).sd == pytest.approx([2**0.5, 1.5**0.5])
+
+
+def test_a_noisy_comparison_leaves_the_pool():
+    base = np.array([-1.0, 0.0, 1.0])
+    found = spread(np.array([base, base, base, 10 * base]))
+    assert found.noisy.tolist() == [False, False, False, True]
+    assert found.sd == pytest.approx([1.0, 1.0, 1.0, 10.0])
+    assert found.df == pytest.approx([2 * pool_factor(3)] * 3 + [2.0])
+
+
+def test_a_floor_keeps_equal_differences_apart_from_certainty():
+    assert spread(np.zeros((1, 3)), floor=0.04).sd == pytest.approx([0.2])
+
+
+def test_a_comparison_with_one_pair_has_no_variance():
+    with pytest.raises(ValueError, match="two pairs"):
+        spread(np.array([[1.0, np.nan], [1.0, 2.0]]))
+
+
+def test_repeats_are_independent_of_each_other():
+    tables = np.random.default_rng(2).standard_normal((7, 3, 4))
+    together = spread(tables)
+    for i, table in enumerate(tables):
+        assert together.sd[i] == pytest.approx(spread(table).sd)
