@@ -30,7 +30,13 @@ CLAIM: dict[str, Any] = {
 STUDY: dict[str, Any] = {
     "title": "By hand",
     "experiment": "smoke",
-    "changes": ["width=0.1", "data.size=16", "data.crop=12", "data.val_size=11", "recipe.batch_size=16"],
+    "changes": [
+        "width=0.1",
+        "data.size=16",
+        "data.crop=12",
+        "data.val_size=11",
+        "recipe.batch_size=16",
+    ],
     "tuning": {"values": [0.01, 0.02, 0.04], "seeds": [1000]},
     "gate_seeds": [1000, 1001],
 }

@@ -191,6 +191,7 @@ def make_result(
         "margin": margin,
         "margin_reason": "half of the paper's effect",
         "effect": 2 * margin,
+        "effect5": None,
         "target": measure["target"],
         "looks": list(looks),
         "attempt": "0a1b2c3d4e5f",

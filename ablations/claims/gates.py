@@ -82,9 +82,14 @@ def _trained_out(runs: Runs, choice: Choice) -> Check:
     return Check(
         "trained out",
         abs(change) < TRAINED_OUT,
-        f"at twice the epochs the baseline's validation error changes by {change:+.1%} "
-        f"[{low:+.1%}, {high:+.1%}] over {len(ratios)} seeds; passes within ±{TRAINED_OUT:.0%}",
+        f"at twice the epochs the baseline's validation error changes by {_percent(change)} "
+        f"[{_percent(low)}, {_percent(high)}] over {len(ratios)} seeds; passes within "
+        f"±{TRAINED_OUT:.0%}",
     )
+
+
+def _percent(share: float) -> str:
+    return f"{share:+.1%}".replace("-", "−")
 
 
 def _val_error(record: Record) -> float:
@@ -102,7 +107,7 @@ def _fair_rates(runs: Runs, choices: dict[str, Choice]) -> Check:
     extended = max(choices[side].extended for side in SIDES)
     text = f"chosen on seeds {', '.join(map(str, tuning.seeds))}: {', '.join(chosen)}"
     if extended:
-        text += f"; the grid was extended {extended} times"
+        text += f"; the grid was extended {'once' if extended == 1 else f'{extended} times'}"
     edges = [side for side in SIDES if choices[side].at_edge]
     if edges:
         text += f"; still on the edge {' and '.join(edges)} it; passes with a best value inside"
@@ -125,7 +130,7 @@ def _overfits(choice: Choice) -> Check:
         "overfits without it",
         share >= OVERFITS,
         f"without the technique the error is {train:.1%} in training and {val:.1%} in validation, "
-        f"a gap of {share:.0%} of it; passes from {OVERFITS:.0%}",
+        f"a gap of {max(share, 0):.0%} of it; passes from {OVERFITS:.0%}",
     )
 
 

@@ -57,6 +57,7 @@ class ClaimResult:
         margin: Smallest effect that matters, on the scale of the analysis.
         margin_reason: Where it comes from.
         effect: The paper's effect on that scale; None without a figure.
+        effect5: The same of the top-5 error.
         target: What times are measured to.
         looks: Numbers of pairs of the plan.
         attempt: Hash of the rule.
@@ -89,6 +90,7 @@ class ClaimResult:
     margin: float
     margin_reason: str
     effect: float | None
+    effect5: float | None
     target: float | None
     looks: list[int]
     attempt: str
@@ -167,7 +169,8 @@ class StudyResult:
         first_seed: Seed of the first pair.
         tuning_seeds: Seeds that no verdict uses.
         baseline: Run id of the study's baseline at the first seed.
-        commit: Commit of the rules; None outside a clone.
+        commit: Commit of the rules and the study file, with ``-dirty`` after local changes; None
+            outside a clone.
         alpha: Error rate of a family.
         results: One for each claim.
     """
@@ -220,6 +223,7 @@ def planned(claim: Claim, study: Study, alpha: float, claims: int, **known: Any)
         margin=margin,
         margin_reason=reason,
         effect=study.effect_of(claim),
+        effect5=study.effect_of(claim, 5),
         target=study.target_of(claim),
         looks=list(study.looks_of(claim)),
         attempt=study.attempt(claim),

@@ -210,15 +210,16 @@ class StudyRun:
         """
         found = []
         for state in self._active():
-            for pair in range(self._last(state)):
-                for part in state.claim.comparisons:
-                    for side, arm in zip(SIDES, arms_of(state.claim, part), strict=True):
-                        choice = state.choices[part][side]
-                        rate = choice.tuned or choice.jobs and (self._first_rate(state, side),)
-                        found += [
-                            self.runs.job((*arm, *(rate or ())), seed)
-                            for seed in self._seeds(state, pair)
-                        ]
+            for part, choices in state.choices.items():
+                for side, arm in zip(SIDES, arms_of(state.claim, part), strict=True):
+                    rate = choices[side].tuned
+                    if choices[side].missing:
+                        rate = (self._first_rate(state, side),)
+                    found += [
+                        self.runs.job((*arm, *rate), seed)
+                        for pair in range(self._last(state))
+                        for seed in self._seeds(state, pair)
+                    ]
         return found
 
     def _first_rate(self, state: State, side: str) -> str:
@@ -485,11 +486,17 @@ def _check_seeds(study: Study, claims: Sequence[Claim]) -> None:
 
 
 def _commit() -> str | None:
-    here = Path(__file__).resolve().parent
+    """Return the commit of the rules and the study files, with ``-dirty`` after local changes."""
+    root = Path(__file__).resolve().parents[2]
+    git = ("git", "-C", str(root))
     try:
-        done = subprocess.run(
-            ("git", "-C", str(here), "rev-parse", "HEAD"), capture_output=True, text=True
+        head = subprocess.run((*git, "rev-parse", "HEAD"), capture_output=True, text=True)
+        changed = subprocess.run(
+            (*git, "status", "--porcelain", "--", "ablations", "sweeps", "conf"),
+            capture_output=True,
+            text=True,
         )
     except FileNotFoundError:
         return None
-    return done.stdout.strip() or None
+    commit = head.stdout.strip()
+    return commit + "-dirty" * bool(changed.stdout.strip()) if commit else None

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from ablations.claims.results import ClaimResult, StudyResult
 from ablations.claims.study import StudyRun
+from ablations.claims.words import figure, measured, remarks
 from ablations.launch.display import count, time_left
 from ablations.launch.plan import estimate
 from ablations.stats.labels import Label
@@ -34,7 +35,9 @@ def show_plan(console: Console, run: StudyRun) -> None:
             table.add_row(name, f"[dim]not here: {escape(result.excluded)}[/]")
             continue
         chance = [f"{value:.2f}" for value in result.chance] if result.chance else ["?", "?"]
-        table.add_row(name, ", ".join(map(str, result.looks)), _margin(result), *chance)
+        table.add_row(
+            name, ", ".join(map(str, result.looks)), figure(result, result.margin), *chance
+        )
     console.print(table)
     hopeless = [r.claim for r in study.results if r.chance and r.chance[1] < 0.5]
     for name in hopeless:
@@ -83,8 +86,7 @@ def show_verdicts(
             table.add_row(
                 name,
                 "" if several else figure(result, result.effect),
-                figure(result, verdict.estimate, verdict.part),
-                interval(result, verdict.low, verdict.high, verdict.part) if verdict.level else "",
+                *measured(result, verdict),
                 str(verdict.n),
                 label,
             )
@@ -97,56 +99,6 @@ def show_verdicts(
 def spoken(name: str) -> str:
     """Write the name of a claim as words, which a narrow terminal can wrap."""
     return escape(name.replace("_", " "))
-
-
-def remarks(result: ClaimResult) -> list[str]:
-    """Return what a reader should know of a result beside its label, in order of weight."""
-    failed = [f"gate failed, {c.part}: {c.text}" for c in result.checks if not c.passed]
-    found = list(failed)
-    for verdict in result.verdicts:
-        if verdict.reason and not (failed and verdict.label is Label.not_testable):
-            found.append(f"{verdict.part}: {verdict.reason}" if verdict.part else verdict.reason)
-    for verdict in result.verdicts:
-        if verdict.label is Label.undecided and verdict.resolvable is not None:
-            least = figure(result, verdict.resolvable, verdict.part)
-            text = f"these pairs resolve effects from {least}"
-            if verdict.more:
-                text += f"; about {verdict.more} more pairs would decide at the present estimate"
-            found.append(f"{verdict.part}: {text}" if verdict.part else text)
-    passed = [f"{check.part}: {check.text}" for check in result.checks if check.passed]
-    found += [f"gate passed, {text}" for text in passed]
-    found += result.warnings
-    if result.history:
-        found.append(result.history)
-    return list(dict.fromkeys(found))
-
-
-def figure(result: ClaimResult, effect: float | None, part: str = "") -> str:
-    """Write an effect in the reader's unit: ``1.034×`` or ``+1.4 points``."""
-    value = result.to_reader(effect, part)
-    if value is None:
-        return ""
-    unit = result.unit_of(part)
-    if unit == "×":
-        return f"{value:.3f}×" if abs(value - 1) < 0.1 else f"{value:.2f}×"
-    return f"{value:+.1f} {unit}".replace("-", "−").replace("+0.0", "0.0").replace("−0.0", "0.0")
-
-
-def interval(result: ClaimResult, low: float | None, high: float | None, part: str = "") -> str:
-    """Write an interval in the reader's unit; an end without a valid bound is infinite."""
-    ends = [result.to_reader(low, part), result.to_reader(high, part)]
-    digits = (
-        3 if result.unit_of(part) == "×" and all(e is None or abs(e - 1) < 0.5 for e in ends) else 2
-    )
-    words = ["−∞" if ends[0] is None else f"{ends[0]:.{digits}f}"]
-    words.append("∞" if ends[1] is None else f"{ends[1]:.{digits}f}")
-    if result.unit_of(part) == "×" and ends[0] is None:
-        words[0] = "0"
-    return f"[{words[0]}, {words[1]}]".replace("-", "−")
-
-
-def _margin(result: ClaimResult) -> str:
-    return figure(result, result.margin)
 
 
 def _label(result: ClaimResult) -> str:

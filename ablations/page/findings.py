@@ -8,7 +8,7 @@ from ablations.claims.gates import Check
 from ablations.claims.measures import SIDES
 from ablations.claims.results import ArmResult, ClaimResult, StudyResult
 from ablations.claims.schema import TIMES
-from ablations.claims.tables import figure, interval
+from ablations.claims.words import figure, measured
 from ablations.page import words
 from ablations.page.labels import Mark, mark_of, word_of
 from ablations.stats.labels import Label, Verdict
@@ -58,8 +58,8 @@ class Row:
     @property
     def paper_effect(self) -> float | None:
         """The paper's effect on the scale of the analysis; None where it gives no figure."""
-        if self.level == "secondary" and self.verdict:
-            return 2 * self.verdict.margin  # see Pairs.compare_top5
+        if self.level == "secondary":
+            return self.result.effect5
         gap = self.result.measure["of"] == "gap"
         return None if gap and self.part.endswith("test error") else self.result.effect
 
@@ -77,10 +77,7 @@ class Row:
         verdict = self.verdict
         if verdict is None or verdict.estimate is None:
             return "–"
-        text = figure(self.result, verdict.estimate, self.part)
-        if not verdict.level:
-            return text
-        return f"{text} {interval(self.result, verdict.low, verdict.high, self.part)}"
+        return " ".join(filter(None, measured(self.result, verdict)))
 
     @property
     def points(self) -> str:

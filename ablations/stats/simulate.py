@@ -172,7 +172,7 @@ def _is_wrong(label: Label, effect: float, margin: float) -> bool:
 
 
 def coverage(rng: Generator, generator: str, studies: int) -> tuple[float, float, float]:
-    """Coverage of the final intervals: mean over claims, of the worst claim, and of all together."""
+    """Coverage of the final intervals: mean over claims, worst claim, all together."""
     hits = np.zeros(CLAIMS)
     together = 0
     for _ in range(studies):
@@ -256,7 +256,8 @@ def table(rng: Generator, studies: int) -> str:
         )
     wrong = family_wise_error(rng, Claims(parts=4), "one command", studies)
     lines.append(
-        f"| one command, a joint claim of 4 parts | ≤ .05 | {wrong} / {studies} = {wrong / studies:.3f} |"
+        "| one command, a joint claim of 4 parts | ≤ .05 | "
+        f"{wrong} / {studies} = {wrong / studies:.3f} |"
     )
     near = Claims(effects=(0.8 * 2,) * CLAIMS)
     wrong = family_wise_error(rng, near, "one command", studies)

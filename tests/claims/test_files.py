@@ -82,7 +82,7 @@ def test_a_valid_file_is_read_as_a_claim() -> None:
     assert claim.name == "overlap_helps"
     assert claim.with_ == ["pooling=overlap"]
     assert claim.paper.top5 == (0.003, 0.18)
-    assert claim.keys == {"recipe.lr", "pooling"}
+    assert claim.chosen == {"pooling"}
 
 
 @pytest.mark.parametrize(

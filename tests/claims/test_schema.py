@@ -46,13 +46,10 @@ def study(plan: dict[str, Any] | None = None, **changes: Any) -> Study:
 # Claims
 
 
-def test_keys_are_those_that_the_claim_sets() -> None:
-    assert claim().keys == {"pooling", "recipe.lr"}
+def test_a_claim_chooses_what_tells_its_arms_apart_but_not_what_is_relative() -> None:
+    assert claim().chosen == {"pooling"}
     parts = {"larger": {"technique": "width", "without": ["width=x0.5"]}}
-    assert claim(technique="width", parts=parts, without=[], **{"with": []}).keys == {
-        "recipe.lr",
-        "width",
-    }
+    assert claim(technique="width", parts=parts, without=[], **{"with": []}).chosen == set()
 
 
 def test_parts_are_arms_without_the_technique() -> None:

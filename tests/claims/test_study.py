@@ -165,7 +165,7 @@ def test_a_baseline_that_is_not_trained_out_is_not_testable(laboratory):
     assert result.label == "not testable here"
     check = next(check for check in result.checks if check.part == "trained out")
     assert not check.passed
-    assert "-20" in check.text or "-19" in check.text
+    assert "−20" in check.text or "−19" in check.text
     assert "passes within" in printed
     # No pair is trained for a claim that cannot show.
     assert not seeds_of(laboratory.trained)

@@ -21,7 +21,7 @@ def changed(finding: Finding, **changes) -> Finding:
 def test_a_row_has_the_papers_figure_ours_with_its_interval_and_the_points(findings):
     (row, top5) = findings["lrn_lowers_error"].rows
     assert row.paper == "1.034× (other data)"
-    assert row.ours.startswith("1.12× [1.")
+    assert row.ours.startswith("1.120× [1.113, 1.")
     assert row.points.startswith("+3.")
     assert (row.word, row.n) == ("holds here", 5)
     assert top5.name == "top-5, secondary"

@@ -252,7 +252,7 @@ def test_in_a_browser(html, width, tmp_path):
     outer.write_text(
         f"<iframe id=f src=page.html style='width:{width}px;height:900px;border:0'></iframe>"
         "<script>addEventListener('load', () => setTimeout(() => {"
-        "document.body.data.found = document.getElementById('f').contentDocument.title"
+        "document.body.dataset.found = document.getElementById('f').contentDocument.title"
         "}, 300))</script>"
     )
     process = subprocess.Popen(

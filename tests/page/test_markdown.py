@@ -22,7 +22,7 @@ def test_a_row_has_claim_section_paper_ours_points_pairs_and_label(study):
     row = next(line for line in lines(study) if line.startswith("| LRN lowers error"))
     _, claim, section, paper, ours, points, n, label, _ = map(str.strip, row.split("|"))
     assert (claim, section, paper, n) == ("LRN lowers error", "3.3", "1.034× (other data)", "5")
-    assert ours.startswith("1.12× [1.")
+    assert ours.startswith("1.120× [1.113, 1.")
     assert points.startswith("+3.")
     assert label == "**holds here**"
 

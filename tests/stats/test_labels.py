@@ -134,7 +134,9 @@ def test_equal_differences_are_incomplete(margin):
     assert "equal" in found.reason
 
 
-@pytest.mark.parametrize(("n", "reason"), [(0, "no pairs"), (1, "first look is at 3"), (2, "2 pairs")])
+@pytest.mark.parametrize(
+    ("n", "reason"), [(0, "no pairs"), (1, "first look is at 3"), (2, "2 pairs")]
+)
 def test_before_the_first_look_a_claim_is_incomplete(n, reason):
     found = verdict(0.2, n=n)
     assert found.label is Label.incomplete
