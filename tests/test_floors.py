@@ -1,4 +1,4 @@
-"""The order of the modules, their names, and where their tests lie."""
+"""The layers of the modules, and their names."""
 
 import ast
 import subprocess
@@ -13,31 +13,30 @@ import pytest
 import ablations
 
 PACKAGE = Path(ablations.__file__).parent
-TESTS = Path(__file__).parent
 
 # Every module belongs to the first line that names it or a package around it, and imports from
 # lower lines, from its own package, and from modules of its line that stand before it.
 FLOORS = [
-    # What needs nothing else of ours.
+    # Standalone.
     "streams",
     "lrn_kernel",
     "files",
     "techniques",
     "stats",
-    # What a user may set.
+    # Configuration.
     "config",
     "arms errors keys grid",
-    # What is kept of a run.
+    # Results of a run.
     "record",
     "metrics",
-    # What is built from it.
+    # Parts of a run.
     "data networks optimizer composition",
-    "claim claim_file",
+    # Training.
     "datamodule neighbors callbacks classifier loggers wandb_logger loop",
     "train",
-    # What starts it, and what is made of the records.
-    "launch study page board",
-    # The commands.
+    # Many runs, claims, and what is shown of them.
+    "launch claims page board",
+    # Commands.
     "prepare run reproduce report dashboard",
     "__main__",
 ]
@@ -157,38 +156,3 @@ def test_the_examples_of_a_technique_call_what_they_document(module: str):
             text = ast.get_docstring(node) or ""
             if ">>>" in text:
                 assert f"{node.name}(" in text, node.name
-
-
-# Tests that are about several modules, or about none.
-ABOUT_MORE = {
-    "test_floors",
-    "test_every_experiment",
-    "test_every_claim",
-    "test_readme",
-    "test_docs",
-    "test_gpu",
-    "benchmarks.test_gpu",
-    "benchmarks.test_loops",
-    "benchmarks.test_measure",
-    "benchmarks.test_paper",
-    "benchmarks.test_processes",
-    "benchmarks.test_table",
-    "benchmarks.test_training",
-    "networks.test_every_technique",
-    "networks.test_every_network",
-}
-# Tried by the tests of the modules that use them.
-UNTESTED = {"__main__"}
-
-
-def test_every_module_has_a_test_and_every_test_a_module():
-    tests = set()
-    for path in TESTS.rglob("test_*.py"):
-        parts = path.relative_to(TESTS).with_suffix("").parts
-        if ".".join(parts) not in ABOUT_MORE:
-            tests.add(".".join((*parts[:-1], parts[-1].removeprefix("test_"))))
-    packages = {name for name in modules() if (PACKAGE / Path(*name.split("."))).is_dir()}
-    missing = set(modules()) - packages - UNTESTED - tests
-    strays = tests - set(modules())
-    # The checks of networks/__init__.py have a name of their own.
-    assert (missing, strays - {"networks.check"}) == (set(), set())
