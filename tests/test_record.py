@@ -22,7 +22,8 @@ def folder_of(record: Record, output: Path) -> Path:
 def like(record: Record, **differences: Any) -> Record:
     """The record of another run."""
     values = {**record.differences, **differences}
-    return replace(record, run_id=run_id_of(values), differences=values)
+    seed = values.get("seed", 0)
+    return replace(record, run_id=run_id_of(values), differences=values, seed=seed)
 
 
 def change(path: Path, **values: Any) -> None:

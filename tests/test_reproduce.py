@@ -112,7 +112,7 @@ def test_the_shipped_example_trains_to_its_labels_and_resumes(tmp_path, monkeypa
             timeout=1500,
         )
 
-    first = study("--seeds", "3")
+    first = study()
     assert first.returncode == 0, first.stderr
     (found,) = load(Path("runs"))
     results = {result.claim: result for result in found.results}
@@ -124,14 +124,16 @@ def test_the_shipped_example_trains_to_its_labels_and_resumes(tmp_path, monkeypa
     }
     # The regime passes its gate, so that every claim has been looked at.
     assert all(check.passed for result in found.results for check in result.checks)
-    assert [result.n for result in found.results] == [3, 3, 3, 3]
+    assert results["ten_views_lower_error"].label == "holds here"
+    assert {result.n for result in found.results} <= {3, 5}
     looks = [
         json.loads(line) for line in Path("results/demo/ledger.jsonl").read_text().splitlines()
     ]
-    assert {(look["claim"], look["pairs"]) for look in looks} == {(name, 3) for name in results}
+    assert {look["claim"] for look in looks} == set(results)
+    assert {look["pairs"] for look in looks} == {3, 5}
     records = {path: path.stat().st_mtime_ns for path in Path("runs").glob("*/record.json")}
 
-    again = study("--seeds", "3")
+    again = study()
     assert again.returncode == 0
     assert "running" not in again.stdout
     assert {path: path.stat().st_mtime_ns for path in records} == records

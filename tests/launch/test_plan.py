@@ -42,7 +42,9 @@ def finish(plan: Plan, record: Record, number: int, **values) -> None:
     job = plan.jobs[number]
     folder = plan.output / job.run.run_id
     folder.mkdir()
-    found = replace(record, run_id=job.run.run_id, differences=job.run.differences, **values)
+    found = replace(
+        record, run_id=job.run.run_id, differences=job.run.differences, seed=job.run.seed, **values
+    )
     found.save(folder)
 
 

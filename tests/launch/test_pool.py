@@ -55,7 +55,9 @@ class FakeProcess:
         if not self.job.fast_dev_run:
             assert self.record is not None
             run = self.job.run
-            replace(self.record, run_id=run.run_id, differences=run.differences).save(self.folder)
+            replace(
+                self.record, run_id=run.run_id, differences=run.differences, seed=run.seed
+            ).save(self.folder)
         return 0
 
 

@@ -43,7 +43,7 @@ def cluster(monkeypatch, record):
 
         def finish(self, output: Path, job) -> None:
             run = job.run
-            found = replace(record, run_id=run.run_id, differences=run.differences)
+            found = replace(record, run_id=run.run_id, differences=run.differences, seed=run.seed)
             found.save(output / run.run_id)
 
     found = Cluster()

@@ -136,7 +136,7 @@ def test_all_networks_are_named_the_most_frequent_first(folder):
     folder.add(0.25, 0)
     first = folder.add(0.25, 1)
     run = replace(first.run, width=0.5, fingerprint=first.run.fingerprint)
-    other = replace(first, run_id=run.run_id, differences=run.differences)
+    other = replace(first, run_id=run.run_id, differences=run.differences, seed=run.seed)
     (folder.path / other.run_id).mkdir()
     other.save(folder.path / other.run_id)
     scale = gather(folder.path).chapters[0].scale
