@@ -269,12 +269,15 @@ class Classifier(pl.LightningModule):
             "schedule": self.schedule.state_dict(),
             "tallies": tallies,
             "counted": self.counted,
+            "threads": torch.get_num_threads(),
             "online_loss": asdict(self.online_loss),
             "batches": done.processed % self.steps,
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         state = checkpoint["ablations"]
+        # Results depend on the number, in the order of sums: whatever is asked for now.
+        torch.set_num_threads(state["threads"])
         self.curve = [_POINT.validate_python(point) for point in state["curve"]]
         self.counted = state["counted"]
         self.online_loss = OnlineLoss(**state["online_loss"])

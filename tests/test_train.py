@@ -337,6 +337,21 @@ def test_a_network_that_breaks_in_the_last_step_of_an_epoch_has_diverged(
 # Interruption
 
 
+def test_a_resumed_run_keeps_the_threads_that_it_was_started_with(
+    tiny_job, train_here, runs_dir: Path, monkeypatch
+):
+    job = tiny_job()
+    two, one = (replace(job, trainer=replace(job.trainer, threads=n)) for n in (2, 1))
+    with monkeypatch.context() as patch:
+        stop_at(patch, "on_train_batch_end", 1)
+        with pytest.raises(SystemExit):
+            train_here(two)
+    train_here(one)
+    record = load(runs_dir / job.run.run_id)
+    assert record is not None
+    assert record.hardware.threads == 2
+
+
 @pytest.mark.parametrize(
     ("hook", "step", "batches"),
     [

@@ -16,13 +16,11 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
-from yaml import YAMLError
-
 from ablations.config import Job, Trainer
 from ablations.launch.devices import Slot, allot
 from ablations.launch.leader import Leader
 from ablations.launch.worker import LOG, run_process
-from ablations.record import CHECKPOINT, PROGRESS, Record, load
+from ablations.record import PROGRESS, Record, load
 
 POLL_SECONDS = 0.25
 GRACE_SECONDS = 15.0
@@ -159,7 +157,6 @@ class Pool:
 
     def _start(self, state: RunState, slot: Slot) -> None:
         state.folder.mkdir(parents=True, exist_ok=True)
-        state.job = with_earlier_threads(state.job, state.folder)
         state.job.save(state.folder)
         (state.folder / PROGRESS).unlink(missing_ok=True)
         if self.team:
@@ -174,17 +171,6 @@ class Pool:
         for _, state, _ in self.running.values():
             state.status = "stopped"
         self.running.clear()
-
-
-def with_earlier_threads(job: Job, folder: Path) -> Job:
-    """Keep the number of threads that an interrupted run was started with: results depend on it."""
-    if not (folder / CHECKPOINT).exists():
-        return job
-    try:
-        threads = Job.load(folder).trainer.threads
-    except (OSError, ValueError, YAMLError):  # nothing is known of the earlier start
-        return job
-    return replace(job, trainer=replace(job.trainer, threads=threads or job.trainer.threads))
 
 
 def fork(folder: Path, slot: Slot) -> ForkServerProcess:

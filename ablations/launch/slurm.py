@@ -25,7 +25,6 @@ from ablations.launch.pool import (
     conclude,
     read_progress,
     run_folder,
-    with_earlier_threads,
 )
 from ablations.launch.task import Task
 from ablations.record import PROGRESS, load
@@ -161,7 +160,6 @@ class Queue:
             return
         for state in states:
             state.folder.mkdir(parents=True, exist_ok=True)
-            state.job = with_earlier_threads(state.job, state.folder)
             state.job.save(state.folder)
             (state.folder / PROGRESS).unlink(missing_ok=True)
         names = submit(self.output, trainer, [Task(self.output, state.job) for state in states])

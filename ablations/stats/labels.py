@@ -236,7 +236,8 @@ def _judge(
         label = Label.not_testable if comparison.obstacle and not n else Label.incomplete
         reason = comparison.obstacle if label is Label.not_testable else missing
         return Verdict(**common, label=label, reason=reason, estimate=estimate)
-    assert found is not None and estimate is not None
+    assert found is not None, "two pairs or more that differ have a spread"
+    assert estimate is not None
     sd, df, own_sd, noisy = found
     share = comparison.alpha / claims
     level = nominal_levels(looks, share)[look]

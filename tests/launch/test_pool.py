@@ -252,48 +252,6 @@ def test_trouble_on_another_node_ends_the_run_here(fakes, tiny_job, runs_dir, mo
 # Threads: results depend on their number, and hence on nothing that runs beside
 
 
-def given(job: Job, threads: int | None) -> Job:
-    return replace(job, trainer=replace(job.trainer, threads=threads))
-
-
-@pytest.mark.parametrize("threads", [3, None])
-def test_a_run_goes_on_with_the_threads_that_it_was_started_with(
-    threads: int | None, fakes, tiny_job, runs_dir: Path
-):
-    fakes(slots=1)
-    folder = runs_dir / tiny_job().run.run_id
-    folder.mkdir()
-    given(tiny_job(), 2).save(folder)
-    (folder / CHECKPOINT).touch()
-    Pool(runs_dir, lambda states: None).run([given(tiny_job(), threads)])
-    assert Job.load(folder).trainer.threads == 2
-
-
-def test_a_run_without_a_checkpoint_starts_with_the_threads_that_are_given(
-    fakes, tiny_job, runs_dir: Path
-):
-    fakes(slots=1)
-    folder = runs_dir / tiny_job().run.run_id
-    folder.mkdir()
-    given(tiny_job(), 2).save(folder)
-    Pool(runs_dir, lambda states: None).run([given(tiny_job(), 3)])
-    assert Job.load(folder).trainer.threads == 3
-
-
-@pytest.mark.parametrize("content", [None, "", "run: 1", "a: [", "trainer: {threads: 2}"])
-def test_an_earlier_start_that_cannot_be_read_is_ignored(
-    content: str | None, fakes, tiny_job, runs_dir: Path
-):
-    fakes(slots=1)
-    folder = runs_dir / tiny_job().run.run_id
-    folder.mkdir()
-    (folder / CHECKPOINT).touch()
-    if content is not None:
-        (folder / "config.yaml").write_text(content)
-    Pool(runs_dir, lambda states: None).run([given(tiny_job(), 3)])
-    assert Job.load(folder).trainer.threads == 3
-
-
 def numbers(output: str) -> dict[int, dict[str, Any]]:
     """By seed, all of the records but times and where they are from."""
     found = {}

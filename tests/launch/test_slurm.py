@@ -92,18 +92,6 @@ def test_a_command_that_comes_back_submits_only_what_slurm_does_not_have(
     assert [state.status for state in states] == ["running", "queued", "queued"]
 
 
-def test_a_run_is_submitted_again_with_the_threads_of_its_first_start(
-    cluster, tiny_job, runs_dir: Path
-):
-    job = detached(tiny_job())
-    folder = runs_dir / job.run.run_id
-    folder.mkdir()
-    replace(job, trainer=replace(job.trainer, threads=7)).save(folder)
-    (folder / CHECKPOINT).touch()
-    Queue(runs_dir, lambda states: None).run([job])
-    assert Job.load(folder).trainer.threads == 7
-
-
 @pytest.mark.parametrize("said", ["CANCELLED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT", None])
 def test_a_job_that_ends_without_a_record_has_failed(said, cluster, tiny_job, runs_dir: Path):
     def watch(states) -> None:
