@@ -6,9 +6,9 @@ from importlib import import_module
 COMMANDS = {
     "dashboard": "build or refresh the W&B workspace and report",
     "prepare": "make the data of an experiment ready, once",
-    "report": "write RESULTS.md and report.html from what is there",
+    "report": "write RESULTS.md and report.html from local records",
+    "reproduce": "test claims of the paper: tune, check, train, decide",
     "run": "train one run or a sweep",
-    "sweep": "put claims of the paper to the test",
 }
 
 
@@ -19,7 +19,7 @@ def main() -> None:
         sys.argv[:2] = [f"{sys.argv[0]} {name}"]
         import_module(f"ablations.{name}").main()
         return
-    lines = [f"  ablations {command:<9} {what}" for command, what in COMMANDS.items()]
+    lines = [f"  ablations {command:<10} {what}" for command, what in COMMANDS.items()]
     text = "\n".join(["usage: ablations COMMAND [ARGUMENTS]", "", *lines])
     if name in {"-h", "--help"}:
         print(text)

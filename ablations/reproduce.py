@@ -104,7 +104,9 @@ def _find(
 ) -> tuple[Study, list[Claim], list[Claim], list[str]]:
     """Return the study, the claims asked for, all of its claims, and the command's overrides."""
     studies = study_files()
-    chosen = [name for name in names if name in studies and name not in claim_files()]
+    chosen = [name for name in names if name in studies]
+    if both := [name for name in chosen if name in claim_files()]:
+        raise ConfigError(f"{both[0]}: is a study and a claim; rename one of the files")
     if len(chosen) > 1:
         raise ConfigError(f"{' '.join(chosen)}: one study at a time")
     if not chosen:
@@ -113,7 +115,7 @@ def _find(
         return study, asked, read_claims(list(study.claims)), rest
     study, claims = read_study(studies[chosen[0]])
     patterns = [name for name in names if name not in chosen]
-    if not patterns:
+    if not patterns or "all" in patterns:
         return study, claims, claims, list(overrides)
     wanted = {claim.name for claim in read_claims(patterns)}
     if unknown := sorted(wanted - {claim.name for claim in claims}):

@@ -38,7 +38,6 @@ STUDY: dict[str, Any] = {
         "recipe.batch_size=16",
     ],
     "tuning": {"values": [0.01, 0.02, 0.04], "seeds": [1000]},
-    "gate_seeds": [1000, 1001],
 }
 # What a run comes to: keyword arguments of make_record; None for a run that fails.
 Outcome = Callable[[Job], dict[str, Any] | None]

@@ -239,6 +239,7 @@ def save_study(folder: Path, results: Sequence[ClaimResult], **changes: Any) -> 
         "fingerprint": FINGERPRINT,
         "first_seed": 100,
         "tuning_seeds": [1000, 1001],
+        "claims": [result.claim for result in results],
         "baseline": "0" * 12,
         "commit": "1d9c3ec28fa1c8bbbae99ac54f56de63ad80a0cc",
         "alpha": 0.05,

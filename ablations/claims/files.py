@@ -93,7 +93,18 @@ def read_study(path: Path) -> tuple[Study, list[Claim]]:
         raise ConfigError(f"{_place(path)}: there is no claim `{unknown[0]}`{hint}")
     claims = [_read(known[name], Claim) for name in study.claims]
     for claim in claims:
-        fixed = study.plan_of(claim).margin
+        plan = study.plan_of(claim)
+        fixed = plan.margin
+        if fixed and claim.paper.effect is not None:
+            raise ConfigError(
+                f"{_place(path)}: claims.{claim.name}.margin: the paper gives a figure, and the "
+                "margin is half of it; leave `margin` out"
+            )
+        if plan.target and claim.measure.of == "epochs_to_error" and plan.target >= 1:
+            raise ConfigError(
+                f"{_place(path)}: claims.{claim.name}.target: target={plan.target:g} must be an "
+                "error below 1"
+            )
         if fixed and fixed.margin <= claim.no_effect:
             raise ConfigError(
                 f"{_place(path)}: claims.{claim.name}.margin: margin={fixed.margin:g}, and an "
@@ -139,14 +150,17 @@ def ad_hoc(
     if changes:
         name += "-" + hashlib.sha256(" ".join(sorted(changes)).encode()).hexdigest()[:6]
     rate = given.recipe.lr
-    study = Study(
-        name=name,
-        title=" ".join([given.experiment, *changes]),
-        experiment=given.experiment,
-        changes=changes,
-        claims={claim.name: ClaimPlan() for claim in claims},
-        tuning=Tuning(values=[rate / 2, rate, rate * 2]),
-    )
+    try:
+        study = Study(
+            name=name,
+            title=" ".join([given.experiment, *changes]),
+            experiment=given.experiment,
+            changes=changes,
+            claims={claim.name: ClaimPlan() for claim in claims},
+            tuning=Tuning(values=[rate / 2, rate, rate * 2]),
+        )
+    except ValidationError as error:
+        raise ConfigError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
     return study, free
 
 
@@ -154,6 +168,7 @@ _REFUSED = {
     "seed": "the study chooses the seeds",
     "fast_dev_run": "a verdict needs records; make the runs smaller, as with recipe.epochs=1",
     "print_model": "it is for ablations/run.py",
+    "pretrained": "claims are on networks that start from random weights",
 }
 
 

@@ -1,6 +1,6 @@
-"""The gate: whether a claim can show at a study's scale, told by numbers before its pairs train.
+"""The gate: check whether a claim can show at a study's scale, before its pairs are trained.
 
-It looks at tuning seeds and at validation and training errors only.
+It reads tuning seeds only, and their validation and training errors.
 """
 
 from dataclasses import dataclass
@@ -38,23 +38,27 @@ class Check:
 
 def gate_jobs(runs: Runs, claim: Claim, choices: dict[str, Choice]) -> list[Job]:
     """Return the runs that the gate of a claim needs beside those of the tuning."""
-    if not claim.trained_out or claim.family == "control":
+    if not claim.trained_out or claim.family == "control" or not _learns(choices, "tuning").passed:
         return []
     return [job for pair in _schedule_and_twice(runs, choices["with"]) for job in pair]
 
 
-def gate(runs: Runs, claim: Claim, choices: dict[str, Choice]) -> list[Check]:
-    """Check what a claim needs; empty while a run is missing.
+def gate(runs: Runs, claim: Claim, choices: dict[str, Choice]) -> list[Check] | None:
+    """Check what a claim needs.
 
     Args:
         runs: The runs of the study.
         claim: The claim.
         choices: The tuned arms ``with`` and ``without`` the technique.
+
+    Returns:
+        The checks; None while a run is missing.
     """
     if any(runs.record(job) is None for job in gate_jobs(runs, claim, choices)):
-        return []
-    checks = [_learns(choices)] if runs.study.tuning else []
-    if claim.family == "control":
+        return None
+    learns = _learns(choices, "tuning")
+    checks = [learns] if runs.study.tuning else []
+    if claim.family == "control" or not learns.passed:
         return checks
     if claim.trained_out:
         checks.append(_trained_out(runs, choices["with"]))
@@ -67,24 +71,30 @@ def gate(runs: Runs, claim: Claim, choices: dict[str, Choice]) -> list[Check]:
 
 def _schedule_and_twice(runs: Runs, choice: Choice) -> list[tuple[Job, Job]]:
     epochs = runs.config(choice.arm).recipe.epochs
-    longer = (*choice.arm, f"recipe.epochs={2 * epochs}")
-    return [(runs.job(choice.arm, s), runs.job(longer, s)) for s in runs.study.gate_seeds]
+    once = (*choice.arm, *runs.with_validation)
+    twice = (*once, f"recipe.epochs={2 * epochs}")
+    return [(runs.job(once, seed), runs.job(twice, seed)) for seed in runs.study.gate_seeds]
 
 
 def _trained_out(runs: Runs, choice: Choice) -> Check:
     pairs = [
         (runs.record(once), runs.record(twice)) for once, twice in _schedule_and_twice(runs, choice)
     ]
-    ratios = [log(_val_error(twice) / _val_error(once)) for once, twice in pairs if once and twice]
+    known = [(once, twice) for once, twice in pairs if once and twice]
+    bad = sum(not _has_learned(record) for pair in known for record in pair)
+    if 2 * bad >= 2 * len(known):
+        text = f"{bad} of {2 * len(known)} runs of the gate diverged or are at chance"
+        return Check("trained out", False, text)
+    ratios = [log(_val_error(twice) / _val_error(once)) for once, twice in known]
     change = exp(mean(ratios)) - 1
     reach = critical(0.05, len(ratios) - 1) * stdev(ratios) / sqrt(len(ratios))
     low, high = (exp(mean(ratios) + sign * reach) - 1 for sign in (-1, 1))
     return Check(
         "trained out",
         abs(change) < TRAINED_OUT,
-        f"at twice the epochs the baseline's validation error changes by {_percent(change)} "
-        f"[{_percent(low)}, {_percent(high)}] over {len(ratios)} seeds; passes within "
-        f"±{TRAINED_OUT:.0%}",
+        f"at twice the epochs the validation error with the technique changes by "
+        f"{_percent(change)} [{_percent(low)}, {_percent(high)}] over {len(ratios)} seeds "
+        f"(required: within ±{TRAINED_OUT:.0%})",
     )
 
 
@@ -110,7 +120,7 @@ def _fair_rates(runs: Runs, choices: dict[str, Choice]) -> Check:
         text += f"; the grid was extended {'once' if extended == 1 else f'{extended} times'}"
     edges = [side for side in SIDES if choices[side].at_edge]
     if edges:
-        text += f"; still on the edge {' and '.join(edges)} it; passes with a best value inside"
+        text += f"; at the edge of the grid {' and '.join(edges)} it (required: inside)"
     return Check("fair rates", not edges, text)
 
 
@@ -129,27 +139,31 @@ def _overfits(choice: Choice) -> Check:
     return Check(
         "overfits without it",
         share >= OVERFITS,
-        f"without the technique the error is {train:.1%} in training and {val:.1%} in validation, "
-        f"a gap of {max(share, 0):.0%} of it; passes from {OVERFITS:.0%}",
+        f"without the technique the error is {train:.1%} in training and {val:.1%} in validation; "
+        f"the generalization gap is {max(share, 0):.0%} of the validation error (required: "
+        f"{OVERFITS:.0%})",
     )
 
 
-def _learns(choices: dict[str, Choice]) -> Check:
+def _has_learned(record: Record) -> bool:
+    return record.status == "finished" and not at_chance(record)
+
+
+def _learns(choices: dict[str, Choice], what: str) -> Check:
+    """Fail an arm of which half of the runs diverged or are at chance."""
     for side in SIDES:
         records = choices[side].records
-        diverged = sum(record.status == "diverged" for record in records)
-        chance = sum(map(at_chance, records))
-        if records and diverged == len(records):
-            return Check("learns", False, f"all tuning runs {side} the technique diverged")
-        if records and 2 * chance > len(records):
+        bad = sum(not _has_learned(record) for record in records)
+        if records and 2 * bad >= len(records):
             return Check(
                 "learns",
                 False,
-                f"{chance} of {len(records)} tuning runs {side} the technique are at chance",
+                f"{bad} of {len(records)} {what} runs {side} the technique diverged or are at "
+                "chance",
             )
-    return Check("learns", True, "no arm is at chance, none diverged throughout")
+    return Check("learns", True, "most runs of both arms are better than chance")
 
 
 def learns(records: dict[str, list[Record]]) -> Check:
     """Check the runs of the pairs themselves, once they are there."""
-    return _learns({side: Choice((), records=found) for side, found in records.items()})
+    return _learns({side: Choice((), records=found) for side, found in records.items()}, "paired")

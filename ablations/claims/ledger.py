@@ -142,6 +142,6 @@ def _read(path: Path) -> Iterator[Look]:
             yield Look(**json.loads(line))
         except (ValueError, TypeError):
             raise ConfigError(
-                f"{path}:{number}: not a look; next step: restore the line, or remove it if it is "
-                "the half-written last one"
+                f"{path}:{number}: not a valid ledger entry; next step: restore the line, or "
+                "remove it if it is the half-written last one"
             ) from None

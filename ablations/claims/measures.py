@@ -205,6 +205,7 @@ class Pairs:
             found[seed] = log(min(long, end) / min(short, end))
         obstacle = empty.obstacle
         if 2 * silent > len(self.seeds):
+            found = {}
             obstacle = obstacle or (
                 f"neither arm reached the target in {silent} of {len(self.seeds)} pairs"
             )

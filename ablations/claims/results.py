@@ -1,8 +1,8 @@
-"""``verdicts.json``: the rules, written before the first run, and what they came to."""
+"""Read and write ``verdicts.json``: the rule of each claim, and its verdict."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from math import exp
 from pathlib import Path
 from typing import Any, Literal
@@ -168,6 +168,7 @@ class StudyResult:
         fingerprint: Of the data.
         first_seed: Seed of the first pair.
         tuning_seeds: Seeds that no verdict uses.
+        claims: Names of all its claims.
         baseline: Run id of the study's baseline at the first seed.
         commit: Commit of the rules and the study file, with ``-dirty`` after local changes; None
             outside a clone.
@@ -184,6 +185,7 @@ class StudyResult:
     fingerprint: str
     first_seed: int
     tuning_seeds: list[int]
+    claims: list[str]
     baseline: str
     commit: str | None
     alpha: float
@@ -198,12 +200,15 @@ class StudyResult:
 _STUDY = TypeAdapter(StudyResult)
 
 
-def planned(claim: Claim, study: Study, alpha: float, claims: int, **known: Any) -> ClaimResult:
+def planned(
+    claim: Claim, study: Study, attempt: str, alpha: float, claims: int, **known: Any
+) -> ClaimResult:
     """Return the result of a claim before its first run: its rule alone.
 
     Args:
         claim: The claim.
         study: The study.
+        attempt: Hash of the rule and its context.
         alpha: Error rate of its family for this claim.
         claims: Claims of its family.
         known: Other fields of the result.
@@ -226,7 +231,7 @@ def planned(claim: Claim, study: Study, alpha: float, claims: int, **known: Any)
         effect5=study.effect_of(claim, 5),
         target=study.target_of(claim),
         looks=list(study.looks_of(claim)),
-        attempt=study.attempt(claim),
+        attempt=attempt,
         rule=study.rule_of(claim),
         alpha=alpha,
         claims_in_family=claims,
@@ -263,8 +268,8 @@ def load(output: Path) -> list[StudyResult]:
 def save(output: Path, study: StudyResult) -> StudyResult:
     """Put a study into the file of its folder, at once or not at all.
 
-    Claims of the same study that this command did not ask for stay as they are, and so does a
-    verdict by the same rule while there is no new one.
+    Claims of the same version of the study on the same data that this command did not ask for stay
+    as they are, and so does a verdict by the same rule while there is no later one.
 
     Returns:
         The study as it now is in the file.
@@ -273,17 +278,22 @@ def save(output: Path, study: StudyResult) -> StudyResult:
     with FileLock(output / f".{VERDICTS}.lock"):
         studies = {entry.name: entry for entry in load(output)}
         before = studies.get(study.name)
-        kept = {result.claim: result for result in before.results} if before else {}
+        kept: dict[str, ClaimResult] = {}
+        if before and _head(before) == _head(study):
+            study = replace(study, commit=before.commit)  # of the first run
+            kept = {r.claim: r for r in before.results if r.claim in study.claims}
         for result in study.results:
             old = kept.get(result.claim)
-            if not (old and old.label and not result.label and old.attempt == result.attempt):
+            same = old is not None and old.attempt == result.attempt
+            # A later look is never replaced by an earlier one, nor a label by none.
+            if not (same and old and (old.n > result.n or (old.label and not result.label))):
                 kept[result.claim] = result
-        study = StudyResult(**{**_shallow(study), "results": [kept[name] for name in sorted(kept)]})
+        study = replace(study, results=[kept[name] for name in sorted(kept)])
         studies[study.name] = study
         content = {"layout": LAYOUT, "studies": [asdict(entry) for entry in studies.values()]}
         write_atomically(output / VERDICTS, json.dumps(content, indent=1, allow_nan=False))
     return study
 
 
-def _shallow(study: StudyResult) -> dict[str, Any]:
-    return {name: getattr(study, name) for name in study.__dataclass_fields__}
+def _head(study: StudyResult) -> tuple[Any, ...]:
+    return study.version, study.experiment, study.changes, study.first_seed, study.fingerprint

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from rich.console import Console
@@ -20,6 +21,9 @@ from ablations.launch.mirror import settle_wandb
 from ablations.launch.plan import make_plan
 from ablations.launch.start import start
 from ablations.record import Record
+
+# Overrides that give other data than the experiment's.
+_OTHER_DATA = ("data.name", "data.source", "data.train", "data.test")
 
 # Overrides of an arm, on top of the study's.
 Arm = tuple[str, ...]
@@ -64,6 +68,8 @@ class Runs:
                     f"{item}: the study {study.name} fixes {key}; change its file and raise its "
                     f"version, or set only {', '.join(FREE_KEYS)}"
                 )
+        elsewhere = any(item.partition("=")[0] in _OTHER_DATA for item in overrides)
+        self.study = study = study.model_copy(update={"elsewhere": elsewhere})
         self.given = compose([f"experiment={study.experiment}", *study.changes, *overrides])
         self.output = Path(self.given.output).resolve()
         self.report = report
@@ -81,7 +87,7 @@ class Runs:
             if name in claim.excluded:
                 return claim.excluded[name]
         if claim.measure.of in TIMES and self.study.target_of(claim) is None:
-            return "it is timed to a target, which a study file has to give"
+            return "it is timed to a target: set claims.NAME.target in a study file"
         return ""
 
     def admit(self, claims: Sequence[Claim]) -> None:
@@ -94,6 +100,11 @@ class Runs:
         for claim in claims:
             for part, comparison in claim.comparisons.items():
                 pair = arms_of(claim, part)
+                if self.study.tuning and self.study.tuning.key == claim.technique:
+                    raise ConfigError(
+                        f"study {self.study.name}: tunes {claim.technique}, which tells the arms "
+                        f"of {claim.name} apart"
+                    )
                 try:
                     self._check_factor(comparison.technique or claim.technique, *pair)
                 except ConfigError as error:
@@ -107,7 +118,7 @@ class Runs:
         plan = make_plan(configs, self.report)
         self._template = plan.jobs[0]
         if len({job.store for job in plan.jobs}) > 1:
-            raise ConfigError("the arms of a study share their data: a claim sets data.size")
+            raise ConfigError("set data.size in the study: all of its arms share one data set")
         if self.study.fingerprint not in (None, self.fingerprint):
             raise ConfigError(
                 f"the data have fingerprint {self.fingerprint[:16]}, the study {self.study.name} "
@@ -124,6 +135,17 @@ class Runs:
     def dataset(self) -> str:
         """What tables call the data."""
         return self.given.data.name
+
+    @cached_property
+    def with_validation(self) -> Arm:
+        """Overrides that cut validation images off where the study trains on all images.
+
+        Rates are chosen by validation error and the gate reads it, on seeds that no verdict uses.
+        """
+        if self.given.data.val_size:
+            return ()
+        experiment = compose([f"experiment={self.study.experiment}"])
+        return (f"data.val_size={experiment.data.val_size}",)
 
     def config(self, arm: Arm) -> Config:
         """Compose an arm; ``KEY=x0.5`` is half of the study's value."""
@@ -184,12 +206,16 @@ class Runs:
         """Whether the deadline has passed."""
         return self.deadline is not None and time.monotonic() >= self.deadline
 
-    def train(self, jobs: Iterable[Job]) -> None:
-        """Train all jobs that have no record, side by side, in the order given."""
+    def train(self, jobs: Iterable[Job]) -> bool:
+        """Train all jobs that have no record, side by side, in the order given.
+
+        Returns:
+            False if there was nothing to train, or no time.
+        """
         left = {job.run.run_id: job for job in jobs if self.record(job) is None}
         left = {run_id: job for run_id, job in left.items() if run_id not in self.failed}
         if not left or self.out_of_time:
-            return
+            return False
         if said := settle_wandb(left.values()):
             self.console.print(f"[bold]wandb[/] {escape(said)}", highlight=False)
         with Monitor(self.console) as monitor:
@@ -198,6 +224,7 @@ class Runs:
             )
         show_waiting(self.console, states)
         self.failed |= {state.job.run.run_id for state in states if state.status == "failed"}
+        return True
 
     def _check_factor(self, technique: str, ours: Arm, theirs: Arm) -> None:
         """Refuse arms that differ in more than the technique, or not at all."""

@@ -8,6 +8,7 @@ its first run: experiment, claims, margins, looks, seeds and the grids of tuned 
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import fields
 from itertools import pairwise
 from math import log
@@ -80,13 +81,20 @@ def _check_looks(looks: tuple[int, ...]) -> tuple[int, ...]:
     return looks
 
 
+def _check_rising(values: Any) -> Any:
+    if any(b <= a for a, b in pairwise(values)):
+        raise ValueError("must be rising numbers")
+    return values
+
+
 Override = Annotated[str, AfterValidator(_check_override)]
 Factor = Annotated[str, AfterValidator(_check_factor)]
 Text = Annotated[str, Field(min_length=1)]
 Experiment = Annotated[str, AfterValidator(_check_experiment)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Looks = Annotated[tuple[int, ...], AfterValidator(_check_looks)]
-Values = Annotated[list[FiniteFloat], Field(min_length=1)]
+Values = Annotated[list[FiniteFloat], Field(min_length=2), AfterValidator(_check_rising)]
+Seeds = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_check_rising)]
 
 
 class _Part(BaseModel):
@@ -234,8 +242,15 @@ class Claim(_Part):
 
     @model_validator(mode="after")
     def _fits(self) -> "Claim":
-        if self.ensemble and self.technique != "ensemble":
-            raise ValueError("ensemble: is for claims with technique: ensemble")
+        if (self.ensemble is None) == (self.technique == "ensemble"):
+            raise ValueError("ensemble: goes together with technique: ensemble")
+        if (self.measure.of == "neighbors") != (self.technique == "neighbors"):
+            raise ValueError("measure.of: neighbors goes together with technique: neighbors")
+        effect, error = self.paper.effect, self.paper.error
+        if effect is not None and effect <= 0:
+            raise ValueError(f"paper.effect: {effect:g} must be above 0, in the paper's direction")
+        if effect is not None and self.measure.of in ERRORS and effect + (error or 0) >= 1:
+            raise ValueError(f"paper.effect: {effect:g} is a difference of errors, as a fraction")
         if self.paper.effect is None and self.margin is None:
             raise ValueError("margin: is missing, and the paper gives no effect to derive it from")
         if self.margin is not None and not self.why:
@@ -291,15 +306,15 @@ class Tuning(_Part):
 
     Attributes:
         key: The key that is tuned.
-        values: Its grid, rising.
+        values: Its grid, rising, two values or more.
         seeds: Seeds that no verdict uses.
         factor: Step of an extension.
         extensions: Most extensions of one grid.
     """
 
-    key: Override | str = "recipe.lr"
+    key: Annotated[str, Field(pattern=r"^(recipe\.\w+|width)$")] = "recipe.lr"
     values: Values
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (1000, 1001)
+    seeds: Seeds = (1000, 1001)
     factor: Annotated[float, Field(gt=1)] = 2.0
     extensions: Annotated[int, Field(ge=0)] = 3
 
@@ -361,6 +376,8 @@ class Study(_Part):
         tuning: See :class:`Tuning`.
         gate_seeds: Seeds of the runs that tell whether training has converged.
         planning_sd: See :class:`ClaimPlan`; for claims on errors without one of their own.
+        elsewhere: A command gave other data than the experiment's, so that nothing speaks of the
+            paper.
     """
 
     name: str
@@ -374,13 +391,14 @@ class Study(_Part):
     looks: Looks = (3, 5, 8)
     first_seed: Annotated[int, Field(ge=0)] = 100
     tuning: Tuning | None = None
-    gate_seeds: Annotated[tuple[int, ...], Field(min_length=2)] = (1000, 1001, 1002, 1003, 1004)
+    gate_seeds: Annotated[Seeds, Field(min_length=5)] = (1000, 1001, 1002, 1003, 1004)
     planning_sd: Annotated[FiniteFloat, Field(gt=0)] | None = None
+    elsewhere: bool = False
 
     @field_validator("claims", mode="before")
     @classmethod
     def _plain_names(cls, claims: Any) -> Any:
-        if isinstance(claims, list):
+        if isinstance(claims, list) and all(isinstance(name, str) for name in claims):
             return {name: {} for name in claims}
         if isinstance(claims, dict):
             return {name: plan or {} for name, plan in claims.items()}
@@ -396,7 +414,8 @@ class Study(_Part):
 
     def at_paper(self, claim: Claim) -> bool:
         """Whether data and network are the paper's own, so that effects are in points."""
-        return self.experiment in claim.paper.experiments and not self.changes
+        changed = self.changes or self.elsewhere or claim.common
+        return self.experiment in claim.paper.experiments and not changed
 
     def target_of(self, claim: Claim) -> float | None:
         """Return the error or the loss that times are measured to."""
@@ -468,13 +487,18 @@ class Study(_Part):
             "experiment": self.experiment,
             "changes": sorted(self.changes),
             "first_seed": self.first_seed,
-            "claims": sorted(self.claims),
             "version": self.version,
         }
 
-    def attempt(self, claim: Claim) -> str:
-        """Return twelve hexadecimal digits, equal for equal rules: another study has others."""
-        text = json.dumps({"study": self.name, **self.rule_of(claim)}, sort_keys=True)
+    def attempt(self, claim: Claim, context: Mapping[str, Any] | None = None) -> str:
+        """Return twelve hexadecimal digits, equal for equal rules: another study has others.
+
+        Args:
+            claim: The claim.
+            context: What else a verdict depends on: the resolved experiment and the family.
+        """
+        known = {"study": self.name, **self.rule_of(claim), **(context or {})}
+        text = json.dumps(known, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

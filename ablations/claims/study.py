@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ablations.claims.gates import Check, gate, gate_jobs, learns
 from ablations.claims.ledger import Ledger, Look, alpha_after, history
@@ -24,7 +25,7 @@ from ablations.claims.results import (
 from ablations.claims.runs import Runs, arms_of
 from ablations.claims.schema import ERRORS, Claim, Study
 from ablations.claims.tuning import Choice, choose, missing_jobs, tuned_arms
-from ablations.config import ConfigError, Job
+from ablations.config import NUMERICS, ConfigError, Job
 from ablations.record import Record
 from ablations.stats.labels import Comparison, Verdict, decide
 from ablations.stats.power import chance_to_hold
@@ -34,19 +35,31 @@ ALPHA = 0.05
 
 @dataclass
 class State:
-    """Where a claim of a running study is.
+    """Progress of one claim.
 
     Attributes:
         claim: The claim.
         result: What is known so far.
         pairs: Pairs up to the next or the latest look.
         choices: Tuned arms by part and side.
+        checked: The gate has been checked.
     """
 
     claim: Claim
     result: ClaimResult
     pairs: int = 0
     choices: dict[str, dict[str, Choice]] = field(default_factory=dict)
+    checked: bool = False
+
+    @property
+    def all_choices(self) -> list[Choice]:
+        """The tuned arms of all parts."""
+        return [choice for part in self.choices.values() for choice in part.values()]
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether all rates are chosen."""
+        return bool(self.choices) and not any(choice.missing for choice in self.all_choices)
 
 
 class StudyRun:
@@ -82,7 +95,7 @@ class StudyRun:
         self.states = [self._planned(claim) for claim in asked]
 
     def _planned(self, claim: Claim) -> State:
-        attempt = self.study.attempt(claim)
+        attempt = self.study.attempt(claim, self._context(claim))
         earlier = self.ledger.earlier(claim.name, self.runs.fingerprint, attempt)
         own = self.ledger.own_looks(claim.name, self.runs.fingerprint, attempt)
         alpha = alpha_after(earlier, ALPHA)
@@ -90,6 +103,7 @@ class StudyRun:
         result = planned(
             claim,
             self.study,
+            attempt,
             alpha,
             claims,
             chance=self._chance(claim, alpha / claims),
@@ -97,6 +111,19 @@ class StudyRun:
             history=history(earlier, own),
         )
         return State(claim, result)
+
+    def _context(self, claim: Claim) -> dict[str, Any]:
+        """What a verdict depends on beside the files of study and claim."""
+        family = [
+            c for c in self.claims if c.family == claim.family and c.name not in self.excluded
+        ]
+        values = dict(self.runs.given.run.differences)
+        values.pop("seed", None)
+        return {
+            "family": sorted(c.name for c in family if c.name not in self.excluded),
+            "run": values,
+            "numerics": NUMERICS,
+        }
 
     def _chance(self, claim: Claim, level: float) -> list[float] | None:
         plan = self.study.plan_of(claim)
@@ -127,7 +154,7 @@ class StudyRun:
         """
         while True:
             jobs = missing_jobs(self._choose())
-            if not self._train(jobs):
+            if not self.runs.train(jobs):
                 return not jobs
 
     def _choose(self) -> list[Choice]:
@@ -137,12 +164,7 @@ class StudyRun:
                 state.choices[part] = {
                     side: choose(self.runs, state.claim, side, arms[side]) for side in SIDES
                 }
-        return [
-            choice
-            for state in self._active()
-            for part in state.choices.values()
-            for choice in part.values()
-        ]
+        return [choice for state in self._active() for choice in state.all_choices]
 
     def check(self) -> bool:
         """Check the gate of every claim, training what is missing.
@@ -150,27 +172,31 @@ class StudyRun:
         Returns:
             Whether every gate could be checked.
         """
-        tuned = [state for state in self._active() if self._is_tuned(state)]
+        tuned = [state for state in self._active() if state.is_tuned]
         jobs = [
             job
             for state in tuned
             for choices in state.choices.values()
             for job in gate_jobs(self.runs, state.claim, choices)
         ]
-        self._train(jobs)
-        whole = True
+        self.runs.train(jobs)
         for state in tuned:
-            checks = [gate(self.runs, state.claim, part) for part in state.choices.values()]
-            whole &= all(checks) or state.claim.family == "control"
-            merged = _merge(checks, list(state.choices))
-            state.result = replace(state.result, checks=merged)
-        return whole
+            found = {
+                part: gate(self.runs, state.claim, choices)
+                for part, choices in state.choices.items()
+            }
+            whole = {part: checks for part, checks in found.items() if checks is not None}
+            state.checked = len(whole) == len(found)
+            state.result = replace(state.result, checks=_merge(list(whole.values()), list(whole)))
+        return all(state.checked for state in self._active())
 
     def look(self, after: Callable[[StudyResult], None]) -> StudyResult:
         """Train and look until every claim is decided, at its last look, or out of reach.
 
+        Every look is in the ledger before its verdict is in ``verdicts.json``.
+
         Args:
-            after: Told about the study after each look.
+            after: Called with the study after each look that is not the last.
         """
         self._judge()
         saved = self.save()
@@ -179,15 +205,13 @@ class StudyRun:
                 state.pairs = self._next(state)
             jobs = [pair_and_job for state in going for pair_and_job in self._jobs(state)]
             # Whole pairs first: what the time leaves can then be judged.
-            self._train([job for _, job in sorted(jobs, key=lambda item: item[0])])
+            self.runs.train([job for _, job in sorted(jobs, key=lambda item: item[0])])
             self._judge()
-            saved = self.save()
             self.ledger.append(self._looks())
-            saved = self._note_history()
+            self._note_history()
+            saved = self.save()
             if any(self._goes_on(state) for state in self.states):
                 after(saved)
-            if self.runs.out_of_time:
-                break
         return saved
 
     def waiting_jobs(self) -> list[Job]:
@@ -228,32 +252,34 @@ class StudyRun:
         own = grid and (grid.with_ if side == "with" else grid.without)
         return f"{tuning.key}={(own or tuning.values)[0]:g}"
 
-    def _train(self, jobs: Sequence[Job]) -> bool:
-        """Train jobs; whether any of them could still be trained."""
-        left = [job for job in jobs if self.runs.record(job) is None]
-        left = [job for job in left if job.run.run_id not in self.runs.failed]
-        if not left or self.runs.out_of_time:
-            return False
-        self.runs.train(left)
-        return True
-
     def _active(self) -> list[State]:
         return [state for state in self.states if not state.result.excluded]
 
-    def _is_tuned(self, state: State) -> bool:
-        choices = [choice for part in state.choices.values() for choice in part.values()]
-        return bool(choices) and not any(choice.missing for choice in choices)
-
     def _last(self, state: State) -> int:
         last = self.study.looks_of(state.claim)[-1]
-        return min(last, self.cap) if self.cap else last
+        if self.cap is None:
+            return last
+        # A look that was taken stays taken: a smaller cap does not go back behind it.
+        key = state.claim.name, self.runs.fingerprint, state.result.attempt
+        return min(last, max([self.cap, *self._taken(state, self.ledger.own_looks(*key))]))
+
+    def _taken(self, state: State, looks: list[int]) -> list[int]:
+        """Those of the looks whose runs are all here."""
+        before, found = state.pairs, []
+        for state.pairs in looks:
+            if all(self.runs.record(job) is not None for _, job in self._jobs(state)):
+                found.append(state.pairs)
+        state.pairs = before
+        return found
 
     def _next(self, state: State) -> int:
         looks = self.study.looks_of(state.claim)
         return min(next((n for n in looks if n > state.pairs), looks[-1]), self._last(state))
 
     def _goes_on(self, state: State) -> bool:
-        if state.result.excluded or not self._is_tuned(state) or self._obstacle(state):
+        if state.result.excluded or not (state.is_tuned and state.checked):
+            return False
+        if self._obstacle(state):
             return False
         if state.pairs >= self._last(state) or (state.pairs and state.result.decided):
             return False
@@ -274,7 +300,7 @@ class StudyRun:
 
     def _jobs(self, state: State) -> list[tuple[int, Job]]:
         """The jobs of a claim's pairs, each with the number of its pair."""
-        if not self._is_tuned(state):
+        if not state.is_tuned:
             return []
         return [
             (pair, self.runs.job(arm, seed))
@@ -314,7 +340,12 @@ class StudyRun:
                 whole = [record for record in found if record is not None]
                 if len(whole) == len(seeds):
                     records[side][seeds[0]] = whole
-        baseline = self.runs.job(self._arms_untuned(state, part), self.study.first_seed)
+        # What lies beyond the latest look is not looked at.
+        common = [seed for seed in records["with"] if seed in records["without"]]
+        looks = self.study.looks_of(state.claim)
+        used = common[: max((n for n in looks if n <= len(common)), default=0)]
+        records = {side: {s: found[s] for s in used} for side, found in records.items()}
+        baseline = self.runs.job(arms_of(state.claim, part)[0], self.study.first_seed)
         pool = f"{baseline.run.run_id} {state.choices[part]['with'].tuned}"
         return Pairs(
             state.claim,
@@ -326,14 +357,11 @@ class StudyRun:
             "" if state.claim.reads_one_run else pool,
         )
 
-    def _arms_untuned(self, state: State, part: str) -> tuple[str, ...]:
-        return arms_of(state.claim, part)[0]
-
     def _compare(self, state: State) -> tuple[list[Comparison], list[Comparison]]:
         claim, alpha = state.claim, state.result.alpha
         obstacle, missing = self._obstacle(state), self._missing(state)
         margin, _ = self.study.margin_of(claim)
-        if not self._is_tuned(state):
+        if not state.is_tuned:
             empty = Comparison(
                 claim.name, {}, margin, self.study.looks_of(claim), missing=missing, alpha=alpha
             )
@@ -350,7 +378,7 @@ class StudyRun:
             check = learns(runs)
             blocked = obstacle or ("" if check.passed else f"{check.part}: {check.text}")
             first += pairs.compare(alpha, blocked, missing)
-            second += pairs.compare_top5(alpha, blocked)
+            second += [] if missing else pairs.compare_top5(alpha, blocked)
             points[part] = pairs.points()
             prefix = f"{part}: " if part else ""
             warnings += [prefix + text for text in pairs.warnings()]
@@ -367,22 +395,32 @@ class StudyRun:
         return first, second
 
     def _missing(self, state: State) -> str:
-        if not self._is_tuned(state):
-            choices = [c for part in state.choices.values() for c in part.values()]
-            untuned = {job.run.run_id for choice in choices for job in choice.missing}
-            if untuned & self.runs.failed:
-                return "a tuning run failed; the same command repeats it"
-            return "not tuned yet"
-        absent = [job for _, job in self._jobs(state) if self.runs.record(job) is None]
+        """Why a claim is incomplete; empty if it is not."""
+        needed = [job for choice in state.all_choices for job in choice.missing]
+        what = "a tuning run"
+        if state.is_tuned and not state.checked:
+            what = "a run of the gate"
+            for part in state.choices.values():
+                needed += gate_jobs(self.runs, state.claim, part)
+        elif state.is_tuned:
+            what = "a run"
+            needed = [job for _, job in self._jobs(state)]
+        absent = [job for job in needed if self.runs.record(job) is None]
         if any(job.run.run_id in self.runs.failed for job in absent):
-            return "a run failed; the same command repeats it"
-        if absent and self.runs.out_of_time:
-            return "" if self._look_taken(state) else "the time was up"
-        return ""
-
-    def _look_taken(self, state: State) -> bool:
+            return f"{what} failed; the same command repeats it"
+        if not state.is_tuned:
+            return "not tuned yet"
+        if not state.checked:
+            return "the gate is not checked yet"
         first = self.study.looks_of(state.claim)[0]
-        return all(len(self._pairs(state, part).seeds) >= first for part in state.claim.comparisons)
+        here = state.pairs - len({pair for pair, job in self._jobs(state) if job in absent})
+        if here >= first:
+            return ""
+        if absent and self.runs.out_of_time:
+            return "stopped by --budget before the first look"
+        return (
+            f"{here} pairs so far, the first look is at {first}" if state.pairs else "no pairs yet"
+        )
 
     def _arm_results(self, state: State, part: str, pairs: Pairs) -> dict[str, ArmResult]:
         values = pairs.values()
@@ -409,9 +447,13 @@ class StudyRun:
             state.result,
             verdicts=verdicts,
             secondary=secondary,
-            label=label_of(verdicts) if state.pairs or self._obstacle(state) else "",
+            label=label_of(verdicts) if self._is_known(state) else "",
             warnings=list(dict.fromkeys([*state.result.warnings, *warnings])),
         )
+
+    def _is_known(self, state: State) -> bool:
+        """Whether there is anything to say: a look, a failed gate, or a failed run."""
+        return bool(state.pairs or self._obstacle(state) or "failed" in self._missing(state))
 
     # What is kept
 
@@ -430,12 +472,11 @@ class StudyRun:
             if state.result.n >= self.study.looks_of(state.claim)[0]
         ]
 
-    def _note_history(self) -> StudyResult:
+    def _note_history(self) -> None:
         for state in self._active():
             key = state.claim.name, self.runs.fingerprint, state.result.attempt
             looked = history(self.ledger.earlier(*key), self.ledger.own_looks(*key))
             state.result = replace(state.result, history=looked)
-        return self.save()
 
     def save(self) -> StudyResult:
         """Write what is known to ``verdicts.json``."""
@@ -455,7 +496,8 @@ class StudyRun:
             dataset=self.runs.dataset,
             fingerprint=fingerprint,
             first_seed=study.first_seed,
-            tuning_seeds=sorted({*study.gate_seeds, *(study.tuning.seeds if study.tuning else ())}),
+            tuning_seeds=sorted(_tuning_seeds(study)),
+            claims=sorted(study.claims),
             baseline=baseline.run_id,
             commit=_commit(),
             alpha=ALPHA,
@@ -474,8 +516,12 @@ def _merge(parts: Sequence[Sequence[Check]], names: Sequence[str]) -> list[Check
     return list(found.values())
 
 
+def _tuning_seeds(study: Study) -> set[int]:
+    return {*study.gate_seeds, *(study.tuning.seeds if study.tuning else ())}
+
+
 def _check_seeds(study: Study, claims: Sequence[Claim]) -> None:
-    tuning = {*study.gate_seeds, *(study.tuning.seeds if study.tuning else ())}
+    tuning = _tuning_seeds(study)
     for claim in claims:
         last = study.first_seed + study.looks_of(claim)[-1] * (claim.ensemble or 1)
         if clash := sorted(seed for seed in tuning if study.first_seed <= seed < last):

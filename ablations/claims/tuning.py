@@ -72,8 +72,9 @@ def choose(runs: Runs, claim: Claim, side: str, arm: Arm) -> Choice:
         getattr(grid, f"{side}_" if side == "with" else side) if grid else tuning.values
     )
     choice = Choice(arm)
+    checked = arm if claim.measure.of in TIMES else (*arm, *runs.with_validation)
     while True:
-        jobs = {v: _jobs(runs, arm, tuning.key, v, tuning.seeds) for v in values}
+        jobs = {v: _jobs(runs, checked, tuning.key, v, tuning.seeds) for v in values}
         choice.jobs = [job for group in jobs.values() for job in group]
         choice.missing = [job for job in choice.jobs if runs.record(job) is None]
         if choice.missing:
@@ -85,7 +86,7 @@ def choose(runs: Runs, claim: Claim, side: str, arm: Arm) -> Choice:
         choice.arm = (*arm, *choice.tuned)
         choice.scores = {v: rank[0] for v, rank in ranks.items()}
         choice.records = found[best]
-        choice.at_edge = len(values) > 1 and best in (values[0], values[-1])
+        choice.at_edge = best in (values[0], values[-1])
         if not choice.at_edge or choice.extended == tuning.extensions:
             return choice
         choice.extended += 1

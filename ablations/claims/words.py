@@ -18,7 +18,7 @@ def remarks(result: ClaimResult) -> list[str]:
     for verdict in result.verdicts:
         if verdict.label is Label.undecided and verdict.resolvable is not None:
             least = figure(result, verdict.resolvable, verdict.part)
-            text = f"these pairs resolve effects from {least}"
+            text = f"smallest effect detectable with 80 % power: {least}"
             if verdict.more:
                 text += f"; about {verdict.more} more pairs would decide at the present estimate"
             found.append(f"{verdict.part}: {text}" if verdict.part else text)
@@ -50,12 +50,19 @@ def figure(
     return number(value, decimals) + (unit if unit == "×" else f" {unit}")
 
 
+def label_interval(verdict: Verdict) -> tuple[float | None, float | None]:
+    """Return the interval that the label is read from: for no effect that of the two tests."""
+    if verdict.label is Label.no_effect:
+        return verdict.inner_low, verdict.inner_high
+    return verdict.low, verdict.high
+
+
 def measured(result: ClaimResult, verdict: Verdict) -> tuple[str, str]:
     """Write the estimate of a verdict and its interval, with the same decimals.
 
     An end without a valid bound is infinite.
     """
-    ends = [result.to_reader(end, verdict.part) for end in (verdict.low, verdict.high)]
+    ends = [result.to_reader(end, verdict.part) for end in label_interval(verdict)]
     value = result.to_reader(verdict.estimate, verdict.part)
     if value is None:
         return "", ""

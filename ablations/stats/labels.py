@@ -231,7 +231,7 @@ def _judge(
         "final": final,
         "margin": comparison.margin,
     }
-    estimate = float(used.mean()) if n else None
+    estimate = float(used.mean()) if n and look >= 0 else None
     if missing := comparison.missing or _incomplete(comparison):
         label = Label.not_testable if comparison.obstacle and not n else Label.incomplete
         reason = comparison.obstacle if label is Label.not_testable else missing
@@ -242,10 +242,10 @@ def _judge(
     share = comparison.alpha / claims
     level = nominal_levels(looks, share)[look]
     se = sd / sqrt(n)
-    # A claim is opposite, or without effect, if any of its parts is: these sides share the level.
-    reach, wide, inner = (critical(p, df) * se for p in (level, level / parts, 2 * level / parts))
+    # The parts of a claim have labels of their own, and share its level.
+    reach, inner = (critical(p, df) * se for p in (level / parts, 2 * level / parts))
     low = estimate - reach if comparison.low_holds else -inf
-    high = estimate + wide if comparison.high_holds else inf
+    high = estimate + reach if comparison.high_holds else inf
     inner_low = estimate - inner if comparison.low_holds else -inf
     inner_high = estimate + inner if comparison.high_holds else inf
     label, reason = classify(low, high, inner_low, inner_high, comparison.margin)
@@ -270,7 +270,8 @@ def _judge(
         df=df,
         resolvable=reach + float(special.stdtrit(df, POWER)) * se,
         more=more,
-        warnings=("scatters much more than the comparisons of its pool: judged by itself",) * noisy,
+        warnings=("much noisier than the other comparisons of its pool; its own variance is used",)
+        * noisy,
     )
 
 
@@ -324,9 +325,7 @@ def _more_pairs(
     """Count the pairs after which the present estimate and spread would decide."""
     total = np.arange(n + 1, MOST_PAIRS + 1)
     se, df = sd / np.sqrt(total), df_per_pair * (total - 1)
-    reach, wide, inner = (
-        -special.stdtrit(df, p / 2) * se for p in (level, level / parts, 2 * level / parts)
-    )
-    decided = (mean - reach >= margin) | (mean + wide < 0) | (abs(mean) + inner < margin)
-    decided |= (mean - reach > 0) & (mean + wide < margin)
+    reach, inner = (-special.stdtrit(df, p / 2) * se for p in (level / parts, 2 * level / parts))
+    decided = (mean - reach >= margin) | (mean + reach < 0) | (abs(mean) + inner < margin)
+    decided |= (mean - reach > 0) & (mean + reach < margin)
     return int(total[decided.argmax()] - n) if decided.any() else None
