@@ -55,7 +55,7 @@ class Classifier(pl.LightningModule):
 
     Args:
         run: The run.
-        network: The network, initialised.
+        network: The network, initialized.
         store: The prepared data.
         images: Number of training images in an epoch.
     """

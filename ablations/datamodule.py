@@ -23,7 +23,7 @@ RESIDENT_SHARE = 0.3
 
 
 class Images(pl.LightningDataModule):
-    """Batches of stored images; crops, flips and colour are the classifier's, on the device.
+    """Batches of stored images; crops, flips and color are the classifier's, on the device.
 
     Args:
         run: The run.

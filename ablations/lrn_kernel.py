@@ -1,9 +1,9 @@
-"""Response normalisation across maps as two Triton kernels, for GPUs (§3.3).
+"""Response normalization across maps as two Triton kernels, for GPUs (§3.3).
 
-The normalisation takes a GPU as long as its memory takes to carry the activations. As operations of
+The normalization takes a GPU as long as its memory takes to carry the activations. As operations of
 torch's they are read or written some twenty times, in float32. Here the forward pass reads and
 writes them once, and the backward pass reads activations and gradients and writes gradients, in
-their own precision; only the input is kept in between. Neighbours come from the cache, and what
+their own precision; only the input is kept in between. Neighbors come from the cache, and what
 they lack is computed again, which is cheaper than its way through memory.
 """
 
@@ -25,7 +25,7 @@ except ImportError:  # torch brings it along on Linux alone; elsewhere nothing c
     triton = None
 jit: Any = triton.jit if triton else lambda kernel: kernel
 
-QUADS = 256  # of neighbouring activations in a program: two for each of its threads
+QUADS = 256  # of neighboring activations in a program: two for each of its threads
 
 
 def serves(x: Tensor, size: int, beta: float) -> bool:
@@ -54,7 +54,7 @@ def _compile(device: torch.device) -> bool:
         _launch(_backward, (x, x, out), (1.0, 1.0))
     except Exception as error:  # Triton calls a C compiler, and passes on whatever that says
         warnings.warn(
-            "Triton cannot compile the kernels of response normalisation, which takes many more "
+            "Triton cannot compile the kernels of response normalization, which takes many more "
             f"passes over memory without them; it needs a C compiler and Python's headers: {error}",
             stacklevel=1,
         )
@@ -63,14 +63,14 @@ def _compile(device: torch.device) -> bool:
 
 
 class FusedResponseNorm(torch.autograd.Function):
-    """x * (k + alpha * sum of squares over five neighbours) ** -0.75, with its gradient.
+    """x * (k + alpha * sum of squares over five neighbors) ** -0.75, with its gradient.
 
     Computed in float32, whatever the dtype of ``x``.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, k: float, alpha: float) -> Tensor:
-        """Normalise each activation by its neighbours in the same row.
+        """Normalize each activation by its neighbors in the same row.
 
         Args:
             ctx: What the backward pass needs.
@@ -106,8 +106,8 @@ def _launch(kernel: Any, tensors: tuple[Tensor, ...], constants: tuple[float, fl
         launch(*tensors, quads, x.shape[1] // 4, *constants, QUADS, enable_fp_fusion=True)
 
 
-# A thread has four neighbouring activations, a quad, and loads the quads before and after it too:
-# twelve activations, of which 4 to 7 are its own. A load carries a quad. What neighbours share is
+# A thread has four neighboring activations, a quad, and loads the quads before and after it too:
+# twelve activations, of which 4 to 7 are its own. A load carries a quad. What neighbors share is
 # written once for each of them; the compiler merges it.
 
 
@@ -157,7 +157,7 @@ def _root(x, k, alpha, i):
 
 
 @jit
-def _normalised(x, k, alpha, i):
+def _normalized(x, k, alpha, i):
     root = _root(x, k, alpha, i)
     return x[i] * (root * tl.sqrt(root))
 
@@ -166,8 +166,8 @@ def _normalised(x, k, alpha, i):
 def _forward(x, out, quads, per_row, k, alpha, QUADS: tl.constexpr):
     first, after, place, exist = _place(quads, per_row, QUADS)
     x = _around(x + 4 * first, after, place, per_row, exist)
-    a, b = _normalised(x, k, alpha, 4), _normalised(x, k, alpha, 5)
-    c, d = _normalised(x, k, alpha, 6), _normalised(x, k, alpha, 7)
+    a, b = _normalized(x, k, alpha, 4), _normalized(x, k, alpha, 5)
+    c, d = _normalized(x, k, alpha, 6), _normalized(x, k, alpha, 7)
     _store(out + 4 * first, after, exist, a, b, c, d)
 
 

@@ -55,7 +55,7 @@ def build_optimizer(network: nn.Module, recipe: Recipe, bias_lr_mult: float) -> 
     for name, module in network.named_modules():
         for key, parameter in module.named_parameters(recurse=False):
             rate = bias_lr_mult if key == "bias" else 1.0
-            # The scale of a batch normalisation, too, has no entry there, and no decay.
+            # The scale of a batch normalization, too, has no entry there, and no decay.
             scale = decay_scale.get(name, 0.0) if key == "weight" else 0.0
             decay = recipe.weight_decay * scale
             groups.setdefault((rate, decay), []).append(parameter)

@@ -43,7 +43,7 @@ from ablations.techniques.towers import tower_colors
 class ConstantBuffersDDP(DDPStrategy):
     """DDP that broadcasts buffers once, not in every step.
 
-    The mean image and the colour axes never change, and the statistics of a batch normalisation
+    The mean image and the color axes never change, and the statistics of a batch normalization
     are those of the global batch on every rank.
     """
 

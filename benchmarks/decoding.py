@@ -81,7 +81,7 @@ def main() -> None:
         F.cross_entropy(network(inputs[:few]), labels[:few]).backward()
 
     few = len(batch) if device.type == "cuda" else 16
-    found.append(("crops, reflections, colour noise", cost(augment, len(batch), device)))
+    found.append(("crops, reflections, color noise", cost(augment, len(batch), device)))
     found.append(("the network, forward and backward", cost(train, few, device)))
 
     table = Table("", "ms an image", box=None, pad_edge=False)

@@ -25,7 +25,7 @@ TURN = 20  # steps between two waits for the GPU
 
 
 def lrn(device: str, images: int, rounds: int) -> list[Row]:
-    """Response normalisation of the first layer, both directions, beside torch's and a copy.
+    """Response normalization of the first layer, both directions, beside torch's and a copy.
 
     The least that its memory must carry is five times the activations: they are read and the
     result is written; they and its gradient are read, and one more gradient is written. A copy

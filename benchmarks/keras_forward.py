@@ -88,13 +88,13 @@ def torch_style() -> list:
 
 def two_branch() -> list:
     def lrn():
-        def normalise(x):
+        def normalize(x):
             # As in the paper, alpha is not divided by the window, which is 2 maps to each side.
             halves = tf.split(x, 2, axis=-1)
             constants = {"depth_radius": 2, "bias": 2.0, "alpha": 1e-4, "beta": 0.75}
             return tf.concat([tf.nn.lrn(half, **constants) for half in halves], axis=-1)
 
-        return layers.Lambda(normalise)
+        return layers.Lambda(normalize)
 
     return [
         *(keras.Input((224, 224, 3)), layers.ZeroPadding2D(((1, 2), (1, 2)))),
@@ -120,11 +120,11 @@ def lenet5() -> list:
     def subsample():
         return layers.DepthwiseConv2D(2, 2)
 
-    grey = layers.Conv2D(1, 1, use_bias=False)
-    grey.build((None, 32, 32, 3))
-    grey.set_weights([np.array([0.299, 0.587, 0.114]).reshape(1, 1, 3, 1) / 64])
+    gray = layers.Conv2D(1, 1, use_bias=False)
+    gray.build((None, 32, 32, 3))
+    gray.set_weights([np.array([0.299, 0.587, 0.114]).reshape(1, 1, 3, 1) / 64])
     return [
-        *(keras.Input((32, 32, 3)), grey),
+        *(keras.Input((32, 32, 3)), gray),
         *(layers.Conv2D(6, 5), squash(), subsample(), squash()),
         *(layers.Conv2D(16, 5), squash(), subsample(), squash()),
         *(layers.Conv2D(120, 5), squash(), layers.Flatten()),
@@ -211,7 +211,7 @@ def compare(network: Model) -> bool:
     weighted = [layer for layer in theirs.layers if len(layer.weights) > 1]
     scale = 0.0
     if network not in OTHER_START:
-        # A kernel has more than one dimension, the constants of a normalisation have not.
+        # A kernel has more than one dimension, the constants of a normalization have not.
         for layer, values in zip(weighted, keras_weights(ours, crop), strict=True):
             if values[0].ndim > 1:
                 ratio = values[0].std() / layer.get_weights()[0].std()

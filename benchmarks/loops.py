@@ -250,7 +250,7 @@ def endless(batches: EpochBatches):
 
 
 def augmenter(config: Config, data: Store, images: int, device: str = "cpu") -> Callable:
-    """Crops, flips and colour of a batch, as the classifier does them."""
+    """Crops, flips and color of a batch, as the classifier does them."""
     run = config.run
     edition = details(run.techniques.edition)
     mean = center_crop(torch.tensor(data.mean_image)[None], run.data.crop)[0].to(device)

@@ -200,7 +200,7 @@ def beside_template(rounds: int, seconds: float) -> list[Row]:
 
 
 def lrn(rounds: int, seconds: float) -> list[Row]:
-    """Response normalisation alone, forward and backward."""
+    """Response normalization alone, forward and backward."""
     x = torch.randn(128, 32, 16, 16).to(memory_format=torch.channels_last).requires_grad_()
     grad = torch.randn(128, 32, 16, 16).to(memory_format=torch.channels_last)
     flat, flat_grad = x.detach().contiguous().requires_grad_(), grad.contiguous()

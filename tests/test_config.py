@@ -275,7 +275,7 @@ def test_differences_make_the_same_run(changes: dict[str, Any], tiny_run: Run):
 
 @pytest.mark.parametrize(
     "differences",
-    [{"colour": "gray"}, {"recipe.speed": 1}, {"seed": "one"}, {"norm": "l2"}],
+    [{"color": "gray"}, {"recipe.speed": 1}, {"seed": "one"}, {"norm": "l2"}],
     ids=str,
 )
 def test_differences_that_make_no_run_are_refused(differences: dict[str, Any]):

@@ -96,7 +96,7 @@ def test_every_network_takes_a_step(network, precision, monkeypatch):
     assert losses[0].device.type == DEVICE
 
 
-WIDTH = 0.25  # 12 and 32 channels a tower: the kernels of response normalisation take fours
+WIDTH = 0.25  # 12 and 32 channels a tower: the kernels of response normalization take fours
 
 
 def test_a_run_on_a_gpu_is_the_run_on_a_cpu(tiny_job, tmp_path, monkeypatch):

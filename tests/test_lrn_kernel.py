@@ -154,6 +154,6 @@ def test_a_compiler_for_gpus_takes_the_kernels(kernel, dtype, bits, capability):
     loads = re.findall(r"ld\.global\.v(\d)\.b(\d+)", ptx)
     assert {int(count) * int(width) for count, width in loads} == {4 * bits}
     assert len(loads) == 3 * (len(pointers) - 1) * 2  # two quads a thread
-    # The energies that neighbours share are computed once: 4 forward, 8 backward.
+    # The energies that neighbors share are computed once: 4 forward, 8 backward.
     assert len(re.findall(r"rsqrt\.approx", ptx)) == 2 * (4 if kernel == "_forward" else 8)
     assert compiled.metadata.shared == 0

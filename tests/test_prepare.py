@@ -18,7 +18,7 @@ EXPERIMENTS = ("imagenet", "imagenet_released", "tiny_imagenet")
 
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
-    """Nine training and four test JPEGs of two classes, the last two of them greyscale."""
+    """Nine training and four test JPEGs of two classes, the last two of them grayscale."""
     rng = np.random.default_rng(0)
     for split, count in (("train", 9), ("val", 4)):
         for n in range(count):
@@ -82,7 +82,7 @@ def test_the_command_says_what_it_made(photographs: Path, tmp_path: Path, capsys
     out = capsys.readouterr().out
     assert re.search(r"images +9 training, 4 test", out)
     assert re.search(r"kept as +64x64 pixels, jpeg, [0-9]+ MB", out)
-    assert re.search(r"converted +2 greyscale", out)
+    assert re.search(r"converted +2 grayscale", out)
     assert re.search(r"left out +none", out)
     path = Path(out.splitlines()[-1])
     assert path.parent == tmp_path / "cache"

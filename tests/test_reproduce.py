@@ -91,7 +91,7 @@ def test_the_plan_of_all_claims_says_what_makes_no_sense_here(cache, capsys, mon
     monkeypatch.setenv("COLUMNS", "200")
     reproduce.main(["all", "--plan", *TINY])
     shown = capsys.readouterr().out
-    assert "not here: it is timed to a target, which a study file has to give" in shown
+    assert "not here: it is timed to a target: set claims.NAME.target" in shown
 
 
 def test_the_command_does_not_load_torch(cache):

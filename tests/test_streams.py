@@ -60,6 +60,6 @@ def test_every_bit_is_set_half_of_the_time(bit: int):
     assert abs(share - 0.5) < 4 * 0.5 / 20_000**0.5
 
 
-def test_neighbouring_rows_keys_and_columns_share_no_bits():
+def test_neighboring_rows_keys_and_columns_share_no_bits():
     tables = torch.stack([counter_bits(key, torch.arange(500), 4) for key in range(3)])
     assert tables.unique().numel() == tables.numel()

@@ -21,7 +21,7 @@ class Decoded:
         pixels: The images that could be decoded, shape (K, S, S, 3), uint8.
         kept: Their positions in the chunk.
         broken: Place and reason of each of the others.
-        converted: Place and kind of images that took more than scaling, such as greyscale ones.
+        converted: Place and kind of images that took more than scaling, such as grayscale ones.
     """
 
     pixels: np.ndarray
@@ -62,7 +62,7 @@ def decode_chunk(samples: list[Sample], size: int) -> Decoded:
 
 
 def decode(content: bytes | np.ndarray, size: int) -> np.ndarray:
-    """Scale the short side to ``size`` and cut out the centre (§2).
+    """Scale the short side to ``size`` and cut out the center (§2).
 
     Args:
         content: Encoded image, or pixels of shape (H, W, 3), uint8.
@@ -98,7 +98,7 @@ def _kinds(image: Image.Image, where: str) -> list[str]:
     if image.mode == "CMYK":
         found.append("CMYK")
     elif image.mode[0] in "L1I":
-        found.append("greyscale")
+        found.append("grayscale")
     if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
         found.append("turned by EXIF")
     # MPO is a JPEG with more than one picture, as some cameras write them.
@@ -113,7 +113,7 @@ def _upright(image: Image.Image, size: int) -> np.ndarray:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
-        # Pillow would clip the 16 bits of a greyscale PNG or TIFF at 255.
+        # Pillow would clip the 16 bits of a grayscale PNG or TIFF at 255.
         image = Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
     elif image.mode in ("P", "PA"):
         # Pillow warns where a palette with transparency goes straight to RGB.

@@ -1,4 +1,4 @@
-"""Mean image and colour covariance of the training pixels."""
+"""Mean image and color covariance of the training pixels."""
 
 from typing import Self
 

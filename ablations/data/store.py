@@ -1,6 +1,6 @@
 """The store of a data set: decoded once, then memory-mapped by every run.
 
-A store is a folder in the cache, named after what went into it. It is built in a neighbouring
+A store is a folder in the cache, named after what went into it. It is built in a neighboring
 folder under a lock and renamed when complete: whatever bears its name is whole.
 """
 
@@ -41,9 +41,9 @@ class Store:
         fingerprint: SHA-256 of the pixels and labels of both splits, 64 hexadecimal digits.
         classes: Class names; a label is a position in this list.
         skipped: File and row of each image that could not be decoded.
-        color_std: Standard deviations of the training pixels along their principal colours, scale
+        color_std: Standard deviations of the training pixels along their principal colors, scale
             0 to 255, largest first, shape (3,).
-        color_basis: The principal colours: unit vectors in RGB as columns, shape (3, 3).
+        color_basis: The principal colors: unit vectors in RGB as columns, shape (3, 3).
     """
 
     path: Path

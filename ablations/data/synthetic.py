@@ -1,6 +1,6 @@
-"""The built-in data set: textured shapes in colour, drawn rather than downloaded.
+"""The built-in data set: textured shapes in color, drawn rather than downloaded.
 
-An image shows one large object; its shape and its texture make its class, which colour, place,
+An image shows one large object; its shape and its texture make its class, which color, place,
 scale, rotation, mirroring, light and noise do not tell. Smaller objects of any class lie around
 it, partly in front. A small convolutional network errs on some 20 % of the test images after eight
 epochs: room for a technique to help. It is a positive control, no evidence about photographs.
@@ -78,17 +78,17 @@ def draw(labels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     return ((canvas * gain * light + noise).clip(0, 1) * np.float32(255)).astype(np.uint8)
 
 
-# Poses: centre x, centre y and half the width of an object, in half image widths, shape (N, 3).
+# Poses: center x, center y and half the width of an object, in half image widths, shape (N, 3).
 
 
 def _large(count: int, rng: np.random.Generator) -> np.ndarray:
-    centre = _uniform(rng, (count, 2), -0.25, 0.25)
-    return np.hstack([centre, _uniform(rng, (count, 1), 0.5, 0.8)])
+    center = _uniform(rng, (count, 2), -0.25, 0.25)
+    return np.hstack([center, _uniform(rng, (count, 1), 0.5, 0.8)])
 
 
 def _small(count: int, rng: np.random.Generator) -> np.ndarray:
-    centre = _uniform(rng, (count, 2), -1, 1)
-    return np.hstack([centre, _uniform(rng, (count, 1), 0.15, 0.3)])
+    center = _uniform(rng, (count, 2), -1, 1)
+    return np.hstack([center, _uniform(rng, (count, 1), 0.15, 0.3)])
 
 
 def _uniform(
@@ -98,18 +98,18 @@ def _uniform(
 
 
 def _colors(rng: np.random.Generator, shape: tuple[int, ...], contrast: float) -> np.ndarray:
-    """Colours that vary more in brightness than in hue, as those of photographs do."""
-    grey = _uniform(rng, (*shape, 1), 0.5 - 0.35 * contrast, 0.5 + 0.35 * contrast)
-    return grey + _uniform(rng, (*shape, 3), -0.2, 0.2)
+    """Colors that vary more in brightness than in hue, as those of photographs do."""
+    gray = _uniform(rng, (*shape, 1), 0.5 - 0.35 * contrast, 0.5 + 0.35 * contrast)
+    return gray + _uniform(rng, (*shape, 3), -0.2, 0.2)
 
 
 def _axis(size: int) -> np.ndarray:
-    """Centres of the pixels between -1 and 1."""
+    """Centers of the pixels between -1 and 1."""
     return (np.arange(size, dtype=np.float32) * 2 + 1) / np.float32(size) - np.float32(1)
 
 
 def _background(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Colours that change smoothly between the points of a 5 x 5 grid."""
+    """Colors that change smoothly between the points of a 5 x 5 grid."""
     cells = 4
     grid = _colors(rng, (count, cells + 1, cells + 1), 0.25)
     place = (_axis(size) + np.float32(1)) * np.float32(cells / 2)

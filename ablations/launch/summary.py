@@ -30,7 +30,7 @@ def show_summary(console: Console, jobs: list[Job], records: dict[str, Record]) 
         views = {job.run.techniques.evaluation for job in group}
         notes = [dataset, experiment]
         if len(views) == 1:
-            notes.append("mean of ten views" if Evaluation.ten_view in views else "centre view")
+            notes.append("mean of ten views" if Evaluation.ten_view in views else "center view")
         several = any(len(members) > 1 for members in arms.values())
         notes.append("mean ± sd over seeds" if several else "one seed")
         console.print(f"[bold]Test error: {', '.join(notes)}[/]", highlight=False)

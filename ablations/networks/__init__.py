@@ -1,4 +1,4 @@
-"""The networks: :func:`check` a configuration without torch, :func:`build` and initialise one.
+"""The networks: :func:`check` a configuration without torch, :func:`build` and initialize one.
 
 A network is an ``nn.Sequential`` of named layers, read from the top of its file to the bottom, with
 attributes by layer name: ``decay_scale``, the factor on the recipe's weight decay for the layer's
@@ -91,7 +91,7 @@ def check(run: Run) -> None:
             raise ConfigError(
                 f"edition=released has no effect on model={name} with recipe.bias_lr_mult="
                 f"{run.recipe.bias_lr_mult} and augmentation={run.techniques.augmentation.value}: "
-                "it differs in the bias rate and the colour noise only. Set "
+                "it differs in the bias rate and the color noise only. Set "
                 "recipe.bias_lr_mult=null, or leave edition=printed"
             )
     if run.model in FIXED_CROPS:

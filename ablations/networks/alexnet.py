@@ -33,7 +33,7 @@ class Stem:
     Attributes:
         border: Zeros to the left, right, top and bottom of the image.
         kernel: Height and width of the kernels.
-        stride: Between neighbouring positions of the kernels.
+        stride: Between neighboring positions of the kernels.
     """
 
     border: tuple[int, int, int, int]
@@ -61,7 +61,7 @@ class AlexNet(nn.Sequential):
         width: Factor on the number of kernels and units; 1 is the printed network.
         activation: See :mod:`ablations.techniques.activation`; the other techniques likewise.
         pooling: Pooling windows.
-        norm: Normalisation after convolutions 1 and 2.
+        norm: Normalization after convolutions 1 and 2.
         dropout: Dropout after both hidden dense layers.
         towers: Two towers, one of them, or all kernels connected.
         depth: Which convolutions there are.

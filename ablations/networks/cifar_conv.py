@@ -1,7 +1,7 @@
 """The CIFAR-10 network of cuda-convnet with three convolutions: 18 % error, 19 % without LRN.
 
 ``layers-18pct.cfg`` and ``layers-19pct.cfg``: the one pair of networks among the authors' examples
-that differs in little but the normalisation, which runs within each map here. They also differ in
+that differs in little but the normalization, which runs within each map here. They also differ in
 the weight decay of the last layer, 1 and 3; both arms take 1. ``recipe.weight_decay=0.004`` is the
 authors'. Either pooling layer with a mean follows its nonlinearity; the first takes the maximum and
 precedes it, which gives the same.
@@ -27,7 +27,7 @@ class CifarConv(nn.Sequential):
         width: Factor on the number of kernels.
         activation: Nonlinearity.
         pooling: Pooling windows.
-        norm: Normalisation before convolutions 2 and 3.
+        norm: Normalization before convolutions 2 and 3.
 
     Examples:
         >>> sum(parameter.numel() for parameter in CifarConv().parameters())

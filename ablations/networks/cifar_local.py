@@ -61,7 +61,7 @@ class CifarLocal(nn.Sequential):
         width: Factor on the number of kernels.
         activation: Nonlinearity.
         pooling: Pooling windows.
-        norm: Normalisation after convolutions 1 and 2.
+        norm: Normalization after convolutions 1 and 2.
 
     Examples:
         >>> sum(parameter.numel() for parameter in CifarLocal().parameters())

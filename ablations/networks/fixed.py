@@ -46,7 +46,7 @@ class Fixed(nn.Sequential):
         super().__init__()
         for name, layer in layers.items():
             self.add_module(name, layer)
-        # Batch normalisations start as torch makes them, as Keras does.
+        # Batch normalizations start as torch makes them, as Keras does.
         weighted = [
             name
             for name, layer in layers.items()
@@ -145,11 +145,11 @@ class Stack:
         self.size = (self.size - size) // 2 + 1
 
     def batch_norm(self) -> None:
-        """Add a batch normalisation with Keras's constants: epsilon 0.001, momentum 0.99."""
+        """Add a batch normalization with Keras's constants: epsilon 0.001, momentum 0.99."""
         self.add("norm", BatchNorm2d(self.inputs, eps=1e-3, momentum=0.01))
 
     def response_norm(self, towers: int) -> None:
-        """Add the paper's local response normalisation (§3.3)."""
+        """Add the paper's local response normalization (§3.3)."""
         self.add("norm", ResponseNorm(towers=towers))
 
     def flatten(self) -> None:

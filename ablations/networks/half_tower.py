@@ -4,7 +4,7 @@ Source:
     The code of a tutorial in Chinese, in Keras, whose text is :mod:`ablations.networks.two_branch`.
     ``half_tower_v1`` has hidden layers of 2048 and 2048 units and 16,630,440 parameters for a
     thousand classes, ``half_tower_v2`` of 1024 and 128 units and 5,925,672. No layer is
-    regularised.
+    regularized.
 
 Mistakes:
     Half a network is called AlexNet: one tower, without the third convolution's view of the other,

@@ -31,7 +31,7 @@ from ablations.networks.cifar_local import CifarLocal, LocallyConnected
 from ablations.networks.fixed import Fixed
 from ablations.techniques import Activation
 
-# Root mean square of a pixel less the mean image, in grey levels: natural images have 60 to 70.
+# Root mean square of a pixel less the mean image, in gray levels: natural images have 60 to 70.
 _PIXEL_RMS = 64.0
 
 

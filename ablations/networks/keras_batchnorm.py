@@ -1,4 +1,4 @@
-"""A Keras tutorial's AlexNet at 227 pixels: batch normalisation, one tower, 62,383,848 parameters.
+"""A Keras tutorial's AlexNet at 227 pixels: batch normalization, one tower, 62,383,848 parameters.
 
 Source:
     A tutorial in Korean that prints the whole layer table: 62,381,096 of the parameters are
@@ -6,7 +6,7 @@ Source:
     ``l2(5e-4)``, which it has on the five convolutions.
 
 Mistakes:
-    Batch normalisation stands in for LRN without a word, after pooling in layers 1 and 2 and before
+    Batch normalization stands in for LRN without a word, after pooling in layers 1 and 2 and before
     it in layer 5. There are no towers, so that the network has 62.4 million parameters where the
     text quotes the paper's 60. A comment calls layer 5 "conv + batchnorm" and omits its pooling,
     the softmax after layer 8 is labelled as that of layer 7, and average pooling is imported but

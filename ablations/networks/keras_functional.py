@@ -9,10 +9,10 @@ Source:
 Mistakes:
     An 11x11 kernel every 4 pixels takes 54 positions on 224 pixels, not the paper's 55, so that
     5x5x256 features reach the dense layers instead of 6x6x256. The first convolution and the dense
-    layers are not regularised; the text quotes the paper's weight decay of 0.0005, the code has
+    layers are not regularized; the text quotes the paper's weight decay of 0.0005, the code has
     0.0002. The text says that ReLUs appear here for the first time (the paper takes them from Nair
     and Hinton 2010), and that the load on the CPU was the reason for two GPUs (it was the 3 GB of
-    memory of each GPU). Batch normalisation stands in for LRN, and there are no towers.
+    memory of each GPU). Batch normalization stands in for LRN, and there are no towers.
 """
 
 from ablations.config import Run

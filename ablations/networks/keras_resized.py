@@ -3,7 +3,7 @@
 Source:
     A tutorial in Korean; 58,324,746 parameters, of which 58,323,530 are trained. It reports a test
     accuracy of 0.8432 and a loss of 1.2488 on CIFAR-10, and overfitting. The pixels are raw, 0 to
-    255: no mean is subtracted, nothing is divided. No layer is regularised.
+    255: no mean is subtracted, nothing is divided. No layer is regularized.
 
 Mistakes:
     The text has a first convolution without a border and 55 pixels, the code has Keras's ``same``
@@ -11,7 +11,7 @@ Mistakes:
     14x14), and a ``same`` convolution turn that into 13x13. The second pooling layer is 2x2,
     against the text's own paragraph on overlapping pooling. The text lists one dense layer of 4096
     units and counts three; it says that the paper's images have 227 pixels, and that the code
-    follows the paper, with batch normalisation for LRN, no towers and two kinds of pooling. The
+    follows the paper, with batch normalization for LRN, no towers and two kinds of pooling. The
     first author's name is misspelt. Optimizer, epochs, batch size and validation are not given: the
     reported accuracy is an approximate target.
 """
@@ -24,7 +24,7 @@ from ablations.networks.fixed import Fixed, Stack, glorot
 
 
 class Resize(nn.Module):
-    """Keras's ``Resizing``: bilinear, each pixel at the centre of its square.
+    """Keras's ``Resizing``: bilinear, each pixel at the center of its square.
 
     Args:
         size: Height and width of the outputs, in pixels.

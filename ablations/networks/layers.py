@@ -24,7 +24,7 @@ class Layer:
         parameters: Number of trained weights and biases.
         statistics: Number of running means and variances, which Keras counts as parameters too.
         multiply_adds: Products of an input and a weight in the forward pass of one image; those of
-            pooling, of dropout and of normalisations without weights are not counted.
+            pooling, of dropout and of normalizations without weights are not counted.
     """
 
     name: str

@@ -6,7 +6,7 @@ Source:
     and adds a trained bias; each map of the second convolution reads only some of the first six.
 
 Deviates:
-    Colour images are turned grey and divided by 64, which gives them the variance of about 1 that
+    Color images are turned gray and divided by 64, which gives them the variance of about 1 that
     the authors' had. The outputs are logits of a dense layer; the authors' were distances to a
     drawing of each digit. The largest initial weight is not 2.4 / fan-in, under which the signal
     fades to a ten-thousandth and SGD stands still (the authors measured curvatures and gave each
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ablations.config import Run
 from ablations.networks.fixed import Bounds, Fixed
 
-# Table I: the maps of layer S2 that each map of C3 reads. Three neighbours, then four, then two
+# Table I: the maps of layer S2 that each map of C3 reads. Three neighbors, then four, then two
 # pairs, then all.
 TABLE = [
     *([i % 6 for i in range(first, first + 3)] for first in range(6)),
@@ -33,8 +33,8 @@ TABLE = [
 ]
 
 
-class Grey(nn.Module):
-    """Brightness of a colour image (ITU-R BT.601), with variance of about 1."""
+class Gray(nn.Module):
+    """Brightness of a color image (ITU-R BT.601), with variance of about 1."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape (N, 3, H, W) to (N, 1, H, W)."""
@@ -108,7 +108,7 @@ def _bounds(layer: nn.Module) -> Bounds:
 def build(run: Run, classes: int) -> Fixed:
     """The network of a run, before :mod:`ablations.networks.initialization`."""
     layers: dict[str, nn.Module] = {
-        "grey": Grey(),
+        "gray": Gray(),
         "conv1": nn.Conv2d(1, 6, 5),  # 28x28
         "activation1": Squash(),
         "pool2": Subsampling(6),  # 14x14

@@ -72,7 +72,7 @@ def transfer(network: nn.Sequential, path: Path) -> None:
     """Put the weights of a checkpoint into a network that they fit, in place.
 
     Args:
-        network: The network, initialised: its last layer stays as it is where the checkpoint's is
+        network: The network, initialized: its last layer stays as it is where the checkpoint's is
             for another number of classes.
         path: The checkpoint.
     """

@@ -1,7 +1,7 @@
 """A tutorial's AlexNet in the style of torch at 224 pixels, made whole: 60,965,224 parameters.
 
 Source:
-    A tutorial in Korean whose code cannot run as written. No layer is regularised; the initial
+    A tutorial in Korean whose code cannot run as written. No layer is regularized; the initial
     weights are those of torch's layers.
 
 Mistakes:

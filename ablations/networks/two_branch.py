@@ -2,13 +2,13 @@
 
 Source:
     The text of a tutorial in Chinese; its code is :mod:`ablations.networks.half_tower`. The border
-    is the code's, the initial weights Keras's, no layer is regularised. The constants of LRN are
+    is the code's, the initial weights Keras's, no layer is regularized. The constants of LRN are
     the paper's, and a window stays within its branch.
 
 Mistakes:
     Sizes of maps are written where those of kernels belong; here they are 5x5x48 for "27x27x48",
     3x3x256 for "13x13x256" and 3x3x192 for both "13x13x192". The second convolution is said to
-    follow its own normalisation instead of the first layer's, the seventh layer to read a pooling
+    follow its own normalization instead of the first layer's, the seventh layer to read a pooling
     layer, and the last pooling to give 13x3x128 (6x6x128). Pooling precedes LRN as in CaffeNet;
     in the paper it follows. The two GPUs are said to train apart up to the last layer; the third
     convolution and all dense layers read both, and so they do here. The border of one pixel on one

@@ -24,7 +24,7 @@ class Pooling(Enum):
 
 
 class Norm(Enum):
-    """Normalisation after convolutions 1 and 2 (§3.3)."""
+    """Normalization after convolutions 1 and 2 (§3.3)."""
 
     lrn = "lrn"
     none = "none"
@@ -39,7 +39,7 @@ class Dropout(Enum):
 
 
 class Augmentation(Enum):
-    """Random crops and reflections, and PCA colour noise (§4.1)."""
+    """Random crops and reflections, and PCA color noise (§4.1)."""
 
     full = "full"
     crop_flip = "crop_flip"
@@ -75,7 +75,7 @@ class BiasInit(Enum):
 
 
 class Evaluation(Enum):
-    """The headline test error: mean over ten views, or the centre crop (§4.1)."""
+    """The headline test error: mean over ten views, or the center crop (§4.1)."""
 
     ten_view = "ten_view"
     center = "center"

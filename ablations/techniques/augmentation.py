@@ -1,19 +1,19 @@
-"""Crops, reflections and colour noise.
+"""Crops, reflections and color noise.
 
 Claim:
     Without random crops and reflections the network overfits substantially. Noise along the
-    principal components of the colours lowers the top-1 error by over 1 point.
+    principal components of the colors lowers the top-1 error by over 1 point.
 
 Source:
     §4.1.
 
 Variants:
-    ``full``: crops, reflections and colour noise. ``crop_flip``: without colour noise. ``color``:
-    without crops and reflections, every image is its centre crop. ``none``: neither.
+    ``full``: crops, reflections and color noise. ``crop_flip``: without color noise. ``color``:
+    without crops and reflections, every image is its center crop. ``none``: neither.
 
 Deviates:
     The printed noise, a multiple of the eigenvalue added to a pixel, depends on the scale of the
-    pixels: on 0 to 255 it would be hundreds of grey levels. ``edition=printed`` takes it on the
+    pixels: on 0 to 255 it would be hundreds of gray levels. ``edition=printed`` takes it on the
     scale of 0 to 1, where it is about 3; ``edition=released`` takes the square root of the
     eigenvalue, as the authors' code does, about 7, and divides the image by 1.1 afterwards, in
     training only.
@@ -38,7 +38,7 @@ class Draws:
         left: First column of the crop, shape (N,), int64.
         flip: Whether the crop is mirrored, shape (N,), bool.
         color: Standard normals, one for each principal component, shape (N, 3), float32; zeros
-            without colour noise.
+            without color noise.
     """
 
     top: Tensor
@@ -62,7 +62,7 @@ def crops(kind: Augmentation) -> bool:
 
 
 def colors(kind: Augmentation) -> bool:
-    """Whether colour noise is added."""
+    """Whether color noise is added."""
     return kind in (Augmentation.full, Augmentation.color)
 
 
@@ -137,7 +137,7 @@ def to_input(images: Tensor, mean: Tensor) -> Tensor:
 
     Args:
         images: Crops, shape (N, H, W, 3), uint8.
-        mean: Centre of the mean training image, shape (H, W, 3), float32.
+        mean: Center of the mean training image, shape (H, W, 3), float32.
 
     Returns:
         Shape (N, 3, H, W), float32, channels last in memory.
@@ -151,7 +151,7 @@ def to_input(images: Tensor, mean: Tensor) -> Tensor:
 
 
 def color_axes(covariance: Tensor, *, power: float) -> Tensor:
-    """Colour shifts of one standard deviation along each principal component.
+    """Color shifts of one standard deviation along each principal component.
 
     Paper: §4.1: 0.1 times the eigenvalue, on pixels of 0 to 1.
     Deviates: the scale of the pixels and ``power``, see the card.
@@ -161,7 +161,7 @@ def color_axes(covariance: Tensor, *, power: float) -> Tensor:
         power: Of the eigenvalue: 1 as printed, 0.5 (its standard deviation) as released.
 
     Returns:
-        Row i is the RGB shift along component i, in grey levels of 0 to 255, shape (3, 3), float32.
+        Row i is the RGB shift along component i, in gray levels of 0 to 255, shape (3, 3), float32.
 
     Examples:
         >>> covariance = torch.diag(torch.tensor([100.0, 400.0, 900.0]))
@@ -176,7 +176,7 @@ def color_axes(covariance: Tensor, *, power: float) -> Tensor:
 
 
 def color_noise(x: Tensor, normals: Tensor, axes: Tensor, *, divisor: float) -> Tensor:
-    """Shift all pixels of an image along the principal components of the colours.
+    """Shift all pixels of an image along the principal components of the colors.
 
     Paper: §4.1.
     Deviates: ``divisor``, see the card.

@@ -13,7 +13,7 @@ Variants:
 
 Deviates:
     Not carried over from the code: the first convolution frozen for the last 20 or so epochs and
-    the colour noise switched off for the last 25 or so, biases that keep their learning rate when
+    the color noise switched off for the last 25 or so, biases that keep their learning rate when
     that of the weights falls, and one crop and reflection for each 32 images. The text leaves open
     where the 3 pixels lie that 224 lacks for 55 positions of the first convolution: ``printed``
     puts them around the image as evenly as whole pixels allow.
@@ -29,13 +29,13 @@ class Details:
     """Where the editions differ.
 
     Attributes:
-        lrn_alpha: Weight of the summed squares in local response normalisation (§3.3).
-        norm1_first: The first normalisation precedes pooling and ReLU instead of following
+        lrn_alpha: Weight of the summed squares in local response normalization (§3.3).
+        norm1_first: The first normalization precedes pooling and ReLU instead of following
             the ReLU (§3.5).
-        norm2_within_map: After the second, a normalisation within each map of 5x5 pixels.
+        norm2_within_map: After the second, a normalization within each map of 5x5 pixels.
         middle_std: Standard deviation of the initial weights of convolutions 3 to 5 (§5).
         border: Zeros to the left, right, top and bottom of the 224-pixel image (§3.5).
-        color_power: Colour noise along a principal component is proportional to this power of
+        color_power: Color noise along a principal component is proportional to this power of
             its eigenvalue (§4.1).
         color_divisor: Images are divided by it after the noise.
         bias_lr_mult: Learning rate of biases over that of weights (§5).

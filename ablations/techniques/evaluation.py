@@ -2,14 +2,14 @@
 
 Claim:
     Averaging the predictions for ten views of each test image lowers the top-1 and top-5 error from
-    39.0 % and 18.3 % for the centre crop to 37.5 % and 17.0 %.
+    39.0 % and 18.3 % for the center crop to 37.5 % and 17.0 %.
 
 Source:
     §4.1, and a footnote to Table 1 in §6.
 
 Variants:
-    ``ten_view``: mean over the four corner crops, the centre crop and their mirror images.
-    ``center``: the centre crop alone. Every run measures both; this chooses the headline.
+    ``ten_view``: mean over the four corner crops, the center crop and their mirror images.
+    ``center``: the center crop alone. Every run measures both; this chooses the headline.
 
 Deviates:
     Nothing. Probabilities are averaged, as in the paper, not logits.
@@ -20,18 +20,18 @@ import math
 import torch
 from torch import Tensor
 
-# The centre crop among the ten views.
+# The center crop among the ten views.
 CENTER_VIEW = 4
 
 
 def center_crop(images: Tensor, crop: int) -> Tensor:
-    """Cut the centre out, as a view.
+    """Cut the center out, as a view.
 
     Paper: §2, §4.1.
 
     Args:
         images: Images or one mean image, shape (..., S, S, 3).
-        crop: Height and width of the centre, in pixels; at most S.
+        crop: Height and width of the center, in pixels; at most S.
 
     Returns:
         Shape (..., crop, crop, 3).
@@ -45,7 +45,7 @@ def center_crop(images: Tensor, crop: int) -> Tensor:
 
 
 def ten_views(images: Tensor, crop: int) -> Tensor:
-    """The four corners, the centre, and the mirror images of these five.
+    """The four corners, the center, and the mirror images of these five.
 
     Paper: §4.1.
 
@@ -54,7 +54,7 @@ def ten_views(images: Tensor, crop: int) -> Tensor:
         crop: Height and width of a view, in pixels; at most S.
 
     Returns:
-        Shape (N, 10, crop, crop, 3): top left, top right, bottom left, bottom right, centre, then
+        Shape (N, 10, crop, crop, 3): top left, top right, bottom left, bottom right, center, then
         the same mirrored.
 
     Examples:

@@ -1,7 +1,7 @@
-"""Local response normalisation.
+"""Local response normalization.
 
 Claim:
-    Dividing each activation by the energy of its neighbours in five adjacent maps lowers the top-1
+    Dividing each activation by the energy of its neighbors in five adjacent maps lowers the top-1
     and top-5 error by 1.4 and 1.2 points, and that of a four-layer CIFAR-10 network from 13 % to
     11 %.
 
@@ -9,15 +9,15 @@ Source:
     §3.3.
 
 Variants:
-    ``lrn``: a / (k + alpha * sum of squares over the window) ** beta. ``none``: no normalisation.
-    ``batchnorm``: batch normalisation (Ioffe and Szegedy 2015) in the same places.
+    ``lrn``: a / (k + alpha * sum of squares over the window) ** beta. ``none``: no normalization.
+    ``batchnorm``: batch normalization (Ioffe and Szegedy 2015) in the same places.
 
 Deviates:
     The printed formula does not divide alpha by the size of the window; the authors' code and
     ``torch.nn.LocalResponseNorm`` do. :mod:`ablations.techniques.edition` chooses. The printed
     sum runs over all maps of a layer; here a window never crosses from one tower to the other, as
     each GPU could only see its own maps. The run behind the paper's figure also left out a second
-    normalisation, within each map, that the paper does not mention.
+    normalization, within each map, that the paper does not mention.
 """
 
 from collections.abc import Callable, Iterable
@@ -41,7 +41,7 @@ def response_normalization(
     beta: float = 0.75,
     towers: int = 1,
 ) -> Tensor:
-    """Divide each activation by the energy of its neighbouring channels.
+    """Divide each activation by the energy of its neighboring channels.
 
     Paper: §3.3; the defaults are its constants.
     Deviates: towers, see the card. ``torch.nn.LocalResponseNorm`` gives the same for
@@ -49,7 +49,7 @@ def response_normalization(
 
     Args:
         x: Activations, shape (N, C, H, W); fastest where channels come last in memory.
-        size: Channels in the window, centred on each channel; odd, at least 1.
+        size: Channels in the window, centered on each channel; odd, at least 1.
         k: Added to the energy, positive.
         alpha: Weight of the summed squares, positive; 1e-4 suits pixels of 0 to 255.
         beta: Exponent, positive.
@@ -77,7 +77,7 @@ def response_normalization(
 
 
 def _divide_rows(x: Tensor, size: int, k: float, alpha: float, beta: float) -> Tensor:
-    """Normalise rows of channels, shape (N, C), in the way that suits the device."""
+    """Normalize rows of channels, shape (N, C), in the way that suits the device."""
     if lrn_kernel.serves(x, size, beta):
         return lrn_kernel.FusedResponseNorm.apply(x, k, alpha)
     room: dict[int, Tensor] = {}
@@ -97,13 +97,13 @@ def _divide_rows(x: Tensor, size: int, k: float, alpha: float, beta: float) -> T
 def within_map_response_normalization(
     x: Tensor, *, size: int, alpha: float, k: float = 1.0, beta: float = 0.75
 ) -> Tensor:
-    """Divide each activation by the energy of its neighbours in the same map.
+    """Divide each activation by the energy of its neighbors in the same map.
 
     Paper: not in it; ``rnorm`` of the authors' code, which divides alpha by the window's area.
 
     Args:
         x: Activations, shape (N, C, H, W).
-        size: Height and width of the window, centred on each pixel; odd. Beyond the borders are
+        size: Height and width of the window, centered on each pixel; odd. Beyond the borders are
             zeros.
         alpha: Weight of the mean square, positive.
         k: Added to the energy, positive.
@@ -132,8 +132,8 @@ def _at_least_float32(x: Tensor) -> Tensor:
 class _DivideByEnergy(torch.autograd.Function):
     """x * (k + alpha * window(x, x)) ** -beta, with its gradient in closed form.
 
-    ``window(a, b)`` sums a * b over neighbours in the same row (index 0), in which each of two
-    neighbours counts for the other. Autograd would keep twice as many tensors and walk through
+    ``window(a, b)`` sums a * b over neighbors in the same row (index 0), in which each of two
+    neighbors counts for the other. Autograd would keep twice as many tensors and walk through
     each of them.
     """
 
@@ -196,7 +196,7 @@ def _blocks(*tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:
 
 
 def _window_sum(a: Tensor, b: Tensor, half: int, room: dict[int, Tensor]) -> Tensor:
-    """Sum a * b over the ``half`` neighbours on both sides in a row; zeros lie beyond.
+    """Sum a * b over the ``half`` neighbors on both sides in a row; zeros lie beyond.
 
     On one core of a CPU, forward and backward with it take 0.9 (32 channels) to 0.6 (128) of the
     time of a product with a band matrix.
@@ -204,11 +204,11 @@ def _window_sum(a: Tensor, b: Tensor, half: int, room: dict[int, Tensor]) -> Ten
     Args:
         a: Shape (N, C).
         b: Same shape.
-        half: Neighbours on each side.
+        half: Neighbors on each side.
         room: Memory for the products, by number of rows, which equally long blocks share.
     """
     n, channels = a.shape
-    # With zeros after each row, a neighbour is a shift of flat memory, for every row.
+    # With zeros after each row, a neighbor is a shift of flat memory, for every row.
     width = channels + half
     if n not in room:
         room[n] = a.new_zeros(half + n * width + half)
@@ -262,7 +262,7 @@ class WithinMapResponseNorm(nn.Module):
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation by the statistics of the global batch.
+    """Batch normalization by the statistics of the global batch.
 
     With one process it is ``torch.nn.BatchNorm2d``. With several, each may hold another number of
     images, none included; on any device that ``torch.distributed`` works on, where
@@ -283,14 +283,14 @@ class BatchNorm2d(nn.BatchNorm2d):
         count = wide.new_full((1,), x.shape[0] * x.shape[2] * x.shape[3])
         totals = _AllReduce.apply(torch.cat([wide.sum((0, 2, 3)), count]))
         mean, count = totals[:-1] / totals[-1], totals[-1]
-        centred = wide - mean[:, None, None]
-        variance = _AllReduce.apply(centred.square().sum((0, 2, 3))) / count
+        centered = wide - mean[:, None, None]
+        variance = _AllReduce.apply(centered.square().sum((0, 2, 3))) / count
         with torch.no_grad():
             self.num_batches_tracked += 1
             self.running_mean.lerp_(mean, self.momentum)
             self.running_var.lerp_(variance * count / (count - 1), self.momentum)
         scale = self.weight * (variance + self.eps).rsqrt()
-        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+        return (centered * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
 
 class _AllReduce(torch.autograd.Function):
@@ -311,10 +311,10 @@ class _AllReduce(torch.autograd.Function):
 
 
 def norm_layer(kind: Norm, channels: int, response_norm: nn.Module) -> nn.Module:
-    """The normalisation that follows a layer of ``channels`` maps.
+    """The normalization that follows a layer of ``channels`` maps.
 
     Args:
-        kind: Which normalisation.
+        kind: Which normalization.
         channels: Number of maps.
         response_norm: What ``lrn`` is in this place: window and constants vary with the network.
     """

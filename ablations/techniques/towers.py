@@ -3,7 +3,7 @@
 Claim:
     Two towers lower the top-1 and top-5 error by 1.7 and 1.2 points against one tower with half the
     kernels in each convolution, and train slightly faster. In every run, whatever its random
-    weights, the first kernels of one tower turn to colour and those of the other do not.
+    weights, the first kernels of one tower turn to color and those of the other do not.
 
 Source:
     §3.2 and its footnote 2, §6.1, Figures 2 and 3.
@@ -17,7 +17,7 @@ Variants:
 
 Deviates:
     The claim about speed is not tested: both towers run on one device, as grouped convolutions.
-    That the towers specialise is said of a picture; here it is a number, see :func:`tower_colors`.
+    That the towers specialize is said of a picture; here it is a number, see :func:`tower_colors`.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Layout:
     """Numbers of kernels and units.
 
     Attributes:
-        groups: Parts that the maps of convolutions 2, 4, 5 and of the normalisations are cut into.
+        groups: Parts that the maps of convolutions 2, 4, 5 and of the normalizations are cut into.
         kernels: Kernels of convolutions 1 to 5.
         units: Units of each hidden dense layer.
     """
@@ -71,7 +71,7 @@ def layout(kind: Towers, width: float = 1.0) -> Layout:
 
 
 def colorfulness(kernels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share of each kernel's energy that a grey image cannot excite.
+    """Share of each kernel's energy that a gray image cannot excite.
 
     Paper: §6.1, Figure 3.
 
@@ -82,17 +82,17 @@ def colorfulness(kernels: NDArray[np.float64]) -> NDArray[np.float64]:
         Shape (K,), from 0 for kernels whose channels are equal to 1 for channels that cancel.
 
     Examples:
-        >>> grey, red_green = np.ones((3, 1, 1)), np.array([1.0, -1.0, 0.0]).reshape(3, 1, 1)
-        >>> colorfulness(np.stack([grey, red_green]))
+        >>> gray, red_green = np.ones((3, 1, 1)), np.array([1.0, -1.0, 0.0]).reshape(3, 1, 1)
+        >>> colorfulness(np.stack([gray, red_green]))
         array([0., 1.])
     """
-    grey = kernels.mean(1, keepdims=True)
-    color = np.square(kernels - grey).sum((1, 2, 3))
+    gray = kernels.mean(1, keepdims=True)
+    color = np.square(kernels - gray).sum((1, 2, 3))
     return color / np.maximum(np.square(kernels).sum((1, 2, 3)), 1e-30)
 
 
 def tower_colors(kernels: NDArray[Any]) -> list[float]:
-    """Mean colourfulness of the first kernels of either tower, or of their halves without towers.
+    """Mean colorfulness of the first kernels of either tower, or of their halves without towers.
 
     Paper: §6.1.
 
@@ -101,8 +101,8 @@ def tower_colors(kernels: NDArray[Any]) -> list[float]:
             (K, channels, H, W).
 
     Examples:
-        >>> grey, red_green = np.ones((3, 1, 1)), np.array([1.0, -1.0, 0.0]).reshape(3, 1, 1)
-        >>> tower_colors(np.stack([grey, grey, grey, red_green]))
+        >>> gray, red_green = np.ones((3, 1, 1)), np.array([1.0, -1.0, 0.0]).reshape(3, 1, 1)
+        >>> tower_colors(np.stack([gray, gray, gray, red_green]))
         [0.0, 0.5]
     """
     return [float(half.mean()) for half in np.array_split(colorfulness(kernels.astype(float)), 2)]

@@ -1,9 +1,17 @@
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from ablations.claims.files import claim_files, folders, read_claims, read_study, study_files
+from ablations.claims.files import (
+    ad_hoc,
+    claim_files,
+    folders,
+    read_claims,
+    read_study,
+    study_files,
+)
 from ablations.claims.schema import Claim, ClaimPlan, Grid, Margin, Measure, Paper, Study, Tuning
 from ablations.composition import shipped
 from ablations.config import ConfigError
@@ -41,13 +49,15 @@ claims:
     grid: {with: [0.01, 0.02], without: [0.02, 0.04]}
     target: 0.5
     why_target: a pilot
-    margin: {margin: 1.02, why: half of it}
+    margin: {margin: 1.02, why: a pilot}
     planning_sd: 0.01
 looks: [3, 5, 8]
 tuning:
   key: recipe.lr
   values: [0.01, 0.02]
 """
+# Without a figure of the paper: a study may give it another margin.
+PLAIN = CLAIM.replace("  effect: 0.004\n", "") + "margin: 1.05\nwhy: we say so\n"
 
 
 def write(name: str, text: str | bytes) -> Path:
@@ -65,8 +75,8 @@ def message_of(text: str | bytes) -> str:
     return str(error.value)
 
 
-def study_message_of(text: str) -> str:
-    write("a_claim.yaml", CLAIM)
+def study_message_of(text: str, claim: str = PLAIN) -> str:
+    write("a_claim.yaml", claim)
     path = write("studies/a_study.yaml", text)
     with pytest.raises(ConfigError) as error:
         read_study(path)
@@ -118,7 +128,13 @@ def test_a_valid_file_is_read_as_a_claim() -> None:
         ("excluded:", "margin: 1.02\nexcluded:", 1, "why: is missing; say where the margin comes"),
         ("excluded:", "margin: 0.01\nexcluded:", 20, "margin: an effect of this measure is above"),
         ("excluded:", "trained_out: never\nexcluded:", 20, "trained_out: "),
-        ("excluded:", "ensemble: 5\nexcluded:", 1, "ensemble: is for claims with technique: ens"),
+        ("excluded:", "ensemble: 5\nexcluded:", 1, "ensemble: goes together with technique: ens"),
+        ("technique: pooling", "technique: ensemble", 1, "ensemble: goes together with technique"),
+        ("technique: pooling", "technique: neighbors", 1, "measure.of: neighbors goes together"),
+        ("of: test_error", "of: neighbors", 1, "measure.of: neighbors goes together with techn"),
+        ("effect: 0.004", "effect: -0.004", 1, "paper.effect: -0.004 must be above 0, in the pa"),
+        ("effect: 0.004", "effect: 0", 1, "paper.effect: 0 must be above 0, in the paper's dire"),
+        ("effect: 0.004", "effect: 0.6", 1, "paper.effect: 0.6 is a difference of errors, as a"),
         ("excluded:", "ensemble: 1\nexcluded:", 20, "ensemble: Input should be greater than or eq"),
         ("  effect: 0.004\n", "", 1, "margin: is missing, and the paper gives no effect"),
         ("  error: 0.4\n", "", 1, "paper.error: is missing"),
@@ -273,13 +289,14 @@ def test_in_a_clone_each_folder_is_read_once(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_valid_file_is_read_as_a_study_and_its_claims() -> None:
-    write("a_claim.yaml", CLAIM)
+    write("a_claim.yaml", PLAIN)
     path = write("studies/a_study.yaml", STUDY)
     assert study_files()["a_study"] == path.resolve()
     study, [claim] = read_study(path)
     assert (study.name, claim.name) == ("a_study", "a_claim")
     assert study.plan_of(claim).grid == Grid(**{"with": [0.01, 0.02], "without": [0.02, 0.04]})
     assert study.looks_of(claim) == (3, 5)
+    assert study.margin_of(claim)[1] == "a pilot"
 
 
 @pytest.mark.parametrize(
@@ -327,8 +344,17 @@ def test_a_broken_claim_of_a_study_is_named_by_its_own_file() -> None:
         ("margin: 1.02, ", "", 10, "the field `claims.a_claim.margin.margin` is missing"),
         ("planning_sd", "planing_sd", 11, "no field `claims.a_claim.planing_sd`; did you mean pl"),
         ("[0.01, 0.02]\n", "[]\n", 15, "tuning.values: must not be empty"),
+        ("[0.01, 0.02]\n", "[0.01]\n", 15, "tuning.values: "),
+        ("[0.01, 0.02]\n", "[0.02, 0.01]\n", 15, "tuning.values: must be rising numbers"),
+        ("  key: recipe.lr", "  key: init", 14, "tuning.key: "),
+        ("  key: recipe.lr", "  seeds: [2, 1]", 14, "tuning.seeds: must be rising numbers"),
+        ("with: [0.01, 0.02]", "with: [0.01]", 7, "claims.a_claim.grid.with: "),
+        ("with: [0.01, 0.02]", "with: [0.02, 0.01]", 7, "a_claim.grid.with: must be rising numb"),
+        ("[0.02, 0.04]", "[0.02, 0.02]", 7, "claims.a_claim.grid.without: must be rising numbers"),
         ("tuning:", "first_seed: -1\ntuning:", 13, "first_seed: Input should be greater"),
-        ("tuning:", "gate_seeds: [1]\ntuning:", 13, "gate_seeds: must not be empty"),
+        ("tuning:", "gate_seeds: []\ntuning:", 13, "gate_seeds: must not be empty"),
+        ("tuning:", "gate_seeds: [1, 2, 3, 4]\ntuning:", 13, "gate_seeds: "),
+        ("tuning:", "gate_seeds: [1, 2, 3, 4, 4]\ntuning:", 13, "gate_seeds: must be rising numb"),
         ("tuning:", "claims: [a_claim]\ntuning:", 13, "not YAML: `claims` is there twice"),
     ],
 )
@@ -339,6 +365,48 @@ def test_a_broken_field_of_a_study_is_named_with_its_line(
     message = study_message_of(STUDY.replace(old, new, 1))
     assert message.startswith(f"sweeps/studies/a_study.yaml:{line}: "), message
     assert words in message
+    assert "\n" not in message
+
+
+def test_a_margin_of_a_study_is_refused_where_the_paper_gives_a_figure() -> None:
+    assert study_message_of(STUDY, CLAIM) == (
+        "sweeps/studies/a_study.yaml: claims.a_claim.margin: the paper gives a figure, and the "
+        "margin is half of it; leave `margin` out"
+    )
+
+
+def test_a_margin_of_a_study_that_is_no_effect_is_refused() -> None:
+    message = study_message_of(STUDY.replace("margin: 1.02", "margin: 0.02"))
+    assert message == (
+        "sweeps/studies/a_study.yaml: claims.a_claim.margin: margin=0.02, and an effect of this "
+        "measure is above 1"
+    )
+
+
+@pytest.mark.parametrize("target", [1, 2.5])
+def test_a_target_that_is_no_error_is_refused_where_errors_are_timed(target: float) -> None:
+    text = STUDY.replace("target: 0.5", f"target: {target}")
+    message = study_message_of(text, PLAIN.replace("of: test_error", "of: epochs_to_error"))
+    assert message == (
+        f"sweeps/studies/a_study.yaml: claims.a_claim.target: target={target:g} must be an error "
+        "below 1"
+    )
+    # A loss in nats may be above 1.
+    write("a_claim.yaml", PLAIN.replace("of: test_error", "of: steps_to_loss"))
+    study, [claim] = read_study(write("studies/a_study.yaml", text))
+    assert study.target_of(claim) == target
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        *("[{a_claim: {looks: [3]}}]", "[a_claim, {b_claim: }]", "[[a_claim]]"),
+        *("[3]", "a_claim", "\n  - a_claim:\n      looks: [3]"),
+    ],
+)
+def test_claims_that_are_neither_names_nor_a_mapping_are_refused_in_one_line(claims: str) -> None:
+    message = study_message_of(f"title: A study\nexperiment: smoke\nclaims: {claims}\n")
+    assert re.match(r"sweeps/studies/a_study\.yaml:[34]: claims: must be a mapping", message)
     assert "\n" not in message
 
 
@@ -377,3 +445,24 @@ def test_every_shipped_study_is_valid() -> None:
         study, claims = read_study(path)
         assert study.name == path.stem
         assert [claim.name for claim in claims] == list(study.claims)
+
+
+# Claims without a study
+
+
+@pytest.mark.parametrize(
+    ("override", "reason"),
+    [
+        ("pretrained=0123456789ab", "claims are on networks that start from random weights"),
+        ("seed=3", "the study chooses the seeds"),
+        ("fast_dev_run=true", "a verdict needs records"),
+        ("print_model=true", r"it is for ablations/run\.py"),
+    ],
+)
+def test_what_no_study_can_have_is_refused_for_claims_without_one(
+    override: str, reason: str
+) -> None:
+    write("a_claim.yaml", CLAIM)
+    claims = read_claims(["a_claim"])
+    with pytest.raises(ConfigError, match=f"{override} cannot be set for a study: {reason}"):
+        ad_hoc(claims, claims, ["experiment=smoke", override])

@@ -12,7 +12,6 @@ CLAIM: dict[str, Any] = {
     "section": "3.4",
     "family": "paper",
     "technique": "pooling",
-    "common": ["recipe.lr=0.02"],
     "with": ["pooling=overlap"],
     "without": ["pooling=nonoverlap"],
     "paper": {
@@ -26,6 +25,11 @@ CLAIM: dict[str, Any] = {
     "confounds": ["One run per arm."],
 }
 NO_FIGURE = {"paper": {"says": "it helps", "data": "ImageNet"}, "why": "we say so"}
+# What the readings of one run go together with.
+READING: dict[str, dict[str, Any]] = {
+    "ensemble": {"ensemble": 5},
+    "neighbors": NO_FIGURE | {"measure": {"of": "neighbors"}, "margin": 0.2},
+}
 STUDY: dict[str, Any] = {
     "name": "small",
     "title": "A small study",
@@ -96,7 +100,7 @@ def test_overrides_of_the_command_are_refused(override: str) -> None:
     ["norm", "edition", "init", "width", "replicate", "recipe.epochs", "neighbors", "evaluation"],
 )
 def test_a_technique_is_a_key_or_a_reading(technique: str) -> None:
-    assert claim(technique=technique).technique == technique
+    assert claim(technique=technique, **READING.get(technique, {})).technique == technique
 
 
 @pytest.mark.parametrize("technique", ["model", "data.size", "recipe", "lr", ""])
@@ -110,7 +114,7 @@ def test_other_techniques_are_refused(technique: str) -> None:
     [("ensemble", True), ("neighbors", True), ("evaluation", True), ("norm", False)],
 )
 def test_some_claims_read_the_same_runs_twice(technique: str, reads: bool) -> None:
-    assert claim(technique=technique).reads_one_run is reads
+    assert claim(technique=technique, **READING.get(technique, {})).reads_one_run is reads
 
 
 @pytest.mark.parametrize(
@@ -120,7 +124,10 @@ def test_some_claims_read_the_same_runs_twice(technique: str, reads: bool) -> No
         ({"margin": 1.01}, "why: is missing"),
         ({"paper": CLAIM["paper"] | {"error": None}}, r"paper\.error: is missing"),
         ({"measure": {"of": "steps_to_loss"}}, r"paper\.effect: a ratio of times is above 1"),
-        ({"ensemble": 5}, "ensemble: is for claims with technique: ensemble"),
+        ({"ensemble": 5}, "ensemble: goes together with technique: ensemble"),
+        ({"technique": "ensemble"}, "ensemble: goes together with technique: ensemble"),
+        (READING["neighbors"], r"measure\.of: neighbors goes together with technique: neighbors"),
+        ({"technique": "neighbors"}, r"measure\.of: neighbors goes together with technique: nei"),
         ({"parts": {"a": {"without": []}}}, "replace `without`"),
     ],
 )
@@ -128,6 +135,27 @@ def test_fields_that_contradict_each_other_are_refused(
     changes: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValidationError, match=message):
+        claim(**changes)
+
+
+@pytest.mark.parametrize("effect", [0, -0.004])
+@pytest.mark.parametrize("of", ["test_error", "epochs_to_error", "color"])
+def test_an_effect_of_the_paper_is_above_0(of: str, effect: float) -> None:
+    paper = CLAIM["paper"] | {"effect": effect}
+    with pytest.raises(ValidationError, match=r"paper\.effect: .* must be above 0, in the paper's"):
+        claim(paper=paper, measure={"of": of})
+
+
+@pytest.mark.parametrize(("effect", "valid"), [(0.59, True), (0.6, False), (1.4, False)])
+@pytest.mark.parametrize("of", ["test_error", "train_error"])
+def test_an_effect_on_errors_is_a_fraction_and_no_percentage(
+    of: str, effect: float, valid: bool
+) -> None:
+    changes = {"measure": {"of": of}, "paper": CLAIM["paper"] | {"effect": effect, "error": 0.4}}
+    if valid:
+        assert claim(**changes).paper.effect == effect
+        return
+    with pytest.raises(ValidationError, match=r"paper\.effect: .* as a fraction"):
         claim(**changes)
 
 
@@ -167,7 +195,7 @@ def test_experiments_and_models_are_checked_where_they_are_known() -> None:
 
 TIMES = {"measure": {"of": "epochs_to_error"}, "paper": CLAIM["paper"] | {"effect": 6.0}}
 GAP = NO_FIGURE | {"measure": {"of": "gap"}, "margin": 0.1}
-NEIGHBORS = NO_FIGURE | {"measure": {"of": "neighbors"}, "margin": 0.2}
+NEIGHBORS = {"technique": "neighbors"} | READING["neighbors"]
 
 
 @pytest.mark.parametrize(
@@ -210,6 +238,18 @@ def test_changes_leave_the_papers_own_setting() -> None:
     assert not study(experiment="imagenet_released").at_paper(claim())
 
 
+def test_what_both_arms_change_leaves_the_papers_own_setting() -> None:
+    changed = claim(common=["recipe.lr=0.02"])
+    assert not study(experiment="imagenet").at_paper(changed)
+    assert study(experiment="imagenet").scale_of(changed) == "ratio"
+
+
+def test_other_data_leave_the_papers_own_setting() -> None:
+    elsewhere = study(experiment="imagenet", elsewhere=True)
+    assert not elsewhere.at_paper(claim())
+    assert elsewhere.scale_of(claim()) == "ratio"
+
+
 def test_the_top5_effect_has_its_own_error() -> None:
     assert study(experiment="imagenet").effect_of(claim(), 5) == 0.003
     assert study().effect_of(claim(), 5) == pytest.approx(log(0.183 / 0.18))
@@ -222,7 +262,6 @@ def test_the_top5_effect_has_its_own_error() -> None:
     [
         (NO_FIGURE | {"margin": 1.02}, 1.05, log(1.05)),
         (GAP, 0.2, 0.2),
-        ({}, 1.05, log(1.05)),
     ],
 )
 def test_a_study_may_fix_another_margin(
@@ -266,11 +305,10 @@ def test_words_change_no_attempt() -> None:
         {"name": "other"},
         {"experiment": "cifar10"},
         {"changes": ["width=0.5"]},
-        {"claims": ["overlap_helps", "another"]},
         {"looks": [3, 5]},
         {"first_seed": 200},
-        {"gate_seeds": [1000, 1001]},
-        {"tuning": {"values": [0.01]}},
+        {"gate_seeds": [1000, 1001, 1002, 1003, 1005]},
+        {"tuning": {"values": [0.01, 0.02]}},
         {"version": 2},
     ],
     ids=str,
@@ -283,7 +321,7 @@ def test_every_rule_of_a_study_changes_the_attempt(changes: dict[str, Any]) -> N
     "plan",
     [
         {"looks": [4]},
-        {"grid": {"with": [0.01], "without": [0.02]}},
+        {"grid": {"with": [0.01, 0.02], "without": [0.02, 0.04]}},
         {"target": 0.5},
         {"margin": {"margin": 1.5, "why": "a pilot"}},
     ],
@@ -298,7 +336,7 @@ def test_every_rule_of_a_plan_changes_the_attempt(plan: dict[str, Any]) -> None:
     [
         {"technique": "norm"},
         {"family": "extension"},
-        {"common": []},
+        {"common": ["recipe.lr=0.02"]},
         {"with": []},
         {"without": ["pooling=overlap"]},
         {"without": [], "parts": {"a": {"without": ["pooling=nonoverlap"]}}},
@@ -315,7 +353,67 @@ def test_every_rule_of_a_claim_changes_the_attempt(changes: dict[str, Any]) -> N
     assert study().attempt(claim(**changes)) != study().attempt(claim())
 
 
+def test_the_context_changes_the_attempt_and_a_list_of_claims_alone_does_not() -> None:
+    first = study().attempt(claim())
+    assert study(claims=["overlap_helps", "another"]).attempt(claim()) == first
+    assert study().attempt(claim(), {}) == first
+    contexts = [
+        {"family": ["overlap_helps"]},
+        {"family": ["another", "overlap_helps"]},
+        {"family": ["overlap_helps"], "run": {"width": 0.5}},
+        {"family": ["overlap_helps"], "run": {}, "numerics": 3},
+    ]
+    attempts = [study().attempt(claim(), context) for context in contexts]
+    assert len({first, *attempts}) == 5
+    assert study().attempt(claim(), dict(contexts[0])) == attempts[0]
+
+
 # Studies
+
+
+@pytest.mark.parametrize("key", ["recipe.lr", "recipe.weight_decay", "width"])
+def test_a_number_of_the_recipe_or_the_width_is_tuned(key: str) -> None:
+    tuning = study(tuning={"key": key, "values": [0.1, 0.2]}).tuning
+    assert tuning is not None
+    assert tuning.key == key
+
+
+@pytest.mark.parametrize("key", ["init", "data.size", "pooling", "recipe", "recipe.", "lr", ""])
+def test_other_keys_are_not_tuned(key: str) -> None:
+    with pytest.raises(ValidationError, match=r"tuning\.key"):
+        study(tuning={"key": key, "values": [0.1, 0.2]})
+
+
+@pytest.mark.parametrize("values", [[], [0.1]])
+def test_a_grid_has_two_values_at_least(values: list[float]) -> None:
+    with pytest.raises(ValidationError, match=r"tuning\.values\n.* at least 2 items"):
+        study(tuning={"values": values})
+    for side, other in (("with", "without"), ("without", "with")):
+        with pytest.raises(ValidationError, match=rf"grid\.{side}\n.* at least 2 items"):
+            study({"grid": {side: values, other: [0.1, 0.2]}})
+
+
+@pytest.mark.parametrize("values", [[0.2, 0.1], [0.1, 0.1], [0.1, 0.3, 0.2]])
+def test_the_values_of_a_grid_rise(values: list[float]) -> None:
+    with pytest.raises(ValidationError, match=r"tuning\.values\n.*must be rising numbers"):
+        study(tuning={"values": values})
+    for side, other in (("with", "without"), ("without", "with")):
+        with pytest.raises(ValidationError, match=rf"grid\.{side}\n.*must be rising numbers"):
+            study({"grid": {side: values, other: [0.1, 0.2]}})
+
+
+def test_the_gate_has_five_seeds_at_least() -> None:
+    assert study(gate_seeds=[7, 8, 9, 10, 11]).gate_seeds == (7, 8, 9, 10, 11)
+    with pytest.raises(ValidationError, match=r"gate_seeds\n.* at least 5 items"):
+        study(gate_seeds=[7, 8, 9, 10])
+
+
+@pytest.mark.parametrize("seeds", [[7, 8, 9, 10, 10], [8, 7, 9, 10, 11]])
+def test_no_seed_of_the_gate_or_of_the_tuning_is_there_twice(seeds: list[int]) -> None:
+    with pytest.raises(ValidationError, match=r"gate_seeds\n.*must be rising numbers"):
+        study(gate_seeds=seeds)
+    with pytest.raises(ValidationError, match=r"tuning\.seeds\n.*must be rising numbers"):
+        study(tuning={"values": [0.1, 0.2], "seeds": seeds})
 
 
 @pytest.mark.parametrize("looks", [[], [1], [5, 3], [3, 3]])

@@ -59,7 +59,7 @@ def write_parquet(tmp_path: Path) -> WriteParquet:
 
 @pytest.fixture
 def shades(encode: Encode) -> list[bytes]:
-    """Eight one-coloured 8 x 8 images; the value of image n is 10 n in every channel."""
+    """Eight one-colored 8 x 8 images; the value of image n is 10 n in every channel."""
     return [encode(np.full((8, 8, 3), 10 * n, np.uint8)) for n in range(8)]
 
 
@@ -84,7 +84,7 @@ WNIDS = ("n01440764", "n01443537", "n02084071")
 
 
 def _photograph(seed: int, width: int = 500, height: int = 375) -> Image.Image:
-    """Smooth colours with some grain, as large as the photographs of ImageNet."""
+    """Smooth colors with some grain, as large as the photographs of ImageNet."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8))
     smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).astype(int)

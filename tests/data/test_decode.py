@@ -16,7 +16,7 @@ def test_an_image_of_the_right_size_is_untouched(encode):
     assert (decode(pixels, 8) == pixels).all()
 
 
-def test_the_centre_is_cut_out(encode):
+def test_the_center_is_cut_out(encode):
     # 12 pixels wide: 2 fall away on each side.
     assert (decode(encode(RAMP), 8) == RAMP[:, 2:10]).all()
     assert (decode(encode(RAMP.transpose(1, 0, 2)), 8) == RAMP[:, 2:10].transpose(1, 0, 2)).all()
@@ -30,7 +30,7 @@ def test_scaling_keeps_the_aspect_ratio_and_smooths(encode):
     assert np.abs(pixels.astype(int) - 127).max() <= 2
 
 
-def test_scaling_the_centre_equals_scaling_the_image_and_cutting_it(encode):
+def test_scaling_the_center_equals_scaling_the_image_and_cutting_it(encode):
     pixels = np.random.default_rng(0).integers(0, 256, (16, 32, 3), np.uint8)
     scaled = np.asarray(Image.fromarray(pixels).resize((16, 8), Image.Resampling.BICUBIC))
     assert (decode(encode(pixels), 8) == scaled[:, 4:12]).all()
@@ -42,7 +42,7 @@ def test_small_images_are_enlarged(encode):
 
 @pytest.mark.parametrize(("form", "mode"), [("PNG", "L"), ("PNG", "P"), ("PNG", "RGBA")])
 def test_other_modes_become_rgb(encode, form, mode):
-    pixels = np.full((8, 8, 3), 102, np.uint8)  # a colour of Pillow's default palette
+    pixels = np.full((8, 8, 3), 102, np.uint8)  # a color of Pillow's default palette
     assert (decode(encode(pixels, form, mode), 8) == 102).all()
 
 
@@ -55,7 +55,7 @@ def test_a_palette_with_transparency_becomes_rgb(encode):
     assert (decode(content, 8) == 102).all()
 
 
-def test_cmyk_jpegs_keep_their_colours(encode):
+def test_cmyk_jpegs_keep_their_colors(encode):
     red = np.zeros((8, 8, 3), np.uint8)
     red[..., 0] = 255
     pixels = decode(encode(red, "JPEG", "CMYK", quality=95), 8)

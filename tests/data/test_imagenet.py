@@ -109,7 +109,7 @@ def test_every_image_is_stored_or_listed(reference: Store, photographs: Tree):
     assert reasons[1] == "empty file"
     assert manifest["converted"] == {
         "CMYK": 1,
-        "greyscale": 1,
+        "grayscale": 1,
         "turned by EXIF": 1,
         "PNG named .JPEG": 1,
     }
@@ -121,7 +121,7 @@ def test_the_stored_pixels_are_the_scaled_photographs(reference: Store, photogra
     usable = [content for content in usable if len(content) > 10 and not _is_cut(content)]
     for stored, content in zip(reference.train_images[:], usable, strict=True):
         exact = decode(content, SIZE)
-        # JPEG at quality 92 blurs the colours of neighbouring pixels, no more.
+        # JPEG at quality 92 blurs the colors of neighboring pixels, no more.
         assert np.abs(stored.astype(int) - exact).mean() < 5
         assert (stored == decode(encode(exact), SIZE)).all()
 

@@ -84,16 +84,16 @@ def test_ten_views_of_a_planted_image_by_hand():
     content = encode(quarters.repeat(32, 0).repeat(32, 1))
     images = JpegImages(np.frombuffer(content, np.uint8), np.array([0, len(content)]), 64)
     (views,) = ten_views(torch.from_numpy(images[:]), 32).float()
-    red, green, blue, grey = (torch.tensor(color).float() for color in quarters.reshape(4, 3))
-    for view, color in zip(views[[0, 1, 2, 3]], (red, green, blue, grey), strict=True):
+    red, green, blue, gray = (torch.tensor(color).float() for color in quarters.reshape(4, 3))
+    for view, color in zip(views[[0, 1, 2, 3]], (red, green, blue, gray), strict=True):
         assert (view[4:-4, 4:-4] - color).abs().max() <= 4
-    # The centre shows a quarter of each, and the mirrored views those of the same place.
+    # The center shows a quarter of each, and the mirrored views those of the same place.
     middle = views[4]
     for corner, color in (
         (middle[:12, :12], red),
         (middle[:12, -12:], green),
         (middle[-12:, :12], blue),
-        (middle[-12:, -12:], grey),
+        (middle[-12:, -12:], gray),
     ):
         assert (corner - color).abs().max() <= 4
     assert torch.equal(views[5:], views[:5].flip(2))

@@ -17,8 +17,8 @@ def test_the_mean_image_is_the_mean_of_each_pixel():
     assert mean[1, 0].tolist() == [20, 20, 20]
 
 
-def test_principal_colours_of_two_greys_by_hand():
-    # Half the pixels 0, half (60, 60, 60): all variance, 3 * 30 ** 2, lies along grey.
+def test_principal_colors_of_two_grays_by_hand():
+    # Half the pixels 0, half (60, 60, 60): all variance, 3 * 30 ** 2, lies along gray.
     pixels = np.zeros((2, 8, 8, 3), np.uint8)
     pixels[1] = 60
     moments = Moments(8)
@@ -29,7 +29,7 @@ def test_principal_colours_of_two_greys_by_hand():
     assert basis.T @ basis == pytest.approx(np.eye(3))
 
 
-def test_principal_colours_along_the_axes_by_hand():
+def test_principal_colors_along_the_axes_by_hand():
     # Red is 0 or 200, green 0 or 20, independently; blue is constant.
     pixels = np.zeros((4, 8, 8, 3), np.uint8)
     pixels[2:, ..., 0] = 200

@@ -94,7 +94,7 @@ def test_a_split_of_broken_images_only_is_refused(shades_dataset, write_parquet,
         prepare(replace(shades_dataset, skip_broken=True), tmp_path / "cache")
 
 
-def test_greyscale_and_other_sizes_are_stored_as_rgb(encode, write_parquet, tmp_path: Path):
+def test_grayscale_and_other_sizes_are_stored_as_rgb(encode, write_parquet, tmp_path: Path):
     wide = encode(np.full((16, 40, 3), 90, np.uint8), "JPEG", "L")
     train = write_parquet("train.parquet", [wide], [0])
     test = write_parquet("test.parquet", [wide], [0])

@@ -27,14 +27,14 @@ def test_what_is_saved_is_loaded(samples: list[Sample], tmp_path: Path):
     assert loaded.lengths == progress.lengths
     assert loaded.bytes == sum(progress.lengths) > 0
     assert loaded.skipped == {"3.png": "empty file"}
-    assert loaded.converted == {"greyscale": 3}
+    assert loaded.converted == {"grayscale": 3}
     assert (loaded.moments.total == progress.moments.total).all()
     assert (loaded.moments.products == progress.moments.products).all()
     for each in (progress, loaded):
         each.add(pack_chunk(samples[4:], 8, Storage.jpeg))
     assert loaded.kept == progress.kept == [0, 1, 2, *range(4, 30)]
     assert (loaded.moments.mean_image() == progress.moments.mean_image()).all()
-    assert len(loaded.examples["greyscale"]) == EXAMPLES
+    assert len(loaded.examples["grayscale"]) == EXAMPLES
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no archive", b"text"])

@@ -61,7 +61,7 @@ def test_numbers_of_a_small_store_by_hand(shades_dataset: DataConfig, tmp_path: 
     assert store.test_images[:, 0, 0, 0].tolist() == [60, 70]
     assert store.train_images.shape == (6, 8, 8, 3)
     assert store.train_images.dtype == np.uint8
-    # Greys 0, 10, ... 50 in the training split alone: mean 25, variance 35 / 12 * 100.
+    # Grays 0, 10, ... 50 in the training split alone: mean 25, variance 35 / 12 * 100.
     assert (store.mean_image == 25).all()
     assert store.color_std == pytest.approx([np.sqrt(3 * 3500 / 12), 0, 0], abs=1e-3)
     assert store.skipped == ()

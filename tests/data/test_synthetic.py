@@ -34,7 +34,7 @@ def test_splits_are_balanced_and_share_no_image(few_synthetic, tmp_path: Path):
     assert not train & test
 
 
-def test_mean_colour_does_not_tell_the_class():
+def test_mean_color_does_not_tell_the_class():
     labels = np.arange(2000) % 10
     pixels = synthetic.draw(labels, 16, np.random.default_rng(0))
     colors = pixels.mean((1, 2))

@@ -48,7 +48,7 @@ def test_one_seed_has_no_deviation(console, tiny_job, record: Record):
 def test_the_center_view_where_tables_show_it(console, tiny_job, record: Record):
     job = tiny_job(evaluation=Evaluation.center)
     show_summary(console, [job], {job.run.run_id: scored(record, 0.125)})
-    assert any("centre view" in row for row in rows(console))
+    assert any("center view" in row for row in rows(console))
 
 
 def test_a_diverged_run_is_counted_and_counts_as_chance(console, tiny_job, record: Record):

@@ -119,13 +119,13 @@ def test_the_sixth_convolution_lies_over_the_last_pooling_layer() -> None:
     assert released.initial_std["conv6"] == 0.03
 
 
-def test_the_released_network_normalises_before_it_pools_and_rectifies() -> None:
+def test_the_released_network_normalizes_before_it_pools_and_rectifies() -> None:
     released = order(AlexNet(**SMALL, edition=Edition.released))
     assert released[:5] == ["border", "conv1", "norm1", "pool1", "activation1"]
     assert released[5:10] == ["conv2", "activation2", "norm2", "within_map_norm2", "pool2"]
 
 
-def test_the_arm_without_lrn_has_no_normalisation_at_all() -> None:
+def test_the_arm_without_lrn_has_no_normalization_at_all() -> None:
     # The authors' run without LRN also left out the one within each map.
     assert "within_map_norm2" not in order(
         AlexNet(**SMALL, edition=Edition.released, norm=Norm.none)

@@ -40,7 +40,7 @@ def test_a_technique_without_effect_is_refused(network: Model, variant) -> None:
         check(run(network, techniques=replace(Techniques(), **{field: variant})))
 
 
-def test_the_edition_acts_on_a_cifar_net_by_bias_rate_and_colour_noise() -> None:
+def test_the_edition_acts_on_a_cifar_net_by_bias_rate_and_color_noise() -> None:
     released = Techniques(edition=Edition.released, augmentation=Augmentation.crop_flip)
     check(run(Model.cifar_conv, techniques=released))
     with pytest.raises(

@@ -21,7 +21,7 @@ CROPS = {
 ELSEWHERE = {"augmentation", "evaluation"}
 # Without a part that they could act on: check() refuses them.
 CIFAR_IGNORES = {"dropout", "towers", "depth", "bias_init"}
-# Bias rate and colour noise only, in the training step.
+# Bias rate and color noise only, in the training step.
 CIFAR_UNCHANGED = {"edition"}
 # The number of parameters changes by design.
 OTHER_PARAMETERS = {Norm.batchnorm, *Towers, *Depth} - {Towers.two, Depth.five}
@@ -108,7 +108,7 @@ def test_bfloat16_autocast_agrees_with_float32(network: Model) -> None:
 
 
 @pytest.mark.parametrize("network", list(CROPS))
-def test_weights_to_decay_are_those_of_all_layers_but_normalisation(network: Model) -> None:
+def test_weights_to_decay_are_those_of_all_layers_but_normalization(network: Model) -> None:
     net = build(run(network, norm=Norm.batchnorm), 3)
     weights = {
         name.removesuffix(".weight") for name, _ in net.named_parameters() if "weight" in name

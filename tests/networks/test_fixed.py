@@ -51,7 +51,7 @@ def test_dropout_rates() -> None:
         assert rates == ([0.2, 0.2] if half else [0.5, 0.5]), network
 
 
-def test_batch_normalisation_has_the_constants_of_keras() -> None:
+def test_batch_normalization_has_the_constants_of_keras() -> None:
     norm = built(Model.keras_batchnorm).norm3
     assert (norm.eps, norm.momentum) == (1e-3, 0.01)
 
@@ -210,7 +210,7 @@ def described(network: Model) -> dict[str, str]:
     order = list(layers)
     late = [n for n in norms if f"pool{n[-1]}" in order[: order.index(n)]]
     kind = {"BatchNorm2d": "batch", "ResponseNorm": "response"}
-    (normalisation,) = {kind[type(layer).__name__] for layer in norms.values()} or {"none"}
+    (normalization,) = {kind[type(layer).__name__] for layer in norms.values()} or {"none"}
     dropout = {n: layer for n, layer in layers.items() if isinstance(layer, InvertedDropout)}
     decayed = [n for n, scale in built(network).decay_scale.items() if scale]
 
@@ -222,8 +222,8 @@ def described(network: Model) -> dict[str, str]:
         "first maps": str(first),
         "kernels": ", ".join(str(layer.out_channels) for layer in convolutions),
         "towers": {1: "one", 2: "two"}[convolutions[1].groups],
-        "normalisation": normalisation + f" ({numbers(norms)})" * bool(norms),
-        "normalised after pooling": numbers(late),
+        "normalization": normalization + f" ({numbers(norms)})" * bool(norms),
+        "normalized after pooling": numbers(late),
         "pooling windows": ", ".join(str(layers[f"pool{n}"].kernel_size) for n in (1, 2, 5)),
         "values into layer 6": str(layers["fc6"].in_features),
         "hidden units": ", ".join(str(layers[name].out_features) for name in ("fc6", "fc7")),

@@ -13,7 +13,7 @@ def test_parameters_for_ten_and_for_a_thousand_classes(table) -> None:
     assert counts[:3] == [34_944, 384, 614_656]  # the rows that are printed
 
 
-def test_no_border_leaves_54_pixels_and_normalisation_precedes_pooling(table, outline) -> None:
+def test_no_border_leaves_54_pixels_and_normalization_precedes_pooling(table, outline) -> None:
     assert outline(table(Model.keras_functional, 224, 10)) == (
         "conv1 activation1 norm1 pool1 conv2 activation2 norm2 pool2 conv3 activation3 norm3 "
         "conv4 activation4 norm4 conv5 activation5 norm5 pool5 flatten "

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 
 from ablations.config import DataConfig, Init, Model, Recipe, Run
 from ablations.networks import build
-from ablations.networks.lenet5 import TABLE, Grey, Squash, Subsampling, TableConvolution
+from ablations.networks.lenet5 import TABLE, Gray, Squash, Subsampling, TableConvolution
 from ablations.techniques import Techniques
 
 
@@ -46,9 +46,9 @@ def test_squashing_takes_one_to_one() -> None:
     assert Squash()(torch.tensor([1.0, -1.0])).tolist() == pytest.approx([1, -1], abs=1e-4)
 
 
-def test_grey_weighs_the_colours() -> None:
+def test_gray_weighs_the_colors() -> None:
     x = torch.tensor([64.0, 0.0, 0.0]).view(1, 3, 1, 1)
-    assert Grey()(x).item() == pytest.approx(0.299)
+    assert Gray()(x).item() == pytest.approx(0.299)
 
 
 def test_initial_weights_have_the_variance_of_one_over_the_fan_in() -> None:
@@ -67,7 +67,7 @@ def test_it_has_60_850_parameters(table, outline) -> None:
     assert counts == [156, 12, 1_516, 32, 48_120, 10_164, 850]
     assert sum(counts) == 60_850
     assert outline(rows) == (
-        "grey conv1 activation1 pool2 activation2 conv3 activation3 pool4 activation4 conv5 "
+        "gray conv1 activation1 pool2 activation2 conv3 activation3 pool4 activation4 conv5 "
         "activation5 flatten fc6 activation6 output",
         "1x32x32 6x28x28 6x14x14 16x10x10 16x5x5 120x1x1 120 84 10",
     )

@@ -9,7 +9,7 @@ def test_it_has_the_parameters_of_the_paper(table) -> None:
     assert count(table(Model.two_branch, 224, 1000)) == (60_965_224, 0)
 
 
-def test_normalisation_follows_pooling(table, outline) -> None:
+def test_normalization_follows_pooling(table, outline) -> None:
     assert outline(table(Model.two_branch, 224, 1000)) == (
         "border conv1 activation1 pool1 norm1 conv2 activation2 pool2 norm2 conv3 activation3 "
         "conv4 activation4 conv5 activation5 pool5 flatten "

@@ -29,8 +29,8 @@ def limits(monkeypatch):
 def test_the_forest_has_a_row_for_each_primary_verdict(study):
     drawing = forest("f", chapter_of(study).shown)
     names = [row[0] for row in drawing.rows]
-    # Nine claims have an estimate; two of them have two parts.
-    assert len(names) == 9 + 2
+    # Eight claims have had a look; two of them have two parts.
+    assert len(names) == 8 + 2
     assert "Each middle convolution matters: conv4" in names
     assert not any("top-5" in name for name in names)
     for svg in (drawing.wide, drawing.narrow):

@@ -43,7 +43,7 @@ def test_crops_take_every_offset_and_half_are_mirrored() -> None:
     assert abs(full.flip.float().mean() - 0.5) < 6 * 0.5 / 500**0.5
 
 
-def test_without_augmentation_the_centre_is_left() -> None:
+def test_without_augmentation_the_center_is_left() -> None:
     none = draws(Augmentation.none)
     assert set(none.top.tolist()) == set(none.left.tolist()) == {4}
     assert not none.flip.any()

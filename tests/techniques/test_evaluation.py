@@ -9,13 +9,13 @@ from ablations.techniques.evaluation import (
 )
 
 
-def test_ten_views_are_corners_centre_and_their_mirror_images() -> None:
+def test_ten_views_are_corners_center_and_their_mirror_images() -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (2, 7, 7, 3), dtype=torch.uint8, generator=generator)
     views = ten_views(images, 4)
     assert views.shape == (2, 10, 4, 4, 3)
     assert views.dtype == torch.uint8
-    # S - crop = 3; the centre starts at 3 // 2.
+    # S - crop = 3; the center starts at 3 // 2.
     corners = [(0, 0), (0, 3), (3, 0), (3, 3), (1, 1)]
     for n in range(2):
         for view, (top, left) in enumerate(corners):
@@ -26,7 +26,7 @@ def test_ten_views_are_corners_centre_and_their_mirror_images() -> None:
                     assert torch.equal(views[n, view + 5, i, 3 - j], pixel)
 
 
-def test_the_centre_of_a_mean_image_is_cut_like_that_of_an_image() -> None:
+def test_the_center_of_a_mean_image_is_cut_like_that_of_an_image() -> None:
     images = torch.rand(3, 8, 8, 3)
     assert torch.equal(center_crop(images, 4)[1], center_crop(images[1], 4))
     assert torch.equal(center_crop(images, 4), images[:, 2:6, 2:6])

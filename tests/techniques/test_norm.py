@@ -104,7 +104,7 @@ def test_channels_stay_last_in_memory() -> None:
     assert response_normalization(x).is_contiguous(memory_format=torch.channels_last)
 
 
-def test_an_empty_batch_is_normalised() -> None:
+def test_an_empty_batch_is_normalized() -> None:
     assert response_normalization(torch.zeros(0, 4, 2, 2)).shape == (0, 4, 2, 2)
 
 
@@ -142,7 +142,7 @@ def test_layers_match_their_names() -> None:
     assert isinstance(norm_layer(Norm.batchnorm, 8, lrn), BatchNorm2d)
 
 
-def test_one_process_gives_torchs_batch_normalisation() -> None:
+def test_one_process_gives_torchs_batch_normalization() -> None:
     ours, theirs = BatchNorm2d(4), nn.BatchNorm2d(4)
     x = torch.randn(6, 4, 3, 3)
     assert torch.equal(ours(x), theirs(x))
@@ -166,7 +166,7 @@ def test_a_process_without_images_changes_nothing(monkeypatch: pytest.MonkeyPatc
         torch.testing.assert_close(ours.get_buffer(name), buffer)
 
 
-def _normalise_a_share(rank: int, folder: str, x: Tensor, weights: Tensor) -> None:
+def _normalize_a_share(rank: int, folder: str, x: Tensor, weights: Tensor) -> None:
     dist.init_process_group("gloo", f"file://{folder}/store", rank=rank, world_size=2)
     share = slice(0, 4) if rank == 0 else slice(4, 5)
     layer, x = BatchNorm2d(3).double(), x[share].requires_grad_()
@@ -177,9 +177,9 @@ def _normalise_a_share(rank: int, folder: str, x: Tensor, weights: Tensor) -> No
 
 
 @pytest.mark.slow
-def test_two_processes_with_uneven_shares_normalise_as_one(tmp_path) -> None:
+def test_two_processes_with_uneven_shares_normalize_as_one(tmp_path) -> None:
     x, weights = torch.randn(2, 5, 3, 2, 2, dtype=torch.float64)
-    torch.multiprocessing.spawn(_normalise_a_share, (str(tmp_path), x, weights), nprocs=2)
+    torch.multiprocessing.spawn(_normalize_a_share, (str(tmp_path), x, weights), nprocs=2)
     (y0, grad0, var0), (y1, grad1, var1) = (torch.load(tmp_path / str(i)) for i in range(2))
     alone, x = nn.BatchNorm2d(3).double(), x.requires_grad_()
     y = alone(x)

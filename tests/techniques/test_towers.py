@@ -27,12 +27,12 @@ def test_towers_divide_every_width(width: float) -> None:
     assert [2 * n for n in half.kernels[:4]] == list(two.kernels[:4])
 
 
-def test_grey_kernels_have_no_colour() -> None:
+def test_gray_kernels_have_no_color() -> None:
     kernels = np.random.default_rng(0).normal(size=(4, 1, 3, 3)).repeat(3, axis=1)
     np.testing.assert_allclose(colorfulness(kernels), 0, atol=1e-12)
 
 
-def test_noise_has_two_thirds_of_its_energy_in_colour() -> None:
+def test_noise_has_two_thirds_of_its_energy_in_color() -> None:
     kernels = np.random.default_rng(0).normal(size=(500, 3, 5, 5))
     assert colorfulness(kernels).mean() == pytest.approx(2 / 3, abs=0.01)
 
