@@ -22,7 +22,6 @@ _KINDS = {
     "list_type": "must be a list [A, B]",
     "tuple_type": "must be a list [A, B]",
     "dict_type": "must be a mapping KEY: VALUE",
-    "too_short": "must not be empty",
     "float_type": "must be a number",
     "float_parsing": "must be a number",
     "int_type": "must be a whole number",
@@ -250,6 +249,11 @@ def _explain(error: ErrorDetails, model: type[BaseModel]) -> str:
             return f"there is no field `{field}`; {hint}"
         case "literal_error":
             return f"{field}={error['input']!r} is not valid; it takes {context['expected']}"
+    if error["type"] == "too_short":
+        least = context["min_length"]
+        return f"{field}: must have at least {least} value{'s' * (least > 1)}"
+    if error["type"] == "string_pattern_mismatch":
+        return f"{field}={error['input']!r} is not valid; it takes recipe.KEY or width"
     reason = context["error"] if error["type"] == "value_error" else _KINDS.get(error["type"])
     reason = reason or error["msg"]
     given = "" if isinstance(error["input"], dict) else f" (given: {error['input']!r})"

@@ -212,6 +212,7 @@ class Pairs:
         return replace(
             empty,
             differences=found,
+            silent=silent if found else 0,
             low_holds=low_holds,
             high_holds=high_holds,
             obstacle=obstacle,

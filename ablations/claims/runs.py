@@ -112,10 +112,9 @@ class Runs:
                 arms += pair
                 for arm in pair:
                     self._users.setdefault(arm, {})[claim.name] = None
+        # Without an arm the baseline stands for the data.
         configs = [(self.config(arm), self.given.run) for arm in dict.fromkeys(arms)]
-        if not configs:
-            return
-        plan = make_plan(configs, self.report)
+        plan = make_plan(configs or [(self.given, self.given.run)], self.report)
         self._template = plan.jobs[0]
         if len({job.store for job in plan.jobs}) > 1:
             raise ConfigError("set data.size in the study: all of its arms share one data set")

@@ -43,6 +43,7 @@ class State:
         pairs: Pairs up to the next or the latest look.
         choices: Tuned arms by part and side.
         checked: The gate has been checked.
+        looked: Pairs at the latest look; 0 before the first.
     """
 
     claim: Claim
@@ -50,6 +51,7 @@ class State:
     pairs: int = 0
     choices: dict[str, dict[str, Choice]] = field(default_factory=dict)
     checked: bool = False
+    looked: int = 0
 
     @property
     def all_choices(self) -> list[Choice]:
@@ -114,9 +116,9 @@ class StudyRun:
 
     def _context(self, claim: Claim) -> dict[str, Any]:
         """What a verdict depends on beside the files of study and claim."""
-        family = [
-            c for c in self.claims if c.family == claim.family and c.name not in self.excluded
-        ]
+        family = [c for c in self.claims if c.family == claim.family]
+        if claim.family == "control":  # judged alone
+            family = [claim]
         values = dict(self.runs.given.run.differences)
         values.pop("seed", None)
         return {
@@ -265,6 +267,8 @@ class StudyRun:
 
     def _taken(self, state: State, looks: list[int]) -> list[int]:
         """Those of the looks whose runs are all here."""
+        if not state.is_tuned:
+            return []
         before, found = state.pairs, []
         for state.pairs in looks:
             if all(self.runs.record(job) is not None for _, job in self._jobs(state)):
@@ -369,8 +373,10 @@ class StudyRun:
         first: list[Comparison] = []
         second: list[Comparison] = []
         points, warnings, arms = {}, [], {}
+        looked = []
         for part in claim.comparisons:
             pairs = self._pairs(state, part)
+            looked.append(len(pairs.seeds))
             runs = {
                 side: [r for members in pairs.records[side].values() for r in members]
                 for side in SIDES
@@ -389,6 +395,7 @@ class StudyRun:
             for side, choice in choices.items()
             if choice.at_edge
         ]
+        state.looked = min(looked)
         state.result = replace(
             state.result, points=points, arms=arms, warnings=list(dict.fromkeys(warnings + edges))
         )
@@ -464,12 +471,12 @@ class StudyRun:
                 data=self.runs.fingerprint,
                 study=self.study.name,
                 attempt=state.result.attempt,
-                pairs=state.result.n,
+                pairs=state.looked,
                 label=state.result.label,
                 estimate=state.result.verdicts[0].estimate,
             )
             for state in self._active()
-            if state.result.n >= self.study.looks_of(state.claim)[0]
+            if state.looked
         ]
 
     def _note_history(self) -> None:

@@ -63,6 +63,7 @@ class Comparison:
         margin: Smallest effect that matters, on that scale, above 0.
         looks: Numbers of pairs at which a verdict may be reached, the last being the plan's end.
         part: Name of the part.
+        silent: Pairs that say nothing, because neither arm reached a target; they count for looks.
         pool: Same for comparisons that share the baseline arm and the measure; empty for a
             comparison with a variance of its own.
         floor: Least variance of one difference, from the resolution of the measure.
@@ -78,6 +79,7 @@ class Comparison:
     margin: float
     looks: tuple[int, ...] = (3, 5, 8)
     part: str = ""
+    silent: int = 0
     pool: str = ""
     floor: float = 0.0
     alpha: float = 0.05
@@ -89,13 +91,15 @@ class Comparison:
     @property
     def look(self) -> int:
         """Index of the latest look that the pairs at hand allow; -1 before the first."""
-        return sum(len(self.differences) >= pairs for pairs in self.looks) - 1
+        here = len(self.differences) + self.silent
+        return sum(here >= pairs for pairs in self.looks) - 1
 
     @property
     def used(self) -> Floats:
         """The differences up to the latest look; pairs beyond it wait for the next one."""
         values = list(self.differences.values())
-        return np.array(values[: self.looks[self.look]] if self.look >= 0 else values)
+        end = self.looks[self.look] - self.silent if self.look >= 0 else len(values)
+        return np.array(values[:end])
 
 
 @dataclass(frozen=True)
@@ -282,6 +286,8 @@ def _incomplete(comparison: Comparison) -> str:
     if comparison.look < 0:
         pairs = "1 pair" if n == 1 else f"{n} pairs"
         return f"{pairs} so far, the first look is at {comparison.looks[0]}"
+    if n == 1:
+        return "a single pair has no spread"
     if _all_equal(comparison.used):
         return f"all {n} differences are equal: the arms do not differ"
     return ""
