@@ -23,7 +23,7 @@ from ablations.claims.schema import Claim, Study
 from ablations.composition import compose
 from ablations.config import ConfigError
 from ablations.errors import ended_in_words
-from ablations.launch.display import show_nodes
+from ablations.launch.display import count, show_nodes
 from ablations.launch.nodes import find_place
 from ablations.launch.start import follow, lead
 
@@ -88,7 +88,8 @@ def _list(console: Console) -> None:
     for path in study_files().values():
         study, claims = read_study(path)
         console.print(
-            f"  [bold]{study.name}[/]  {study.title} ({len(claims)} claims)", highlight=False
+            f"  [bold]{study.name}[/]  {study.title} ({count(len(claims), 'claim')})",
+            highlight=False,
         )
     console.print("[bold]Claims[/]")
     for claim in read_claims(["all"]):
