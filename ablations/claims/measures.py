@@ -295,7 +295,7 @@ def at_chance(record: Record) -> bool:
 
 def _time(times: Sequence[float], values: Sequence[float | None], target: float | None) -> float:
     assert target is not None, "checked when the study was composed"
-    return first_passage(times, [nan if v is None else v for v in values], target).time
+    return first_passage(times, [nan if v is None else v for v in values], target)
 
 
 def budget(claim: Claim, record: Record) -> float:

@@ -219,12 +219,10 @@ class StudyRun:
     def waiting_jobs(self) -> list[Job]:
         """Return the runs that the tuning and the gate need, as far as they are known."""
         self._choose()
-        found = missing_jobs(
-            c for s in self._active() for p in s.choices.values() for c in p.values()
-        )
+        found: list[Job] = []
         for state in self._active():
             for part in state.choices.values():
-                found += [job for c in part.values() for job in c.jobs]
+                found += [job for choice in part.values() for job in choice.jobs]
                 found += gate_jobs(self.runs, state.claim, part)
         return found
 

@@ -1,26 +1,11 @@
 """Time to a target, read off a noisy curve."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import ArrayLike
 
 
-@dataclass(frozen=True)
-class Passage:
-    """When a curve came to stay below a target.
-
-    Attributes:
-        time: Interpolated time, unit of the curve; infinite if not within the curve.
-        width: Distance between the evaluations around it: what the spacing leaves unknown.
-    """
-
-    time: float
-    width: float
-
-
-def first_passage(times: ArrayLike, values: ArrayLike, target: float) -> Passage:
-    """First time that two evaluations in a row are at or below a target.
+def first_passage(times: ArrayLike, values: ArrayLike, target: float) -> float:
+    """Return the first time that two evaluations in a row are at or below a target.
 
     The first passage of a noisy curve is biased early; a second evaluation below the target guards
     against a lucky one. Between the evaluations before and at the passage the curve is taken as a
@@ -32,14 +17,17 @@ def first_passage(times: ArrayLike, values: ArrayLike, target: float) -> Passage
         values: Measure at these times, shape (n,), smaller is better; NaN is never below.
         target: Threshold, unit of ``values``.
 
+    Returns:
+        Interpolated time, unit of ``times``; infinite if the curve never stays below the target.
+
     Raises:
         ValueError: Times that do not increase, or as many values as times are not given.
 
     Examples:
         >>> first_passage([1, 2, 3, 4], [0.5, 0.3, 0.2, 0.1], target=0.25)
-        Passage(time=2.5, width=1.0)
+        2.5
         >>> first_passage([1, 2, 3], [0.5, 0.2, 0.3], target=0.25)
-        Passage(time=inf, width=0.0)
+        inf
     """
     t = np.asarray(times, dtype=np.float64)
     y = np.asarray(values, dtype=np.float64)
@@ -48,10 +36,10 @@ def first_passage(times: ArrayLike, values: ArrayLike, target: float) -> Passage
     below = y <= target
     stays = np.flatnonzero(below[:-1] & below[1:])
     if stays.size == 0:
-        return Passage(float("inf"), 0.0)
+        return float("inf")
     i = int(stays[0])
     start = t[i - 1] if i else 0.0
     if i == 0 or not np.isfinite(y[i - 1]):
-        return Passage(float(t[i]), float(t[i] - start))
+        return float(t[i])
     share = (y[i - 1] - target) / (y[i - 1] - y[i])
-    return Passage(float(start + share * (t[i] - start)), float(t[i] - start))
+    return float(start + share * (t[i] - start))

@@ -596,6 +596,16 @@ def test_arms_that_differ_in_more_than_the_technique_are_refused(laboratory):
     assert "differ in nothing" in laboratory("hand")
 
 
+def test_a_study_that_tunes_what_tells_the_arms_apart_is_refused(laboratory):
+    laboratory.claim(
+        technique="recipe.weight_decay",
+        **{"with": ["recipe.weight_decay=0.0005"], "without": ["recipe.weight_decay=0"]},
+    )
+    laboratory.study(tuning={"key": "recipe.weight_decay", "values": [0.0001, 0.001]})
+    assert "tunes recipe.weight_decay, which tells the arms" in laboratory("hand")
+    assert not laboratory.trained
+
+
 def test_a_study_whose_pairs_would_use_a_tuning_seed_is_refused(laboratory):
     laboratory.study(first_seed=995)
     assert "kept for tuning" in laboratory("hand")
