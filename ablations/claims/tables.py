@@ -9,7 +9,7 @@ from rich.table import Table
 from ablations.claims.results import ClaimResult, StudyResult
 from ablations.claims.study import StudyRun
 from ablations.claims.words import figure, measured, remarks
-from ablations.launch.display import count, time_left
+from ablations.launch.display import count, show_slow_precision, time_left
 from ablations.launch.plan import estimate
 from ablations.stats.labels import Label
 
@@ -51,6 +51,7 @@ def show_plan(console: Console, run: StudyRun) -> None:
         f"{len(jobs) - len(left)} finished; {time_left(estimate(run.runs.output, left))}"
     )
     console.print(f"[bold]runs[/]  {run.runs.output}", soft_wrap=True)
+    show_slow_precision(console, left)
 
 
 def show_verdicts(

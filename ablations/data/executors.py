@@ -1,7 +1,8 @@
-"""Threads and processes that share the work of decoding images."""
+"""The processor, and threads and processes that share the work of decoding images."""
 
 import multiprocessing
 import os
+import re
 import signal
 import threading
 import warnings
@@ -21,6 +22,16 @@ def physical_cores() -> int:
     folder = Path("/sys/devices/system/cpu")
     files = [folder / f"cpu{n}/topology/thread_siblings_list" for n in os.sched_getaffinity(0)]
     return len({path.read_text() if path.exists() else str(path) for path in files})
+
+
+def cpu_flags() -> list[str]:
+    """Return the vector instructions of the processor, as Linux names them; elsewhere none."""
+    info = Path("/proc/cpuinfo")
+    text = info.read_text() if info.exists() else ""
+    # x86 lists flags, Arm lists features.
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
+    vector = re.compile(r"(avx|amx|fma|sse|f16c|asimd|sve|bf16)")
+    return sorted(flag for flag in found[1].split() if vector.match(flag)) if found else []
 
 
 def threads() -> ThreadPoolExecutor:

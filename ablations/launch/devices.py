@@ -1,12 +1,13 @@
 """Which devices this machine has, and how the runs of a sweep share them."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pynvml
 
-from ablations.config import Accelerator, ConfigError, Trainer
-from ablations.data.executors import cpu_cores, physical_cores
+from ablations.config import Accelerator, ConfigError, Job, Precision, Trainer
+from ablations.data.executors import cpu_cores, cpu_flags, physical_cores
 from ablations.launch.nodes import Place
 
 # From this crop on a step is long enough for several threads to pay, in pixels.
@@ -64,6 +65,24 @@ def threads_for(trainer: Trainer, crop: int) -> int:
     if gpus and trainer.accelerator is not Accelerator.cpu:
         return max(1, cores // gpus)
     return 1 if crop < LARGE_CROP else max(1, cores // trainer.devices)
+
+
+def slow_precision(jobs: Iterable[Job]) -> str:
+    """Return a warning for jobs in bf16 on a CPU that would emulate it; empty if there is none."""
+    flags = cpu_flags()
+    if not flags or any("bf16" in flag for flag in flags):
+        return ""
+    gpus = bool(visible_gpus())
+    for job in jobs:
+        trainer = job.trainer
+        on_cpu = trainer.accelerator is Accelerator.cpu or not gpus
+        if job.run.recipe.precision is Precision.bf16 and on_cpu and not trainer.slurm.submit:
+            return (
+                "recipe.precision=bf16: this CPU has no bf16 instructions (avx512_bf16, amx_bf16); "
+                "a step takes two to ten times as long as in float32; next step: another machine, "
+                "or recipe.precision=fp32, which is another run"
+            )
+    return ""
 
 
 def allot(trainer: Trainer, runs: int) -> list[Slot]:

@@ -1,12 +1,15 @@
 """What a command shows: the plan before, a live table meanwhile, the errors after."""
 
 import time
+from collections.abc import Iterable
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ablations.config import Job
+from ablations.launch.devices import slow_precision
 from ablations.launch.plan import Estimate, Plan
 from ablations.launch.pool import RunState
 from ablations.launch.slurm import describe
@@ -82,7 +85,14 @@ def show_plan(console: Console, plan: Plan) -> None:
             f"[bold]note[/]  {count(plan.merged, 'more job')} differed in the "
             "trainer alone, which changes no number: trained once, as first asked for"
         )
+    show_slow_precision(console, plan.left)
     show_jobs(console, plan)
+
+
+def show_slow_precision(console: Console, jobs: Iterable[Job]) -> None:
+    """Warn of jobs in a precision that this CPU has no instructions for."""
+    if warning := slow_precision(jobs):
+        console.print(f"[bold]warning[/]  {warning}", highlight=False, soft_wrap=True)
 
 
 def show_jobs(console: Console, plan: Plan) -> None:
