@@ -40,7 +40,6 @@ from ablations.techniques.augmentation import to_input
 from ablations.techniques.evaluation import center_crop
 from ablations.techniques.towers import tower_colors
 
-
 # Parameters of mallopt, as malloc.h numbers them.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 

@@ -24,7 +24,7 @@ import torch
 from rich.console import Console
 
 from ablations.data.executors import cpu_cores
-from ablations.train import device_name
+from ablations.train import device_name, keep_freed_memory
 from benchmarks import gpu, processes, training
 from benchmarks.table import into, markdown, read, save, terminal
 
@@ -63,12 +63,16 @@ def main() -> None:
     given = parser.parse_args()
     if given.device == "cuda" and not torch.cuda.is_available():
         sys.exit("error: --device cuda, but torch finds no GPU here; see `nvidia-smi`")
+    keep_freed_memory()  # as in a run; for the peers as well
     path = given.json or RESULTS / ("gpu.json" if given.device == "cuda" else "cpu.json")
     console = Console()
     if given.table:
         executions = read(RESULTS / "cpu.json"), read(RESULTS / "cpu-again.json")
         for page, whole in ((ROOT / "README.md", False), (ROOT / "docs/speed.md", True)):
             page.write_text(into(page.read_text(), markdown(*executions, whole=whole)))
+        page = ROOT / "docs/speed.md"
+        executions = read(RESULTS / "bf16.json"), read(RESULTS / "bf16-again.json")
+        page.write_text(into(page.read_text(), markdown(*executions, whole=True), "bf16"))
         return
     _, rows = read(path)
     warnings.simplefilter("ignore")

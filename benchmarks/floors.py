@@ -1,7 +1,11 @@
-"""What no training step can do without: its convolutions and matrix products, and their rate."""
+"""What no training step can do without: its convolutions and matrix products, and their rate.
+
+And what bf16 changes: these products, and the rest of a step, beside float32.
+"""
 
 import statistics
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -9,10 +13,10 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from ablations import networks
-from ablations.config import Config
+from ablations.config import Config, Precision
 from ablations.optimizer import build_optimizer
-from benchmarks.loops import configure, timed
-from benchmarks.measure import Row, pair
+from benchmarks.loops import configure, store, suite_step, timed
+from benchmarks.measure import Row, alternate, pair
 
 PRODUCTS = {
     "aten::mkldnn_convolution",
@@ -40,10 +44,7 @@ def _floor(name: str, config: Config, rounds: int) -> list[Row]:
     whole, products = [], []
     for _ in range(rounds):
         whole.append(1e3 * timed(step))
-        with profile(activities=[ProfilerActivity.CPU]) as seen:
-            step()
-        spent = sum(e.self_cpu_time_total for e in seen.key_averages() if e.key in PRODUCTS)
-        products.append(spent / 1e3)
+        products.append(_split(step)[0])
     # What a product of two matrices would take for as many operations.
     least = [counter.get_total_flops() / rate * 1e3 for rate in _rates(rounds)]
     share = f"products of a {name} step"
@@ -53,6 +54,64 @@ def _floor(name: str, config: Config, rounds: int) -> list[Row]:
     ]
 
 
+def bf16(rounds: int, seconds: float) -> list[Row]:
+    """Training steps of the suite in bf16 beside float32, and the parts that bf16 can change."""
+    rows = []
+    narrow = ("width=0.25", "edition=released")
+    for name, goal, images, words in (
+        ("cifar_conv", 1.6, 1280, ("cifar_conv", 32, 28, 128)),
+        ("alexnet_small-32", 1.4, 1280, ("alexnet_small", 32, 24, 128, *narrow)),
+        ("alexnet-227", 1.5, 64, ("alexnet", 256, 227, 16)),
+    ):
+        data = store(words[1], images)
+        configs = {p: configure(*words, f"recipe.precision={p.value}") for p in Precision}
+        steps = 40 if words[1] < 100 else 8
+        found = alternate(
+            {p.value: partial(suite_step, config, data, steps) for p, config in configs.items()},
+            rounds,
+            seconds,
+        )
+        parts: dict[str, list[tuple[float, float]]] = {p.value: [] for p in Precision}
+        singles = {p.value: _step(config) for p, config in configs.items()}
+        for _ in range(3 * rounds):
+            for precision, step in singles.items():
+                parts[precision].append(_split(step))
+        products, rest = (
+            {precision: [pair[part] for pair in pairs] for precision, pairs in parts.items()}
+            for part in (0, 1)
+        )
+        peer = "the same in float32"
+        rows += [
+            pair(f"{name} in bf16", peer, found["bf16"], found["fp32"], goal),
+            pair(
+                f"products of a {name} step in bf16",
+                peer,
+                products["bf16"],
+                products["fp32"],
+                detail=True,
+            ),
+            pair(f"rest of a {name} step in bf16", peer, rest["bf16"], rest["fp32"], detail=True),
+            pair(
+                f"rest of a {name} step in bf16",
+                "its products",
+                rest["bf16"],
+                products["bf16"],
+                less=True,
+                detail=True,
+            ),
+        ]
+    return rows
+
+
+def _split(step: Callable[[], None]) -> tuple[float, float]:
+    """Milliseconds of a step's products and of everything else in it."""
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        step()
+    events = seen.key_averages()
+    products = sum(e.self_cpu_time_total for e in events if e.key in PRODUCTS) / 1e3
+    return products, sum(e.self_cpu_time_total for e in events) / 1e3 - products
+
+
 def _step(config: Config) -> Callable[[], None]:
     """A step on images of noise; after two of them, so that memory is there."""
     network = networks.build(config.run, 10).to(memory_format=torch.channels_last).train()
@@ -60,10 +119,13 @@ def _step(config: Config) -> Callable[[], None]:
     batch, crop = config.run.recipe.batch_size, config.run.data.crop
     images = torch.randn(batch, 3, crop, crop).to(memory_format=torch.channels_last)
     labels = torch.arange(batch) % 10
+    half = config.run.recipe.precision is Precision.bf16
 
     def step() -> None:
         optimizer.zero_grad()
-        F.cross_entropy(network(images), labels).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            loss = F.cross_entropy(network(images), labels)
+        loss.backward()
         optimizer.step()
 
     step()

@@ -28,7 +28,7 @@ from ablations.techniques.augmentation import (
 )
 from ablations.techniques.evaluation import center_crop, ten_views
 from ablations.techniques.norm import response_normalization
-from benchmarks.floors import floors
+from benchmarks.floors import bf16, floors
 from benchmarks.loops import IMAGES, augmenter, bare, configure, store, suite, suite_step
 from benchmarks.measure import Row, alternate, missing, pair
 
@@ -363,5 +363,6 @@ def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
         "keras": partial(keras, rounds, seconds),
         "scale": partial(scale, 20 if quick else 100),
         "floors": partial(floors, rounds),
+        "bf16": partial(bf16, rounds, seconds),
         "compiled": partial(compiled, rounds),
     }

@@ -1,6 +1,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -52,6 +54,26 @@ def test_float32_is_not_rounded_and_the_record_says_where_it_ran(tiny_job, train
     assert not torch.backends.cudnn.allow_tf32
     assert record is not None
     assert record.hardware.accelerator == "cpu"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only glibc has mallopt")
+def test_freed_memory_is_used_again_without_the_kernel():
+    code = """
+import resource, torch
+from ablations.train import keep_freed_memory
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(2**23)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+fresh = faults(), faults()
+keep_freed_memory()
+faults()
+print(min(fresh), faults())
+"""
+    environment = os.environ | {"THP_MEM_ALLOC_ENABLE": "0"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
+    fresh, kept = map(int, done.stdout.split())
+    assert fresh > 1000 > 10 * kept
 
 
 def test_the_record_is_there_before_its_mirror(tiny_job, train_here, monkeypatch, runs_dir):

@@ -1,8 +1,23 @@
 import os
+from pathlib import Path
 
 import pytest
 
-from ablations.data.executors import cpu_cores, processes, threads
+from ablations.data.executors import cpu_cores, cpu_flags, processes, threads
+
+
+@pytest.mark.parametrize(
+    ("text", "flags"),
+    [
+        ("model name\t: x\nflags\t\t: fpu avx512_bf16 avx2\n", ["avx2", "avx512_bf16"]),
+        ("processor\t: 0\nFeatures\t: fp asimd bf16\n", ["asimd", "bf16"]),
+        ("", []),
+    ],
+)
+def test_vector_instructions_of_the_processor(monkeypatch, text: str, flags: list[str]):
+    monkeypatch.setattr(Path, "exists", lambda self: True)
+    monkeypatch.setattr(Path, "read_text", lambda self: text)
+    assert cpu_flags() == flags
 
 
 def test_a_thread_per_core():

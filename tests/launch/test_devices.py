@@ -1,11 +1,12 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import pynvml
 import pytest
 
-from ablations.config import Accelerator, ConfigError, Slurm, Trainer
+from ablations.config import Accelerator, ConfigError, Precision, Slurm, Trainer
 from ablations.launch import devices
-from ablations.launch.devices import Slot, allot, threads_for, visible_gpus
+from ablations.launch.devices import Slot, allot, slow_precision, threads_for, visible_gpus
 
 Machine = Callable[[int, int], None]
 
@@ -158,3 +159,34 @@ def test_a_job_of_slurm_has_the_cores_that_it_asks_for(machine):
         assert threads_for(Trainer(accelerator, slurm=slurm), 224) == 6
     several = Trainer(Accelerator.cpu, devices=2, slurm=slurm)  # so many for each device
     assert threads_for(several, 224) == 6
+
+
+@pytest.mark.parametrize(
+    ("flags", "gpus", "precision", "warned"),
+    [
+        (["avx2", "avx512f"], 0, "bf16", True),
+        (["avx2", "avx512f"], 0, "fp32", False),
+        (["avx2", "avx512_bf16"], 0, "bf16", False),
+        (["amx_bf16"], 0, "bf16", False),
+        (["avx2"], 1, "bf16", False),
+        ([], 0, "bf16", False),  # nothing is known of this processor
+    ],
+)
+def test_bf16_on_a_cpu_without_it_is_warned_of(
+    machine, monkeypatch, tiny_job, flags, gpus, precision, warned
+):
+    machine(gpus, 2)
+    monkeypatch.setattr(devices, "cpu_flags", lambda: flags)
+    job = tiny_job()
+    recipe = replace(job.run.recipe, precision=Precision(precision))
+    job = replace(job, run=replace(job.run, recipe=recipe), trainer=Trainer())
+    assert bool(slow_precision([job])) is warned
+
+
+def test_jobs_for_slurm_are_not_judged_by_the_cpu_of_this_machine(machine, monkeypatch, tiny_job):
+    machine(0, 2)
+    monkeypatch.setattr(devices, "cpu_flags", lambda: ["avx2"])
+    job = tiny_job()
+    recipe = replace(job.run.recipe, precision=Precision.bf16)
+    trainer = Trainer(slurm=Slurm(submit=True))
+    assert not slow_precision([replace(job, run=replace(job.run, recipe=recipe), trainer=trainer)])

@@ -47,6 +47,12 @@ def test_the_plan_says_what_is_left_and_how_long_it_takes(console, tiny_job, rec
     assert "3 runs, 1 finished before, 2 to train, about 3 min 20 s; records in runs" in text
 
 
+def test_the_plan_warns_of_a_precision_that_is_slow_here(console, tiny_job, monkeypatch):
+    monkeypatch.setattr(display, "slow_precision", lambda jobs: f"{len(jobs)} slow jobs")
+    show_plan(console, Plan(Path("runs"), [tiny_job()], {}, Estimate(0.0, 1, 1)))
+    assert "warning  1 slow jobs" in console.export_text()
+
+
 def test_the_plan_of_one_new_run(console, tiny_job):
     show_plan(console, Plan(Path("runs"), [tiny_job()], {}, Estimate(0.0, 1, 1)))
     assert "1 run, time not known yet; records in runs" in console.export_text()

@@ -89,6 +89,25 @@ def test_half_precision_is_computed_in_float32(dtype: torch.dtype) -> None:
         torch.testing.assert_close(norm(x.to(dtype)), norm(x).to(dtype))
 
 
+@pytest.mark.parametrize(
+    "norm",
+    [
+        lambda x: response_normalization(x, alpha=0.1, towers=2),
+        lambda x: within_map_response_normalization(x, size=3, alpha=0.1),
+    ],
+)
+def test_half_precision_is_rounded_once_in_each_pass(norm) -> None:
+    half = torch.randn(40, 32, 16, 16).bfloat16().to(memory_format=torch.channels_last)
+    weights = torch.randn(half.shape).bfloat16()
+    half.requires_grad_()
+    wide = half.detach().float().requires_grad_()
+    ours, exact = norm(half), norm(wide)
+    assert torch.equal(ours, exact.bfloat16())
+    (gradient,) = torch.autograd.grad(ours, half, weights)
+    (expected,) = torch.autograd.grad(exact, wide, weights.float())
+    assert torch.equal(gradient, expected.bfloat16())
+
+
 def test_autocast_does_not_lower_the_precision(x: Tensor) -> None:
     x = x.float().requires_grad_()
     plain = response_normalization(x)
