@@ -216,34 +216,28 @@ class StudyRun:
                 after(saved)
         return saved
 
-    def waiting_jobs(self) -> list[Job]:
-        """Return the runs that the tuning and the gate need, as far as they are known."""
-        self._choose()
-        found: list[Job] = []
-        for state in self._active():
-            for part in state.choices.values():
-                found += [job for choice in part.values() for job in choice.jobs]
-                found += gate_jobs(self.runs, state.claim, part)
-        return found
+    def jobs(self) -> dict[str, list[Job]]:
+        """Return the runs of the plan by claim: tuning, gate, and pairs up to the last look.
 
-    def jobs(self) -> list[Job]:
-        """Return every run of the plan up to the last look.
-
-        The first value of its grid stands in for a rate that is not chosen yet: other choices may
-        let arms share fewer runs.
+        The gate's are known once the rates are chosen. The first value of its grid stands in for a
+        rate that is not chosen yet: other choices may let arms share fewer runs.
         """
-        found = []
-        for state in self._active():
-            for part, choices in state.choices.items():
-                for side, arm in zip(SIDES, arms_of(state.claim, part), strict=True):
-                    rate = choices[side].tuned
-                    if choices[side].missing:
-                        rate = (self._first_rate(state, side),)
-                    found += [
-                        self.runs.job((*arm, *rate), seed)
-                        for pair in range(self._last(state))
-                        for seed in self._seeds(state, pair)
-                    ]
+        self._choose()
+        return {state.claim.name: self._jobs_to_the_end(state) for state in self._active()}
+
+    def _jobs_to_the_end(self, state: State) -> list[Job]:
+        found = [job for choice in state.all_choices for job in choice.jobs]
+        for part, choices in state.choices.items():
+            found += gate_jobs(self.runs, state.claim, choices)
+            for side, arm in zip(SIDES, arms_of(state.claim, part), strict=True):
+                rate = choices[side].tuned
+                if choices[side].missing:
+                    rate = (self._first_rate(state, side),)
+                found += [
+                    self.runs.job((*arm, *rate), seed)
+                    for pair in range(self._last(state))
+                    for seed in self._seeds(state, pair)
+                ]
         return found
 
     def _first_rate(self, state: State, side: str) -> str:

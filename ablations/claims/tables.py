@@ -1,5 +1,6 @@
 """What the command shows of a study: its plan, and its verdicts."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -44,12 +45,17 @@ def show_plan(console: Console, run: StudyRun) -> None:
         console.print(
             f"[bold]{spoken(name)}[/]  not resolvable by this study: P(holds) < 0.5 at 2Δ"
         )
-    jobs = {job.run.run_id: job for job in [*run.waiting_jobs(), *run.jobs()]}
+    by_claim = [{job.run.run_id: job for job in jobs} for jobs in run.jobs().values()]
+    jobs = {run_id: job for found in by_claim for run_id, job in found.items()}
+    users = Counter(run_id for found in by_claim for run_id in found)
     left = [job for job in jobs.values() if run.runs.record(job) is None]
-    console.print(
-        f"[bold]plan[/]  at most {count(len(jobs), 'run')}, more where a grid is extended; "
-        f"{len(jobs) - len(left)} finished; {time_left(estimate(run.runs.output, left))}"
-    )
+    parts = [
+        f"at most {count(len(jobs), 'run')}, more where a grid is extended",
+        f"{sum(n > 1 for n in users.values())} serve several claims" * (len(by_claim) > 1),
+        f"{len(jobs) - len(left)} finished",
+        time_left(estimate(run.runs.output, left)),
+    ]
+    console.print(f"[bold]plan[/]  {'; '.join(filter(None, parts))}")
     console.print(f"[bold]runs[/]  {run.runs.output}", soft_wrap=True)
     show_slow_precision(console, left)
 

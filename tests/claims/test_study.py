@@ -68,6 +68,16 @@ def test_a_plan_trains_and_writes_nothing(laboratory):
     assert not Path("results").exists()
 
 
+def test_a_plan_counts_the_runs_that_claims_share(laboratory):
+    laboratory.claim("norm", technique="norm", **{"with": ["norm=lrn"], "without": ["norm=none"]})
+    laboratory.study("two", claims=["overlap", "norm"])
+    # Of 31 runs each, the 20 with both techniques: rates 3, gate 9, pairs 8.
+    printed = laboratory("two", "--plan")
+    assert "at most 42 runs" in printed
+    assert "20 serve several claims" in printed
+    assert "serve several" not in laboratory("hand", "--plan")
+
+
 # Every label
 
 
