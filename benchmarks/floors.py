@@ -84,15 +84,15 @@ def bf16(rounds: int, seconds: float) -> list[Row]:
         rows += [
             pair(f"{name} in bf16", peer, found["bf16"], found["fp32"], goal),
             pair(
-                f"products of a {name} step in bf16",
+                f"{name}: products of a step in bf16",
                 peer,
                 products["bf16"],
                 products["fp32"],
                 detail=True,
             ),
-            pair(f"rest of a {name} step in bf16", peer, rest["bf16"], rest["fp32"], detail=True),
+            pair(f"{name}: rest of a step in bf16", peer, rest["bf16"], rest["fp32"], detail=True),
             pair(
-                f"rest of a {name} step in bf16",
+                f"{name}: rest of a step in bf16",
                 "its products",
                 rest["bf16"],
                 products["bf16"],
