@@ -9,12 +9,15 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
+from torch import nn
+from torch.autograd import grad as gradient
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from ablations import networks
 from ablations.config import Config, Precision
 from ablations.optimizer import build_optimizer
+from ablations.techniques.norm import ResponseNorm, WithinMapResponseNorm
 from benchmarks.loops import configure, store, suite_step, timed
 from benchmarks.measure import Row, alternate, pair
 
@@ -100,7 +103,36 @@ def bf16(rounds: int, seconds: float) -> list[Row]:
                 detail=True,
             ),
         ]
+        if not name.startswith("cifar"):
+            step, norms = singles["bf16"], _normalizations(configs[Precision.bf16])
+            turns = alternate({"norms": norms, "step": step}, 3 * rounds, seconds)
+            share = f"{name}: response normalization in bf16"
+            rows.append(
+                pair(share, "the whole step", turns["norms"], turns["step"], less=True, detail=True)
+            )
     return rows
+
+
+def _normalizations(config: Config) -> Callable[[], None]:
+    """Forward and backward passes of a network's response normalizations alone, in bf16."""
+    network = networks.build(config.run, 10)
+    shapes: dict[nn.Module, torch.Size] = {}
+    for layer in network.modules():
+        if isinstance(layer, ResponseNorm | WithinMapResponseNorm):
+            layer.register_forward_pre_hook(lambda m, inputs: shapes.update({m: inputs[0].shape}))
+    crop = config.run.data.crop
+    with torch.inference_mode():
+        network(torch.zeros(config.run.recipe.batch_size, 3, crop, crop))
+    drawn = {
+        layer: torch.randn(shape, dtype=torch.bfloat16).to(memory_format=torch.channels_last)
+        for layer, shape in shapes.items()
+    }
+
+    def norms() -> None:
+        for layer, x in drawn.items():
+            gradient(layer(x.requires_grad_()), [x], x.detach())
+
+    return norms
 
 
 def _split(step: Callable[[], None]) -> tuple[float, float]:
