@@ -49,7 +49,7 @@ from ablations.techniques.dropout import SeededDropout
 from ablations.techniques.edition import details
 from ablations.techniques.evaluation import center_crop
 from ablations.techniques.norm import ResponseNorm
-from ablations.train import ConstantBuffersDDP
+from ablations.train import ConstantBuffersDDP, keep_freed_memory
 
 IMAGES = 1280  # training images of a workload; the large ones take fewer
 WARM_UP = 3  # steps that do not count
@@ -152,6 +152,7 @@ def suite(
         Milliseconds of a step in each turn by name: ``suite``, and the peers.
     """
     torch.backends.cudnn.allow_tf32 = False  # as in a run
+    keep_freed_memory()
     network = networks.build(config.run, len(data.classes))
     images = Images(config.run, data, rank, world)
     module = Classifier(config.run, network, data, len(images.train_images))

@@ -197,6 +197,34 @@ def threads(rounds: int) -> list[Row]:
     return rows
 
 
+def kept_memory(rounds: int) -> list[Row]:
+    """A step that reuses freed memory, as in a run, beside the C library's own way."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    keep = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
+
+    def seconds(words: list[str], environment: dict[str, str]) -> float:
+        call = [sys.executable, "-m", "benchmarks.processes", "steps", *words]
+        environment = {**clean, "OMP_NUM_THREADS": "1", **environment}
+        done = subprocess.run(
+            call, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+        )
+        return float(done.stdout.split()[-1])
+
+    rows = []
+    for name, words in {
+        "cifar_conv": ["cifar_conv", "32", "28", "128", "40"],
+        "alexnet_small-32": ["alexnet_small", "32", "24", "128", "20", "width=0.25"],
+        "alexnet-227": ["alexnet", "256", "227", "16", "6"],
+    }.items():
+        for precision in ("fp32", "bf16"):
+            given = [*words, f"recipe.precision={precision}"]
+            cases = {"ours": partial(seconds, given, keep), "theirs": partial(seconds, given, {})}
+            found = alternate(cases, rounds, 1e9)
+            label, peer = f"{name}, {precision}, freed memory kept", "memory given back"
+            rows.append(pair(label, peer, found["ours"], found["theirs"], detail=True))
+    return rows
+
+
 def peak_memory() -> float:
     """The most memory that this process has held, in MiB.
 
@@ -340,6 +368,7 @@ def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
         "plans": partial(plans, (1, 10, 100, 1000)),
         "ddp": partial(ddp, 60 if quick else 300),
         "memory": memory,
+        "kept": partial(kept_memory, 3 if quick else 5),
     }
 
 
@@ -361,7 +390,8 @@ def main() -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     words = given.words[1:] if given.kind == "memory" else given.words
     network, (size, crop, batch, steps) = words[0], map(int, words[1:5])
-    config = configure(network, size, crop, batch)
+    more = words[5:] if given.kind == "steps" else []
+    config = configure(network, size, crop, batch, *more)
     if given.kind == "steps":
         print(json.dumps(bare_step(config, store(size, 4 * batch), steps)))
         return
