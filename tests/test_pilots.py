@@ -34,8 +34,9 @@ def row(records: list[Record]) -> str:
     seeds = ", ".join(str(seed) for seed in sorted(record.seed for record in records))
     train = 100 * mean(record.train.top1 for record in records if record.train)
     val = 100 * mean(record.val.top1 for record in records if record.val)
+    recipe = f"{run.recipe.epochs} | {run.recipe.lr:g}"
     return (
-        f"| {run.data.train_limit:,} | {arm(records[0])} | {run.recipe.epochs} | {run.recipe.lr:g} | {seeds} | {train:.1f} % "
+        f"| {run.data.train_limit:,} | {arm(records[0])} | {recipe} | {seeds} | {train:.1f} % "
         f"| {val:.1f} % | {100 * (val - train) / val:.0f} % |"
     )
 
