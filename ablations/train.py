@@ -133,9 +133,9 @@ def train(job: Job, folder: Path, accelerator: str) -> None:
 def keep_freed_memory() -> None:
     """Have the C library reuse freed memory instead of returning it to the operating system.
 
-    Every step allocates the same tensors again. Pages that come fresh from the kernel cost AlexNet
-    a fifth of a float32 step on a CPU and two fifths of a bf16 step; see mallopt(3). Nothing
-    happens where the C library is not glibc.
+    Every step allocates the same tensors again, and pages that come fresh from the kernel are a
+    large part of a step of AlexNet on a CPU (``python -m benchmarks kept``); see mallopt(3).
+    Nothing happens where the C library is not glibc.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

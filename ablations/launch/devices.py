@@ -79,8 +79,8 @@ def slow_precision(jobs: Iterable[Job]) -> str:
         if job.run.recipe.precision is Precision.bf16 and on_cpu and not trainer.slurm.submit:
             return (
                 "recipe.precision=bf16: this CPU has no bf16 instructions (avx512_bf16, amx_bf16); "
-                "a step takes two to ten times as long as in float32; next step: another machine, "
-                "or recipe.precision=fp32, which is another run"
+                "a step takes several times as long as in float32; next step: another machine, or "
+                "recipe.precision=fp32, which is another run"
             )
     return ""
 
