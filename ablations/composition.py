@@ -7,11 +7,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import cast
+from typing import Any, TextIO, cast
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -23,11 +23,8 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
 from ablations.config import Config, ConfigError, Run, key_paths
-from ablations.errors import UNREAD, nobody_reads, plain
-from ablations.grid import MULTIRUN, Grid, points, sort_words, split
+from ablations.errors import UNREAD, RunsFailed, nobody_reads, plain
 from ablations.keys import help_text, keys, unknown_key, wrong_value
-
-Execute = Callable[[list[tuple[Config, Run]]], int]
 
 
 def shipped(folder: str) -> Path:
@@ -42,52 +39,35 @@ def experiment_names() -> list[str]:
     return sorted(path.stem for path in (shipped("conf") / "experiment").glob("*.yaml"))
 
 
-def main(execute: Execute) -> None:
-    """Compose every job of the command line, then hand all of them to ``execute`` at once.
+def main(task: Callable[[DictConfig], Any]) -> None:
+    """Run a Hydra application; its errors become one line.
 
-    Hydra's own launcher calls its task once for each job of a sweep; here that call only keeps the
-    composed configuration. A misspelt value in the last job is thus found before the first begins,
-    and no training runs inside Hydra.
+    Args:
+        task: Called once for each job, by the launcher that ``hydra/launcher`` names.
 
     Raises:
-        SystemExit: With the exit code of ``execute``, or 1 after a message.
+        SystemExit: 1 after a message, 130 after Ctrl-C.
     """
     register()
-    composed: list[tuple[DictConfig, Run]] = []
-
-    def keep(config: DictConfig) -> None:
-        where = [o for o in HydraConfig.get().overrides.hydra if o.startswith("hydra.searchpath")]
-        composed.append((config, _base(str(config.experiment), *where)))
-
     full_error = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors arrive whole, and _explain words them
     command = hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name="config")
     try:
-        options, overrides = sort_words(sys.argv[1:])
-        grid: Grid = {}
-        if not MULTIRUN.isdisjoint(options):
-            overrides, grid = split(overrides)
-        # Hydra's parser gives up on overrides on both sides of an option.
-        sys.argv[1:] = [*options, *overrides]
-        with TemporaryDirectory(prefix="ablations-") as scratch:
-            OmegaConf.register_new_resolver("scratch", lambda: scratch, replace=True)
-            try:
-                command(keep)()
-            except (ConfigError, OmegaConfBaseException):
-                raise
-            except ValueError as error:  # of Hydra's options, such as two that exclude each other
-                raise ConfigError(str(error)) from error
-        jobs = [(job, base) for config, base in composed for job in points(_typed(config), grid)]
-        code = execute(jobs) if jobs else 0
-    except (HydraException, OmegaConfBaseException, ConfigError, OSError, YAMLError) as error:
+        _refuse_dashes(sys.argv[1:])
+        with redirect_stderr(sys.stderr if full_error else cast(TextIO, _Errors(sys.stderr))):
+            command(task)()
+    except RunsFailed as error:  # each failure was shown when it happened
+        sys.exit(f"error: {error}")
+    except (HydraException, OmegaConfBaseException, ValueError, OSError, YAMLError) as error:
         if nobody_reads(error):
             sys.exit(UNREAD)
-        if full_error:
+        # A plain ValueError is Hydra's where it names the option, such as two that exclude each
+        # other, and a bug anywhere else.
+        if full_error or (type(error) is ValueError and "--" not in str(error)):
             raise
         sys.exit(f"error: {_explain(error)}")
     except KeyboardInterrupt:
         sys.exit(130)
-    sys.exit(code)
 
 
 def compose(overrides: Sequence[str]) -> Config:
@@ -100,7 +80,7 @@ def compose(overrides: Sequence[str]) -> Config:
     with hydra.initialize_config_dir(str(shipped("conf").resolve()), version_base="1.3"):
         try:
             composed = hydra.compose("config", list(overrides))
-            return _to_config(composed)
+            return to_config(composed)
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(_explain(error)) from error
 
@@ -147,7 +127,12 @@ def _thaw(node: DictConfig) -> None:
             _thaw(child)
 
 
-def _to_config(composed: DictConfig) -> Config:
+def to_config(composed: DictConfig) -> Config:
+    """Turn what Hydra composed into the dataclass, and check every value.
+
+    Raises:
+        ConfigError: A value is out of range, or a key was added or left out.
+    """
     return cast(Config, OmegaConf.to_object(_typed(composed)))
 
 
@@ -168,13 +153,44 @@ def _typed(composed: DictConfig) -> DictConfig:
     return cast(DictConfig, merged)
 
 
+def experiment_of(config: Config) -> Run:
+    """Return the run of the unchanged experiment, which arms are named after.
+
+    Inside a Hydra application, on whose search path the experiment lies.
+    """
+    overrides = HydraConfig.get().overrides.hydra
+    return _experiment(
+        config.experiment, *(o for o in overrides if o.startswith("hydra.searchpath"))
+    )
+
+
 @cache
-def _base(experiment: str, *where: str) -> Run:
-    """An experiment as it stands in its file: an arm is named after its difference from that."""
-    return _to_config(hydra.compose("config", [*where, f"experiment={experiment}"])).run
+def _experiment(name: str, *where: str) -> Run:
+    return to_config(hydra.compose("config", [*where, f"experiment={name}"])).run
 
 
 # Errors
+
+
+class _Errors:
+    """Standard error without the line that Hydra writes above an error of a job."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        return 0 if text.startswith("Error executing job with") else self.stream.write(text)
+
+
+def _refuse_dashes(words: Sequence[str]) -> None:
+    known = {part for name, *_ in keys() for part in (name, name.partition(".")[0])}
+    for word in words:
+        key, _, value = word.lstrip("-").partition("=")
+        if word.startswith("-") and key in known:
+            raise ConfigError(f"{word}: an override has no dashes; {key}={value or 'VALUE'}")
 
 
 def _explain(error: Exception) -> str:
@@ -214,6 +230,15 @@ def _explain(error: Exception) -> str:
         )
         return f"{match[1]}={match[2]} does not exist; {match[1]} takes {options}"
     if isinstance(error, OSError):
+        # Hydra's own files come first, and no plan has tried the folder yet.
+        given = [word.partition("=")[2] for word in sys.argv if word.startswith("output=")]
+        output = (given or [Config().output])[-1]
+        folder, file = Path(output).absolute(), Path(str(error.filename)).absolute()
+        if file in (folder, *folder.parents) or file.is_relative_to(folder / ".hydra"):
+            return (
+                f"output={output}: cannot write there ({error.strerror}); make room or give "
+                "access, or choose another folder with output=FOLDER"
+            )
         return plain(error)
     if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
         return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: {error.problem}"

@@ -1,5 +1,6 @@
 """What the system refuses, in words for a user."""
 
+import errno
 import os
 import select
 import sys
@@ -10,6 +11,10 @@ from pathlib import Path
 from ablations.config import ConfigError
 
 UNREAD = 141  # exit code of a program that SIGPIPE ends
+
+
+class RunsFailed(RuntimeError):
+    """Runs that ended without a record; the message counts them and names the next step."""
 
 
 @contextmanager
@@ -26,6 +31,32 @@ def ended_in_words() -> Iterator[None]:
         sys.exit(UNREAD if nobody_reads(error) else f"error: {plain(error)}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+@contextmanager
+def plain_errors(folder: Path) -> Iterator[None]:
+    """End a run with one line, and no traceback, after an error that is no fault of the code.
+
+    Args:
+        folder: The run's folder. On a full disk its half-written checkpoint goes, whose room the
+            log needs to say so.
+
+    Raises:
+        SystemExit: With that line.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        for path in folder.glob("*.tmp"):
+            path.unlink()
+        sys.exit(
+            f"error: {folder}: {error.strerror}; next step: make room, then the same command "
+            "continues from the last checkpoint"
+        )
 
 
 def nobody_reads(error: Exception) -> bool:

@@ -9,12 +9,13 @@ if __package__ in {None, ""}:
     # Started as a file: the folder above holds the package, and this one must not shadow others.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 
-from ablations.composition import main as hydra_main
-from ablations.config import Config, Run
+from ablations import composition
+from ablations.config import Config
 from ablations.data.store import Store, prepare
 
 LINE_SECONDS = 15.0
@@ -41,24 +42,19 @@ class Reporter:
             self.console.print(line, highlight=False)
 
 
-def execute(configs: list[tuple[Config, Run]]) -> int:
-    """Prepare the data of each configuration, and say what they are.
-
-    Returns:
-        The exit code: 130 after Ctrl-C.
-    """
+def prepare_one(composed: DictConfig) -> None:
+    """Prepare the data of a configuration, and say what they are."""
     console = Console()
+    config = composition.to_config(composed)
     try:
-        for config, _ in configs:
-            with console.status("") as status:
-                cache = Path(config.cache) if config.cache else None
-                store = prepare(config.data, cache, Reporter(console, status))
-            console.print(describe(config, store))
-            console.print(str(store.path), soft_wrap=True, highlight=False)
+        with console.status("") as status:
+            cache = Path(config.cache) if config.cache else None
+            store = prepare(config.data, cache, Reporter(console, status))
     except KeyboardInterrupt:
         console.print("stopped; the same command continues")
-        return 130
-    return 0
+        raise
+    console.print(describe(config, store))
+    console.print(str(store.path), soft_wrap=True, highlight=False)
 
 
 def describe(config: Config, store: Store) -> Table:
@@ -85,7 +81,7 @@ def describe(config: Config, store: Store) -> Table:
 
 def main() -> None:
     """Entry of the command."""
-    hydra_main(execute)
+    composition.main(prepare_one)
 
 
 if __name__ == "__main__":

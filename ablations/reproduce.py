@@ -20,12 +20,9 @@ from rich.console import Console
 
 from ablations.claims.files import ad_hoc, claim_files, read_claims, read_study, study_files
 from ablations.claims.schema import Claim, Study
-from ablations.composition import compose
 from ablations.config import ConfigError
 from ablations.errors import ended_in_words
-from ablations.launch.display import count, show_nodes
-from ablations.launch.nodes import find_place
-from ablations.launch.start import follow, lead
+from ablations.launch.display import count
 
 _SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 
@@ -45,41 +42,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _list(console)
             return
         study, asked, claims, overrides = _find(names, overrides)
-        given = compose([f"experiment={study.experiment}", *study.changes, *overrides])
-        place = None if options.plan else find_place([given.trainer])
-        output = Path(given.output)
-        if place is not None and place.rank > 0:
-            sys.exit(follow(place, output))
         # After all names are checked: scipy takes longer to load than all the rest.
         from ablations.claims.runs import Runs
         from ablations.claims.study import StudyRun
         from ablations.claims.tables import show_plan, show_verdicts
 
-        deadline = None if options.budget is None else time.monotonic() + options.budget
-        with lead(place, output, lambda line: show_nodes(console, line)) as team:
-            runs = Runs(
-                study,
-                overrides,
-                console,
-                deadline,
-                team,
-                report=lambda line: console.print(f"[bold]data[/]  {line}"),
-            )
-            run = StudyRun(runs, asked, claims, options.results, options.seeds)
-            wanted = [claim.name for claim in asked]
-            show_plan(console, run)
-            if options.plan:
-                return
-            run.save()  # the rules, before the first run
-            run.tune()
-            run.check()
-            found = run.look(lambda result: show_verdicts(console, result, wanted))
-            show_verdicts(console, found, wanted, last=True)
-            console.print(f"[bold]verdicts[/]  {runs.output / 'verdicts.json'}", soft_wrap=True)
-            place_of_runs = "" if runs.output == Path("runs").resolve() else f" --output {output}"
-            console.print(
-                f"[bold]next[/]  python ablations/report.py{place_of_runs}", soft_wrap=True
-            )
+        runs = Runs(
+            study,
+            overrides,
+            console,
+            None if options.budget is None else time.monotonic() + options.budget,
+            report=lambda line: console.print(f"[bold]data[/]  {line}"),
+        )
+        run = StudyRun(runs, asked, claims, options.results, options.seeds)
+        wanted = [claim.name for claim in asked]
+        show_plan(console, run)
+        if options.plan:
+            return
+        run.save()  # the rules, before the first run
+        run.tune()
+        run.check()
+        found = run.look(lambda result: show_verdicts(console, result, wanted))
+        show_verdicts(console, found, wanted, last=True)
+        console.print(f"[bold]verdicts[/]  {runs.output / 'verdicts.json'}", soft_wrap=True)
+        elsewhere = runs.output != Path("runs").resolve()
+        place = f" --output {runs.given.output}" if elsewhere else ""
+        console.print(f"[bold]next[/]  python ablations/report.py{place}", soft_wrap=True)
     sys.exit(1 if runs.failed else 0)
 
 

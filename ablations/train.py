@@ -1,5 +1,10 @@
-"""One run, from its frozen configuration to its record."""
+"""One run, from its frozen configuration to its record.
 
+``python -m ablations.train RUN_FOLDER`` trains it on one device; on several, torchrun starts that
+command once for each.
+"""
+
+import argparse
 import ctypes
 import io
 import logging
@@ -9,6 +14,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,25 +23,28 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from filelock import FileLock, Timeout
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy
 from torch import distributed
+from torch.distributed.elastic.multiprocessing.errors import record as recorded
 
 from ablations import networks
 from ablations.callbacks import Progress, Saver
 from ablations.classifier import Classifier
-from ablations.config import NUMERICS, Job
+from ablations.config import NUMERICS, Accelerator, ConfigError, Job
 from ablations.data.executors import cpu_flags
 from ablations.data.store import Store
 from ablations.datamodule import Images
+from ablations.errors import plain_errors
 from ablations.files import write_atomically
 from ablations.loggers import ReplayMetrics, build_logger, close_logger, log_record
 from ablations.loop import EpochLoop
 from ablations.neighbors import neighbor_agreement
 from ablations.networks.pretrained import transfer
-from ablations.record import PREDICTIONS, Hardware, Record, describe_data, pack
+from ablations.record import PREDICTIONS, Hardware, Record, describe_data, load, pack
 from ablations.techniques.augmentation import to_input
 from ablations.techniques.evaluation import center_crop
 from ablations.techniques.towers import tower_colors
@@ -58,7 +67,57 @@ class ConstantBuffersDDP(DDPStrategy):
         self.model.broadcast_buffers = False  # pyright: ignore
 
 
-def train(job: Job, folder: Path, accelerator: str) -> None:
+@recorded  # torchrun shows the traceback of the rank that failed first
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry of the command.
+
+    Raises:
+        SystemExit: With one line where the folder or the number of processes does not fit.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m ablations.train",
+        description="Train a frozen run, or continue it, and write its record.",
+        epilog="On several devices: torchrun --standalone --nproc-per-node=N -m ablations.train "
+        "RUN_FOLDER",
+    )
+    parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="holds its config.yaml")
+    folder = parser.parse_args(arguments).folder
+    with plain_errors(folder):
+        job = _frozen(folder)
+        if load(folder) is not None:
+            return
+        if os.environ.get("RANK", "0") != "0":
+            train(job, folder)
+            return
+        try:
+            with FileLock(folder / "lock", timeout=0):
+                train(job, folder)
+        except Timeout:
+            raise ConfigError(f"{folder}: another process trains this run at the moment") from None
+
+
+def _frozen(folder: Path) -> Job:
+    if not (folder / "config.yaml").is_file():
+        raise ConfigError(
+            f"{folder}: is not the folder of a run; `python ablations/run.py` makes one in runs/"
+        )
+    job = Job.load(folder)
+    devices, nodes = job.trainer.devices, job.trainer.num_nodes
+    if int(os.environ.get("WORLD_SIZE", "1")) != devices * nodes:
+        raise ConfigError(
+            f"{folder}: is to be trained by {devices * nodes} processes, here are "
+            f"{os.environ.get('WORLD_SIZE', '1')}; torchrun --nnodes={nodes} "
+            f"--nproc-per-node={devices} -m ablations.train {folder}"
+        )
+    return job
+
+
+def train_folder(folder: Path) -> None:
+    """Train the run whose ``config.yaml`` lies in ``folder``; see :func:`train`."""
+    train(Job.load(folder), folder)
+
+
+def train(job: Job, folder: Path) -> None:
     """Train, evaluate and record ``job`` in ``folder``, continuing from its checkpoint if any.
 
     Under torch's elastic agent every rank calls this; rank 0 writes.
@@ -66,7 +125,9 @@ def train(job: Job, folder: Path, accelerator: str) -> None:
     Args:
         job: The run and its hardware.
         folder: The run's folder.
-        accelerator: ``cpu`` or ``gpu``.
+
+    Raises:
+        ConfigError: It is to be trained on a GPU, and there is none.
     """
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     # The sampler skips what an interrupted epoch had done; Lightning looks for it in the loader.
@@ -75,6 +136,8 @@ def train(job: Job, folder: Path, accelerator: str) -> None:
     warnings.filterwarnings("ignore", "The `srun` command is available")
     # One gather a batch leaves nothing for worker processes to do.
     warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    # Lightning 2.6 with a later torch.
+    warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
     # trainer=cpu is what was asked for.
     warnings.filterwarnings("ignore", "GPU available but not used")
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
@@ -90,12 +153,14 @@ def train(job: Job, folder: Path, accelerator: str) -> None:
     module = Classifier(job.run, network, store, len(images.train_images))
     saver = Saver(folder, job.trainer.checkpoint_steps)
     logger = build_logger(job, folder) if rank == 0 else None
-    torch.set_num_threads(job.trainer.threads or 1)
+    threads = job.trainer.threads or 1
+    torch.set_num_threads(threads)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # or Lightning's DDP would choose another number
     keep_freed_memory()
     exit_code = 1
     try:
         trainer = pl.Trainer(
-            accelerator=accelerator,
+            accelerator=_accelerator(job.trainer.accelerator),
             devices=here,
             num_nodes=world // here,
             # Named, or Lightning would look for SLURM, and take the ranks for SLURM's tasks.
@@ -128,6 +193,16 @@ def train(job: Job, folder: Path, accelerator: str) -> None:
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         close_logger(logger, exit_code)
+
+
+def _accelerator(wanted: Accelerator) -> str:
+    available = torch.cuda.is_available()
+    if wanted is Accelerator.gpu and not available:
+        raise ConfigError(
+            "trainer.accelerator=gpu, but torch sees no GPU here; check `nvidia-smi`, "
+            "CUDA_VISIBLE_DEVICES and that torch is a CUDA build"
+        )
+    return "gpu" if available and wanted is not Accelerator.cpu else "cpu"
 
 
 def keep_freed_memory() -> None:
@@ -288,3 +363,7 @@ def device_name(device: torch.device) -> str:
     lines = info.read_text().splitlines() if info.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    main()

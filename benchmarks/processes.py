@@ -105,7 +105,7 @@ def start_up(rounds: int, seconds: float) -> list[Row]:
 
     def here() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            train(job, Path(folder), "cpu")
+            train(job, Path(folder))
 
     found = alternate({"pooled": pooled, "here": here}, rounds, seconds)
     extra = [max(0.0, a - b) for a, b in zip(found["pooled"], found["here"], strict=True)]
@@ -322,36 +322,24 @@ def ddp(steps: int) -> list[Row]:
 
 
 def plans(counts: tuple[int, ...]) -> list[Row]:
-    """The plan of a sweep over seeds from its command line; beside a second per hundred runs."""
-    from ablations.composition import main as hydra_main
-    from ablations.launch.plan import make_plan
+    """A sweep over seeds from its command line to its plan; beside a second per hundred runs."""
 
-    def plan(folder: str, seeds: str, count: int) -> None:
-        sys.argv = ["run.py", "-m", "logger=none", f"cache={folder}/cache"]
-        sys.argv += [f"output={folder}/runs", f"{seeds}=range({count})"]
-        try:
-            hydra_main(
-                lambda jobs: int(len(make_plan(jobs, report=lambda line: None).jobs) != count)
-            )
-        except SystemExit as end:
-            if end.code:
-                raise RuntimeError(f"no plan of {count} runs: {end.code}") from None
+    def plan(folder: str, count: int) -> None:
+        words = ["-m", "logger=none", f"cache={folder}/cache", f"output={folder}/runs"]
+        # Nothing is trained: the runs wait for torchrun on two machines.
+        words += ["trainer.num_nodes=2", f"seed=range({count})"]
+        subprocess.run(
+            [sys.executable, "-m", "ablations", "run", *words], check=True, capture_output=True
+        )
 
-    rows, before = [], sys.argv
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            for count in counts:
-                taken = alternate({"plan": partial(plan, folder, "seed", count)}, 2, 30.0)["plan"]
-                allowed = [1000.0 * max(1.0, count / 100)] * len(taken)
-                name, peer, detail = f"plan of {count} runs", "one second per hundred", count != 100
-                rows.append(pair(name, peer, taken, allowed, 1.0, less=True, detail=detail))
-            # `++` leaves a key to Hydra's sweeper, which composes every job from its files, twice.
-            steps = {"ours": partial(plan, folder, "seed", 100)}
-            found = alternate({**steps, "hydra": partial(plan, folder, "++seed", 100)}, 2, 30.0)
-    finally:
-        sys.argv = before
-    name, peer = "plan of 100 runs", "jobs composed by Hydra's sweeper"
-    return [*rows, pair(name, peer, found["ours"], found["hydra"], detail=True)]
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for count in counts:
+            taken = alternate({"plan": partial(plan, folder, count)}, 2, 60.0)["plan"]
+            allowed = [1000.0 * max(1.0, count / 100)] * len(taken)
+            name, peer, detail = f"plan of {count} runs", "one second per hundred", count != 100
+            rows.append(pair(name, peer, taken, allowed, 1.0, less=True, detail=detail))
+    return rows
 
 
 def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:

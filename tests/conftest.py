@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 from wandb_server import WandbServer, serve
@@ -94,9 +95,10 @@ def own_place(
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Keep tests from the runs and the cache of the user, from W&B and from the network."""
+    """Keep tests from the runs, the cache and the devices of others, from W&B and the network."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ABLATIONS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("locks")))
     monkeypatch.setenv("WANDB_MODE", "disabled")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
@@ -231,7 +233,7 @@ def _train(job: Job, output: Path) -> Path:
     folder.mkdir(exist_ok=True)
     job.save(folder)
     try:
-        train(Job.load(folder), folder, "cpu")
+        train(Job.load(folder), folder)
     finally:
         torch.set_num_threads(threads)
     return folder
@@ -241,13 +243,14 @@ def _train(job: Job, output: Path) -> Path:
 
 
 class Command:
-    """``ablations/run.py`` in a process of its own, with the data of ``cache``.
+    """A command in a process of its own, with the data of ``cache``.
 
     Args:
         arguments: Arguments of the command.
         folder: Where it is started.
         variables: Added to its environment.
         before: A command that starts it, such as ``srun`` with its options.
+        program: What python is given to start.
     """
 
     def __init__(
@@ -256,10 +259,11 @@ class Command:
         folder: Path,
         variables: dict[str, str],
         before: tuple[str, ...] = (),
+        program: tuple[str, ...] = (str(REPOSITORY / "ablations" / "run.py"),),
     ) -> None:
         self.tag = uuid.uuid4().hex
         self.process = subprocess.Popen(
-            [*before, sys.executable, str(REPOSITORY / "ablations" / "run.py"), *arguments],
+            [*before, sys.executable, *program, *arguments],
             cwd=folder,
             env={**os.environ, "COLUMNS": "200", "TEST_TAG": self.tag, **variables},
             stdout=subprocess.PIPE,
@@ -316,11 +320,12 @@ Start = Callable[..., Command]
 
 @pytest.fixture
 def start(cache: Path, tmp_path: Path) -> Iterator[Start]:
-    """Starts a command; keyword arguments are environment variables."""
+    """Starts ``ablations/run.py``; further keyword arguments are environment variables."""
     begun: list[Command] = []
 
-    def start(*arguments: str, before: tuple[str, ...] = (), **variables: str) -> Command:
-        begun.append(Command(arguments, tmp_path, variables, before))
+    def start(*arguments: str, **rest: Any) -> Command:
+        options = {name: rest.pop(name) for name in ("before", "program") if name in rest}
+        begun.append(Command(arguments, tmp_path, rest, **options))
         return begun[-1]
 
     yield start

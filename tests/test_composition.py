@@ -1,9 +1,7 @@
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -11,8 +9,12 @@ import yaml
 
 from ablations import composition
 from ablations.config import Config, ConfigError, Run, Schedule
+from ablations.errors import RunsFailed
 from ablations.keys import keys
+from ablations.launch import task
 from ablations.techniques import Dropout, Pooling
+
+RUN = Path(composition.__file__).with_name("run.py")
 
 Answer = tuple[list[tuple[Config, Run]], object]
 Ask = Callable[..., Answer]
@@ -20,19 +22,32 @@ Ask = Callable[..., Answer]
 
 @pytest.fixture
 def ask(monkeypatch) -> Ask:
-    """Gives arguments to the command; returns what it would execute, and the exit code."""
+    """Gives arguments to the command; returns what it would plan, and the exit code."""
+    planned: list[tuple[Config, Run]] = []
+
+    def plan(configs, report):
+        planned.extend([pair for pair in configs if pair[0].run])
+        sys.exit(0)
+
+    monkeypatch.setattr(task, "make_plan", plan)
 
     def ask(*arguments: str) -> Answer:
-        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-        monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
-        executed: list[tuple[Config, Run]] = []
-        with pytest.raises(SystemExit) as stopped:
-            composition.main(
-                lambda jobs: executed.extend(pair for pair in jobs if pair[0].run) or 0
-            )
-        return executed, stopped.value.code
+        planned.clear()
+        code = command(monkeypatch, task.train_one, *arguments)
+        return list(planned), code
 
     return ask
+
+
+def command(monkeypatch, function: Callable, *arguments: str) -> object:
+    """Exit code of a Hydra application with these arguments."""
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
+    try:
+        composition.main(function)
+    except SystemExit as stopped:
+        return stopped.code
+    return 0
 
 
 # What is right
@@ -56,30 +71,6 @@ def test_a_sweep_is_the_product_of_its_values_in_order(ask: Ask):
     assert len({base.run_id for _, base in jobs}) == 1
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["experiment=smoke,cifar10_small", "seed=range(2)", "recipe.lr=0.1,1"],
-        ["seed=0,1", "experiment=smoke,cifar10_small", "width=1,0.5", "trainer=cpu"],
-        ["trainer.devices=1,2", "dropout=off", "data.train=[a,b],[c]"],
-        ["data.train_limit=30,null,40", "++init=fan_in,paper"],
-    ],
-)
-def test_each_job_of_a_sweep_is_what_compose_gives(words: list[str], ask: Ask):
-    jobs, code = ask("-m", *words)
-    # A comma within brackets separates nothing.
-    values = {
-        "seed=range(2)": ["seed=0", "seed=1"],
-        "data.train=[a,b],[c]": ["data.train=[a,b]", "data.train=[c]"],
-    }
-    choices = [
-        values.get(word) or [f"{word.split('=')[0]}={v}" for v in word.split("=")[1].split(",")]
-        for word in words
-    ]
-    assert code == 0
-    assert [config for config, _ in jobs] == [composition.compose(job) for job in product(*choices)]
-
-
 def test_a_key_given_twice_keeps_its_last_value(ask: Ask):
     jobs, _ = ask("-m", "seed=0,1", "seed=2")
     assert {config.seed for config, _ in jobs} == {2}
@@ -91,45 +82,33 @@ def test_what_refers_to_a_key_follows_it_in_a_sweep(ask: Ask, tmp_path: Path):
     assert [config.replicate for config, _ in jobs] == [3, 4]
 
 
-def test_a_thousand_jobs_are_composed_from_their_files_but_once(ask: Ask, monkeypatch):
-    compositions = []
-    typed = composition._typed
-    monkeypatch.setattr(
-        composition, "_typed", lambda config: compositions.append(1) or typed(config)
+def test_options_stand_before_or_after_all_overrides(ask: Ask):
+    assert ask("-m", "pooling=nonoverlap", "seed=0,1") == ask(
+        "pooling=nonoverlap", "seed=0,1", "-m"
     )
-    jobs, _ = ask("-m", "seed=range(1000)", "experiment=smoke")
-    assert len(jobs) == 1000
-    assert len(compositions) <= 2  # the second is of the experiment, for the arms' names
+    assert ask("pooling=nonoverlap", "-m", "seed=0,1") == ([], 2)
 
 
-def test_the_option_for_sweeps_may_stand_anywhere(ask: Ask):
-    jobs, code = ask("pooling=nonoverlap", "-m", "seed=0,1")
-    assert code == 0
-    assert len(jobs) == 2
-
-
-def test_all_jobs_are_handed_over_at_once(monkeypatch):
-    calls = []
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    monkeypatch.setattr(sys, "argv", ["run.py", "-m", "seed=0,1,2"])
-    with pytest.raises(SystemExit):
-        composition.main(lambda jobs: calls.append(len(jobs)) or 0)
-    assert calls == [3]
-
-
-def test_the_code_of_the_command_is_the_exit_code(monkeypatch):
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    monkeypatch.setattr(sys, "argv", ["run.py"])
-    with pytest.raises(SystemExit) as stopped:
-        composition.main(lambda jobs: 3)
-    assert stopped.value.code == 3
-
-
-def test_an_arm_is_compared_with_its_experiment(ask: Ask):
-    ((config, base),), _ = ask("experiment=cifar10_small", "pooling=nonoverlap", "recipe.lr=0.02")
-    assert config.run != base
-    assert base == composition.compose(["experiment=cifar10_small"]).run
+@pytest.mark.parametrize("words", [[], ["-m"]], ids=["run", "sweep"])
+def test_an_arm_is_compared_with_its_experiment(words: list[str], ask: Ask):
+    asked = ["experiment=cifar10_small", "pooling=nonoverlap", "recipe.lr=0.02"]
+    ((config, base),), _ = ask(*words, *asked)
+    assert config == composition.compose(asked)
+    assert base == composition.compose(["experiment=cifar10_small"]).run != config.run
     assert base.recipe.schedule is Schedule.step
+
+
+def test_a_sweep_over_experiments_and_lists(ask: Ask):
+    jobs, _ = ask("-m", "experiment=smoke,cifar10_small", "data.train=[a,b],[c]")
+    assert [(config.experiment, config.data.train) for config, _ in jobs] == [
+        (name, files) for name in ("smoke", "cifar10_small") for files in (["a", "b"], ["c"])
+    ]
+    assert [base.data.crop == jobs[0][1].data.crop for _, base in jobs] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 @pytest.mark.parametrize("value", ["on", "off", "'on'", '"off"'])
@@ -233,13 +212,15 @@ def experiment_file(tmp_path: Path, line: str) -> tuple[str, str]:
         ),
         (["-m", "seed=0,1", "pooling=overlap,overlaps"], "pooling=overlaps is not valid"),
         (["-m", "seed=0,1,2,3,4,5,abc"], "seed=abc is not valid"),
-        (["-m", "seed=range(0)"], "seed=range(0): no value"),
-        (["-m", "output=a,b"], "output=a,b: all runs of a sweep share it; give one value"),
-        (["-m", "fast_dev_run=true,false", "seed=0,1"], "all runs of a sweep share it"),
-        (["-m", "output=a,b", "experiment=smoke,cifar10"], "output=a,b: all runs of a sweep share"),
-        (["-m", "logger=none,csv"], "logger=none,csv: all runs of a sweep share it"),
-        (["-m", "recipe.lr=interval(0.1,0.2)"], "its values are not known; list them, as in"),
-        (["-m", "pooling=glob(*)"], "pooling=glob(*): its values are not known"),
+        (["-m", "seed=0,1,-1"], "seed=-1: must be a whole number, 0 or more"),
+        (["-m", "seed=range(0)"], "a key of the sweep has no value"),
+        (["-m", "pooling=glob(*)"], "a key of the sweep has no value"),
+        (["-m", "output=a,b"], "output: all runs of a sweep share it; give one value"),
+        (["-m", "cache=a,b"], "cache: all runs of a sweep share it"),
+        (["-m", "logger=none,csv"], "logger: all runs of a sweep share it"),
+        (["-m", "fast_dev_run=true,false", "seed=0,1"], "fast_dev_run: all runs of a sweep share"),
+        (["-m", "print_model=true,false"], "print_model: all runs of a sweep share it"),
+        (["-m", "recipe.lr=interval(0.1,0.2)"], "does not support sweep type"),
         (["-m", "seed=0,1", "--cfg", "job"], "Only one of --run, --multirun, --cfg"),
         (["output="], "output=: an empty name; give a folder"),
         (["cache="], "cache=: an empty name"),
@@ -249,13 +230,13 @@ def experiment_file(tmp_path: Path, line: str) -> tuple[str, str]:
 def test_a_mistake_is_told_in_one_line(
     arguments: list[str], message: str, ask: Ask, tmp_path: Path
 ):
-    executed, error = ask(*arguments)
+    planned, error = ask(*arguments)
     assert isinstance(error, str)  # which python prints on stderr, with exit code 1
     assert error.startswith("error: ")
     assert "\n" not in error
     assert message in error
-    assert executed == []
-    assert list(tmp_path.iterdir()) == []
+    assert planned == []
+    assert not list(tmp_path.glob("*/[!.]*"))  # Hydra's own files at most
 
 
 @pytest.mark.parametrize("words", [[], ["-m", "seed=0,1"]], ids=["run", "sweep"])
@@ -273,9 +254,9 @@ def test_a_mistake_is_told_in_one_line(
     ],
 )
 def test_an_old_key_is_answered_with_the_new_one(old: str, new: str, words: list[str], ask: Ask):
-    executed, error = ask(*words, old)
+    planned, error = ask(*words, old)
     key = old.partition("=")[0]
-    assert (executed, error) == ([], f"error: `{key}=` is now `{new}=`")
+    assert (planned, error) == ([], f"error: `{key}=` is now `{new}=`")
 
 
 def test_an_old_key_is_answered_in_a_sweep_and_in_a_file(ask: Ask, tmp_path: Path):
@@ -287,67 +268,31 @@ def test_an_old_key_is_answered_in_a_sweep_and_in_a_file(ask: Ask, tmp_path: Pat
 
 @pytest.mark.parametrize("line", ["dropout: off", "dropout: no", "dropout: on"])
 def test_a_bare_off_in_a_file_is_explained(line: str, ask: Ask, tmp_path: Path):
-    executed, error = ask(*experiment_file(tmp_path, line))
-    assert executed == []
+    planned, error = ask(*experiment_file(tmp_path, line))
+    assert planned == []
     meant = "on" if line.endswith("on") else "off"
     assert f"dropout takes on | off: use dropout={meant}; in a file in quotes" in str(error)
     assert str(error).endswith("(in experiment/mine.yaml)")
 
 
 def test_a_wrong_key_in_a_file_is_explained(ask: Ask, tmp_path: Path):
-    executed, error = ask(*experiment_file(tmp_path, "poolign: overlap"))
-    assert executed == []
+    planned, error = ask(*experiment_file(tmp_path, "poolign: overlap"))
+    assert planned == []
     assert "there is no key `poolign`; did you mean pooling?" in str(error)
 
 
 def test_a_file_that_is_no_yaml_is_named_with_its_line(ask: Ask, tmp_path: Path):
-    executed, error = ask(*experiment_file(tmp_path, "recipe: [1"))
-    assert executed == []
+    planned, error = ask(*experiment_file(tmp_path, "recipe: [1"))
+    assert planned == []
     assert "mine.yaml, line 4, column 1: expected ',' or ']'" in str(error)
-
-
-def test_overrides_may_stand_on_both_sides_of_options(ask: Ask, capsys):
-    _, code = ask("pooling=nonoverlap", "--cfg", "job", "seed=3")
-    assert code == 0
-    printed = yaml.safe_load(capsys.readouterr().out)
-    assert (printed["pooling"], printed["seed"]) == ("nonoverlap", 3)
-
-
-def test_an_error_of_the_system_names_the_file(monkeypatch, capsys):
-    def execute(jobs):
-        raise OSError(28, "No space left on device", "/full/file")
-
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    monkeypatch.setattr(sys, "argv", ["run.py"])
-    with pytest.raises(SystemExit) as stopped:
-        composition.main(execute)
-    assert stopped.value.code == "error: /full/file: No space left on device"
-
-
-def test_ctrl_c_while_it_plans_ends_without_a_traceback(monkeypatch):
-    def execute(jobs):
-        raise KeyboardInterrupt
-
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    monkeypatch.setattr(sys, "argv", ["run.py"])
-    with pytest.raises(SystemExit) as stopped:
-        composition.main(execute)
-    assert stopped.value.code == 130
-
-
-def test_the_whole_error_on_request(monkeypatch):
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    monkeypatch.setattr(sys, "argv", ["run.py", "seed=-1"])
-    with pytest.raises(ConfigError):
-        composition.main(lambda jobs: [config.run for config, _ in jobs] and 0)
 
 
 # Help
 
 
 def test_help_lists_every_key_with_its_values_and_meaning(ask: Ask, capsys):
-    executed, code = ask("--help")
-    assert (executed, code) == ([], 0)
+    planned, code = ask("--help")
+    assert (planned, code) == ([], 0)
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) <= 80
     text = " ".join(printed.split())
@@ -364,8 +309,8 @@ def test_help_lists_every_key_with_its_values_and_meaning(ask: Ask, capsys):
 
 
 def test_cfg_prints_everything(ask: Ask, capsys):
-    executed, code = ask("--cfg", "job", "pooling=nonoverlap")
-    assert (executed, code) == ([], 0)
+    planned, code = ask("--cfg", "job", "pooling=nonoverlap")
+    assert (planned, code) == ([], 0)
     printed = yaml.safe_load(capsys.readouterr().out)
 
     def leaves(values: dict, prefix: str = "") -> set[str]:
@@ -377,28 +322,6 @@ def test_cfg_prints_everything(ask: Ask, capsys):
 
     assert leaves(printed) == {name for name, _, _ in keys()}
     assert printed["pooling"] == "nonoverlap"
-
-
-# As a process
-
-
-def test_the_command_answers_in_seconds_on_stderr_with_exit_code_1(tmp_path: Path):
-    began = time.monotonic()
-    command = [
-        sys.executable,
-        str(Path(composition.__file__).with_name("run.py")),
-        "pooling=overlaps",
-    ]
-    done = subprocess.run(
-        command, capture_output=True, text=True, cwd=tmp_path, env=dict(os.environ)
-    )
-    assert done.returncode == 1
-    assert (
-        done.stderr == "error: pooling=overlaps is not valid; pooling takes overlap | nonoverlap\n"
-    )
-    assert done.stdout == ""
-    assert list(tmp_path.iterdir()) == []
-    assert time.monotonic() - began < 30
 
 
 def test_a_key_cannot_be_deleted():
@@ -414,10 +337,69 @@ def test_the_installed_package_brings_its_own_files(monkeypatch, tmp_path: Path)
     assert composition.shipped("conf") == tmp_path / "conf"
 
 
+# How a command ends
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError(28, "No space left", "/full/file"), "error: /full/file: No space left"),
+        (RunsFailed("1 of 2 runs failed"), "error: 1 of 2 runs failed"),
+        (KeyboardInterrupt(), 130),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+@pytest.mark.parametrize("words", [[], ["-m", "seed=0,1"]], ids=["run", "sweep"])
+def test_an_error_is_a_line_and_ctrl_c_is_silent(
+    words: list[str], error: BaseException, code: object, monkeypatch, capsys
+):
+    def fails(composed):
+        raise error
+
+    assert command(monkeypatch, fails, *words) == code
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("words", [[], ["-m", "seed=0,1"]], ids=["run", "sweep"])
+@pytest.mark.parametrize("output", ["/proc/runs", "a_file", "a_file/runs"])
+def test_a_folder_that_cannot_be_written_is_told_in_one_line(
+    output: str, words: list[str], ask: Ask
+):
+    Path("a_file").touch()
+    planned, error = ask(*words, f"output={output}")
+    assert planned == []
+    assert str(error).startswith(f"error: output={output}: cannot write there (")
+    assert str(error).endswith("choose another folder with output=FOLDER")
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    with pytest.raises(ValueError, match="bug"):
+        command(monkeypatch, lambda composed: int("bug"))
+
+
+def test_the_whole_error_on_request(ask: Ask, monkeypatch, capsys):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setattr(sys, "argv", ["run.py", "seed=-1"])
+    with pytest.raises(ConfigError):
+        composition.main(task.train_one)
+    assert "seed=-1" in capsys.readouterr().err  # Hydra names the job
+
+
+@pytest.mark.parametrize(
+    "words", [["pooling=overlaps"], ["seed=-1"], ["-m", "hydra/launcher=basic", "seed=-1"]]
+)
+def test_the_command_answers_in_seconds_on_stderr_with_exit_code_1(words: list[str]):
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, str(RUN), *words], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {words[-1]}")
+    assert done.stderr.count("\n") == 1
+    assert time.monotonic() - began < 30
+
+
 def test_a_reader_that_has_seen_enough_of_the_help_is_no_error():
-    run = Path(__file__).resolve().parents[1] / "ablations/run.py"
-    command = [sys.executable, str(run), "--help"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    words = [sys.executable, str(RUN), "--help"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()

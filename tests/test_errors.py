@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ablations.config import ConfigError
-from ablations.errors import ended_in_words, plain, writable
+from ablations.errors import ended_in_words, plain, plain_errors, writable
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,19 @@ def test_only_a_broken_standard_output_is_silent(monkeypatch, read, code):
         with pytest.raises(SystemExit) as ended, ended_in_words():
             raise BrokenPipeError(errno.EPIPE, "Broken pipe")  # of a worker, or of `| head`
     assert ended.value.code == code
+
+
+def test_a_full_disk_is_told_in_one_line_and_keeps_no_half_checkpoint(tmp_path: Path):
+    (tmp_path / "last.ckpt").write_text("whole")
+    (tmp_path / "last.tmp").write_text("half")
+    with (
+        pytest.raises(SystemExit, match=r"^error: .*No space left on device; next step: make room"),
+        plain_errors(tmp_path),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_other_errors_of_a_run_keep_their_traceback(tmp_path: Path):
+    with pytest.raises(PermissionError), plain_errors(tmp_path):
+        raise PermissionError(errno.EACCES, "no")

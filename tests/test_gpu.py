@@ -1,6 +1,7 @@
 """What needs a GPU: ``pytest -m gpu``. ``DEVICE=cpu`` tries these tests where there is none."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from torch.autograd import DeviceType
 
 from ablations import classifier
 from ablations.classifier import Classifier
-from ablations.config import Job, Model, Precision, Recipe
+from ablations.config import Accelerator, Job, Model, Precision, Recipe
 from ablations.lrn_kernel import FusedResponseNorm
 from ablations.networks import CROPS, FIXED_CROPS, build
 from ablations.record import Record, load, load_all
@@ -28,8 +29,9 @@ pytestmark = [
 def train_on_gpu(job: Job, folder: Path, accelerator: str = GPU) -> Record:
     folder = folder / job.run.run_id
     folder.mkdir(parents=True, exist_ok=True)
+    job = replace(job, trainer=replace(job.trainer, accelerator=Accelerator(accelerator)))
     job.save(folder)
-    train(job, folder, accelerator)
+    train(job, folder)
     record = load(folder)
     assert record is not None
     return record

@@ -178,7 +178,7 @@ def test_a_logger_without_its_package_is_told_in_one_line(start, tiny):
     assert command.code == 1
     assert command.err.startswith("error: logger=wandb: the package is not installed; next step: ")
     assert command.err.count("\n") == 1
-    assert not list(Path().glob("runs/*"))
+    assert not list(Path().glob("runs/*/config.yaml"))
 
 
 @pytest.mark.slow

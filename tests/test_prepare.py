@@ -10,7 +10,7 @@ from PIL import Image
 
 from ablations import networks, prepare
 from ablations.composition import compose
-from ablations.config import Config, Run, Source, Storage
+from ablations.config import Run, Storage
 from ablations.optimizer import RateSchedule
 
 EXPERIMENTS = ("imagenet", "imagenet_released", "tiny_imagenet")
@@ -66,39 +66,51 @@ def test_storage_is_no_part_of_a_runs_identity():
     assert Run.from_dict(values) == older
 
 
-def test_the_command_says_what_it_made(photographs: Path, tmp_path: Path, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
-    data = replace(
-        Config().data,
-        name="Miniature",
-        source=Source.imagenet,
-        root=str(photographs),
-        storage=Storage.jpeg,
-        size=64,
-        crop=56,
+@pytest.fixture
+def prepare_data(monkeypatch, capsys):
+    """Runs the command in this process; returns exit code and output."""
+
+    def prepare_data(*words: str) -> tuple[object, str]:
+        monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+        monkeypatch.setattr(sys, "argv", ["prepare.py", *words])
+        try:
+            prepare.main()
+        except SystemExit as stopped:
+            return stopped.code, capsys.readouterr().out
+        return 0, capsys.readouterr().out
+
+    return prepare_data
+
+
+def test_the_command_says_what_it_made(photographs: Path, prepare_data, tmp_path: Path):
+    words = (
+        *("-m", "experiment=imagenet", "data.storage=jpeg", "data.size=64", "data.crop=48,56"),
+        f"cache={tmp_path / 'cache'}",
     )
-    config = Config(data=data, cache=str(tmp_path / "cache"))
-    assert prepare.execute([(config, config.run)]) == 0
-    out = capsys.readouterr().out
+    code, out = prepare_data(*words, f"data.root={photographs}")
+    assert code == 0
     assert re.search(r"images +9 training, 4 test", out)
     assert re.search(r"kept as +64x64 pixels, jpeg, [0-9]+ MB", out)
     assert re.search(r"converted +2 grayscale", out)
     assert re.search(r"left out +none", out)
     path = Path(out.splitlines()[-1])
     assert path.parent == tmp_path / "cache"
+    assert out.count(str(path)) == 2  # once for both jobs of the sweep
     # What it made can stand for the photographs, for instance on another machine.
-    moved = replace(config, data=replace(data, root=str(path)), cache=str(tmp_path / "none"))
-    assert prepare.execute([(moved, moved.run)]) == 0
-    assert Path(capsys.readouterr().out.splitlines()[-1]) == path
+    code, out = prepare_data(*words, f"data.root={path}", "cache=none")
+    assert code == 0
+    assert Path(out.splitlines()[-1]) == path
 
 
-def test_ctrl_c_ends_in_a_sentence(capsys, monkeypatch):
+def test_ctrl_c_ends_in_a_sentence(prepare_data, monkeypatch):
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(prepare, "prepare", interrupted)
-    assert prepare.execute([(Config(), Config().run)]) == 130
-    assert "the same command continues" in capsys.readouterr().out
+    code, out = prepare_data()
+    assert code == 130
+    assert "the same command continues" in out
 
 
 def test_progress_outside_a_terminal_is_a_line_now_and_then(capsys, monkeypatch):

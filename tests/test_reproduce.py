@@ -41,10 +41,6 @@ def test_without_a_name_it_lists_studies_and_claims(capsys):
         (("overlap*", "seed=1"), "the study chooses the seeds"),
         (("demo", "recipe.epochs=1"), "the study demo fixes recipe.epochs"),
         (("demo", "relu"), "one study at a time"),
-        (
-            ("overlap*", "trainer.num_nodes=2"),
-            "trainer.num_nodes=2 needs the command on each node to know",
-        ),
     ],
 )
 def test_mistakes_are_answered_in_one_line(arguments, words):
@@ -52,6 +48,14 @@ def test_mistakes_are_answered_in_one_line(arguments, words):
     assert message.startswith("error: ")
     assert words in message
     assert "\n" not in message
+
+
+def test_runs_on_several_nodes_wait_for_torchrun(cache, capsys):
+    assert exit_of("overlap_pooling_lowers_error", "trainer.num_nodes=2", *TINY) == 0
+    frozen = {str(path.parent.resolve()) for path in Path("runs").glob("*/config.yaml")}
+    shown = capsys.readouterr().out
+    asked = [line for line in shown.splitlines() if line.startswith("torchrun --nnodes=2 ")]
+    assert {line.split()[-1] for line in asked} == frozen != set()
 
 
 @pytest.mark.parametrize(

@@ -175,8 +175,8 @@ def test_wandb_keeps_rows_of_a_stopped_run_and_the_next_job_has_its_own(start, t
         "    Classifier.training_step = fail\n"
     )
     command = start(
-        *tiny,
         "-m",
+        *tiny,
         "seed=0,1",
         "logger=wandb",
         "trainer.parallel=1",
@@ -237,7 +237,7 @@ def test_after_a_kill_the_same_run_goes_on_there(start, tiny, wandb_server):
 @pytest.mark.slow
 def test_a_server_that_is_away_is_named_once_and_nobody_waits(start, tiny):
     away = {"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": "x" * 40}
-    words = (*tiny, "-m", "seed=0,1,2", "logger=wandb")
+    words = ("-m", *tiny, "seed=0,1,2", "logger=wandb")
     command = start(*words, WANDB_MODE="online", no_proxy="127.0.0.1", **away).finish()
     assert command.code == 0, command.err
     assert command.out.count("does not answer: the runs log offline") == 1

@@ -16,7 +16,6 @@ from ablations.composition import alter, compose
 from ablations.config import Config, ConfigError, Job
 from ablations.launch.devices import threads_for
 from ablations.launch.display import Monitor, show_waiting
-from ablations.launch.leader import Leader
 from ablations.launch.mirror import settle_wandb
 from ablations.launch.plan import make_plan
 from ablations.launch.start import start
@@ -43,7 +42,6 @@ class Runs:
         overrides: The command's own.
         console: Where runs are shown while they train.
         deadline: Monotonic time after which no run is started; None for no limit.
-        team: This node as the first of those that train every run together.
         report: Told about the preparation of data.
 
     Raises:
@@ -56,11 +54,10 @@ class Runs:
         overrides: Sequence[str],
         console: Console,
         deadline: float | None = None,
-        team: Leader | None = None,
         report: Callable[[str], None] = lambda line: None,
     ) -> None:
         self.study, self.console = study, console
-        self.deadline, self.team = deadline, team
+        self.deadline = deadline
         for item in overrides:
             key = item.partition("=")[0].lstrip("+~")
             if not is_free(key):
@@ -78,6 +75,7 @@ class Runs:
         self._records: dict[str, Record] = {}
         self._users: dict[Arm, dict[str, None]] = {}
         self._template: Job | None = None
+        self._elsewhere = False
 
     def exclusion(self, claim: Claim) -> str:
         """Return why a claim makes no sense here; empty if it does."""
@@ -202,8 +200,8 @@ class Runs:
 
     @property
     def out_of_time(self) -> bool:
-        """Whether the deadline has passed."""
-        return self.deadline is not None and time.monotonic() >= self.deadline
+        """Whether nothing more starts here: the deadline has passed, or runs wait elsewhere."""
+        return self._elsewhere or (self.deadline is not None and time.monotonic() >= self.deadline)
 
     def train(self, jobs: Iterable[Job]) -> bool:
         """Train all jobs that have no record, side by side, in the order given.
@@ -219,9 +217,11 @@ class Runs:
             self.console.print(f"[bold]wandb[/] {escape(said)}", highlight=False)
         with Monitor(self.console) as monitor:
             states = start(
-                self.output, list(left.values()), monitor.update, self.deadline, self.team
+                self.output, list(left.values()), self.console, monitor.update, self.deadline
             )
         show_waiting(self.console, states)
+        # In SLURM's queue, or for torchrun on several machines.
+        self._elsewhere = any(state.status in {"queued", "running", "waiting"} for state in states)
         self.failed |= {state.job.run.run_id for state in states if state.status == "failed"}
         return True
 

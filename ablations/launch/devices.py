@@ -1,14 +1,17 @@
-"""Which devices this machine has, and how the runs of a sweep share them."""
+"""Which devices this machine has, and how the runs of all commands share them."""
 
 import os
+import tempfile
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import pynvml
+from filelock import FileLock, Timeout
 
 from ablations.config import Accelerator, ConfigError, Job, Precision, Trainer
 from ablations.data.executors import cpu_cores, cpu_flags, physical_cores
-from ablations.launch.nodes import Place
 
 # From this crop on a step is long enough for several threads to pay, in pixels.
 LARGE_CROP = 128
@@ -22,13 +25,66 @@ class Slot:
         accelerator: ``cpu`` or ``gpu``.
         gpus: Values for ``CUDA_VISIBLE_DEVICES``, empty on a CPU.
         processes: Processes that train a run together.
-        place: Which of several nodes this is, and where they meet; none on one.
+        names: What is locked while a run has it: cores, or shares of GPUs.
     """
 
     accelerator: str
     gpus: tuple[str, ...]
     processes: int
-    place: Place | None = None
+    names: tuple[str, ...]
+
+
+class Devices:
+    """The slots of this machine, of which each is held by one run at a time.
+
+    Every run of every command of this user takes a slot before it begins, whichever launcher
+    started it. The locks go with the process that holds them. What a scheduler has allocated is
+    shared among the runs of that job only.
+
+    Args:
+        trainer: The hardware of a run.
+
+    Raises:
+        ConfigError: The machine does not have what ``trainer`` asks for.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.slots, self.at_once = allocate(trainer)
+        self.folder = _lock_folder()
+        self.held: dict[Slot, ExitStack] = {}
+
+    def take(self) -> Slot | None:
+        """Take a free slot; None if this command has its share, or other commands hold the rest."""
+        if len(self.held) >= self.at_once:
+            return None
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for slot in self.slots:
+            if slot not in self.held and (locks := self._lock(slot)) is not None:
+                self.held[slot] = locks
+                return slot
+        return None
+
+    def give_back(self, slot: Slot) -> None:
+        """Let others have a slot that :meth:`take` returned."""
+        self.held.pop(slot).close()
+
+    def _lock(self, slot: Slot) -> ExitStack | None:
+        with ExitStack() as locks:
+            for name in slot.names:
+                try:
+                    locks.enter_context(FileLock(self.folder / f"{name}.lock", timeout=0))
+                except Timeout:
+                    return None
+            return locks.pop_all()
+
+
+def _lock_folder() -> Path:
+    root = os.environ.get("XDG_RUNTIME_DIR", "")
+    if not os.access(root, os.W_OK):  # a job of SLURM has that of the login node
+        root = tempfile.gettempdir()
+    job = os.environ.get("SLURM_JOB_ID")
+    whose = f"alexnet-ablations-{os.getuid()}"
+    return Path(root) / whose / (f"slurm-{job}" if job else "machine")
 
 
 def visible_gpus() -> list[str]:
@@ -85,15 +141,16 @@ def slow_precision(jobs: Iterable[Job]) -> str:
     return ""
 
 
-def allot(trainer: Trainer, runs: int) -> list[Slot]:
-    """Divide the machine into slots for ``runs`` runs.
+def allocate(trainer: Trainer) -> tuple[list[Slot], int]:
+    """Divide the machine into slots for runs of equal hardware.
+
+    Returns:
+        Every slot, and how many of them one command may hold at a time.
 
     Raises:
         ConfigError: The machine does not have what ``trainer`` asks for.
     """
     gpus, cores = visible_gpus(), cpu_cores()
-    if trainer.num_nodes > 1:
-        runs = 1  # nodes that train a run together have one at a time
     accelerator = trainer.accelerator
     if accelerator is Accelerator.gpu and not gpus:
         raise ConfigError(
@@ -101,19 +158,23 @@ def allot(trainer: Trainer, runs: int) -> list[Slot]:
             "`nvidia-smi` and CUDA_VISIBLE_DEVICES"
         )
     if gpus and accelerator is not Accelerator.cpu:
-        return _gpu_slots(trainer, runs, gpus)
+        return _gpu_slots(trainer, gpus)
     if accelerator is Accelerator.auto and trainer.devices > cores:
         raise ConfigError(
             f"trainer.devices={trainer.devices}, but this machine has no GPU, and its {cores} CPU "
             f"cores can stand in for at most {cores}; use trainer.devices=1 to {cores}, or "
             "trainer.accelerator=cpu to crowd more processes onto the cores"
         )
-    threads = trainer.threads or 1
-    slots = min(trainer.parallel or max(1, cores // (trainer.devices * threads)), runs)
-    return [Slot("cpu", (), trainer.devices)] * slots
+    each = trainer.devices * (trainer.threads or 1)
+    fitting = max(1, cores // each)
+    slots = [
+        Slot("cpu", (), trainer.devices, tuple(f"core{i * each + n}" for n in range(each)))
+        for i in range(max(fitting, trainer.parallel or 0))
+    ]
+    return slots, trainer.parallel or fitting
 
 
-def _gpu_slots(trainer: Trainer, runs: int, gpus: list[str]) -> list[Slot]:
+def _gpu_slots(trainer: Trainer, gpus: list[str]) -> tuple[list[Slot], int]:
     if trainer.devices > len(gpus):
         raise ConfigError(
             f"trainer.devices={trainer.devices}, but {len(gpus)} GPU(s) are visible here "
@@ -121,6 +182,11 @@ def _gpu_slots(trainer: Trainer, runs: int, gpus: list[str]) -> list[Slot]:
         )
     whole = len(gpus) // trainer.devices
     groups = [tuple(gpus[i * trainer.devices : (i + 1) * trainer.devices]) for i in range(whole)]
-    slots = min(trainer.parallel or whole, runs)
+    at_once = trainer.parallel or whole
+    slots = []
     # More slots than groups of GPUs: several runs share a card that one does not fill.
-    return [Slot("gpu", groups[i % whole], trainer.devices) for i in range(slots)]
+    for i in range(max(whole, at_once)):
+        group, share = groups[i % whole], i // whole
+        names = tuple(f"gpu{name.replace('/', '-')}-{share}" for name in group)
+        slots.append(Slot("gpu", group, trainer.devices, names))
+    return slots, at_once

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ablations.config import Job
+from ablations.config import Job, Trainer
 from ablations.launch.devices import slow_precision
 from ablations.launch.plan import Estimate, Plan
 from ablations.launch.pool import RunState
@@ -101,9 +102,22 @@ def show_jobs(console: Console, plan: Plan) -> None:
         console.print(f"[bold]slurm[/]  {describe(trainer, jobs, plan.output)}", highlight=False)
 
 
-def show_nodes(console: Console, line: str) -> None:
-    """Say how it is with the other nodes."""
-    console.print(f"[bold]nodes[/]  {line}", highlight=False, soft_wrap=True)
+def show_torchrun(console: Console, folders: Iterable[Path], trainer: Trainer) -> None:
+    """Print the commands that train frozen runs on several machines."""
+    console.print(
+        f"[bold]nodes[/]  frozen, not trained: start this on each of the {trainer.num_nodes} nodes "
+        "(HOST is the first of them); the command above then shows the table",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for folder in folders:
+        console.print(
+            f"torchrun --nnodes={trainer.num_nodes} --nproc-per-node={trainer.devices} "
+            f"--rdzv-backend=c10d --rdzv-endpoint=HOST:29500 --rdzv-id={folder.name} "
+            f"-m ablations.train {folder}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 class Monitor:

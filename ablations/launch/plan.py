@@ -13,7 +13,7 @@ from ablations.config import Accelerator, Config, ConfigError, Job, Logger, Logg
 from ablations.data.store import Store, prepare
 from ablations.errors import writable
 from ablations.launch import slurm
-from ablations.launch.devices import allot, threads_for
+from ablations.launch.devices import allocate, threads_for
 from ablations.launch.nodes import refuse_another_launcher
 from ablations.record import CHECKPOINT, Record, load, load_all
 
@@ -43,6 +43,7 @@ class Plan:
             test error shown depends on ``evaluation``, its training does not.
         records: Records of the runs that are done, by run id.
         estimate: Time of what is left.
+        run_ids: Run of each configuration, in the order asked for.
         merged: Jobs left out because they differed from another in their hardware alone.
     """
 
@@ -50,6 +51,7 @@ class Plan:
     jobs: list[Job]
     records: dict[str, Record]
     estimate: Estimate
+    run_ids: list[str]
     merged: int = 0
 
     @property
@@ -84,7 +86,7 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
     Raises:
         ConfigError: A configuration cannot work here.
     """
-    refuse_another_launcher(configs[0][0].trainer.num_nodes)
+    refuse_another_launcher()
     for config, _ in configs:
         networks.check(config.run)
         _check_logger(config.logger)
@@ -94,7 +96,7 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
     starts = {config.pretrained: _start(config.pretrained, output) for config, _ in configs}
     stores: dict[str, tuple[Store, int]] = {}
     distinct: dict[str, Job] = {}
-    merged = 0
+    run_ids, merged = [], 0
     for config, base in configs:
         data = repr((config.data, config.cache))
         if data not in stores:
@@ -107,12 +109,13 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
         # By its text: comparing each of a thousand runs with all before it takes longer than
         # everything else here.
         merged += distinct.setdefault(repr(job.run), job).trainer != job.trainer
+        run_ids.append(job.run.run_id)
     jobs = list(distinct.values())
     records = {}
     if not configs[0][0].fast_dev_run:
         found = {job.run.run_id: load(output / job.run.run_id) for job in jobs}
         records = {run_id: record for run_id, record in found.items() if record}
-    plan = Plan(output, _label(jobs), records, Estimate(0.0, 0, 0), merged)
+    plan = Plan(output, _label(jobs), records, Estimate(0.0, 0, 0), run_ids, merged)
     return replace(plan, estimate=estimate(output, plan.left))
 
 
@@ -120,7 +123,7 @@ def _check_trainer(trainer: Trainer) -> None:
     if trainer.slurm.submit:
         slurm.check(trainer)  # what the nodes have, SLURM knows
     else:
-        allot(trainer, 1)
+        allocate(trainer)
 
 
 def _check_logger(logger: Logger) -> None:
@@ -195,7 +198,7 @@ def _job(config: Config, base: Run, store: Store, images: int, start: Path | Non
         label=arm,
         trainer=replace(config.trainer, threads=threads_for(config.trainer, config.data.crop)),
         logger=config.logger,
-        store=str(store.path),
+        store=str(store.path.resolve()),  # the run may be continued from any folder
         weights=str(start or ""),
         fast_dev_run=config.fast_dev_run,
     )
@@ -216,8 +219,8 @@ def estimate(output: Path, jobs: Sequence[Job]) -> Estimate:
         lanes = min(trainer.parallel or len(jobs), len(jobs))
         accelerator = "gpu" if trainer.accelerator is Accelerator.gpu else "cpu"
     else:
-        slots = allot(trainer, len(jobs))
-        lanes, accelerator = len(slots), slots[0].accelerator
+        slots, at_once = allocate(trainer)
+        lanes, accelerator = min(at_once, len(jobs)), slots[0].accelerator
     total, unknown = 0.0, 0
     for job in jobs:
         devices = job.trainer.devices * job.trainer.num_nodes

@@ -10,15 +10,15 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 from ablations.config import Job, Trainer
-from ablations.launch.devices import Slot, allot
-from ablations.launch.leader import Leader
+from ablations.launch.devices import Devices, Slot
+from ablations.launch.nodes import Nodes
 from ablations.launch.worker import LOG, run_process
 from ablations.record import PROGRESS, Record, load
 
@@ -56,11 +56,11 @@ class RunState:
 
 def warm_up() -> None:
     """Start the server that forks the runs; it imports torch and Lightning meanwhile, once."""
+    if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
+        # A worker of joblib, whose own method the server does not know.
+        multiprocessing.set_start_method("forkserver", force=True)
     _context.set_forkserver_preload(
-        [
-            *("ablations.launch.server", "ablations.train", "ablations.launch.elastic"),
-            *("ablations.run", "ablations.reproduce"),
-        ]
+        ["ablations.launch.server", "ablations.launch.ranks", "ablations.launch.task"]
     )
     # OpenMP reads this once, when torch is loaded. Threads that spin for long while they wait for
     # each other slow one another on a busy machine; threads that sleep at once make two hardly
@@ -77,13 +77,13 @@ class Pool:
     """Runs jobs in processes of their own until all are done.
 
     A run that fails does not stop the others. Runs that need differently many devices follow one
-    another; those that need equally many go side by side.
+    another; those that need equally many go side by side, as far as other commands leave devices.
 
     Args:
         output: Folder of the runs.
         watch: Called a few times a second with the state of every run.
         deadline: Monotonic time after which no run is started: the others stay ``waiting``.
-        team: This node as the first of those that train every run together.
+        nodes: The machines that train every run together; None for this one alone.
     """
 
     def __init__(
@@ -91,12 +91,12 @@ class Pool:
         output: Path,
         watch: Callable[[list[RunState]], None],
         deadline: float | None = None,
-        team: Leader | None = None,
+        nodes: Nodes | None = None,
     ) -> None:
         self.output = output
         self.watch = watch
         self.deadline = deadline
-        self.team = team
+        self.nodes = nodes
         self.running: dict[int, tuple[ForkServerProcess, RunState, Slot]] = {}
 
     def run(self, jobs: list[Job]) -> list[RunState]:
@@ -105,38 +105,36 @@ class Pool:
         Raises:
             SystemExit: SIGINT or SIGTERM came: 128 plus its number. The running processes have
                 written a checkpoint and ended, the others were not started.
-            ConfigError: The other nodes did not come.
         """
         states = [RunState(job, run_folder(self.output, job)) for job in jobs]
         with collect_signals() as received:
             for trainer, group in by_hardware(states):
-                self._run_group(trainer, group, states, received)
+                self._run_group(Devices(trainer), group, states, received)
         if received:
             print("interrupted: the same command continues", file=sys.stderr)
             sys.exit(128 + received[0])
-        if self.team and any(state.status == "failed" for state in states):
-            self.team.code = 1
         return states
 
     def _run_group(
-        self, trainer: Trainer, group: list[RunState], states: list[RunState], received: list[int]
+        self, devices: Devices, group: list[RunState], states: list[RunState], received: list[int]
     ) -> None:
         waiting = deque(group)
-        free = allot(trainer, len(group))
         while (waiting and self._may_start(received)) or self.running:
-            while waiting and free and self._may_start(received) and self._all_here():
-                self._start(waiting.popleft(), free.pop(0))
-            wait(list(self.running), timeout=POLL_SECONDS)
+            while waiting and self._may_start(received) and self._has_room():
+                if (slot := devices.take()) is None:
+                    break
+                self._start(waiting.popleft(), slot)
+            if self.running:
+                wait(list(self.running), timeout=POLL_SECONDS)
+            else:  # other commands hold every device
+                time.sleep(POLL_SECONDS)
             if received:
                 self.stop()
-            self._heed_team()
             for sentinel, (process, state, slot) in list(self.running.items()):
                 if process.exitcode is not None:
                     del self.running[sentinel]
-                    free.append(slot)
+                    devices.give_back(slot)
                     conclude(state, process.exitcode)
-                    if self.team and (said := self.team.conclude()) and state.status == "failed":
-                        state.tail += f"\n{said}"
                 elif progress := read_progress(state.folder):
                     state.progress = progress
             self.watch(states)
@@ -144,24 +142,14 @@ class Pool:
     def _may_start(self, received: list[int]) -> bool:
         return not received and (self.deadline is None or time.monotonic() < self.deadline)
 
-    def _all_here(self) -> bool:
-        return self.team is None or self.team.ready()
-
-    def _heed_team(self) -> None:
-        """End a run that another node has given up: processes here might wait for it for long."""
-        if self.team is None or not self.running:
-            return
-        self.team.poll()
-        if self.team.trouble:
-            end([process for process, _, _ in self.running.values()])
+    def _has_room(self) -> bool:
+        # Nodes that train every run together have to agree on the next one.
+        return self.nodes is None or not self.running
 
     def _start(self, state: RunState, slot: Slot) -> None:
-        state.folder.mkdir(parents=True, exist_ok=True)
-        state.job.save(state.folder)
-        (state.folder / PROGRESS).unlink(missing_ok=True)
-        if self.team:
-            slot = replace(slot, place=self.team.announce(state.folder, slot.accelerator))
-        process = fork(state.folder, slot)
+        if self.nodes is None or self.nodes.rank == 0:
+            freeze(state)
+        process = fork(state.folder, slot, self.nodes)
         state.status, state.began = "running", time.monotonic()
         self.running[process.sentinel] = (process, state, slot)
 
@@ -173,11 +161,18 @@ class Pool:
         self.running.clear()
 
 
-def fork(folder: Path, slot: Slot) -> ForkServerProcess:
+def freeze(state: RunState) -> None:
+    """Write the configuration that the processes of a run read."""
+    state.folder.mkdir(parents=True, exist_ok=True)
+    state.job.save(state.folder)
+    (state.folder / PROGRESS).unlink(missing_ok=True)
+
+
+def fork(folder: Path, slot: Slot, nodes: Nodes | None) -> ForkServerProcess:
     """Start a process that trains the run in ``folder``."""
     # The server's environment is that of its own start; W&B may have been found away since.
     process = _context.Process(
-        target=run_process, args=(folder, slot, os.environ.get("WANDB_MODE"))
+        target=run_process, args=(folder, slot, nodes, os.environ.get("WANDB_MODE"))
     )
     process.start()
     return process

@@ -4,6 +4,8 @@ The records stay the only state of a run. Beside them, ``slurm.json`` in a run's
 latest job, so that a command that comes back submits nothing that is queued or running.
 """
 
+from __future__ import annotations
+
 import json
 import subprocess
 import sys
@@ -12,7 +14,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
@@ -23,20 +25,25 @@ from ablations.launch.pool import (
     by_hardware,
     collect_signals,
     conclude,
+    freeze,
     read_progress,
     run_folder,
 )
-from ablations.launch.task import Task
-from ablations.record import PROGRESS, load
+from ablations.launch.slurm_task import Task
+from ablations.record import load
 
-QUEUE_SECONDS = 5.0
+if TYPE_CHECKING:
+    from submitit import SlurmJob
+
+JOB = "slurm.json"
+STATE_SECONDS = 5.0
 LOOK_SECONDS = 0.5
-# Records on a shared filesystem may be seen a little after their job has left the queue.
+# Records on a shared filesystem may be seen a little after their job has ended.
 SETTLE_SECONDS = 10.0
+# SLURM's accounting may learn of a job a little after it was submitted.
+KNOWN_SECONDS = 60.0
 # SLURM signals so long before the time limit: enough for a step and a checkpoint.
 SIGNAL_SECONDS = 120
-_QUEUED = "PENDING REQUEUED REQUEUE_HOLD REQUEUE_FED SPECIAL_EXIT RESV_DEL_HOLD SUSPENDED STOPPED"
-_RUNNING = "RUNNING CONFIGURING COMPLETING SIGNALING STAGE_OUT RESIZING"
 
 
 def check(trainer: Trainer) -> None:
@@ -50,10 +57,16 @@ def check(trainer: Trainer) -> None:
             "trainer=slurm: the package submitit is not installed; next step: "
             "pip install 'alexnet-ablations[slurm]'"
         )
-    if missing := [name for name in ("sbatch", "squeue", "srun") if which(name) is None]:
+    if missing := [name for name in ("sbatch", "sacct", "srun") if which(name) is None]:
         raise ConfigError(
             f"trainer=slurm: there is no command {missing[0]} here; start this on a login node of "
             "the cluster, or train on this machine with trainer=auto"
+        )
+    # What submitit asks for the states of jobs.
+    if (known := _sacct()).returncode:
+        raise ConfigError(
+            f"trainer=slurm: sacct fails here: {_last_line(known.stderr)}; the states of jobs are "
+            "read from SLURM's accounting; without it use hydra/launcher=submitit_slurm"
         )
     given = {**options(trainer), "time": trainer.slurm.minutes}
     words = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
@@ -83,9 +96,7 @@ def options(trainer: Trainer) -> dict[str, Any]:
 
 def describe(trainer: Trainer, jobs: list[Job], output: Path) -> str:
     """The jobs that would be submitted, in a line."""
-    known = _jobs_of([output / job.run.run_id for job in jobs])
-    states = queue_states() if known else {}
-    alive = sum(_status(states.get(name, "")) is not None for name in known.values())
+    alive = len(known_jobs([output / job.run.run_id for job in jobs]))
     each = [f"{key.replace('_', '-')}={value}" for key, value in options(trainer).items()]
     limit = f", at most {trainer.parallel} at once" if trainer.parallel else ""
     before = f"; {alive} queued or running already" if alive else ""
@@ -115,8 +126,10 @@ class Queue:
         self.output = output
         self.watch = watch
         self.deadline = deadline
-        self.names: dict[str, str] = {}  # of SLURM's jobs, by run id
-        self.gone: dict[str, float] = {}  # when a job was first missed, by run id
+        self.jobs: dict[str, SlurmJob] = {}  # by run id
+        self.known: set[str] = set()  # run ids whose jobs accounting has listed
+        self.answered = True  # whether accounting did, last
+        self.ended: dict[str, float] = {}  # when a job was first seen to have ended, by run id
 
     def run(self, jobs: list[Job]) -> list[RunState]:
         """Submit what SLURM does not have yet, and watch all of it to the end.
@@ -136,10 +149,11 @@ class Queue:
                     self._submit(trainer, [one for one in group if one.status == "waiting"])
             self._watch(states, received)
         if received:
-            left = [self.names[one.job.run.run_id] for one in states if one.status in _ALIVE]
+            left = [self.jobs[one.job.run.run_id] for one in states if one.status in _ALIVE]
             print(
                 f"{len(left)} jobs go on in SLURM; the same command watches them again, and "
-                f"`scancel {' '.join(sorted({name.split('_')[0] for name in left}))}` ends them",
+                f"`scancel {' '.join(sorted({job.job_id.split('_')[0] for job in left}))}` ends "
+                "them",
                 file=sys.stderr,
             )
             sys.exit(128 + received[0])
@@ -147,75 +161,88 @@ class Queue:
 
     def _adopt(self, states: list[RunState]) -> None:
         """Find the runs that an earlier command has submitted."""
-        known = _jobs_of([state.folder for state in states])
-        in_queue = queue_states() if known else {}
+        known = known_jobs([state.folder for state in states])
         for state in states:
-            name = known.get(state.folder, "")
-            if status := _status(in_queue.get(name, "")):
-                state.status, state.began = status, time.monotonic()
-                self.names[state.job.run.run_id] = name
+            if state.folder in known:
+                job = self.jobs[state.job.run.run_id] = known[state.folder]
+                state.status, state.began = _status(job), time.monotonic()
 
     def _submit(self, trainer: Trainer, states: list[RunState]) -> None:
         if not states or (self.deadline is not None and time.monotonic() >= self.deadline):
             return
         for state in states:
-            state.folder.mkdir(parents=True, exist_ok=True)
-            state.job.save(state.folder)
-            (state.folder / PROGRESS).unlink(missing_ok=True)
-        names = submit(self.output, trainer, [Task(self.output, state.job) for state in states])
-        for state, name in zip(states, names, strict=True):
-            write_atomically(state.folder / "slurm.json", json.dumps({"job": name}))
-            self.names[state.job.run.run_id] = name
+            freeze(state)
+        jobs = submit(self.output, trainer, [Task(self.output, state.job) for state in states])
+        for state, job in zip(states, jobs, strict=True):
+            write_atomically(state.folder / JOB, json.dumps({"job": job.job_id}))
+            self.jobs[state.job.run.run_id] = job
             state.status = "queued"
 
     def _watch(self, states: list[RunState], received: list[int]) -> None:
-        asked = -QUEUE_SECONDS
-        in_queue: dict[str, str] | None = None
+        asked = -STATE_SECONDS
         while not received:
-            if time.monotonic() - asked >= QUEUE_SECONDS:
-                in_queue, asked = _ask_again(), time.monotonic()
+            if time.monotonic() - asked >= STATE_SECONDS:
+                self._ask()
+                asked = time.monotonic()
                 self._keep_deadline(states)
             for state in states:
                 if state.status in _ALIVE:
-                    self._look(state, in_queue)
+                    self._look(state)
             self.watch(states)
             alive = [state for state in states if state.status in _ALIVE]
             if not alive or all(state.job.trainer.slurm.detach for state in alive):
                 return
             time.sleep(LOOK_SECONDS)
 
-    def _look(self, state: RunState, in_queue: dict[str, str] | None) -> None:
+    def _ask(self) -> None:
+        """Learn the states of all jobs with one question."""
+        if not self.jobs:
+            return
+        job = next(iter(self.jobs.values()))
+        self.answered = not _sacct("--jobs", job.job_id).returncode
+        if self.answered:  # forget what was: see `_look`
+            job.watcher.clear()
+        job.watcher.update()
+
+    def _look(self, state: RunState) -> None:
         run_id = state.job.run.run_id
+        job = self.jobs[run_id]
         if load(state.folder) is not None:
             conclude(state, 0)
             return
-        if in_queue is None:  # SLURM did not answer: as before
+        said = _state(job)
+        # Of a job of an array that is cancelled before it begins, accounting keeps no word.
+        gone = said == "UNKNOWN"
+        if gone and not self.answered:
             return
-        said = in_queue.get(self.names[run_id], "")
-        if status := _status(said):
-            self.gone.pop(run_id, None)
-            if status == "running" and state.status != "running":
+        if not gone and not job.watcher.is_done(job.job_id, mode="cache"):
+            self.known.add(run_id)
+            self.ended.pop(run_id, None)
+            if _status(job) == "running" and state.status != "running":
                 state.began = time.monotonic()
-            state.status = status
+            state.status = _status(job)
             state.progress = read_progress(state.folder) or state.progress
             return
-        first = self.gone.setdefault(run_id, time.monotonic())
-        settled = time.monotonic() - first > SETTLE_SECONDS
-        if said not in {"", "COMPLETED"} or settled:
-            # SLURM forgets what ran after minutes, and at once a job of an array that never did.
-            gone = "cancelled before it began" if state.status == "queued" else "not known any more"
+        now = time.monotonic()
+        patience = {"COMPLETED": SETTLE_SECONDS, "UNKNOWN": SETTLE_SECONDS}.get(said, 0.0)
+        if gone and run_id not in self.known:
+            patience = KNOWN_SECONDS
+        if now - self.ended.setdefault(run_id, now) >= patience:
+            if gone:  # the next command need not ask again
+                (state.folder / JOB).unlink(missing_ok=True)
             conclude(state, 0 if said == "COMPLETED" else 1)
             if state.status == "failed":
-                what = said or gone
-                state.tail += f"\nSLURM's job {self.names[run_id]}: {what}; see {logs(self.output)}"
+                said = "not known any more; cancelled before it began?" if gone else said
+                state.tail += f"\nSLURM's job {job.job_id}: {said}; see {logs(self.output)}"
 
     def _keep_deadline(self, states: list[RunState]) -> None:
         if self.deadline is None or time.monotonic() < self.deadline:
             return
         for state in states:
             if state.status == "queued":
-                name = self.names[state.job.run.run_id]
-                subprocess.run(["scancel", "--state=PENDING", name], capture_output=True)
+                name = self.jobs[state.job.run.run_id].job_id
+                # What has begun since the last look goes on.
+                subprocess.run(["scancel", "--state=PENDING", name])
                 state.status = "waiting"
 
 
@@ -227,8 +254,8 @@ def logs(output: Path) -> Path:
     return output / ".slurm"
 
 
-def submit(output: Path, trainer: Trainer, tasks: list[Task]) -> list[str]:
-    """Submit tasks as one array; returns the names of the jobs.
+def submit(output: Path, trainer: Trainer, tasks: list[Task]) -> list[Any]:
+    """Submit tasks as one array of submitit's jobs.
 
     Raises:
         ConfigError: SLURM does not take them, in its own words.
@@ -253,49 +280,39 @@ def submit(output: Path, trainer: Trainer, tasks: list[Task]) -> list[str]:
             jobs = [executor.submit(task) for task in tasks]
     except FailedJobError as error:
         raise ConfigError(f"trainer=slurm: sbatch failed: {_last_line(str(error))}") from None
-    return [job.job_id for job in jobs]
+    return jobs
 
 
-def queue_states() -> dict[str, str]:
-    """SLURM's words for the user's jobs, by name; those that ended minutes ago included.
+def known_jobs(folders: list[Path]) -> dict[Path, SlurmJob]:
+    """The jobs that runs were last submitted as, where they are queued or running."""
+    paths = {folder: folder / JOB for folder in folders if (folder / JOB).exists()}
+    if not paths:
+        return {}
+    import submitit
 
-    Raises:
-        ConfigError: SLURM does not answer.
-    """
-    done = subprocess.run(
-        ["squeue", "--me", "--array", "--states=all", "--noheader", "--format=%i %T"],
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise ConfigError(
-            f"trainer=slurm: squeue failed: {_last_line(done.stderr)}; without it nobody knows "
-            "which runs are queued already"
-        )
-    pairs = (line.split() for line in done.stdout.splitlines())
-    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
-
-
-def _ask_again() -> dict[str, str] | None:
-    try:
-        return queue_states()
-    except ConfigError:  # a controller that is away for a while stops no watching
-        return None
+    now, jobs = time.time(), {}
+    for folder, path in paths.items():
+        name = json.loads(path.read_text())["job"]
+        jobs[folder] = submitit.SlurmJob(logs(folder.parent) / "%j", name)
+    submitit.SlurmJob.watcher.update()
+    return {
+        folder: job
+        for folder, job in jobs.items()
+        if not job.watcher.is_done(job.job_id, mode="cache")
+        and (_state(job) != "UNKNOWN" or now - paths[folder].stat().st_mtime < KNOWN_SECONDS)
+    }
 
 
-def _status(said: str) -> str | None:
-    if said in _RUNNING.split():
-        return "running"
-    return "queued" if said in _QUEUED.split() else None
+def _sacct(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["sacct", "--format=JobID", *words], capture_output=True, text=True)
 
 
-def _jobs_of(folders: list[Path]) -> dict[Path, str]:
-    """Names of the latest jobs of runs, where there are any."""
-    found = {}
-    for folder in folders:
-        if (folder / "slurm.json").exists():
-            found[folder] = json.loads((folder / "slurm.json").read_text())["job"]
-    return found
+def _state(job: SlurmJob) -> str:
+    return job.watcher.get_state(job.job_id, mode="cache")
+
+
+def _status(job: SlurmJob) -> str:
+    return "running" if _state(job) in {"RUNNING", "COMPLETING"} else "queued"
 
 
 def _last_line(text: str) -> str:

@@ -1,42 +1,46 @@
-"""Starts the runs of a plan where the user wants them: here, or through SLURM."""
+"""Starts the runs of a plan where the user wants them: here, through SLURM, or by torchrun."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
+from rich.console import Console
+
 from ablations.config import Job
-from ablations.launch.follower import Follower
-from ablations.launch.leader import Leader
-from ablations.launch.nodes import Place
-from ablations.launch.pool import Pool, RunState, warm_up
+from ablations.launch.display import show_torchrun
+from ablations.launch.nodes import Nodes
+from ablations.launch.pool import Pool, RunState, freeze, run_folder, warm_up
 from ablations.launch.slurm import Queue
 
 
 def start(
     output: Path,
     jobs: list[Job],
+    console: Console,
     watch: Callable[[list[RunState]], None],
     deadline: float | None = None,
-    team: Leader | None = None,
+    nodes: Nodes | None = None,
 ) -> list[RunState]:
-    """Carry out ``jobs``; arguments and errors are those of :class:`Pool` and :class:`Queue`."""
-    if jobs[0].trainer.slurm.submit:
+    """Carry out ``jobs``; errors are those of :class:`Pool` and :class:`Queue`.
+
+    Runs on several nodes outside of SLURM are frozen only: torchrun, which the user starts on every
+    node, trains them.
+
+    Args:
+        output: Folder of the runs.
+        jobs: Runs without a record, all on equally many nodes.
+        console: Where the commands for torchrun are printed.
+        watch: Called a few times a second with the state of every run.
+        deadline: Monotonic time after which no run is started.
+        nodes: The machines of a step of SLURM that train every run together.
+    """
+    trainer = jobs[0].trainer
+    if trainer.slurm.submit:
         return Queue(output, watch, deadline).run(jobs)
+    if trainer.num_nodes > 1 and nodes is None:
+        states = [RunState(job, run_folder(output, job)) for job in jobs]
+        for state in states:
+            freeze(state)
+        show_torchrun(console, [state.folder for state in states], trainer)
+        return states
     warm_up()
-    return Pool(output, watch, deadline, team).run(jobs)
-
-
-def follow(place: Place, output: Path) -> int:
-    """Train with node 0 what it says; errors and exit code are those of :class:`Follower`."""
-    warm_up()
-    return Follower(place, output.resolve(), lambda line: print(line, flush=True)).run()
-
-
-@contextmanager
-def lead(place: Place | None, output: Path, say: Callable[[str], None]) -> Iterator[Leader | None]:
-    """This machine as node 0 of several, as long as the command goes on; none if alone."""
-    if place is None:
-        yield None
-        return
-    with Leader(place, output.resolve(), say) as team:
-        yield team
+    return Pool(output, watch, deadline, nodes).run(jobs)

@@ -1,79 +1,158 @@
-"""What a job of SLURM does: the launcher of this machine, for one run."""
+"""What Hydra calls: train the jobs of a command that have no record, and return their errors."""
 
-import signal
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from ablations.config import Job
-from ablations.launch.follower import Follower
-from ablations.launch.leader import Leader
-from ablations.launch.nodes import place_of
-from ablations.launch.pool import Pool, run_folder, warm_up
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.markup import escape
+
+from ablations.composition import experiment_of, to_config
+from ablations.config import Config, ConfigError, Job, Trainer
+from ablations.errors import RunsFailed
+from ablations.launch.display import Monitor, show_plan, show_waiting
+from ablations.launch.layer_table import show_layers
+from ablations.launch.mirror import settle_wandb
+from ablations.launch.nodes import await_plan, nodes_of_step, tell_nodes
+from ablations.launch.plan import make_plan
+from ablations.launch.pool import RunState, freeze, run_folder
+from ablations.launch.start import start
+from ablations.launch.summary import show_summary
+from ablations.record import Record
+
+# What all jobs of a command share.
+_SHARED = ("output", "cache", "fast_dev_run", "print_model", "logger")
 
 
-class Task:
-    """One run on the nodes of a job, in a process on each of them; submitit pickles it.
+def train_one(composed: DictConfig) -> float | None:
+    """Train one configuration if it has no record: the task function of ``run.py``.
+
+    Any launcher may call it, in any process: training takes a device of the machine that is free,
+    and goes on in a process tree of its own.
 
     Args:
-        output: Folder of the runs.
-        job: The run.
+        composed: The configuration as Hydra composed it.
+
+    Returns:
+        The validation error, for sweepers that search; see :func:`validation_error`.
+
+    Raises:
+        ConfigError: It cannot work here.
+        RunsFailed: It ended without a record.
     """
+    hydra_config = HydraConfig.get()
+    launcher = hydra_config.runtime.choices.get("hydra/launcher")
+    with _working_directory(hydra_config.runtime.cwd):  # hydra.job.chdir moves relative paths
+        config = to_config(composed)
+        if hydra_config.mode == RunMode.MULTIRUN and config.trainer.slurm.submit:
+            raise ConfigError(
+                f"trainer=slurm submits the jobs itself, and so may hydra/launcher={launcher}; "
+                "leave hydra/launcher out, or give another trainer"
+            )
+        (outcome,) = train_all([config])
+    if isinstance(outcome, RunsFailed):
+        raise outcome
+    return outcome
 
-    def __init__(self, output: Path, job: Job) -> None:
-        self.output = output
-        self.job = job
 
-    def __call__(self) -> None:
-        """Carry out the run.
+def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
+    """Plan, train what has no record yet, and show a table; or show the layers of the networks.
 
-        Raises:
-            RuntimeError: It failed; the message is the end of its log.
-        """
-        self.pool = Pool(self.output, lambda states: None)
-        self.before = self._checkpoints()
-        nodes = self.job.trainer.num_nodes
-        place = place_of(nodes) if nodes > 1 else None
-        # SLURM signals every process of a job; only this one knows what to do about it.
-        with _ignored(signal.SIGUSR2):
-            warm_up()
-        if place is None:
-            self._train()
-        elif place.rank == 0:
-            with Leader(place, self.output) as self.pool.team:
-                self._train()
-        else:
-            # Its exit code says nothing: a failure here is one of the run, and node 0 tells it.
-            Follower(place, self.output).run()
+    Args:
+        configs: All configurations of a command.
 
-    def _train(self) -> None:
-        (state,) = self.pool.run([self.job])
-        if state.status == "failed":
-            raise RuntimeError(state.tail)
+    Returns:
+        The validation error of each, see :func:`validation_error`, or that it failed.
 
-    def checkpoint(self) -> Any:
-        """End the run with a checkpoint; submitit calls this on the signal before the end.
+    Raises:
+        ConfigError: A configuration cannot work; nothing was trained.
+    """
+    console = Console()
+    for key in _SHARED:
+        if len({repr(getattr(config, key)) for config in configs}) > 1:
+            raise ConfigError(f"{key}: all runs of a sweep share it; give one value")
+    if configs[0].print_model:
+        for config in configs:
+            show_layers(console, config)
+        return [None] * len(configs)
+    output = Path(configs[0].output).resolve()
+    trainers = [config.trainer for config in configs]
+    nodes = nodes_of_step(_one_count(trainers)) if not trainers[0].slurm.submit else None
+    if nodes is not None and nodes.rank > 0:
+        jobs = [Job.load(output / run_id) for run_id in await_plan(nodes, output)]
+        states = start(output, jobs, console, lambda states: None, nodes=nodes) if jobs else []
+        return [_failure(states)] * len(configs)
+    plan = make_plan(
+        [(config, experiment_of(config)) for config in configs],
+        report=lambda line: console.print(f"[bold]data[/]  {line}"),
+    )
+    show_plan(console, plan)
+    records, states = dict(plan.records), []
+    if nodes is not None:
+        for job in plan.left:
+            freeze(RunState(job, run_folder(output, job)))
+        tell_nodes(nodes, output, [job.run.run_id for job in plan.left])
+    if plan.left:
+        if said := settle_wandb(plan.left):
+            console.print(f"[bold]wandb[/] {escape(said)}", highlight=False)
+        with Monitor(console) as monitor:
+            states = start(plan.output, plan.left, console, monitor.update, nodes=nodes)
+        records |= {s.record.run_id: s.record for s in states if s.record is not None}
+        show_waiting(console, states)
+    show_summary(console, plan.jobs, records)
+    if len(records) == 1:
+        # A later run may start from this one, and has to name it.
+        console.print(f"[bold]record[/] {plan.output / next(iter(records))}", soft_wrap=True)
+    failure = _failure(states)
+    if configs[0].fast_dev_run and not failure:
+        console.print("fast_dev_run: one batch of each split went through; nothing is recorded")
+    failed = {state.job.run.run_id for state in states if state.status == "failed"}
+    return [
+        failure if failure and run_id in failed else validation_error(records.get(run_id))
+        for run_id in plan.run_ids
+    ]
 
-        Returns:
-            What is queued again; none, which ends the job, where this one got no further.
-        """
-        from submitit.helpers import DelayedSubmission
 
-        self.pool.stop()
-        if self._checkpoints() == self.before:
-            return None  # it would never come to an end
-        return DelayedSubmission(Task(self.output, self.job))
+def validation_error(record: Record | None) -> float | None:
+    """Return the top-1 error on the validation images after the last epoch, center view.
 
-    def _checkpoints(self) -> list[tuple[str, int]]:
-        folder = run_folder(self.output, self.job)
-        return sorted((path.name, path.stat().st_mtime_ns) for path in folder.glob("*.ckpt"))
+    A diverged run counts as chance. None without a record, as of a job that is still queued, and
+    without validation images.
+    """
+    if record is None or not record.data.val_images:
+        return None
+    if record.status == "diverged":
+        return 1 - 1 / record.data.classes
+    assert record.val is not None
+    return record.val.top1
+
+
+def _one_count(trainers: Sequence[Trainer]) -> int:
+    counts = sorted({trainer.num_nodes for trainer in trainers})
+    if len(counts) > 1:
+        raise ConfigError(
+            f"trainer.num_nodes={','.join(map(str, counts))}: all runs of a command share "
+            "its nodes; give one value"
+        )
+    return counts[0]
+
+
+def _failure(states: Sequence[RunState]) -> RunsFailed | None:
+    failed = sum(state.status == "failed" for state in states)
+    if not failed:
+        return None
+    return RunsFailed(f"{failed} of {len(states)} runs failed; the same command repeats them")
 
 
 @contextmanager
-def _ignored(number: int) -> Iterator[None]:
-    before = signal.signal(number, signal.SIG_IGN)
+def _working_directory(folder: str) -> Iterator[None]:
+    before = os.getcwd()
+    os.chdir(folder)
     try:
         yield
     finally:
-        signal.signal(number, before)
+        os.chdir(before)

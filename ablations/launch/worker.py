@@ -1,27 +1,23 @@
 """A run's own process: forked warm, tied to its parent's life, its output in a file."""
 
-import errno
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock
 
-from ablations.config import ConfigError, Job
+from ablations.errors import plain_errors
 from ablations.launch.devices import Slot
-from ablations.launch.nodes import Place
+from ablations.launch.nodes import Nodes
 from ablations.record import load
 
 LOG = "log.txt"
 
 
-def run_process(folder: Path, slot: Slot, wandb_mode: str | None) -> None:
+def run_process(folder: Path, slot: Slot, nodes: Nodes | None, wandb_mode: str | None) -> None:
     """Train the run whose ``config.yaml`` lies in ``folder``; the entry of a forked process.
 
     Exit codes: 0 when the record is written, 1 after an error, 143 after SIGTERM.
@@ -29,11 +25,12 @@ def run_process(folder: Path, slot: Slot, wandb_mode: str | None) -> None:
     Args:
         folder: The run's folder.
         slot: What it may use.
-        wandb_mode: ``WANDB_MODE`` of the command; none where it is not set.
+        nodes: The machines that train it together; None for this one alone.
+        wandb_mode: ``WANDB_MODE`` of the command; None where it is not set.
     """
     os.setpgid(0, 0)  # Ctrl-C in the terminal is the parent's to handle
     end_with_parent(os.getppid())
-    home = home_of(folder, slot.place)
+    home = home_of(folder, nodes)
     home.mkdir(exist_ok=True)
     _write_output_to(home / LOG)
     # None for a run on a CPU, which would otherwise take page-locked memory, and a context, on one.
@@ -41,8 +38,8 @@ def run_process(folder: Path, slot: Slot, wandb_mode: str | None) -> None:
     if wandb_mode is not None:
         os.environ["WANDB_MODE"] = wandb_mode
     # Loaded before the fork by the server; the command itself does without torch.
-    from ablations.launch.elastic import train_on_ranks
-    from ablations.train import train
+    from ablations.launch.ranks import train_on_ranks
+    from ablations.train import train_folder
 
     # Two commands may want the same run: the second waits, and finds the record. Of several nodes,
     # each has a lock, and node 0's is the run's.
@@ -50,38 +47,15 @@ def run_process(folder: Path, slot: Slot, wandb_mode: str | None) -> None:
         if load(folder) is not None:
             return
         with plain_errors(folder):
-            if slot.processes == 1 and slot.place is None:
-                train(Job.load(folder), folder, slot.accelerator)
+            if slot.processes == 1 and nodes is None:
+                train_folder(folder)
             else:
-                train_on_ranks(folder, home, slot)
+                train_on_ranks(folder, home, slot.processes, nodes)
 
 
-@contextmanager
-def plain_errors(folder: Path) -> Iterator[None]:
-    """End with one line, and without a traceback, after an error that is no fault of the code.
-
-    Args:
-        folder: The run's folder. On a full disk its half-written checkpoint goes, whose room the
-            log needs to say so.
-    """
-    try:
-        yield
-    except ConfigError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        for path in folder.glob("*.tmp"):
-            path.unlink()
-        sys.exit(
-            f"error: {folder}: {error.strerror}; next step: make room, then the same command "
-            "continues from the last checkpoint"
-        )
-
-
-def home_of(folder: Path, place: Place | None) -> Path:
+def home_of(folder: Path, nodes: Nodes | None) -> Path:
     """Where a node keeps its logs of the run in ``folder``, which all nodes share."""
-    return folder if place is None or place.rank == 0 else folder / f"node{place.rank}"
+    return folder if nodes is None or nodes.rank == 0 else folder / f"node{nodes.rank}"
 
 
 def end_with_parent(parent: int) -> None:

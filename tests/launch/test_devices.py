@@ -1,14 +1,20 @@
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
+from pathlib import Path
 
 import pynvml
 import pytest
 
 from ablations.config import Accelerator, ConfigError, Precision, Slurm, Trainer
 from ablations.launch import devices
-from ablations.launch.devices import Slot, allot, slow_precision, threads_for, visible_gpus
+from ablations.launch.devices import Devices, allocate, slow_precision, threads_for, visible_gpus
 
 Machine = Callable[[int, int], None]
+CPU = Accelerator.cpu
 
 
 @pytest.fixture
@@ -45,148 +51,231 @@ def test_chosen_gpus_are_the_visible_ones(value: str, names: list[str], machine,
     assert visible_gpus() == names
 
 
-def test_eight_gpus_train_eight_runs_side_by_side(machine):
-    machine(8, 32)
-    assert allot(Trainer(), 20) == [Slot("gpu", (str(i),), 1) for i in range(8)]
+# The slots of a machine, and how many of them one command may hold
 
 
-def test_eight_gpus_train_two_runs_of_four(machine):
-    machine(8, 32)
-    assert [slot.gpus for slot in allot(Trainer(devices=4), 5)] == [tuple("0123"), tuple("4567")]
+@pytest.mark.parametrize(
+    ("gpus", "trainer", "slots", "at_once"),
+    [
+        (8, Trainer(), list("01234567"), 8),
+        (8, Trainer(devices=4), ["0123", "4567"], 2),
+        (8, Trainer(devices=3), ["012", "345"], 2),  # a rest that no run fills stays free
+        (8, Trainer(parallel=2), list("01234567"), 2),
+        (1, Trainer(parallel=3), ["0", "0", "0"], 3),  # several runs share a GPU
+        (2, Trainer(parallel=3), ["0", "1", "0"], 3),
+        (4, Trainer(devices=2, parallel=4), ["01", "23", "01", "23"], 4),
+        (8, Trainer(devices=4, num_nodes=2), ["0123", "4567"], 2),
+    ],
+)
+def test_gpus_are_shared_out(gpus, trainer, slots, at_once, machine):
+    machine(gpus, 32)
+    found, limit = allocate(trainer)
+    assert ["".join(slot.gpus) for slot in found] == slots
+    assert limit == at_once
+    assert {(slot.accelerator, slot.processes) for slot in found} == {("gpu", trainer.devices)}
+    assert_disjoint(found)
 
 
-def test_a_rest_of_gpus_that_no_run_fills_stays_free(machine):
+@pytest.mark.parametrize(
+    ("gpus", "cores", "trainer", "slots", "at_once"),
+    [
+        (8, 4, Trainer(CPU), 4, 4),  # on request where there are GPUs
+        (0, 8, Trainer(), 8, 8),
+        (0, 8, Trainer(devices=2), 4, 4),
+        (0, 8, Trainer(parallel=2), 8, 2),
+        (0, 8, Trainer(threads=3), 2, 2),
+        (0, 8, Trainer(devices=2, threads=2), 2, 2),
+        (0, 8, Trainer(threads=16), 1, 1),
+        (0, 2, Trainer(parallel=5), 5, 5),  # beyond the cores
+        (0, 2, Trainer(CPU, devices=8), 1, 1),  # asked for by name, processes may crowd
+        (0, 8, Trainer(num_nodes=2), 8, 8),
+    ],
+)
+def test_cores_are_shared_out(gpus, cores, trainer, slots, at_once, machine):
+    machine(gpus, cores)
+    found, limit = allocate(trainer)
+    assert (len(found), limit) == (slots, at_once)
+    assert {(slot.accelerator, slot.gpus) for slot in found} == {("cpu", ())}
+    assert {slot.processes for slot in found} == {trainer.devices}
+    assert_disjoint(found)
+
+
+def assert_disjoint(slots) -> None:
+    names = list(chain.from_iterable(slot.names for slot in slots))
+    assert len(names) == len(set(names)) >= len(slots)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "trainer", "message"),
+    [
+        (1, Trainer(devices=8), r"trainer.devices=8, but 1 GPU.* trainer.devices=1 to 1"),
+        (0, Trainer(devices=8), r"trainer.devices=8, but this machine has no GPU"),
+        (0, Trainer(Accelerator.gpu), "no GPU is visible here; use trainer=cpu"),
+    ],
+)
+def test_what_the_machine_does_not_have(gpus, trainer, message, machine):
+    machine(gpus, 2)
+    with pytest.raises(ConfigError, match=message):
+        allocate(trainer)
+
+
+# Commands beside each other
+
+
+@pytest.mark.parametrize("gpus", [0, 2])
+def test_two_commands_never_hold_one_slot(gpus, machine):
+    machine(gpus, 2)
+    first, second = Devices(Trainer()), Devices(Trainer())
+    one, other = first.take(), second.take()
+    assert one is not None
+    assert other is not None
+    assert_disjoint([one, other])
+    assert (first.take(), second.take()) == (None, None)
+    first.give_back(one)
+    assert second.take() == one
+    assert first.take() is None
+
+
+def test_a_command_holds_its_share_only(machine):
+    machine(0, 8)
+    first, second = Devices(Trainer(parallel=2)), Devices(Trainer(parallel=2))
+    slots = [first.take(), first.take(), second.take(), second.take()]
+    assert_disjoint(slots)
+    assert (first.take(), second.take()) == (None, None)
+
+
+def test_beyond_the_cores_a_command_uses_slots_above(machine):
+    machine(0, 2)
+    first, crowd = Devices(Trainer()), Devices(Trainer(parallel=4))
+    slots = [first.take(), first.take(), crowd.take(), crowd.take()]
+    assert_disjoint(slots)
+    assert crowd.take() is None  # the first holds two of the four
+
+
+def test_runs_of_several_commands_share_a_gpu(machine, monkeypatch):
     machine(8, 8)
-    assert [slot.gpus for slot in allot(Trainer(devices=3), 5)] == [tuple("012"), tuple("345")]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-a/1/0")
+    first, second, whole = (Devices(Trainer(parallel=n)) for n in (3, 3, None))
+    slots = [first.take(), second.take(), first.take()]
+    assert {slot.gpus for slot in slots if slot} == {("MIG-a/1/0",)}
+    assert_disjoint(slots)
+    assert second.take() is None
+    assert whole.take() is None  # one run a GPU
+    first.give_back(slots[0])
+    assert whole.take() == slots[0]
 
 
-def test_no_more_slots_than_runs(machine):
-    machine(8, 32)
-    assert len(allot(Trainer(), 2)) == 2
-
-
-def test_several_runs_may_share_a_gpu(machine):
-    machine(1, 8)
-    assert allot(Trainer(parallel=3), 5) == [Slot("gpu", ("0",), 1)] * 3
-
-
-def test_the_cpu_on_request_where_there_are_gpus(machine):
-    machine(8, 4)
-    assert allot(Trainer(Accelerator.cpu), 9) == [Slot("cpu", (), 1)] * 4
-
-
-def test_cores_are_shared_out(machine):
-    machine(0, 8)
-    assert allot(Trainer(), 1) == [Slot("cpu", (), 1)]
-    assert allot(Trainer(), 9) == [Slot("cpu", (), 1)] * 8
-    assert allot(Trainer(devices=2), 9) == [Slot("cpu", (), 2)] * 4
-    assert allot(Trainer(parallel=2), 9) == [Slot("cpu", (), 1)] * 2
-    assert allot(Trainer(threads=3), 9) == [Slot("cpu", (), 1)] * 2
-    assert allot(Trainer(devices=2, threads=2), 9) == [Slot("cpu", (), 2)] * 2
-    assert allot(Trainer(threads=16), 9) == [Slot("cpu", (), 1)]
-
-
-def test_more_devices_than_gpus(machine):
-    machine(1, 64)
-    with pytest.raises(ConfigError, match=r"trainer.devices=8, but 1 GPU.* trainer.devices=1 to 1"):
-        allot(Trainer(devices=8), 1)
-
-
-def test_more_devices_than_cores(machine):
+def test_a_slot_of_several_cores_is_taken_whole_or_not_at_all(machine):
     machine(0, 2)
-    with pytest.raises(ConfigError, match=r"trainer.devices=8, but this machine has no GPU"):
-        allot(Trainer(devices=8), 1)
-    # Asked for by name, processes may crowd.
-    assert allot(Trainer(Accelerator.cpu, devices=8), 1) == [Slot("cpu", (), 8)]
+    one, two = Devices(Trainer()), Devices(Trainer(devices=2))
+    first, second = one.take(), one.take()
+    one.give_back(first)
+    assert two.take() is None
+    assert one.take() == first  # two has not kept the free core
+    one.give_back(first)
+    one.give_back(second)
+    assert two.take() is not None
 
 
-def test_a_gpu_where_there_is_none(machine):
-    machine(0, 2)
-    with pytest.raises(ConfigError, match="no GPU is visible here; use trainer=cpu"):
-        allot(Trainer(Accelerator.gpu), 1)
+HOLD = """
+import sys
+from ablations.config import Accelerator, Trainer
+from ablations.launch.devices import Devices
+devices = Devices(Trainer(Accelerator.cpu))
+print(devices.take().names, flush=True)
+sys.stdin.read()
+"""
 
 
-def test_nodes_that_share_a_run_train_one_at_a_time(machine):
-    machine(8, 32)
-    assert allot(Trainer(devices=4, num_nodes=2), 5) == [Slot("gpu", tuple("0123"), 4)]
-    machine(0, 8)
-    assert allot(Trainer(num_nodes=2), 5) == [Slot("cpu", (), 1)]
+def test_a_killed_process_holds_nothing(machine):
+    machine(0, 1)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert b"core0" in other.stdout.readline()
+        here = Devices(Trainer())
+        assert here.take() is None
+        other.kill()
+    assert here.take() is not None
+
+
+@pytest.mark.parametrize("place", ["", "/nowhere/1000"])
+def test_a_place_for_locks_that_is_not_there(place, machine, monkeypatch, tmp_path: Path):
+    machine(0, 1)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", place)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert Devices(Trainer()).take() is not None
+    assert list(tmp_path.rglob("*.lock"))
+
+
+def test_a_job_of_slurm_shares_its_devices_with_nobody_else(machine, monkeypatch):
+    machine(0, 1)
+    outside = Devices(Trainer())
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    inside, beside = Devices(Trainer()), Devices(Trainer())
+    monkeypatch.setenv("SLURM_JOB_ID", "8")
+    other = Devices(Trainer())
+    assert all(devices.take() for devices in (outside, inside, other))
+    assert beside.take() is None
 
 
 # CPU threads of each process
 
 
-@pytest.mark.parametrize("accelerator", [Accelerator.auto, Accelerator.cpu])
-@pytest.mark.parametrize("parallel", [None, 1, 2, 8])
-def test_small_images_are_trained_on_one_thread(accelerator, parallel, machine):
+@pytest.mark.parametrize("parallel", [None, 1, 8])
+def test_threads_do_not_depend_on_what_runs_beside(parallel, machine):
     machine(0, 16)
-    assert threads_for(Trainer(accelerator, parallel=parallel), crop=127) == 1
-
-
-@pytest.mark.parametrize("parallel", [None, 1, 2, 8])
-def test_large_images_take_the_physical_cores_whatever_runs_beside(parallel, machine):
-    machine(0, 16)
+    for accelerator in (Accelerator.auto, CPU):
+        assert threads_for(Trainer(accelerator, parallel=parallel), crop=127) == 1
     assert threads_for(Trainer(parallel=parallel), crop=128) == 8
     assert threads_for(Trainer(parallel=parallel, devices=3), crop=128) == 2
-    assert threads_for(Trainer(Accelerator.cpu, devices=20), crop=128) == 1
+    assert threads_for(Trainer(CPU, devices=20), crop=128) == 1
 
 
 @pytest.mark.parametrize("crop", [24, 224])
-def test_a_number_of_threads_that_is_given_wins(crop: int, machine):
+def test_threads_on_gpus_and_where_they_are_given(crop: int, machine):
     machine(0, 16)
     assert threads_for(Trainer(threads=3), crop) == 3
-    machine(8, 16)
-    assert threads_for(Trainer(threads=3), crop) == 3
-
-
-@pytest.mark.parametrize("crop", [24, 224])
-def test_each_gpu_has_its_share_of_the_physical_cores(crop: int, machine):
     machine(2, 16)
+    assert threads_for(Trainer(threads=3), crop) == 3
+    # Each GPU has its share of the physical cores.
     assert threads_for(Trainer(), crop) == 4
     assert threads_for(Trainer(devices=2, parallel=2), crop) == 4
     machine(16, 8)
     assert threads_for(Trainer(), crop) == 1
     # GPUs that are not used leave the CPU as it is.
-    assert threads_for(Trainer(Accelerator.cpu), 24) == 1
+    assert threads_for(Trainer(CPU), 24) == 1
 
 
 def test_a_job_of_slurm_has_the_cores_that_it_asks_for(machine):
     machine(0, 64)
     slurm = Slurm(submit=True, cpus=6)
     assert threads_for(Trainer(Accelerator.gpu, slurm=slurm), 24) == 6
-    for accelerator in (Accelerator.auto, Accelerator.cpu):  # neither is given a GPU
+    for accelerator in (Accelerator.auto, CPU):  # neither is given a GPU
         assert threads_for(Trainer(accelerator, slurm=slurm), 24) == 1
         assert threads_for(Trainer(accelerator, slurm=slurm), 224) == 6
-    several = Trainer(Accelerator.cpu, devices=2, slurm=slurm)  # so many for each device
+    several = Trainer(CPU, devices=2, slurm=slurm)  # so many for each device
     assert threads_for(several, 224) == 6
 
 
 @pytest.mark.parametrize(
-    ("flags", "gpus", "precision", "warned"),
+    ("flags", "gpus", "precision", "submit", "warned"),
     [
-        (["avx2", "avx512f"], 0, "bf16", True),
-        (["avx2", "avx512f"], 0, "fp32", False),
-        (["avx2", "avx512_bf16"], 0, "bf16", False),
-        (["amx_bf16"], 0, "bf16", False),
-        (["avx2"], 1, "bf16", False),
-        ([], 0, "bf16", False),  # nothing is known of this processor
+        (["avx2", "avx512f"], 0, "bf16", False, True),
+        (["avx2", "avx512f"], 0, "fp32", False, False),
+        (["avx2", "avx512_bf16"], 0, "bf16", False, False),
+        (["amx_bf16"], 0, "bf16", False, False),
+        (["avx2"], 1, "bf16", False, False),
+        ([], 0, "bf16", False, False),  # nothing is known of this processor
+        (["avx2"], 0, "bf16", True, False),  # nor of those of SLURM's nodes
     ],
 )
 def test_bf16_on_a_cpu_without_it_is_warned_of(
-    machine, monkeypatch, tiny_job, flags, gpus, precision, warned
+    machine, monkeypatch, tiny_job, flags, gpus, precision, submit, warned
 ):
     machine(gpus, 2)
     monkeypatch.setattr(devices, "cpu_flags", lambda: flags)
-    job = tiny_job()
+    job = tiny_job(trainer=Trainer(slurm=Slurm(submit=submit)))
     recipe = replace(job.run.recipe, precision=Precision(precision))
-    job = replace(job, run=replace(job.run, recipe=recipe), trainer=Trainer())
-    assert bool(slow_precision([job])) is warned
-
-
-def test_jobs_for_slurm_are_not_judged_by_the_cpu_of_this_machine(machine, monkeypatch, tiny_job):
-    machine(0, 2)
-    monkeypatch.setattr(devices, "cpu_flags", lambda: ["avx2"])
-    job = tiny_job()
-    recipe = replace(job.run.recipe, precision=Precision.bf16)
-    trainer = Trainer(slurm=Slurm(submit=True))
-    assert not slow_precision([replace(job, run=replace(job.run, recipe=recipe), trainer=trainer)])
+    assert bool(slow_precision([replace(job, run=replace(job.run, recipe=recipe))])) is warned

@@ -42,25 +42,25 @@ def test_durations(seconds: float | None, text: str):
 def test_the_plan_says_what_is_left_and_how_long_it_takes(console, tiny_job, record: Record):
     jobs = [tiny_job(seed=seed) for seed in range(3)]
     records = {jobs[0].run.run_id: record}
-    show_plan(console, Plan(Path("runs"), jobs, records, Estimate(200.0, 0, 2)))
+    show_plan(console, Plan(Path("runs"), jobs, records, Estimate(200.0, 0, 2), []))
     text = console.export_text()
     assert "3 runs, 1 finished before, 2 to train, about 3 min 20 s; records in runs" in text
 
 
 def test_the_plan_warns_of_a_precision_that_is_slow_here(console, tiny_job, monkeypatch):
     monkeypatch.setattr(display, "slow_precision", lambda jobs: f"{len(jobs)} slow jobs")
-    show_plan(console, Plan(Path("runs"), [tiny_job()], {}, Estimate(0.0, 1, 1)))
+    show_plan(console, Plan(Path("runs"), [tiny_job()], {}, Estimate(0.0, 1, 1), []))
     assert "warning  1 slow jobs" in console.export_text()
 
 
 def test_the_plan_of_one_new_run(console, tiny_job):
-    show_plan(console, Plan(Path("runs"), [tiny_job()], {}, Estimate(0.0, 1, 1)))
+    show_plan(console, Plan(Path("runs"), [tiny_job()], {}, Estimate(0.0, 1, 1), []))
     assert "1 run, time not known yet; records in runs" in console.export_text()
 
 
 def test_a_plan_with_nothing_left_gives_no_time(console, tiny_job, record: Record):
     job = tiny_job()
-    show_plan(console, Plan(Path("runs"), [job], {job.run.run_id: record}, Estimate(0.0, 0, 0)))
+    show_plan(console, Plan(Path("runs"), [job], {job.run.run_id: record}, Estimate(0.0, 0, 0), []))
     assert "1 run, 1 finished before; records in runs" in console.export_text()
 
 

@@ -17,8 +17,8 @@ from ablations.config import (
     Trainer,
 )
 from ablations.data.store import Store
+from ablations.launch import devices
 from ablations.launch import plan as module
-from ablations.launch.devices import Slot
 from ablations.launch.plan import Estimate, Plan, make_plan
 from ablations.record import Record, load_all
 from ablations.techniques import Depth, Evaluation, Pooling
@@ -189,7 +189,7 @@ def test_a_sweep_names_the_default_arm_too(plan_of, tiny_config: Config):
 
 
 def test_time_is_estimated_from_finished_runs_like_it(plan_of, tiny_config, record, monkeypatch):
-    monkeypatch.setattr(module, "allot", lambda trainer, runs: [Slot("cpu", (), 1)] * 2)
+    monkeypatch.setattr(devices, "cpu_cores", lambda: 2)
     configs = [replace(tiny_config, seed=seed) for seed in range(3)]
     assert plan_of(*configs).estimate == Estimate(0.0, unknown=3, runs=3)
     finish(plan_of(*configs), record, 0, images_per_second=10.0)
@@ -242,7 +242,7 @@ def test_a_logger_that_is_not_installed_is_told_before_data_are_read(
 def test_another_launcher_is_refused_before_data_are_read(plan_of, tiny_config, monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "0")
     monkeypatch.setattr(module, "prepare", lambda *arguments: pytest.fail("data were prepared"))
-    with pytest.raises(ConfigError, match="once per node"):
+    with pytest.raises(ConfigError, match="start the command once"):
         plan_of(tiny_config)
 
 

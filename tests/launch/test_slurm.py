@@ -5,54 +5,87 @@ import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-import torch
+import submitit
+from commands import Interrupted, folder_of, has_begun, records
 from slurm_cluster import Cluster
 
-from ablations.callbacks import CHECKPOINT
-from ablations.config import Accelerator, ConfigError, Job, Slurm, Trainer
+from ablations.config import Accelerator, ConfigError, Slurm, Trainer
 from ablations.launch import slurm as module
 from ablations.launch.slurm import Queue, check, describe, options
-from ablations.record import load
 
 HERE = Trainer(Accelerator.cpu, threads=1, checkpoint_steps=1, slurm=Slurm(submit=True, cpus=1))
 
 
+class FakeCluster:
+    """SLURM as a table of states by job; what is submitted is queued, a job for each run.
+
+    Attributes:
+        table: What accounting says of each job.
+        submitted: Seeds of each array.
+        cancelled: What ``scancel`` was given.
+        away: Whether accounting does not answer.
+        asked: How often it was asked.
+    """
+
+    def __init__(self, monkeypatch, record) -> None:
+        self.monkeypatch, self.record = monkeypatch, record
+        self.table: dict[str, str] = {}
+        self.submitted: list[list[int]] = []
+        self.cancelled: list[list[str]] = []
+        self.away, self.asked = False, 0
+        monkeypatch.setattr(module, "submit", self.submit)
+        calls = SimpleNamespace(check_output=self.sacct)
+        monkeypatch.setattr(submitit.core.core, "subprocess", calls)
+        monkeypatch.setattr(module.subprocess, "run", self.run)
+        for name in ("STATE_SECONDS", "LOOK_SECONDS", "SETTLE_SECONDS"):
+            monkeypatch.setattr(module, name, 0.0)
+        self.come_back()
+
+    def come_back(self) -> None:
+        """Forget what a process knows of jobs."""
+        watcher = type(submitit.SlurmJob.watcher)(delay_s=600)
+        self.monkeypatch.setattr(submitit.SlurmJob, "watcher", watcher)
+
+    def submit(self, output: Path, trainer, tasks) -> list[submitit.SlurmJob]:
+        self.submitted.append([task.job.run.seed for task in tasks])
+        names = [f"{len(self.submitted)}_{number}" for number in range(len(tasks))]
+        self.table |= dict.fromkeys(names, "PENDING")
+        return [submitit.SlurmJob(output / ".slurm" / "%j", name) for name in names]
+
+    def sacct(self, words: list[str], **rest) -> bytes:
+        self.asked += 1
+        if self.away:
+            raise subprocess.CalledProcessError(1, words)
+        arrays = words[words.index("-j") + 1 :: 2]
+        lines = ["JobID|State|NodeList"]
+        for name, state in self.table.items():
+            if name.split("_")[0] in arrays:
+                lines += [f"{name}|{state}|n1", f"{name}.batch|{state}|n1"]
+        return "\n".join(lines).encode()
+
+    def run(self, words: list[str], **rest) -> subprocess.CompletedProcess:
+        if words[0] == "scancel":
+            self.cancelled.append(words[1:])
+        return subprocess.CompletedProcess(words, int(self.away), "", "")
+
+    def finish(self, output: Path, job) -> None:
+        """Leave the record of a run."""
+        run = job.run
+        found = replace(self.record, run_id=run.run_id, differences=run.differences, seed=run.seed)
+        found.save(output / run.run_id)
+
+
 @pytest.fixture
-def cluster(monkeypatch, record):
-    """SLURM as a table of states; what is submitted is queued, a job for each run."""
+def cluster(monkeypatch, record) -> FakeCluster:
+    """SLURM as far as a command sees it."""
+    return FakeCluster(monkeypatch, record)
 
-    class Cluster:
-        table: dict[str, str] = {}  # noqa: RUF012
-        submitted: list[list[int]] = []  # noqa: RUF012
-        away = False
-        looks = 0
 
-        def submit(self, output, trainer, tasks) -> list[str]:
-            self.submitted.append([task.job.run.seed for task in tasks])
-            names = [f"{len(self.submitted)}_{number}" for number in range(len(tasks))]
-            self.table |= dict.fromkeys(names, "PENDING")
-            return names
-
-        def states(self) -> dict[str, str]:
-            self.looks += 1
-            if self.away:
-                raise ConfigError("squeue failed")
-            return dict(self.table)
-
-        def finish(self, output: Path, job) -> None:
-            run = job.run
-            found = replace(record, run_id=run.run_id, differences=run.differences, seed=run.seed)
-            found.save(output / run.run_id)
-
-    found = Cluster()
-    found.table, found.submitted = {}, []
-    monkeypatch.setattr(module, "submit", found.submit)
-    monkeypatch.setattr(module, "queue_states", found.states)
-    for name in ("QUEUE_SECONDS", "LOOK_SECONDS", "SETTLE_SECONDS"):
-        monkeypatch.setattr(module, name, 0.0)
-    return found
+def unwatched(states) -> None:
+    pass
 
 
 def detached(job):
@@ -75,43 +108,90 @@ def test_a_sweep_is_one_array_and_ends_with_its_records(cluster, tiny_job, runs_
     assert cluster.submitted == [[0, 1, 2]]
     assert seen == [["queued"] * 3, ["running", "queued", "queued"], ["finished"] * 3]
     assert all(state.record is not None for state in states)
+    assert cluster.asked == 3  # of all jobs at once
 
 
 def test_a_command_that_comes_back_submits_only_what_slurm_does_not_have(
-    cluster, tiny_job, runs_dir: Path
+    cluster, tiny_job, runs_dir: Path, monkeypatch
 ):
     jobs = [detached(tiny_job(seed=seed)) for seed in range(3)]
-    for _ in range(2):
-        states = Queue(runs_dir, lambda states: None).run(jobs)
-        assert [state.status for state in states] == ["queued"] * 3
+
+    def again() -> list[str]:
+        cluster.come_back()
+        return [state.status for state in Queue(runs_dir, unwatched).run(jobs)]
+
+    assert again() == again() == ["queued"] * 3
     assert cluster.submitted == [[0, 1, 2]]
-    cluster.table |= {"1_0": "RUNNING", "1_1": "CANCELLED"}
-    del cluster.table["1_2"]  # ended so long ago that SLURM has forgotten it
-    states = Queue(runs_dir, lambda states: None).run(jobs)
-    assert cluster.submitted == [[0, 1, 2], [1, 2]]
-    assert [state.status for state in states] == ["running", "queued", "queued"]
+    cluster.table |= {"1_0": "RUNNING", "1_1": "CANCELLED by 1000"}
+    del cluster.table["1_2"]  # accounting may learn of it a little later
+    assert again() == ["running", "queued", "queued"]
+    assert cluster.submitted == [[0, 1, 2], [1]]
+    monkeypatch.setattr(module, "KNOWN_SECONDS", 0.0)  # or it has forgotten it
+    assert again() == ["running", "queued", "queued"]
+    assert cluster.submitted == [[0, 1, 2], [1], [2]]
 
 
-@pytest.mark.parametrize("said", ["CANCELLED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT", None])
-def test_a_job_that_ends_without_a_record_has_failed(said, cluster, tiny_job, runs_dir: Path):
+@pytest.mark.parametrize("began", [True, False])
+@pytest.mark.parametrize(
+    "said", ["CANCELLED by 0", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT", "FAILED", "COMPLETED"]
+)
+def test_a_job_that_ends_without_a_record_has_failed(
+    said, began, cluster, tiny_job, runs_dir: Path
+):
     def watch(states) -> None:
-        if states[0].status == "queued":
-            cluster.table["1_0"] = "RUNNING"
-        elif said:
-            cluster.table["1_0"] = said
-        else:
-            cluster.table.clear()
+        before = cluster.table["1_0"]
+        cluster.table["1_0"] = "RUNNING" if began and before == "PENDING" else said
 
     (state,) = Queue(runs_dir, watch).run([tiny_job(trainer=HERE)])
     assert state.status == "failed"
-    assert f"SLURM's job 1_0: {said or 'not known any more'}" in state.tail
+    assert f"SLURM's job 1_0: {said}" in state.tail
 
 
-def test_a_job_that_is_cancelled_before_it_begins_says_so(cluster, tiny_job, runs_dir: Path):
-    # Of an array's jobs SLURM keeps no word then.
-    (state,) = Queue(runs_dir, lambda states: cluster.table.clear()).run([tiny_job(trainer=HERE)])
-    assert state.status == "failed"
-    assert "SLURM's job 1_0: cancelled before it began" in state.tail
+@pytest.mark.parametrize("known", [True, False])
+def test_a_job_of_which_accounting_keeps_no_word_has_failed(
+    known, cluster, tiny_job, runs_dir: Path, monkeypatch
+):
+    # One of an array that is cancelled before it begins.
+    monkeypatch.setattr(module, "SETTLE_SECONDS" if known else "KNOWN_SECONDS", 0.2)
+    looks = []
+
+    def submit(*given) -> list[submitit.SlurmJob]:
+        jobs = cluster.submit(*given)
+        cluster.table.clear()
+        return jobs
+
+    def watch(states) -> None:
+        cluster.table.clear()
+        looks.append(states[0].status)
+        if len(looks) == 3:
+            time.sleep(0.3)
+        cluster.away = 3 <= len(looks) < 10  # no word at all says nothing
+
+    if not known:
+        monkeypatch.setattr(module, "submit", submit)
+    states = Queue(runs_dir, watch).run([tiny_job(trainer=HERE)])
+    assert states[0].status == "failed"
+    assert "SLURM's job 1_0: not known any more; cancelled before it began?" in states[0].tail
+    assert looks[:9] == ["queued"] * 9
+    Queue(runs_dir, unwatched).run([detached(states[0].job)])  # submits it again at once
+    assert len(cluster.submitted) == 2
+
+
+def test_a_record_may_be_seen_after_its_job_has_ended(
+    cluster, tiny_job, runs_dir: Path, monkeypatch
+):
+    monkeypatch.setattr(module, "SETTLE_SECONDS", 30.0)
+    job = tiny_job(trainer=HERE)
+    seen = []
+
+    def watch(states) -> None:
+        seen.append(states[0].status)
+        cluster.table["1_0"] = "COMPLETED"
+        if len(seen) == 4:
+            cluster.finish(runs_dir, job)
+
+    Queue(runs_dir, watch).run([job])
+    assert seen == ["queued"] * 4 + ["finished"]
 
 
 def test_a_job_that_is_queued_again_is_waited_for(cluster, tiny_job, runs_dir: Path):
@@ -129,22 +209,16 @@ def test_a_job_that_is_queued_again_is_waited_for(cluster, tiny_job, runs_dir: P
     assert seen == ["queued", "running", "running", "queued", "queued", "running", "finished"]
 
 
-def test_a_controller_that_is_away_stops_no_watching_but_every_submission(
-    cluster, tiny_job, runs_dir: Path
-):
+def test_accounting_that_is_away_stops_no_watching(cluster, tiny_job, runs_dir: Path):
     job = tiny_job(trainer=HERE)
 
     def watch(states) -> None:
         cluster.away = True
-        if cluster.looks > 3:
+        if cluster.asked > 3:
             cluster.finish(runs_dir, job)
 
     (state,) = Queue(runs_dir, watch).run([job])
     assert state.status == "finished"
-    (runs_dir / job.run.run_id / "record.json").unlink()
-    with pytest.raises(ConfigError, match="squeue failed"):
-        Queue(runs_dir, watch).run([job])
-    assert len(cluster.submitted) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -154,19 +228,18 @@ def test_jobs_go_on_without_the_command(number, cluster, tiny_job, runs_dir: Pat
     assert stopped.value.code == 128 + number
     said = capsys.readouterr().err
     assert "1 jobs go on in SLURM; the same command watches them again, and `scancel 1`" in said
+    assert cluster.cancelled == []
 
 
 def test_nothing_is_submitted_after_the_deadline_and_the_queued_is_taken_back(
-    cluster, tiny_job, runs_dir: Path, monkeypatch
+    cluster, tiny_job, runs_dir: Path
 ):
     job = tiny_job(trainer=HERE)
-    (state,) = Queue(runs_dir, lambda states: None, time.monotonic()).run([job])
+    (state,) = Queue(runs_dir, unwatched, time.monotonic()).run([job])
     assert (state.status, cluster.submitted) == ("waiting", [])
-    called = []
-    monkeypatch.setattr(module.subprocess, "run", lambda words, **rest: called.append(words))
-    (state,) = Queue(runs_dir, lambda states: None, time.monotonic() + 0.2).run([job])
+    (state,) = Queue(runs_dir, unwatched, time.monotonic() + 0.2).run([job])
     assert state.status == "waiting"
-    assert called == [["scancel", "--state=PENDING", "1_0"]]
+    assert cluster.cancelled == [["--state=PENDING", "1_0"]]
 
 
 def test_what_a_job_asks_for():
@@ -180,39 +253,43 @@ def test_what_a_job_asks_for():
         "gpus_per_node": 4,
     }
     assert "gpus_per_node" not in options(Trainer(Accelerator.cpu))
-
-
-def test_a_job_on_several_nodes_has_a_task_on_each():
     found = options(Trainer(Accelerator.gpu, devices=4, num_nodes=2))
     assert (found["nodes"], found["ntasks_per_node"], found["gpus_per_node"]) == (2, 1, 4)
 
 
 def test_the_plan_counts_the_jobs(cluster, tiny_job, runs_dir: Path):
     jobs = [detached(tiny_job(seed=seed)) for seed in range(3)]
-    Queue(runs_dir, lambda states: None).run(jobs[:1])
+    Queue(runs_dir, unwatched).run(jobs[:1])
     text = describe(replace(jobs[0].trainer, parallel=2), jobs, runs_dir)
     assert text.startswith("2 jobs to submit, at most 2 at once, each nodes=1 ntasks-per-node=1")
     assert text.endswith("time=720; 1 queued or running already")
 
 
-def test_without_submitit(monkeypatch):
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=r"submitit is not installed.*ablations\[slurm\]"):
-        check(HERE)
+@pytest.mark.parametrize(
+    ("package", "command", "refuses", "message"),
+    [
+        (False, True, None, r"submitit is not installed.*ablations\[slurm\]"),
+        (True, False, None, r"no command sbatch here; .* or .* trainer=auto"),
+        (True, True, "sacct", r"sacct fails here: .*not like it; .*accounting"),
+        (True, True, "sbatch", r"refuses `.*--partition=nope .*`: it does not like it; see"),
+        (True, True, None, None),
+    ],
+)
+def test_slurm_itself_says_what_it_takes(package, command, refuses, message, monkeypatch):
+    def run(words: list[str], **rest) -> subprocess.CompletedProcess:
+        refused = words[0] == refuses
+        said = f"{words[0]}: error: it does not like it\n" if refused else ""
+        return subprocess.CompletedProcess(words, int(refused), "", said)
 
-
-def test_without_slurm(monkeypatch):
-    monkeypatch.setattr(module, "which", lambda name: None)
-    with pytest.raises(ConfigError, match=r"no command sbatch here; .* or .* trainer=auto"):
-        check(HERE)
-
-
-def test_slurm_says_what_it_refuses(monkeypatch):
-    monkeypatch.setattr(module, "which", lambda name: name)
-    done = subprocess.CompletedProcess([], 1, "", "sbatch: error: invalid partition: nope\n")
-    monkeypatch.setattr(module.subprocess, "run", lambda words, **rest: done)
-    with pytest.raises(ConfigError, match=r"--partition=nope .*: invalid partition: nope; see"):
-        check(replace(HERE, slurm=Slurm(True, partition="nope")))
+    monkeypatch.setattr(module, "find_spec", lambda name: package or None)
+    monkeypatch.setattr(module, "which", lambda name: name if command else None)
+    monkeypatch.setattr(module.subprocess, "run", run)
+    trainer = replace(HERE, slurm=Slurm(True, partition="nope"))
+    if message is None:
+        check(trainer)
+    else:
+        with pytest.raises(ConfigError, match=message):
+            check(trainer)
 
 
 @pytest.mark.parametrize(("key", "value"), [("minutes", 4), ("cpus", 0)])
@@ -229,7 +306,7 @@ def submit(start, tiny, slurm: Cluster):
     """Starts a command that hands its runs to the cluster on this machine."""
 
     def submit(*arguments: str, **variables: str):
-        words = ("trainer=slurm", "trainer.accelerator=cpu", "trainer.threads=1")
+        words = ("-m", "trainer=slurm", "trainer.accelerator=cpu", "trainer.threads=1")
         limits = ("trainer.slurm.cpus=1", "trainer.slurm.minutes=10")
         tiny_run = tiny[2:]  # the first two choose the trainer
         return start(*words, *limits, *tiny_run, *arguments, **slurm.environment, **variables)
@@ -242,34 +319,22 @@ def submit(start, tiny, slurm: Cluster):
 OFFLINE = {"WANDB_MODE": "offline"}
 
 
-def names(output: str = "runs") -> dict[int, str]:
-    """Names of SLURM's jobs, by seed."""
-    found = {}
-    for path in Path(output).glob("*/slurm.json"):
-        found[Job.load(path.parent).run.seed] = json.loads(path.read_text())["job"]
-    return found
-
-
-def progress(key: str) -> float:
-    """What the run says of itself."""
-    found = [json.loads(path.read_text()) for path in Path("runs").glob("*/progress.json")]
-    return found[0].get(key, 0.0) if found else 0.0
-
-
-def seeds(output: str = "runs") -> list[int]:
-    """Seeds of the runs that have a record."""
-    return sorted(json.loads(p.read_text())["seed"] for p in Path(output).glob("*/record.json"))
+def name_of(seed: int) -> str:
+    """Name of SLURM's job of a run; empty before it has one."""
+    folder = folder_of(seed)
+    path = folder / "slurm.json" if folder else None
+    return json.loads(path.read_text())["job"] if path and path.exists() else ""
 
 
 @pytest.mark.slow
 def test_six_runs_of_which_one_is_cancelled_on_two_nodes_of_which_one_is_drained(
     submit, slurm: Cluster
 ):
-    arguments = ("-m", "seed=0,1,2,3,4,5", "recipe.epochs=4")
+    arguments = ("seed=0,1,2,3,4,5", "recipe.epochs=4")
     command = submit(*arguments)
-    command.wait_until(lambda: len(names()) == 6)
-    jobs = names()
-    assert len({name.partition("_")[0] for name in jobs.values()}) == 1  # one array
+    command.wait_until(lambda: all(map(name_of, range(6))))
+    jobs = [name_of(seed) for seed in range(6)]
+    assert len({name.partition("_")[0] for name in jobs}) == 1  # one array
     first, second = slurm.nodes
     command.wait_until(
         lambda: (
@@ -279,23 +344,20 @@ def test_six_runs_of_which_one_is_cancelled_on_two_nodes_of_which_one_is_drained
     )
     slurm.ask("scancel", jobs[4])
     slurm.ask("scontrol", "update", f"nodename={second}", "state=drain", "reason=test")
-    print(slurm.ask("squeue", "--array"), slurm.ask("sinfo"), sep="\n")
     assert command.finish().code == 1, command.err
-    print(command.out, slurm.ask("squeue", "--array", "--states=all"), sep="\n")
     assert "6 jobs to submit, each nodes=1 ntasks-per-node=1 cpus-per-task=1" in command.out
-    assert f"SLURM's job {jobs[4]}: cancelled before it began" in command.out
-    assert "1 of 6 runs failed; the same command repeats them" in command.out
-    assert seeds() == [0, 1, 2, 3, 5]
+    assert f"SLURM's job {jobs[4]}: not known any more; cancelled" in command.out
+    assert "1 of 6 runs failed; the same command repeats them" in command.err
+    assert sorted(records()) == [0, 1, 2, 3, 5]
     # What was running on the drained node has ended there; what was queued went to the other.
     ended = slurm.ended()
     assert {ended[jobs[seed]] for seed in (2, 3, 5)} == {f"COMPLETED {first}"}
 
     again = submit(*arguments).finish()
     assert again.code == 0, again.err
-    print(again.out)
     assert "6 runs, 5 finished before, 1 to train" in again.out
     assert "1 job to submit" in again.out
-    assert seeds() == [0, 1, 2, 3, 4, 5]
+    assert sorted(records()) == [0, 1, 2, 3, 4, 5]
     before = slurm.ended()
     last = submit(*arguments).finish()
     assert (last.code, slurm.ended()) == (0, before)
@@ -308,20 +370,16 @@ def test_a_job_that_has_to_go_continues_as_the_same_run_of_wandb(submit, slurm: 
     command = submit(
         "seed=7", "recipe.epochs=150", "logger=wandb", "trainer.checkpoint_steps=1", **OFFLINE
     )
-    command.wait_until(lambda: progress("epoch") >= 3)
-    (name,) = names().values()
+    command.wait_until(has_begun(seed=7, epochs=3))
+    name, folder = name_of(7), folder_of(7)
+    assert folder is not None
     # What the controller does two minutes before the limit, and when it needs the node.
     slurm.ask("scancel", "--signal=USR2", name)
     command.wait_until(lambda: slurm.queue()[name].startswith("PENDING"))
-    (folder,) = (path.parent for path in Path("runs").glob(f"*/{CHECKPOINT}"))
-    kept = torch.load(folder / CHECKPOINT, weights_only=False)["ablations"]["curve"]
-    assert len(kept) >= 3
+    before = Interrupted(folder)
+    assert len(before.kept) >= 3
     assert command.finish().code == 0, command.out + command.err
-    record = load(folder)
-    assert record is not None
-    assert len(record.curve) == 150
-    # Training times are measured: equal ones were not measured again.
-    assert [point.seconds for point in record.curve[: len(kept)]] == [p["seconds"] for p in kept]
+    before.assert_continued(150)
     assert "Restarts=1" in slurm.ask("scontrol", "show", "job", name)
     logged = sorted(path.name for path in folder.rglob("*.wandb"))
     assert set(logged) == {f"run-{folder.name}.wandb"}
@@ -329,25 +387,37 @@ def test_a_job_that_has_to_go_continues_as_the_same_run_of_wandb(submit, slurm: 
 
 
 @pytest.mark.slow
-def test_a_run_on_two_nodes_of_slurm(submit, slurm: Cluster):
-    command = submit("trainer.num_nodes=2", "seed=3").finish()
+def test_a_run_on_two_nodes_survives_the_loss_of_one(submit, slurm: Cluster):
+    arguments = ("trainer.num_nodes=2", "seed=3", "recipe.epochs=100", "trainer.checkpoint_steps=1")
+    command = submit(*arguments)
+    command.wait_until(has_begun(seed=3))
+    name, folder = name_of(3), folder_of(3)
+    assert folder is not None
+    assert slurm.queue()[name] == "RUNNING 127.0.0.[1-2]"
+    slurm.ask("scontrol", "update", f"nodename={slurm.nodes[1]}", "state=down", "reason=test")
+    command.wait_until(lambda: not slurm.queue()[name].startswith("RUNNING"))
+    before = Interrupted(folder)  # the node comes back of itself
+    if command.finish().code:
+        assert f"SLURM's job {name}: NODE_FAIL" in command.out
+        command = submit(*arguments).finish()
     assert command.code == 0, command.out + command.err
-    assert "1 job to submit, each nodes=2 ntasks-per-node=1" in command.out
-    (path,) = Path("runs").glob("*/record.json")
-    assert json.loads(path.read_text())["hardware"]["devices"] == 2
-    (name,) = names().values()
-    assert slurm.ended()[name] == "COMPLETED 127.0.0.[1-2]"
+    before.assert_continued(100)
+    assert records()[3].hardware.devices == 2
+    assert slurm.ended()[name_of(3)] == "COMPLETED 127.0.0.[1-2]"
 
 
 @pytest.mark.slow
 def test_a_sweep_inside_an_allocation_of_two_nodes(start, tiny, slurm: Cluster):
     words = ("srun", "--nodes=2", "--ntasks-per-node=1", "--kill-on-bad-exit=1")
-    command = start(
-        *tiny, "-m", "seed=0,1", "trainer.num_nodes=2", before=words, **slurm.environment
-    )
-    assert command.finish().code == 0, command.out + command.err
-    assert seeds() == [0, 1]
-    assert "node 1 of 2 follows 127.0.0.1:" in command.out
+    arguments = ("-m", *tiny, "seed=0,1", "trainer.num_nodes=2")
+    for finished_before in (False, True):
+        command = start(*arguments, before=words, **slurm.environment)
+        assert command.finish().code == 0, command.out + command.err
+        assert sorted(records()) == [0, 1]
+        assert command.out.count("Test error") == 1  # node 0 alone shows it
+        assert ("2 finished before" in command.out) is finished_before
+        assert not command.left_over(5)
+    assert {record.hardware.devices for record in records().values()} == {2}
 
 
 @pytest.mark.slow

@@ -2,33 +2,61 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from ablations.config import Slurm, Trainer
+from ablations.config import Job, Slurm, Trainer
 from ablations.launch import start as module
+from ablations.launch.nodes import Nodes
+
+NODES = Nodes(2, 0, "a", "1")
 
 
-@pytest.mark.parametrize(("submit", "name"), [(False, "Pool"), (True, "Queue")])
-def test_runs_start_here_or_in_slurm(submit: bool, name: str, tiny_job, monkeypatch):
-    called = []
+@pytest.fixture
+def called(monkeypatch) -> list[str]:
+    """Who was asked to carry out the jobs; nobody does."""
+    found = []
 
-    class Fake:
-        def __init__(self, *arguments) -> None:
-            called.append(arguments)
+    def fake(name: str) -> type:
+        class Fake:
+            def __init__(self, *arguments) -> None:
+                found.append(name)
 
-        def run(self, jobs):
-            return jobs
+            def run(self, jobs):
+                return jobs
 
-    monkeypatch.setattr(module, name, Fake)
-    monkeypatch.setattr(module, "warm_up", lambda: called.append("warm"))
-    job = replace(tiny_job(), trainer=Trainer(slurm=Slurm(submit=submit)))
-    assert module.start(Path("runs"), [job], print, 1.0) == [job]
-    if submit:
-        assert called == [(Path("runs"), print, 1.0)]
-    else:
-        assert called == ["warm", (Path("runs"), print, 1.0, None)]
+        return Fake
+
+    for name in ("Pool", "Queue"):
+        monkeypatch.setattr(module, name, fake(name))
+    monkeypatch.setattr(module, "warm_up", lambda: found.append("warm"))
+    return found
 
 
-def test_one_machine_has_no_team(tmp_path: Path):
-    with module.lead(None, tmp_path, print) as team:
-        assert team is None
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize(
+    ("trainer", "nodes", "carried_out_by"),
+    [
+        (Trainer(), None, ["warm", "Pool"]),
+        (Trainer(num_nodes=2), NODES, ["warm", "Pool"]),
+        (Trainer(slurm=Slurm(submit=True)), None, ["Queue"]),
+        (Trainer(num_nodes=2, slurm=Slurm(submit=True)), None, ["Queue"]),
+    ],
+)
+def test_runs_start_here_or_in_slurm(trainer, nodes, carried_out_by, called, tiny_job):
+    job = replace(tiny_job(), trainer=trainer)
+    assert module.start(Path("runs"), [job], Console(), print, nodes=nodes) == [job]
+    assert called == carried_out_by
+
+
+def test_several_nodes_outside_of_slurm_get_the_commands_for_torchrun(
+    called, tiny_job, runs_dir: Path
+):
+    jobs = [tiny_job(seed=seed, trainer=Trainer(num_nodes=2, devices=3)) for seed in (0, 1)]
+    console = Console(record=True, width=40)
+    states = module.start(runs_dir, jobs, console, print)
+    assert [state.status for state in states] == ["waiting"] * 2
+    assert [Job.load(state.folder) for state in states] == jobs
+    lines = [line for line in console.export_text().splitlines() if line.startswith("torchrun ")]
+    for line, state in zip(lines, states, strict=True):
+        assert "--nnodes=2 --nproc-per-node=3 " in line
+        assert line.endswith(f"-m ablations.train {state.folder}")
+    assert called == []

@@ -1,4 +1,3 @@
-import errno
 import os
 import signal
 import subprocess
@@ -10,23 +9,48 @@ import pytest
 
 from ablations.launch import worker as module
 from ablations.launch.devices import Slot
-from ablations.launch.worker import plain_errors
+from ablations.launch.nodes import Nodes
 
-CPU, GPU = Slot("cpu", (), 1), Slot("gpu", ("2", "3"), 2)
+CPU, GPU = Slot("cpu", (), 1, ()), Slot("gpu", ("2", "3"), 2, ())
 
 
-@pytest.mark.parametrize(("slot", "seen"), [(CPU, ""), (GPU, "2,3")], ids=["cpu", "gpu"])
-def test_a_run_sees_the_gpus_of_its_slot_only(slot, seen, record, tmp_path, monkeypatch):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+@pytest.fixture
+def quiet(monkeypatch):
+    """Lets a run's process be this one."""
     for name in ("setpgid", "getppid"):
         monkeypatch.setattr(module.os, name, lambda *arguments: 0)
     for name in ("end_with_parent", "_write_output_to"):
         monkeypatch.setattr(module, name, lambda given: None)
-    monkeypatch.setattr(module, "load", lambda folder: record)  # done: nothing is trained
+
+
+@pytest.mark.parametrize(("slot", "seen"), [(CPU, ""), (GPU, "2,3")], ids=["cpu", "gpu"])
+def test_a_run_sees_the_gpus_of_its_slot_only(slot, seen, finished: Path, quiet, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setenv("WANDB_MODE", "online")  # as the server found it when it started
-    module.run_process(tmp_path, slot, "offline")
+    module.run_process(finished, slot, None, "offline")  # done: nothing is trained
     assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
     assert os.environ["WANDB_MODE"] == "offline"
+
+
+@pytest.mark.parametrize(
+    ("slot", "nodes", "home"),
+    [
+        (CPU, None, None),
+        (GPU, None, "."),
+        (CPU, Nodes(2, 0, "a", "1"), "."),
+        (CPU, Nodes(2, 1, "a", "1"), "node1"),
+    ],
+)
+def test_several_devices_or_nodes_need_ranks(slot, nodes, home, tmp_path: Path, quiet, monkeypatch):
+    from ablations import train
+    from ablations.launch import ranks
+
+    calls = []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(train, "train_folder", lambda folder: calls.append((folder, None)))
+    monkeypatch.setattr(ranks, "train_on_ranks", lambda *given: calls.append(given[:2]))
+    module.run_process(tmp_path, slot, nodes, None)
+    assert calls == [(tmp_path, home and tmp_path / home)]
 
 
 WATCHED = """
@@ -80,22 +104,6 @@ def test_a_process_group_ends_with_its_parent(ignore: str):
     assert left == []
 
 
-def test_a_full_disk_is_told_in_one_line_and_keeps_no_half_checkpoint(tmp_path: Path):
-    (tmp_path / "last.ckpt").write_text("whole")
-    (tmp_path / "last.tmp").write_text("half")
-    with (
-        pytest.raises(SystemExit, match=r"^error: .*No space left on device; next step: make room"),
-        plain_errors(tmp_path),
-    ):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
-
-
-def test_other_errors_keep_their_traceback(tmp_path: Path):
-    with pytest.raises(PermissionError), plain_errors(tmp_path):
-        raise PermissionError(errno.EACCES, "no")
-
-
 @pytest.mark.slow
 def test_two_commands_that_want_the_same_run_train_it_once(start, tiny):
     arguments = (*tiny, "recipe.epochs=40")
@@ -105,8 +113,7 @@ def test_two_commands_that_want_the_same_run_train_it_once(start, tiny):
         assert "finished  " in command.out
     (record,) = Path("runs").glob("*/record.json")
     # The second one found the record when its turn came: the file is that of the first.
-    log = record.with_name("log.txt").read_text()
-    assert "Traceback" not in log
+    assert "Traceback" not in record.with_name("log.txt").read_text()
     tables = [command.out.partition("Test error")[2] for command in (first, second)]
     assert tables[0] == tables[1]
     assert not first.left_over(5)
