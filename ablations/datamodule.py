@@ -12,6 +12,7 @@ from ablations.data.loading import (
     EvaluationBatches,
     GatherLoader,
     PixelBatches,
+    ResumableLoader,
 )
 from ablations.data.store import Store
 from ablations.streams import derive
@@ -67,7 +68,7 @@ class Images(pl.LightningDataModule):
                 images.to(device)
 
     def train_dataloader(self) -> DataLoader:
-        return GatherLoader(self.train_images, self.batches)
+        return ResumableLoader(self.train_images, self.batches)
 
     def val_dataloader(self) -> DataLoader:
         return self._load_once(self.val_images, self.batch_size)

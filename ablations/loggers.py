@@ -10,7 +10,8 @@ from pathlib import Path
 import pytorch_lightning as pl
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
-from ablations.classifier import Classifier, curve_metrics, score_metrics
+from ablations.callbacks import History, curve_metrics
+from ablations.classifier import score_metrics
 from ablations.config import Job, LoggerKind
 from ablations.record import Record
 
@@ -39,13 +40,20 @@ def build_logger(job: Job, folder: Path) -> Logger | None:
 
 
 class ReplayMetrics(pl.Callback):
-    """Logs the earlier epochs of a resumed run again, for loggers that may have lost them."""
+    """Logs the earlier epochs of a resumed run again, for loggers that may have lost them.
+
+    Args:
+        history: What is known of them.
+    """
+
+    def __init__(self, history: History) -> None:
+        self.history = history
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Go through the curve up to the checkpoint."""
         for logger in trainer.loggers:
-            if not isinstance(logger, TensorBoardLogger) and isinstance(module, Classifier):
-                for point in module.curve:
+            if not isinstance(logger, TensorBoardLogger):
+                for point in self.history.curve:
                     logger.log_metrics({**curve_metrics(point)}, step=point.epoch)
 
 

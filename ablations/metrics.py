@@ -46,7 +46,8 @@ class ErrorRates(Metric):
         super().__init__()
         for name in ("wrong1", "wrong5", "loss", "count"):
             # float32 stalls once a sum is 2**24 times what is added.
-            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+            zero = torch.zeros((), dtype=torch.float64)
+            self.add_state(name, zero, dist_reduce_fx="sum", persistent=True)
 
     def update(self, scores: Tensor, labels: Tensor, losses: Tensor) -> None:
         """Add a batch.
@@ -106,23 +107,18 @@ class WindowedLoss(Metric):
         self.ends = window_ends(steps)
         for name in ("sums", "counts"):
             start = torch.zeros(len(self.ends), dtype=torch.float64)
-            self.add_state(name, start, dist_reduce_fx="sum")
+            self.add_state(name, start, dist_reduce_fx="sum", persistent=True)
 
-    def update(self, first: int, sums: Tensor, images: int) -> None:
-        """Add consecutive steps; nothing is copied to the device, which would wait for it.
+    def update(self, step: int, losses: Tensor) -> None:
+        """Add a step; nothing is copied to the device, which would wait for it.
 
         Args:
-            first: Steps done before the first of them.
-            sums: Sum of the losses of the images of each, shape (steps,), float64.
-            images: Images of this process in each step.
+            step: Steps done before it.
+            losses: Losses of the images of this process, shape (N,).
         """
-        done = 0
-        while done < len(sums):
-            window = bisect_right(self.ends, first + done)
-            part = sums[done : self.ends[window] - first]
-            self.sums[window].add_(part.sum())
-            self.counts[window].add_(images * len(part))
-            done += len(part)
+        window = min(bisect_right(self.ends, step), len(self.ends) - 1)
+        self.sums[window].add_(losses.sum(dtype=torch.float64))
+        self.counts[window].add_(losses.numel())
 
     def compute(self) -> Tensor:
         """Mean loss and count of each window over all processes, shape (2, windows), float64."""

@@ -4,7 +4,8 @@ import math
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from ablations.config import Recipe, Schedule
 
@@ -71,18 +72,32 @@ def build_optimizer(network: nn.Module, recipe: Recipe, bias_lr_mult: float) -> 
     )
 
 
-class RateSchedule:
-    """Factor on the initial learning rate, by epochs passed and validation error."""
+class RateSchedule(LRScheduler):
+    """Learning rates by steps, and by validation error where the schedule follows it (§5).
 
-    def __init__(self, recipe: Recipe) -> None:
+    Args:
+        optimizer: Its groups have the initial rates.
+        recipe: The schedule.
+        steps: Steps in an epoch.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> None:
         self.recipe = recipe
+        self.steps = max(1, steps)
         self.divisions = 0
         self.best = math.inf
         self.stalled = 0
+        super().__init__(optimizer)
 
-    def factor(self, epochs: float) -> float:
-        """Factor after ``epochs`` passes over the data, a fraction within an epoch."""
-        progress = epochs / self.recipe.epochs
+    def get_lr(self) -> list[float | Tensor]:
+        """Return the rate of each group for the next step; see :class:`LRScheduler`."""
+        factor = self.factor(self.last_epoch)  # torch's name for the steps taken
+        return [base * factor for base in self.base_lrs]
+
+    def factor(self, step: int) -> float:
+        """Return the factor on the initial rates in a step, counted from 0."""
+        epoch, batch = divmod(step, self.steps)
+        progress = (epoch + batch / self.steps) / self.recipe.epochs
         match self.recipe.schedule:
             case Schedule.constant:
                 return 1.0
@@ -108,15 +123,11 @@ class RateSchedule:
         if self.stalled >= self.recipe.patience and self.divisions < 3:
             self.divisions += 1
             self.stalled = 0
+            for group, rate in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+                group["lr"] = rate
 
-    def state_dict(self) -> dict[str, float]:
-        """State for an exact continuation."""
-        return {"divisions": self.divisions, "best": self.best, "stalled": self.stalled}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Inverse of :meth:`state_dict`."""
-        self.divisions, self.best, self.stalled = (
-            state["divisions"],
-            state["best"],
-            state["stalled"],
-        )
+    def state_dict(self) -> dict[str, Any]:
+        """Return plain values for an exact continuation."""
+        state = super().state_dict()
+        del state["recipe"]
+        return state

@@ -32,7 +32,14 @@ from torch import distributed
 from torch.distributed.elastic.multiprocessing.errors import record as recorded
 
 from ablations import networks
-from ablations.callbacks import Progress, Saver
+from ablations.callbacks import (
+    AtomicCheckpointIO,
+    EpochSaver,
+    History,
+    Progress,
+    Saver,
+    latest_checkpoint,
+)
 from ablations.classifier import Classifier
 from ablations.config import NUMERICS, Accelerator, ConfigError, Job
 from ablations.data.executors import cpu_flags
@@ -41,7 +48,6 @@ from ablations.datamodule import Images
 from ablations.errors import plain_errors
 from ablations.files import write_atomically
 from ablations.loggers import ReplayMetrics, build_logger, close_logger, log_record
-from ablations.loop import EpochLoop
 from ablations.neighbors import neighbor_agreement
 from ablations.networks.pretrained import transfer
 from ablations.record import PREDICTIONS, Hardware, Record, describe_data, load, pack
@@ -130,8 +136,8 @@ def train(job: Job, folder: Path) -> None:
         ConfigError: It is to be trained on a GPU, and there is none.
     """
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    # The sampler skips what an interrupted epoch had done; Lightning looks for it in the loader.
-    warnings.filterwarnings("ignore", ".*your dataloader is not resumable.*")
+    # The folder of a run holds its configuration before its checkpoint.
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
     # On a login node Lightning misses `srun`; whether SLURM takes part is the launcher's to say.
     warnings.filterwarnings("ignore", "The `srun` command is available")
     # One gather a batch leaves nothing for worker processes to do.
@@ -146,11 +152,11 @@ def train(job: Job, folder: Path) -> None:
     # float32 is float32: cuDNN would round the factors of convolutions to ten bits.
     torch.backends.cudnn.allow_tf32 = False
     store = Store.open(Path(job.store))
-    network = networks.build(job.run, len(store.classes))
-    if job.weights:
-        transfer(network, Path(job.weights))
     images = Images(job.run, store, rank, world)
-    module = Classifier(job.run, network, store, len(images.train_images))
+    module = Classifier.of_store(job.run, store, len(images.train_images))
+    if job.weights:
+        transfer(module.network, Path(job.weights))
+    history = History(job.run.recipe)
     saver = Saver(folder, job.trainer.checkpoint_steps)
     logger = build_logger(job, folder) if rank == 0 else None
     threads = job.trainer.threads or 1
@@ -164,28 +170,36 @@ def train(job: Job, folder: Path) -> None:
             devices=here,
             num_nodes=world // here,
             # Named, or Lightning would look for SLURM, and take the ranks for SLURM's tasks.
-            plugins=TorchElasticEnvironment() if world > 1 else LightningEnvironment(),
+            plugins=[
+                TorchElasticEnvironment() if world > 1 else LightningEnvironment(),
+                AtomicCheckpointIO(),
+            ],
             strategy=ConstantBuffersDDP(gradient_as_bucket_view=True) if world > 1 else "auto",
             precision=job.run.recipe.precision.lightning,
             max_epochs=job.run.recipe.epochs,
             fast_dev_run=job.fast_dev_run,
             logger=logger or False,
-            callbacks=[saver, Progress(folder), ReplayMetrics()],
+            callbacks=[
+                history,
+                Progress(folder),
+                ReplayMetrics(history),
+                saver,
+                EpochSaver(folder, saver),
+            ],
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
-            log_every_n_steps=0,  # the module hands each epoch to the logger itself
+            log_every_n_steps=0,
             default_root_dir=folder,
         )
         if not job.run.data.val_size:
             trainer.limit_val_batches = 0  # as an argument `fast_dev_run` would overrule it
-        trainer.fit_loop.epoch_loop = EpochLoop(trainer)
-        trainer.fit(module, images, ckpt_path=saver.latest)
-        if not module.diverged:
+        trainer.fit(module, images, ckpt_path=latest_checkpoint(folder))
+        if not history.diverged:
             trainer.test(module, images, verbose=False)
         if not job.fast_dev_run:
-            _finish(job, folder, trainer, module, images, logger)
+            _finish(job, folder, trainer, module, images, history, logger)
         exit_code = 0
     except SystemExit as error:
         exit_code = error.code if isinstance(error.code, int) else 1
@@ -224,11 +238,12 @@ def _finish(
     trainer: pl.Trainer,
     module: Classifier,
     images: Images,
+    history: History,
     logger: Logger | None,
 ) -> None:
     store = images.store
     scores, predictions = {}, {}
-    if not module.diverged:
+    if not history.diverged:
         scores, predictions = module.scores(), _gather(module.seen)
     if not trainer.is_global_zero:
         return
@@ -248,11 +263,11 @@ def _finish(
             lambda x: networks.features(network, x),
             device,
         )
-    samples = module.curve[-1].samples if module.curve else 0
+    samples = history.curve[-1].samples if history.curve else 0
     record = Record(
         run_id=job.run.run_id,
         numerics=NUMERICS,
-        status="diverged" if module.diverged else "finished",
+        status="diverged" if history.diverged else "finished",
         experiment=job.experiment,
         arm=job.arm,
         seed=job.run.seed,
@@ -267,21 +282,21 @@ def _finish(
             skipped=len(store.skipped),
         ),
         parameters=sum(p.numel() for p in module.network.parameters() if p.requires_grad),
-        epochs=len(module.curve),
-        steps=module.counted,
+        epochs=len(history.curve),
+        steps=trainer.global_step,
         samples=samples,
         train=scores.get("train"),
         val=scores.get("val"),
         test={view: scores[view] for view in ("center", "ten_view") if view in scores},
-        curve=module.curve,
-        online_loss=module.online_loss,
+        curve=history.curve,
+        online_loss=history.online_loss,
         labels=pack(store.test_labels),
         predicted=predicted,
         colors=colors,
         neighbors=neighbors,
-        seconds=module.seconds,
-        evaluation_seconds=module.evaluation_seconds,
-        images_per_second=samples / module.seconds,
+        seconds=history.seconds,
+        evaluation_seconds=history.evaluation_seconds,
+        images_per_second=samples / history.seconds,
         hardware=Hardware(
             accelerator="gpu" if device.type == "cuda" else "cpu",
             device=device_name(device),

@@ -24,7 +24,7 @@ from PIL import Image
 from torch import nn
 
 from ablations import networks
-from ablations.callbacks import Progress, Saver
+from ablations.callbacks import History, Progress
 from ablations.classifier import Classifier
 from ablations.composition import compose
 from ablations.config import Config, Precision
@@ -33,7 +33,6 @@ from ablations.data.store import Store, prepare
 from ablations.data.synthetic import CLASSES
 from ablations.data.synthetic import draw as paint
 from ablations.datamodule import Images
-from ablations.loop import EpochLoop
 from ablations.metrics import WindowedLoss
 from ablations.optimizer import build_optimizer
 from ablations.streams import derive, generator
@@ -153,14 +152,13 @@ def suite(
     """
     torch.backends.cudnn.allow_tf32 = False  # as in a run
     keep_freed_memory()
-    network = networks.build(config.run, len(data.classes))
     images = Images(config.run, data, rank, world)
-    module = Classifier(config.run, network, data, len(images.train_images))
+    module = Classifier.of_store(config.run, data, len(images.train_images))
     turns = Turns(peers or {}, turn)
     steps += WARM_UP * turn
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        saver = Saver(Path(folder), 10**9)
+        callbacks = [History(config.recipe), Progress(Path(folder))]
         trainer = pl.Trainer(
             accelerator="gpu" if device == "cuda" else "cpu",
             devices=world,
@@ -170,17 +168,15 @@ def suite(
             max_steps=steps,
             limit_val_batches=0,
             logger=False,
-            callbacks=[saver, Progress(Path(folder)), turns],
+            callbacks=[*callbacks, turns],
+            enable_checkpointing=False,
+            log_every_n_steps=0,
             enable_progress_bar=False,
             enable_model_summary=False,
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
         )
-        # The checkpoint after an epoch is not part of a step.
-        saver.on_train_epoch_end = lambda *args: None  # type: ignore
-        module.windowed = WindowedLoss(steps)
-        module.on_train_epoch_end = lambda: (module._count(), module.online.reset())  # type: ignore
-        trainer.fit_loop.epoch_loop = EpochLoop(trainer, max_steps=steps)
+        module.online_loss = WindowedLoss(steps)
         trainer.fit(module, images)
     return {name: times[WARM_UP:] for name, times in turns.times.items()}
 

@@ -70,7 +70,7 @@ def checkpoint(folder: Path) -> dict[str, Any]:
     """What a run would continue from."""
     import torch
 
-    return torch.load(folder / CHECKPOINT, weights_only=False)
+    return torch.load(folder / CHECKPOINT, weights_only=True)
 
 
 def has_begun(seed: int = 0, output: str = "runs", epochs: float = 2.0) -> Callable[[], bool]:
@@ -100,7 +100,9 @@ class Interrupted:
     def __init__(self, folder: Path) -> None:
         assert load(folder) is None
         self.folder = folder
-        self.kept = [point["seconds"] for point in checkpoint(folder)["ablations"]["curve"]]
+        self.kept = [
+            point["seconds"] for point in checkpoint(folder)["callbacks"]["History"]["curve"]
+        ]
         assert self.kept
 
     def assert_continued(self, epochs: int) -> None:

@@ -6,18 +6,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from ablations import callbacks, classifier
-from ablations.callbacks import CHECKPOINT, Progress, Saver
+from ablations import callbacks, files
+from ablations.callbacks import CHECKPOINT, AtomicCheckpointIO, Progress, latest_checkpoint
 from ablations.classifier import Classifier
 from ablations.config import Accelerator, Recipe, Trainer
 from ablations.record import load
 
 
 def test_there_is_nothing_to_continue_from_at_first(tmp_path: Path):
-    saver = Saver(tmp_path, every=1)
-    assert saver.latest is None
+    assert latest_checkpoint(tmp_path) is None
     torch.save({}, tmp_path / CHECKPOINT)
-    assert saver.latest == tmp_path / CHECKPOINT
+    assert latest_checkpoint(tmp_path) == tmp_path / CHECKPOINT
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_the_run_starts_anew(tiny_job, train_here):
@@ -34,38 +33,37 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_run_starts_anew(tiny_job, tra
     assert record.epochs == 2
 
 
+@pytest.fixture
+def saved(monkeypatch) -> list[int]:
+    """Steps after which a checkpoint was written."""
+    steps = []
+    save = AtomicCheckpointIO.save_checkpoint
+
+    def note(self, checkpoint, path, storage_options=None):
+        steps.append(checkpoint["global_step"])
+        save(self, checkpoint, path, storage_options)
+
+    monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", note)
+    return steps
+
+
 @pytest.mark.parametrize(
-    ("every", "steps"), [(1, [1, 2, 3, 4, 5, 6]), (2, [2, 3, 5, 6]), (9, [3, 6])]
+    ("every", "steps"), [(1, [1, 2, 3, 4, 5, 6]), (2, [2, 3, 4, 6]), (9, [3, 6])]
 )
 def test_checkpoints_within_an_epoch_and_after_it(
-    every: int, steps: list[int], tiny_job, train_here, monkeypatch
+    every: int, steps: list[int], tiny_job, train_here, saved: list[int]
 ):
-    saved = []
-    save = Saver._save
-
-    def note(self, trainer):
-        saved.append(trainer.global_step)
-        save(self, trainer)
-
-    monkeypatch.setattr(Saver, "_save", note)
-    train_here(tiny_job(trainer=Trainer(Accelerator.cpu, threads=1, checkpoint_steps=every)))
+    folder = train_here(tiny_job(trainer=Trainer(Accelerator.cpu, checkpoint_steps=every)))
     assert saved == steps
+    assert [path.name for path in folder.glob("*.ckpt")] == [CHECKPOINT]
 
 
-def test_the_clock_stands_while_a_checkpoint_is_written(tiny_job, train_here, monkeypatch):
-    clocks = []
-    save = Saver._save
+def test_the_clock_stands_while_a_checkpoint_is_written(tiny_job, train_here, saved, monkeypatch):
     now = time.perf_counter
-
-    def slow(self, trainer):
-        save(self, trainer)
-        clocks.append(60.0)
-
-    monkeypatch.setattr(Saver, "_save", slow)
-    monkeypatch.setattr(classifier.time, "perf_counter", lambda: now() + sum(clocks))
+    monkeypatch.setattr(callbacks.time, "perf_counter", lambda: now() + 60.0 * len(saved))
     trainer = Trainer(Accelerator.cpu, threads=1, checkpoint_steps=1)
     record = load(train_here(tiny_job(trainer=trainer)))
-    assert len(clocks) == 6
+    assert len(saved) == 6
     assert record is not None
     assert record.seconds < 60
 
@@ -77,14 +75,15 @@ def test_a_checkpoint_is_replaced_in_one_step(tiny_job, train_here, monkeypatch)
 
     def note(source, target):
         if Path(target).name == CHECKPOINT:
-            torch.load(source, weights_only=False)  # complete before it gets the name
+            torch.load(source, weights_only=True)  # complete before it gets the name
             replaced.append(Path(source).name)
         replace(source, target)
 
-    monkeypatch.setattr(callbacks.os, "replace", note)
+    monkeypatch.setattr(files.os, "replace", note)
     folder = train_here(tiny_job())
-    assert replaced == ["last.tmp", "last.tmp"]
-    assert not (folder / "last.tmp").exists()
+    assert len(replaced) == 2
+    assert {path.name for path in folder.iterdir()} >= {CHECKPOINT, "record.json"}
+    assert not [name for name in replaced if (folder / name).exists()]
 
 
 def test_a_diverged_epoch_leaves_no_checkpoint(tiny_job, train_here):
@@ -97,9 +96,10 @@ def test_progress_counts_epochs_and_images(tiny_job, train_here, monkeypatch):
     seen = []
     write = callbacks.write_atomically
 
-    def note(path, content, *, lasting):
-        assert not lasting  # training does not wait for the disk
-        seen.append(json.loads(content))
+    def note(path, content, *, lasting=True):
+        if path.suffix == ".json":
+            assert not lasting  # training does not wait for the disk
+            seen.append(json.loads(content))
         write(path, content, lasting=lasting)
 
     monkeypatch.setattr(callbacks, "write_atomically", note)
@@ -110,7 +110,7 @@ def test_progress_counts_epochs_and_images(tiny_job, train_here, monkeypatch):
     assert epochs == [0.333, 0.667, 1.0, 1.0, 1.333, 1.667, 2.0, 2.0]
     assert all(state["images_per_second"] > 0 for state in training)
     assert training[-1]["seconds_left"] == 0
-    assert ["val_top1" in state for state in training] == [False] * 4 + [True] * 4
+    assert ["val_top1" in state for state in training] == [False] * 3 + [True] * 5
     testing = [state for state in seen if state["stage"] == "test"]
     assert "seconds_left" not in testing[0]
     # 49 training and 11 validation images in batches of 16, 23 test images one by one.

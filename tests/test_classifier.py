@@ -1,25 +1,24 @@
-import math
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ablations import classifier, networks
-from ablations.classifier import Classifier, curve_metrics, score_metrics
-from ablations.config import Init, Job
+from ablations import classifier
+from ablations.callbacks import curve_metrics
+from ablations.classifier import Classifier, score_metrics
+from ablations.config import ConfigError, Init, Job
 from ablations.data.store import Store
-from ablations.metrics import ErrorRates
-from ablations.record import CurvePoint, Scores, load
+from ablations.record import CHECKPOINT, CurvePoint, Record, Scores
 from ablations.techniques import Activation, Augmentation, Dropout, Edition, Pooling
 from ablations.techniques.augmentation import draw
 
 
 def make(job: Job) -> Classifier:
     store = Store.open(Path(job.store))
-    return Classifier(job.run, networks.build(job.run, len(store.classes)), store, images=49)
+    return Classifier.of_store(job.run, store, images=49)
 
 
 def test_arms_of_a_seed_share_initial_weights_and_streams(tiny_job):
@@ -49,10 +48,6 @@ def test_seed_and_replicate_change_the_weights_or_the_draws(tiny_job):
     first, seed, other = make(tiny_job()), make(tiny_job(seed=1)), make(tiny_job(replicate=1))
     assert len({first.stream, seed.stream, other.stream}) == 3
     assert not torch.equal(first.network.conv1.weight, seed.network.conv1.weight)
-
-
-def test_an_exploded_loss_is_a_hundred_times_that_of_guessing(tiny_job):
-    assert make(tiny_job()).exploded == pytest.approx(100 * math.log(10))
 
 
 def test_the_mean_is_that_of_the_central_crop(tiny_job):
@@ -91,24 +86,8 @@ def test_no_step_waits_for_the_device(edition: Edition, tiny_job, train_here, mo
             return step(self, batch, batch_idx)
 
     monkeypatch.setattr(Classifier, "training_step", watched)
-    monkeypatch.setattr(Classifier, "_count", lambda self: self.uncounted.clear())
-    with suppress(Exception):  # nothing was counted
-        train_here(tiny_job(edition=edition))
-    assert "aten::convolution" in seen.names
-    assert not seen.names & {"aten::lift_fresh", "aten::_local_scalar_dense", "aten::nonzero"}
-
-
-def test_counting_errors_waits_for_no_device(tiny_job, train_here, monkeypatch):
-    seen = Operations()
-    count = Classifier._count
-
-    def watched(self):
-        with seen:
-            count(self)
-
-    monkeypatch.setattr(Classifier, "_count", watched)
-    train_here(tiny_job())
-    assert "aten::add_.Tensor" in seen.names
+    train_here(tiny_job(edition=edition))
+    assert {"aten::convolution", "aten::add_.Tensor"} <= seen.names  # errors are counted, too
     assert not seen.names & {"aten::lift_fresh", "aten::_local_scalar_dense", "aten::nonzero"}
 
 
@@ -139,26 +118,80 @@ def test_a_tanh_arm_is_the_same_network_but_for_its_activation(tiny_job):
     assert all(torch.equal(one[name], other[name]) for name in one | other)
 
 
-def test_errors_counted_together_are_those_of_each_step(tiny_job, train_here, monkeypatch):
-    def curve():
-        folder = train_here(tiny_job())
-        found = load(folder)
-        for path in folder.iterdir():
-            path.unlink()
-        assert found is not None
-        return [point.train for point in found.curve]
+# As Lightning's own documentation shows
 
-    counted: list[int] = []
-    update = ErrorRates.update
-    monkeypatch.setattr(
-        ErrorRates,
-        "update",
-        lambda self, scores, labels, losses: (
-            counted.append(len(labels)),
-            update(self, scores, labels, losses),
-        )[1],
+
+def test_a_checkpoint_alone_is_enough(finished: Path, record: Record):
+    module = Classifier.load_from_checkpoint(finished / CHECKPOINT).eval()
+    assert torch.load(finished / CHECKPOINT, weights_only=True)["hyper_parameters"]["classes"] == 10
+    store = Store.open(Path(Job.load(finished).store))
+    images, labels = torch.tensor(store.test_images), torch.tensor(store.test_labels)
+    with torch.no_grad():
+        for layout in (images, images.permute(0, 3, 1, 2)):
+            wrong = module(layout).argmax(1) != labels
+            assert wrong.double().mean().item() == pytest.approx(record.test["center"].top1)
+
+
+class Pairs(torch.utils.data.Dataset):
+    """Pixels and labels one by one, as any data set has them."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        random = torch.Generator().manual_seed(0)
+        self.images = torch.randint(256, (20, *shape), dtype=torch.uint8, generator=random)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return self.images[index], index % 10
+
+
+def stock_trainer() -> pl.Trainer:
+    return pl.Trainer(
+        max_epochs=1,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
     )
-    together = curve()
-    assert counted.count(48) == 2  # the three steps of either epoch
-    monkeypatch.setattr(classifier, "COUNTED", 1)
-    assert curve() == together
+
+
+LIGHTNING_WARNS = (
+    "ignore:.*does not have many workers",
+    "ignore:.*log_every_n_steps",
+    "ignore:The `srun` command is available",
+)
+
+
+@pytest.mark.filterwarnings(*LIGHTNING_WARNS)
+@pytest.mark.parametrize("shape", [(16, 16, 3), (3, 16, 16)], ids=["NHWC", "NCHW"])
+def test_a_stock_trainer_takes_any_loader_of_images_and_labels(shape, tiny_job):
+    weights = []
+    for _ in range(2):
+        module = Classifier(tiny_job().run.to_dict(), classes=10, images=20)
+        before = module.network.conv1.weight.clone()
+        loader = torch.utils.data.DataLoader(Pairs(shape), batch_size=8)
+        trainer = stock_trainer()
+        trainer.fit(module, loader, loader)
+        assert not torch.equal(module.network.conv1.weight, before)
+        weights.append(module.network.conv1.weight)
+        shown = trainer.callback_metrics["val/top1_error"].item()
+        assert 0 <= shown <= 1
+        trainer.test(module, loader, verbose=False)
+        assert trainer.callback_metrics["test/center/top1_error"].item() == pytest.approx(shown)
+    assert torch.equal(*weights)  # draws depend on seed and place
+
+
+@pytest.mark.filterwarnings(*LIGHTNING_WARNS)
+def test_a_loader_of_floats_is_refused(tiny_job):
+    class Floats(Pairs):
+        def __getitem__(self, index: int):
+            image, label = super().__getitem__(index)
+            return image / 255, label
+
+    module = Classifier(tiny_job().run.to_dict(), classes=10, images=20)
+    loader = torch.utils.data.DataLoader(Floats((3, 16, 16)), batch_size=8)
+    with pytest.raises(ConfigError, match=r"torch\.float32; give pixels as uint8"):
+        stock_trainer().fit(module, loader, loader)

@@ -9,7 +9,7 @@ import pytest
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
 
 from ablations import train as train_module
-from ablations.callbacks import Progress, Saver
+from ablations.callbacks import AtomicCheckpointIO, Progress
 from ablations.classifier import Classifier
 from ablations.config import Logger, LoggerKind
 from ablations.loggers import build_logger, final_scores, tags
@@ -60,8 +60,8 @@ def test_csv_keeps_what_was_written_before_an_interruption(tiny_job, train_here,
         with pytest.raises(SystemExit):
             train_here(job)
     folder = train_here(job)
-    epochs = [row["epoch"] for row in rows(folder) if row["val/top1_error"]]
-    assert epochs == ["1", "2"]
+    epochs = [float(row["epoch"]) for row in rows(folder) if row["val/top1_error"]]
+    assert epochs == [1, 2]
 
 
 def test_csv_has_an_epoch_once_that_was_lost_after_its_row_was_written(
@@ -69,19 +69,19 @@ def test_csv_has_an_epoch_once_that_was_lost_after_its_row_was_written(
 ):
     job = tiny_job(logger=Logger(LoggerKind.csv))
     with monkeypatch.context() as patch:
-        save = Saver._save
+        save = AtomicCheckpointIO.save_checkpoint
 
-        def fail(self, trainer):  # killed between the row of the second epoch and its checkpoint
-            if trainer.current_epoch:
+        def fail(self, checkpoint, path, storage_options=None):
+            if checkpoint["epoch"]:  # killed between the row of the second epoch and its checkpoint
                 raise SystemExit(1)
-            save(self, trainer)
+            save(self, checkpoint, path, storage_options)
 
-        patch.setattr(Saver, "_save", fail)
+        patch.setattr(AtomicCheckpointIO, "save_checkpoint", fail)
         with pytest.raises(SystemExit):
             train_here(job)
     folder = train_here(job)
-    epochs = [row["epoch"] for row in rows(folder) if row["val/top1_error"]]
-    assert epochs == ["1", "2"]
+    epochs = [float(row["epoch"]) for row in rows(folder) if row["val/top1_error"]]
+    assert epochs == [1, 2]
 
 
 def test_csv_is_whole_after_an_interruption_of_the_test(tiny_job, train_here, monkeypatch):
@@ -91,8 +91,8 @@ def test_csv_is_whole_after_an_interruption_of_the_test(tiny_job, train_here, mo
         with pytest.raises(SystemExit):
             train_here(job)
     folder = train_here(job)
-    epochs = [row["epoch"] for row in rows(folder) if row["val/top1_error"]]
-    assert epochs == ["1", "2"]
+    epochs = [float(row["epoch"]) for row in rows(folder) if row["val/top1_error"]]
+    assert epochs == [1, 2]
 
 
 def test_tensorboard_writes_events(tiny_job, train_here):

@@ -112,35 +112,19 @@ def test_later_windows_have_a_twentieth_of_the_steps_so_far():
     assert len(ends) < 200
 
 
-def sums(*values: float) -> torch.Tensor:
-    return torch.tensor(values, dtype=torch.float64)
-
-
 def test_the_loss_of_a_window_by_hand():
     windows = WindowedLoss(25)
-    windows.update(0, sums(*range(12)), images=2)  # steps 1 to 12
+    for step in range(12):  # two images in each, of which the first has a loss
+        windows.update(step, torch.tensor([float(step), 0.0]))
     assert windows.curve() == OnlineLoss([10, 20], [45 / 20, (10 + 11) / 4])
-    windows.update(12, sums(*[1.0] * 13), images=2)
+    for step in range(12, 25):
+        windows.update(step, torch.tensor([1.0, 0.0]))
     assert windows.curve() == OnlineLoss([10, 20, 25], [45 / 20, (21 + 8) / 20, 5 / 10])
-
-
-@pytest.mark.parametrize("parts", [[25], [1] * 25, [9, 1, 1, 14], [11, 14], [3, 17, 5]], ids=str)
-def test_the_windows_do_not_depend_on_what_is_counted_together(parts: list[int]):
-    windows, values = WindowedLoss(25), sums(*(n * n for n in range(25)))
-    done = 0
-    for count in parts:
-        windows.update(done, values[done : done + count], images=4)
-        done += count
-    assert windows.curve() == OnlineLoss(
-        [10, 20, 25], [sum(n * n for n in part) / (4 * len(part)) for part in WINDOWS]
-    )
-
-
-WINDOWS = [range(10), range(10, 20), range(20, 25)]
 
 
 @pytest.mark.parametrize("loss", [math.inf, math.nan])
 def test_a_window_without_a_finite_loss_has_none(loss: float):
     windows = WindowedLoss(25)
-    windows.update(0, sums(*[1.0] * 10, loss), images=1)
+    for step, value in enumerate([*[1.0] * 10, loss]):
+        windows.update(step, torch.tensor([value]))
     assert windows.curve() == OnlineLoss([10, 20], [1.0, None])

@@ -83,8 +83,9 @@ def test_the_record_has_the_agreement_of_its_network(record: Record, finished: P
     job = Job.load(finished)
     data = Store.open(Path(job.store))
     network = networks.build(job.run, 10)
-    state = torch.load(finished / CHECKPOINT, weights_only=False)["state_dict"]
-    network.load_state_dict({k.removeprefix("network."): v for k, v in state.items()})
+    state = torch.load(finished / CHECKPOINT, weights_only=True)["state_dict"]
+    ours = {k.removeprefix("network."): v for k, v in state.items() if k.startswith("network.")}
+    network.load_state_dict(ours)
     hidden = torch.nn.Sequential(*list(network.eval())[:-1])
     train, _ = data.split(None, 11)
     mean = torch.tensor(data.mean_image)[2:14, 2:14]

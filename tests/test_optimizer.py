@@ -137,36 +137,62 @@ def test_the_network_scales_the_decay_of_its_layers_and_other_weights_have_none(
 # Schedules
 
 
+STEPS = 100  # in an epoch
+
+
+def make_schedule(recipe: Recipe) -> RateSchedule:
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    return RateSchedule(torch.optim.SGD([parameter], lr=recipe.lr), recipe, STEPS)
+
+
+def factors(recipe: Recipe, *epochs: float) -> list[float]:
+    """Factor on the rate after so many epochs."""
+    schedule = make_schedule(recipe)
+    return [schedule.factor(round(epoch * STEPS)) for epoch in epochs]
+
+
 def test_constant():
-    schedule = RateSchedule(Recipe())
-    assert [schedule.factor(e) for e in (0, 3.5, 8)] == [1, 1, 1]
+    assert factors(Recipe(), 0, 3.5, 8) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("kind", [Schedule.step, Schedule.cosine])
+def test_every_group_follows_the_schedule_step_by_step(kind: Schedule):
+    recipe = Recipe(epochs=2, schedule=kind, milestones=[0.5])
+    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": lr} for lr in (1.0, 2.0)]
+    optimizer = torch.optim.SGD(groups, lr=recipe.lr)
+    schedule = RateSchedule(optimizer, recipe, 2)
+    for step in range(4):
+        rates = [group["lr"] for group in optimizer.param_groups]
+        assert rates == [schedule.factor(step), 2 * schedule.factor(step)]
+        optimizer.step()
+        schedule.step()
 
 
 def test_step_divides_by_ten_at_each_milestone():
-    schedule = RateSchedule(Recipe(epochs=8, schedule=Schedule.step, milestones=[0.5, 0.75]))
-    factors = [schedule.factor(e) for e in (0, 3.99, 4, 5.99, 6, 7.99)]
-    assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+    recipe = Recipe(epochs=8, schedule=Schedule.step, milestones=[0.5, 0.75])
+    found = factors(recipe, 0, 3.99, 4, 5.99, 6, 7.99)
+    assert found == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
 
 
 def test_cosine_falls_from_1_to_0():
-    schedule = RateSchedule(Recipe(epochs=8, schedule=Schedule.cosine))
-    factors = [schedule.factor(e) for e in (0, 2, 4, 6, 8)]
+    found = factors(Recipe(epochs=8, schedule=Schedule.cosine), 0, 2, 4, 6, 8)
     half = math.sqrt(0.5)
-    assert factors == pytest.approx([1, (1 + half) / 2, 0.5, (1 - half) / 2, 0], abs=1e-12)
+    assert found == pytest.approx([1, (1 + half) / 2, 0.5, (1 - half) / 2, 0], abs=1e-12)
 
 
 def test_plateau_divides_three_times_at_most():
-    schedule = RateSchedule(Recipe(schedule=Schedule.plateau, patience=2))
-    factors = []
+    recipe = Recipe(schedule=Schedule.plateau, patience=2)
+    schedule = make_schedule(recipe)
+    rates = []
     for _ in range(10):
         schedule.observe(0.5)
-        factors.append(schedule.factor(0))
+        rates.append(schedule.optimizer.param_groups[0]["lr"] / recipe.lr)  # at once
     expected = [1, 1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001, 0.001, 0.001]
-    assert factors == pytest.approx(expected)
+    assert rates == pytest.approx(expected)
 
 
 def test_plateau_waits_anew_after_an_improvement():
-    schedule = RateSchedule(Recipe(schedule=Schedule.plateau, patience=2))
+    schedule = make_schedule(Recipe(schedule=Schedule.plateau, patience=2))
     for error in (0.5, 0.5, 0.4, 0.4, 0.39, 0.39):
         schedule.observe(error)
     assert schedule.factor(0) == 1
@@ -175,7 +201,7 @@ def test_plateau_waits_anew_after_an_improvement():
 
 
 def test_other_schedules_ignore_the_validation_error():
-    schedule = RateSchedule(Recipe(schedule=Schedule.cosine, patience=1))
+    schedule = make_schedule(Recipe(schedule=Schedule.cosine, patience=1))
     for _ in range(5):
         schedule.observe(0.5)
     assert schedule.divisions == 0
@@ -183,15 +209,15 @@ def test_other_schedules_ignore_the_validation_error():
 
 def test_a_schedule_continues_where_it_was():
     recipe = Recipe(schedule=Schedule.plateau, patience=3)
-    whole, resumed = RateSchedule(recipe), RateSchedule(recipe)
+    whole, resumed = make_schedule(recipe), make_schedule(recipe)
     errors = [0.5, 0.6, 0.6, 0.6, 0.4, 0.4, 0.4, 0.4]
     for error in errors[:3]:
         whole.observe(error)
     resumed.load_state_dict(whole.state_dict())
-    factors = []
+    found = []
     for error in errors[3:]:
         whole.observe(error)
         resumed.observe(error)
-        factors.append(whole.factor(0))
+        found.append(whole.factor(0))
         assert whole.state_dict() == resumed.state_dict()
-    assert factors[-1] == pytest.approx(0.01)
+    assert found[-1] == pytest.approx(0.01)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from ablations import networks, prepare
@@ -50,11 +51,13 @@ def test_imagenet_is_the_printed_recipe():
 
 
 def test_the_released_rate_falls_after_25_51_and_79_epochs():
-    schedule = RateSchedule(compose(["experiment=imagenet_released"]).recipe)
-    step = 1 / 10_000
+    steps = 10_000
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.01)
+    recipe = compose(["experiment=imagenet_released"]).recipe
+    schedule = RateSchedule(optimizer, recipe, steps)
     for epochs, divisions in ((25, 1), (51, 2), (79, 3)):
-        assert schedule.factor(epochs - step) == pytest.approx(0.1 ** (divisions - 1))
-        assert schedule.factor(epochs) == pytest.approx(0.1**divisions)
+        assert schedule.factor(epochs * steps - 1) == pytest.approx(0.1 ** (divisions - 1))
+        assert schedule.factor(epochs * steps) == pytest.approx(0.1**divisions)
 
 
 def test_storage_is_no_part_of_a_runs_identity():

@@ -40,9 +40,11 @@ ROUNDED = {"rtol": 2**-7, "atol": 2**-14}
 def trained_network(folder: Path) -> torch.nn.Module:
     job = Job.load(folder)
     network = networks.build(job.run, 10)
-    checkpoint = torch.load(folder / CHECKPOINT, weights_only=False)
+    checkpoint = torch.load(folder / CHECKPOINT, weights_only=True)
     weights = {
-        name.removeprefix("network."): value for name, value in checkpoint["state_dict"].items()
+        name.removeprefix("network."): value
+        for name, value in checkpoint["state_dict"].items()
+        if name.startswith("network.")
     }
     network.load_state_dict(weights)
     return network.eval()
@@ -67,8 +69,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 fresh = faults(), faults()
 keep_freed_memory()
-faults()
-print(min(fresh), faults())
+print(min(fresh), min(faults() for _ in range(4)))
 """
     environment = os.environ | {"THP_MEM_ALLOC_ENABLE": "0"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
@@ -346,7 +347,7 @@ def test_a_network_that_breaks_in_the_last_step_of_an_epoch_has_diverged(
 ):
     # The running loss is finite then, the validation loss is not; JSON has no word for that.
     def spoil(self):
-        self.validation.reset()
+        self.val_errors.reset()
         for parameter in self.network.parameters():
             parameter.data.fill_(float("nan"))
 
@@ -403,18 +404,19 @@ def test_an_interrupted_run_continues_bit_by_bit(
             train_here(job)
     assert stopped.value.code == 128 + signal.SIGTERM
     assert load(folder) is None
-    checkpoint = torch.load(folder / CHECKPOINT, weights_only=False)
-    assert (checkpoint["global_step"], checkpoint["ablations"]["batches"]) == (step, batches)
+    checkpoint = torch.load(folder / CHECKPOINT, weights_only=True)
+    done = checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
+    assert (checkpoint["global_step"], done) == (step, [{"batches": batches}])
     train_here(job)
     resumed, predicted = load(folder), (folder / PREDICTIONS).read_bytes()
-    weights = torch.load(folder / CHECKPOINT, weights_only=False)["state_dict"]
+    weights = torch.load(folder / CHECKPOINT, weights_only=True)["state_dict"]
 
     for path in folder.iterdir():
         path.unlink()
     train_here(job)
     whole = load(folder)
     assert (folder / PREDICTIONS).read_bytes() == predicted
-    expected = torch.load(folder / CHECKPOINT, weights_only=False)["state_dict"]
+    expected = torch.load(folder / CHECKPOINT, weights_only=True)["state_dict"]
     assert all(torch.equal(weights[name], expected[name]) for name in expected)
     assert resumed is not None
     assert whole is not None
@@ -436,7 +438,7 @@ def test_a_run_stopped_while_it_validates_repeats_the_epoch(
         with pytest.raises(SystemExit):
             train_here(job)
     folder = runs_dir / job.run.run_id
-    assert torch.load(folder / CHECKPOINT, weights_only=False)["global_step"] == 3
+    assert torch.load(folder / CHECKPOINT, weights_only=True)["global_step"] == 3
     train_here(job)
     assert (folder / PREDICTIONS).read_bytes() == (finished / PREDICTIONS).read_bytes()
 
@@ -617,7 +619,8 @@ def test_the_clock_goes_on_after_an_interruption(tiny_job, train_here, runs_dir,
         stop_at(patch, "on_train_batch_end", 4)
         with pytest.raises(SystemExit):
             train_here(job)
-    checkpoint = torch.load(folder / CHECKPOINT, weights_only=False)["ablations"]
+    checkpoint = torch.load(folder / CHECKPOINT, weights_only=True)
+    checkpoint = checkpoint["callbacks"]["History"]
     record = load(train_here(job))
     assert record is not None
     assert record.curve[0].seconds == checkpoint["curve"][0]["seconds"]
@@ -651,7 +654,7 @@ def test_two_processes_take_the_step_of_one(start, tiny):
         command = start(*one_step, f"trainer.devices={devices}", output).finish()
         assert command.code == 0, command.err
         (path,) = Path(f"runs{devices}").glob(f"*/{CHECKPOINT}")
-        state = torch.load(path, weights_only=False)["optimizer_states"][0]["state"]
+        state = torch.load(path, weights_only=True)["optimizer_states"][0]["state"]
         # After one step the momentum is the gradient, plus the decay of equal weights.
         momenta.append([entry["momentum_buffer"] for _, entry in sorted(state.items())])
     assert len(momenta[0]) == 16

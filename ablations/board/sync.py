@@ -15,7 +15,7 @@ from typing import Any
 import wandb
 
 from ablations.claims import results
-from ablations.classifier import curve_metrics
+from ablations.callbacks import curve_metrics
 from ablations.config import ConfigError
 from ablations.files import write_atomically
 from ablations.loggers import digest, final_metrics

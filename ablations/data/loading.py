@@ -98,7 +98,8 @@ class EpochBatches:
         self.n, self.batch_size, self.seed = n, batch_size, seed
         self.rows = torch.arange(rank * batch_size // world, (rank + 1) * batch_size // world)
         self.epoch = 0
-        self.first = 0
+        self.first = 0  # where the next iteration begins, and only that
+        self.done = 0  # batches of the epoch that an iteration has come to
 
     @property
     def sampler(self) -> "EpochBatches":
@@ -109,10 +110,6 @@ class EpochBatches:
         """Choose the epoch that the next iteration goes through."""
         self.epoch = epoch
 
-    def skip(self, batches: int) -> None:
-        """Let the next iteration, and only that, begin after ``batches`` batches."""
-        self.first = batches
-
     def __len__(self) -> int:
         """Batches in a whole epoch, whatever is skipped: a resumed run counts on from there."""
         return self.n // self.batch_size
@@ -122,6 +119,7 @@ class EpochBatches:
         first, self.first = self.first, 0
         for batch in range(first, len(self)):
             positions = batch * self.batch_size + self.rows
+            self.done = (batch + 1) % len(self)
             yield Share(order[positions], positions, self.rows)
 
 
@@ -237,3 +235,17 @@ class GatherLoader(DataLoader[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:  # pyright: ignore
         return map(self.images.__getitems__, self.shares)
+
+
+class ResumableLoader(GatherLoader):
+    """A loader of training batches that continues within an epoch, as Lightning asks of it."""
+
+    shares: EpochBatches
+
+    def state_dict(self) -> dict[str, int]:
+        """Return how many batches of the epoch are done."""
+        return {"batches": self.shares.done}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Let the next iteration, and only that, begin after the batches that are done."""
+        self.shares.first = self.shares.done = state["batches"]
