@@ -75,6 +75,7 @@ def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
     for key in _SHARED:
         if len({repr(getattr(config, key)) for config in configs}) > 1:
             raise ConfigError(f"{key}: all runs of a sweep share it; give one value")
+    _refuse_blind_search(configs)
     if configs[0].print_model:
         for config in configs:
             show_layers(console, config)
@@ -129,6 +130,16 @@ def validation_error(record: Record | None) -> float | None:
         return 1 - 1 / record.data.classes
     assert record.val is not None
     return record.val.top1
+
+
+def _refuse_blind_search(configs: Sequence[Config]) -> None:
+    choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
+    sweeper = choices.get("hydra/sweeper", "basic")
+    if sweeper != "basic" and any(c.fast_dev_run or not c.data.val_size for c in configs):
+        raise ConfigError(
+            f"hydra/sweeper={sweeper} searches by the validation error, and fast_dev_run=true or "
+            "data.val_size=0 gives none; set data.val_size and leave fast_dev_run out"
+        )
 
 
 def _one_count(trainers: Sequence[Trainer]) -> int:

@@ -163,6 +163,16 @@ def test_slurm_under_another_launcher_is_refused(launcher: str, start):
     assert not files("runs/[!.]*")
 
 
+@pytest.mark.parametrize("word", ["data.val_size=0", "fast_dev_run=true"])
+def test_a_search_without_a_validation_error_is_refused(word: str, start):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    search = ("hydra/sweeper=optuna", "recipe.lr=interval(0.001,0.1)")
+    done = start("-m", *search, word).finish()
+    assert done.code == 1
+    assert done.err.splitlines()[-1].startswith("error: hydra/sweeper=optuna searches by")
+    assert not files("runs/[!.]*")
+
+
 HOLD = """
 import time
 from pathlib import Path
