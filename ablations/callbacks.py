@@ -2,11 +2,11 @@
 
 import json
 import os
+import pickle
 import signal
 import sys
 import time
 import warnings
-import zipfile
 from contextlib import suppress
 from dataclasses import asdict
 from io import BytesIO
@@ -236,20 +236,27 @@ def _stop_now(number: int, frame: FrameType | None) -> None:
 def latest_checkpoint(folder: Path) -> Path | None:
     """Return the checkpoint to continue from, if there is one.
 
-    One that is not whole is renamed to ``last.broken.ckpt`` with a warning.
+    One that is damaged, or of an earlier version, is renamed to ``last.broken.ckpt`` with a
+    warning.
     """
     path = folder / CHECKPOINT
-    if not path.exists():
-        return None
-    if zipfile.is_zipfile(path):  # its directory comes last
-        return path
+    if not path.exists() or not (reason := _flaw(path)):
+        return path if path.exists() else None
     broken = path.with_suffix(".broken.ckpt")
     with suppress(FileNotFoundError):  # another rank was faster
         os.replace(path, broken)
         warnings.warn(
-            f"{path} is damaged: renamed to {broken.name}; the run starts anew", stacklevel=2
+            f"{path} is {reason}: renamed to {broken.name}; the run starts anew", stacklevel=2
         )
     return None
+
+
+def _flaw(path: Path) -> str:
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError):
+        return "damaged"
+    return "" if "hyper_parameters" in content else "of an earlier version"
 
 
 class Progress(Callback):

@@ -15,8 +15,13 @@ from ablations.record import load
 
 def test_there_is_nothing_to_continue_from_at_first(tmp_path: Path):
     assert latest_checkpoint(tmp_path) is None
-    torch.save({}, tmp_path / CHECKPOINT)
-    assert latest_checkpoint(tmp_path) == tmp_path / CHECKPOINT
+
+
+def test_a_checkpoint_of_an_earlier_version_is_set_aside(tmp_path: Path):
+    torch.save({"state_dict": {}, "ablations": {}}, tmp_path / CHECKPOINT)
+    with pytest.warns(UserWarning, match="last.ckpt is of an earlier version"):
+        assert latest_checkpoint(tmp_path) is None
+    assert [path.name for path in tmp_path.iterdir()] == ["last.broken.ckpt"]
 
 
 def test_a_damaged_checkpoint_is_set_aside_and_the_run_starts_anew(tiny_job, train_here):

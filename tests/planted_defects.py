@@ -1,0 +1,284 @@
+"""The behaviors that this suite must never lose, each with a defect that its tests have to notice.
+
+``python tests/planted_defects.py [WORD...]`` plants every defect (or those whose behavior has the
+words) in a copy of the repository, one at a time, and runs the tests beside it: they must fail. It
+exits with 1 where a defect goes unnoticed, or where its place in the code is gone.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Defect(NamedTuple):
+    """A behavior and how to break it.
+
+    Attributes:
+        behavior: What must hold.
+        file: Where it is broken.
+        old: Text that occurs there once.
+        new: What takes its place.
+        test: Tests that must fail then, as pytest names them.
+    """
+
+    behavior: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+DEFECTS = [
+    # Numbers.
+    Defect(
+        "response normalization is the closed form of the paper in float64",
+        "ablations/techniques/norm.py",
+        "",
+        "",
+        "",
+    ),
+    Defect(
+        "the learning rate is inside the velocity when it changes (§5)",
+        "ablations/optimizer.py",
+        "torch._foreach_mul_(buffers, last / lr)",
+        "torch._foreach_mul_(buffers, lr / last)",
+        "tests/test_optimizer.py",
+    ),
+    Defect(
+        "biases are not decayed",
+        "ablations/optimizer.py",
+        'decay_scale.get(name, 0.0) if key == "weight" else 0.0',
+        "decay_scale.get(name, 0.0)",
+        "tests/test_optimizer.py",
+    ),
+    Defect(
+        "the plateau schedule divides by ten three times at most",
+        "ablations/optimizer.py",
+        "self.divisions < 3",
+        "self.divisions < 4",
+        "tests/test_optimizer.py",
+    ),
+    Defect(
+        "a score that is not a number is an error",
+        "ablations/metrics.py",
+        "(~(scores <= true)",
+        "((scores > true)",
+        "tests/test_metrics.py",
+    ),
+    Defect(
+        "equal scores count as chance does",
+        "ablations/metrics.py",
+        "| ((scores == true) & before)",
+        "",
+        "tests/test_metrics.py",
+    ),
+    # Random numbers.
+    Defect(
+        "arms of a seed share crops whether or not colors are drawn",
+        "ablations/techniques/augmentation.py",
+        "    color = torch.randn(n, 3, generator=generator)\n",
+        "    color = torch.randn(n, 3)\n",
+        "tests/test_train.py -k same_run",
+    ),
+    Defect(
+        "dropout masks belong to rows of the global batch",
+        "ablations/streams.py",
+        "row_keys = _scramble(rows * -0x61C8864680B583EB + key)",
+        "row_keys = _scramble((rows - rows.min()) * -0x61C8864680B583EB + key)",
+        "tests/test_streams.py tests/techniques/test_dropout.py",
+    ),
+    Defect(
+        "the order of images depends on the epoch",
+        "ablations/data/loading.py",
+        'generator(seed, "order", epoch)',
+        'generator(seed, "order", 0)',
+        "tests/data/test_loading.py",
+    ),
+    # Interruption.
+    Defect(
+        "a run that is interrupted within an epoch gives the same weights",
+        "ablations/data/loading.py",
+        'self.shares.first = self.shares.done = state["batches"]',
+        'self.shares.done = state["batches"]',
+        "tests/test_train.py tests/data/test_loading.py",
+    ),
+    Defect(
+        "errors of an interrupted epoch are counted once",
+        "ablations/metrics.py",
+        'self.add_state(name, zero, dist_reduce_fx="sum", persistent=True)',
+        'self.add_state(name, zero, dist_reduce_fx="sum")',
+        "tests/test_train.py",
+    ),
+    Defect(
+        "an interrupted run keeps the number of threads that it was started with",
+        "ablations/callbacks.py",
+        'torch.set_num_threads(state["threads"])',
+        "pass",
+        "tests/test_train.py -k threads",
+    ),
+    Defect(
+        "a checkpoint of several processes has the errors of all of them",
+        "ablations/classifier.py",
+        "with metric.sync_context():  # every process takes part",
+        "with metric.sync_context(should_sync=False):",
+        "tests/test_train.py -k tally",
+    ),
+    Defect(
+        "a damaged checkpoint is set aside",
+        "ablations/callbacks.py",
+        "    if zipfile.is_zipfile(path):  # its directory comes last\n",
+        "    if True:\n",
+        "tests/test_callbacks.py",
+    ),
+    Defect(
+        "SIGTERM leaves a checkpoint",
+        "ablations/callbacks.py",
+        "            trainer.save_checkpoint(self.path)\n",
+        "            pass\n",
+        "tests/test_train.py",
+    ),
+    Defect(
+        "a record is whole or absent",
+        "ablations/files.py",
+        "            file.write(data)\n",
+        "            path.write_bytes(data[:10])\n            file.write(data)\n",
+        "tests/test_files.py",
+    ),
+    # Several processes.
+    Defect(
+        "each test image is counted once over all processes",
+        "ablations/data/loading.py",
+        "torch.arange(rank * n // world, (rank + 1) * n // world)",
+        "torch.arange(rank * n // world, min(n, (rank + 1) * n // world + 1))",
+        "tests/data/test_loading.py",
+    ),
+    Defect(
+        "two processes take the step of one",
+        "ablations/classifier.py",
+        "share = self.trainer.world_size / self.run.recipe.batch_size",
+        "share = 1 / self.run.recipe.batch_size",
+        "tests/test_train.py -k two_processes_take",
+    ),
+    Defect(
+        "ranks of a run on several nodes have one thread each",
+        "ablations/train.py",
+        '    os.environ["OMP_NUM_THREADS"] = str(threads)',
+        "    str(threads)",
+        "tests/launch/test_ranks.py -k torchrun",
+    ),
+    # Launch.
+    Defect(
+        "a mistake in the last job of a sweep is found before the first begins",
+        "ablations/launch/task.py",
+        "    _refuse_blind_search(configs)\n",
+        "    _refuse_blind_search(configs)\n    configs = configs[:1]\n",
+        "tests/launch/test_launchers.py tests/test_run.py",
+    ),
+    Defect(
+        "the task returns the validation error",
+        "ablations/launch/task.py",
+        "return record.val.top1",
+        'return record.test["center"].top1',
+        "tests/launch/test_launchers.py",
+    ),
+    Defect(
+        "two commands never hold one device at once",
+        "ablations/launch/devices.py",
+        "(locks := self._lock(slot)) is not None",
+        "(locks := ExitStack()) is not None",
+        "tests/launch/test_devices.py",
+    ),
+    Defect(
+        "a killed command leaves no orphan",
+        "ablations/launch/worker.py",
+        "    end_with_parent(os.getppid())\n",
+        "",
+        "tests/launch/test_ranks.py -k kill",
+    ),
+    Defect(
+        "torchrun around run.py is refused",
+        "ablations/launch/nodes.py",
+        "    if ranks:\n",
+        "    if not ranks:\n",
+        "tests/launch/test_nodes.py",
+    ),
+    # Identity.
+    Defect(
+        "ids of finished runs stay valid",
+        "ablations/config.py",
+        '    "recipe.batch_size": 128,\n',
+        '    "recipe.batch_size": 129,\n',
+        "tests/test_config.py",
+    ),
+    # Claims.
+    Defect(
+        "a look has its share of the error rate",
+        "ablations/stats/looks.py",
+        "levels.append(float(2 * stats.norm.sf(bound)))",
+        "levels.append(float(total))",
+        "tests/stats/test_looks.py",
+    ),
+    Defect(
+        "an earlier look of a claim halves its error rate",
+        "ablations/claims/ledger.py",
+        "alpha / 2 ** len(",
+        "alpha / 1 ** len(",
+        "tests/claims",
+    ),
+    Defect(
+        "before its first look a claim is incomplete",
+        "ablations/claims/study.py",
+        "        if here >= first:\n",
+        "        if here > 0:\n",
+        "tests/claims",
+    ),
+]
+
+
+def noticed(defect: Defect, copy: Path) -> str:
+    """Plant a defect in a copy; return what is wrong, or an empty text if its tests fail."""
+    path = copy / defect.file
+    source = path.read_text()
+    if source.count(defect.old) != 1:
+        return f"its place in {defect.file} occurs {source.count(defect.old)} times"
+    path.write_text(source.replace(defect.old, defect.new))
+    try:
+        words = [*defect.test.split(), "-q", "-x", "-p", "no:cacheprovider"]
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *words, "-m", "not gpu"],
+            cwd=copy,
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        path.write_text(source)
+    if done.returncode == 1:
+        return ""
+    return f"pytest ended with {done.returncode}: {done.stdout.strip().splitlines()[-1:]}"
+
+
+def main() -> None:
+    """Plant the defects that the arguments name, all without any."""
+    words = sys.argv[1:]
+    chosen = [d for d in DEFECTS if all(word in d.behavior for word in words)]
+    missed = 0
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        ignored = shutil.ignore_patterns(".git", ".venv", "runs", "results")
+        shutil.copytree(ROOT, copy, ignore=ignored)
+        for defect in chosen:
+            wrong = noticed(defect, copy)
+            missed += bool(wrong)
+            print(
+                f"{'UNNOTICED' if wrong else 'noticed  '}  {defect.behavior}  {wrong}", flush=True
+            )
+    sys.exit(1 if missed or not chosen else 0)
+
+
+if __name__ == "__main__":
+    main()
