@@ -14,7 +14,6 @@ from ablations.config import ConfigError, Run
 from ablations.data.loading import Batch
 from ablations.data.store import Store
 from ablations.metrics import ErrorRates, WindowedLoss
-from ablations.networks import RAW_PIXELS
 from ablations.optimizer import RateSchedule, build_optimizer
 from ablations.record import Scores
 from ablations.streams import derive, generator
@@ -299,7 +298,7 @@ def input_mean(run: Run, store: Store) -> Tensor:
     The mean training image (§2), or nothing where the network's source feeds it raw pixels.
     """
     mean = center_crop(torch.tensor(store.mean_image)[None], run.data.crop)[0]
-    return torch.zeros_like(mean) if run.model in RAW_PIXELS else mean
+    return torch.zeros_like(mean) if networks.MODELS[run.model].raw_pixels else mean
 
 
 def score_metrics(prefix: str, scores: Scores) -> dict[str, float]:

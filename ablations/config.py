@@ -34,7 +34,7 @@ class ConfigError(ValueError):
 
 
 class Model(Enum):
-    """The network; each is built by the module of its name (``half_tower_*`` by ``half_tower``)."""
+    """The network; :data:`ablations.networks.MODELS` has what each one takes."""
 
     alexnet = "alexnet"
     alexnet_small = "alexnet_small"

@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             console,
             None if options.budget is None else time.monotonic() + options.budget,
             report=lambda line: console.print(f"[bold]data[/]  {line}"),
+            plan_only=options.plan,
         )
         run = StudyRun(runs, asked, claims, options.results, options.seeds)
         wanted = [claim.name for claim in asked]

@@ -27,8 +27,7 @@ import torch.nn.functional as F
 from ablations.composition import compose
 from ablations.config import Config, Model, Storage
 from ablations.data.store import Store, prepare
-from ablations.networks import RAW_PIXELS
-from ablations.networks.initialization import build, construct
+from ablations.networks import MODELS, build, construct
 from ablations.optimizer import build_optimizer
 from benchmarks.table import into
 
@@ -60,7 +59,7 @@ def batches(config: Config, store: Store, size: int) -> Iterator[tuple[torch.Ten
     """Training images less their mean, enlarged to the network's pixels, and labels; no end."""
     generator = torch.Generator().manual_seed(config.seed)
     crop = config.data.crop
-    raw = config.model in RAW_PIXELS
+    raw = MODELS[config.model].raw_pixels
     average = torch.zeros(1) if raw else torch.tensor(store.mean_image)
     while True:
         rows = torch.randint(len(store.train_labels), (size,), generator=generator).sort().values

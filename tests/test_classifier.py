@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from ablations import classifier
+from ablations import networks
 from ablations.callbacks import curve_metrics
 from ablations.classifier import Classifier, score_metrics
 from ablations.config import ConfigError, Init, Job
@@ -59,7 +59,8 @@ def test_the_mean_is_that_of_the_central_crop(tiny_job):
 
 def test_a_network_of_raw_pixels_has_no_mean(tiny_job, monkeypatch):
     job = tiny_job()
-    monkeypatch.setattr(classifier, "RAW_PIXELS", {job.run.model})
+    raw = replace(networks.MODELS[job.run.model], raw_pixels=True)
+    monkeypatch.setitem(networks.MODELS, job.run.model, raw)
     assert not make(job).mean.any()
 
 

@@ -27,6 +27,7 @@ NOT_PRINTED = {
     "imagenet_fall2011": {"depth": Depth.six},
     "imagenet_pretrained": {"depth": Depth.six},
 }
+FIXED = [model for model, spec in networks.MODELS.items() if spec.fixed]
 PARQUET = ["data.train=[a.parquet]", "data.test=[b.parquet]"]
 
 
@@ -43,7 +44,7 @@ def test_an_experiment_composes_and_fits_its_network(experiment: str):
     assert changed == NOT_PRINTED.get(experiment, {})
 
 
-@pytest.mark.parametrize("network", networks.FIXED_CROPS, ids=lambda network: network.value)
+@pytest.mark.parametrize("network", FIXED, ids=lambda network: network.value)
 def test_a_network_that_its_source_fixes_has_an_experiment(network: Model):
     config = compose([f"experiment={network.value}"])
     assert config.model is network
@@ -93,7 +94,7 @@ def test_a_fast_dev_run_of_an_experiment(experiment: str, start):
 def test_a_fast_dev_run_of_the_tutorials_networks(start):
     write_images("train.parquet", 48)
     write_images("test.parquet", 16)
-    tutorials = [network.value for network in networks.FIXED_CROPS if network is not Model.lenet5]
+    tutorials = [network.value for network in FIXED if network is not Model.lenet5]
     command = start(
         "-m",
         f"experiment={','.join(tutorials)}",

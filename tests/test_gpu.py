@@ -12,10 +12,9 @@ from torch.autograd import DeviceType
 from ablations.callbacks import History
 from ablations.classifier import Classifier
 from ablations.config import Accelerator, Job, Model, Precision, Recipe
-from ablations.lrn_kernel import FusedResponseNorm
-from ablations.networks import CROPS, FIXED_CROPS, build
+from ablations.networks import MODELS, build
 from ablations.record import Record, load, load_all
-from ablations.techniques.norm import response_normalization
+from ablations.techniques.norm import FusedResponseNorm, response_normalization
 from ablations.train import train
 
 DEVICE = os.environ.get("DEVICE", "cuda")
@@ -80,7 +79,7 @@ def test_response_normalization_is_one_kernel_in_each_direction():
 def test_every_network_takes_a_step(network, precision, monkeypatch):
     from benchmarks.loops import configure, store, suite
 
-    crop = FIXED_CROPS.get(network) or min(CROPS[network][1], 227)
+    crop = min(MODELS[network].crops[1], 227)
     width = "1" if network is Model.lenet5 else "0.25"
     more = [f"width={width}", "init=paper", "recipe.lr=1e-4", f"recipe.precision={precision.value}"]
     config = configure(network.value, crop, crop, 8, *more)

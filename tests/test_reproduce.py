@@ -98,6 +98,15 @@ def test_the_plan_of_all_claims_says_what_makes_no_sense_here(cache, capsys, mon
     assert "not here: it is timed to a target: set claims.NAME.target" in shown
 
 
+def test_a_plan_of_data_that_are_not_there_is_shown(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    reproduce.main(["lrn_lowers_error", "--plan", "experiment=imagenet", "logger=none"])
+    shown = capsys.readouterr().out
+    assert "not prepared here; finished runs are not looked for" in shown
+    assert "at most 36 runs" in shown
+    assert not list(Path.cwd().iterdir())
+
+
 def test_the_command_does_not_load_torch(cache):
     script = f"import sys; sys.argv = ['x', 'all', '--plan', *{TINY}]\n"
     script += "from ablations import reproduce\nreproduce.main()\n"

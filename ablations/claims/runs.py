@@ -14,6 +14,7 @@ from ablations.arms import difference
 from ablations.claims.schema import FREE_KEYS, READINGS, RELATIVE, TIMES, Claim, Study, is_free
 from ablations.composition import alter, compose
 from ablations.config import Config, ConfigError, Job
+from ablations.data.store import is_prepared
 from ablations.launch.devices import threads_for
 from ablations.launch.display import Monitor, show_waiting
 from ablations.launch.mirror import settle_wandb
@@ -43,6 +44,7 @@ class Runs:
         console: Where runs are shown while they train.
         deadline: Monotonic time after which no run is started; None for no limit.
         report: Told about the preparation of data.
+        plan_only: Nothing is to be trained, and no data need to be there.
 
     Raises:
         ConfigError: An override does not exist, does not fit, or is the study's to choose.
@@ -55,6 +57,8 @@ class Runs:
         console: Console,
         deadline: float | None = None,
         report: Callable[[str], None] = lambda line: None,
+        *,
+        plan_only: bool = False,
     ) -> None:
         self.study, self.console = study, console
         self.deadline = deadline
@@ -69,7 +73,7 @@ class Runs:
         self.study = study = study.model_copy(update={"elsewhere": elsewhere})
         self.given = compose([f"experiment={study.experiment}", *study.changes, *overrides])
         self.output = Path(self.given.output).resolve()
-        self.report = report
+        self.report, self.plan_only = report, plan_only
         self.failed: set[str] = set()
         self._configs: dict[Arm, Config] = {}
         self._records: dict[str, Record] = {}
@@ -89,7 +93,7 @@ class Runs:
         return ""
 
     def admit(self, claims: Sequence[Claim]) -> None:
-        """Check every arm of the claims and prepare the data.
+        """Check every arm of the claims and prepare the data, unless only a plan is wanted.
 
         Raises:
             ConfigError: The arms of a claim differ in more than its technique, or cannot be built.
@@ -110,6 +114,10 @@ class Runs:
                 arms += pair
                 for arm in pair:
                     self._users.setdefault(arm, {})[claim.name] = None
+        cache = Path(self.given.cache) if self.given.cache else None
+        if self.plan_only and not is_prepared(self.given.data, cache):
+            self._admit_without_data()
+            return
         # Without an arm the baseline stands for the data.
         configs = [(self.config(arm), self.given.run) for arm in dict.fromkeys(arms)]
         plan = make_plan(configs or [(self.given, self.given.run)], self.report)
@@ -123,9 +131,19 @@ class Runs:
                 "of its file"
             )
 
+    def _admit_without_data(self) -> None:
+        given, known = self.given, self.study.fingerprint
+        self.report(
+            "not prepared here; finished runs are "
+            + ("looked for by the fingerprint of the study" if known else "not looked for")
+        )
+        run = replace(given.run, fingerprint=known or "")
+        name = "baseline"
+        self._template = Job(run, name, name, name, given.trainer, given.logger, store="")
+
     @property
     def fingerprint(self) -> str:
-        """Of the data; empty before :meth:`admit`."""
+        """Of the data; empty before :meth:`admit`, and in a plan of data that are not there."""
         return self._template.run.fingerprint if self._template else ""
 
     @property

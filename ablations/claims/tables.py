@@ -52,7 +52,7 @@ def show_plan(console: Console, run: StudyRun) -> None:
     parts = [
         f"at most {count(len(jobs), 'run')}, more where a grid is extended",
         f"{sum(n > 1 for n in users.values())} serve several claims" * (len(by_claim) > 1),
-        f"{len(jobs) - len(left)} finished",
+        f"{len(jobs) - len(left)} finished" * bool(run.runs.fingerprint),
         time_left(estimate(run.runs.output, left)),
     ]
     console.print(f"[bold]plan[/]  {'; '.join(filter(None, parts))}")

@@ -154,8 +154,7 @@ def prepare(data: DataConfig, cache: Path | None = None, report: Report | None =
     if data.root and (Path(data.root).expanduser() / "manifest.json").is_file():
         return _given(Path(data.root).expanduser().absolute(), data)
     files = find_files(data)
-    cache = cache or cache_folder()
-    path = cache / f"{data.source.value}-{data.size}px-{_key(data, files)}"
+    path = _place(data, files, cache or cache_folder())
     if damage(path) is not None:
         with writing_alone(path, report):
             # Another process may have built it while this one waited.
@@ -166,6 +165,26 @@ def prepare(data: DataConfig, cache: Path | None = None, report: Report | None =
                     )
                 _build(data, files, path, report)
     return _accepted(Store.open(path), data)
+
+
+def is_prepared(data: DataConfig, cache: Path | None = None) -> bool:
+    """Whether :func:`prepare` would find the store of an earlier call; nothing is decoded.
+
+    Args:
+        data: The data set.
+        cache: Folder of the stores; None takes ``cache_folder()``.
+    """
+    if data.root and (Path(data.root).expanduser() / "manifest.json").is_file():
+        return True
+    try:
+        files = find_files(data)
+    except ConfigError:  # they are not there
+        return False
+    return damage(_place(data, files, cache or cache_folder())) is None
+
+
+def _place(data: DataConfig, files: Files, cache: Path) -> Path:
+    return cache / f"{data.source.value}-{data.size}px-{_key(data, files)}"
 
 
 def _given(path: Path, data: DataConfig) -> Store:

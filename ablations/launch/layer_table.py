@@ -7,10 +7,13 @@ from rich.console import Console
 from rich.table import Table
 
 from ablations import networks
-from ablations.config import Config, DataConfig, Source
+from ablations.config import Config, ConfigError, DataConfig, Source
 from ablations.data.cache import cache_folder
 from ablations.data.sources import find_files
 from ablations.data.store import Store
+
+# What needs no look at the data.
+_CLASSES = {Source.synthetic: 10, Source.cifar10: 10, Source.imagenet: 1000}
 
 
 def show_layers(console: Console, config: Config) -> None:
@@ -21,11 +24,14 @@ def show_layers(console: Console, config: Config) -> None:
         config: Names the network, and the data whose classes are its outputs.
 
     Raises:
-        ConfigError: The network does not fit the configuration, or the data are not there.
+        ConfigError: The network does not fit the configuration.
     """
     run = config.run
     networks.check(run)
-    classes = _count_classes(config.data)
+    try:
+        classes, unknown = _count_classes(config.data), ""
+    except ConfigError as error:
+        classes, unknown = 1000, str(error)
     # By name: no other command waits for torch.
     rows = import_module("ablations.networks.layers").layers(run, classes)
     table = Table(
@@ -52,6 +58,9 @@ def show_layers(console: Console, config: Config) -> None:
     total = sum(row.multiply_adds for row in rows)
     table.add_row("total", "", "", f"{trained + statistics:,}", f"{total:,}", style="bold")
     console.print(table)
+    if unknown:
+        said = f"The table is for 1,000 classes; their number in the data is unknown: {unknown}"
+        console.print(said, markup=False, soft_wrap=True)
     if statistics:
         console.print(f"{trained:,} parameters are trained, {statistics:,} are running statistics.")
     if classes != 1000:
@@ -60,11 +69,15 @@ def show_layers(console: Console, config: Config) -> None:
 
 
 def _count_classes(data: DataConfig) -> int:
-    """Number of classes, without a download or a decoded image."""
-    if data.source is Source.cifar10:
-        return 10
+    """Number of classes, without a download or a decoded image.
+
+    Raises:
+        ConfigError: The data are not there.
+    """
     root = Path(data.root or "").expanduser()
     if (root / "manifest.json").is_file():  # of prepare.py
         return len(Store.open(root).classes)
+    if data.source in _CLASSES:
+        return _CLASSES[data.source]
     source = import_module(f"ablations.data.{data.source.value}")
     return len(source.read(data, find_files(data), cache_folder()).classes)

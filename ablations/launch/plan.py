@@ -224,7 +224,8 @@ def estimate(output: Path, jobs: Sequence[Job]) -> Estimate:
     total, unknown = 0.0, 0
     for job in jobs:
         devices = job.trainer.devices * job.trainer.num_nodes
-        if known := rates.get(_kind(job.run, accelerator, devices)):
+        # A plan without data has no store, which would tell the number of images.
+        if job.store and (known := rates.get(_kind(job.run, accelerator, devices))):
             total += _work(job) / mean(known)
         else:
             unknown += 1

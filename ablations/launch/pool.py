@@ -60,7 +60,10 @@ def warm_up() -> None:
         # A worker of joblib, whose own method the server does not know.
         multiprocessing.set_start_method("forkserver", force=True)
     _context.set_forkserver_preload(
-        ["ablations.launch.server", "ablations.launch.ranks", "ablations.launch.task"]
+        [
+            *("ablations.launch.server", "ablations.launch.ranks", "ablations.launch.task"),
+            "ablations.networks.initialization",  # imports Triton
+        ]
     )
     # OpenMP reads this once, when torch is loaded. Threads that spin for long while they wait for
     # each other slow one another on a busy machine; threads that sleep at once make two hardly

@@ -5,17 +5,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ablations.config import Run
-from ablations.techniques import (
-    Activation,
-    BiasInit,
-    Depth,
-    Dropout,
-    Edition,
-    Norm,
-    Pooling,
-    Towers,
-)
+from ablations.networks.stack import Stack
+from ablations.techniques import Norm, Techniques
 from ablations.techniques.activation import activation_layer
 from ablations.techniques.bias_init import initial_bias
 from ablations.techniques.depth import convolutions
@@ -23,7 +14,7 @@ from ablations.techniques.dropout import dropout_layer
 from ablations.techniques.edition import details
 from ablations.techniques.norm import ResponseNorm, WithinMapResponseNorm, norm_layer
 from ablations.techniques.pooling import pooling_layer
-from ablations.techniques.towers import layout
+from ablations.techniques.towers import groups, kernels_left
 
 
 @dataclass(frozen=True)
@@ -40,11 +31,6 @@ class Stem:
     kernel: int
     stride: int
 
-    def outputs(self, crop: int) -> int:
-        """Positions of the kernels along each side of an image of ``crop`` pixels."""
-        left, right, _, _ = self.border
-        return (left + crop + right - self.kernel) // self.stride + 1
-
 
 class AlexNet(nn.Sequential):
     """The printed network and every variant of it.
@@ -55,18 +41,11 @@ class AlexNet(nn.Sequential):
 
     Args:
         classes: Number of outputs.
+        techniques: One choice of each technique; None takes the paper's.
         crop: Height and width of the images, in pixels.
-        stem: How the first convolution meets the image; none is the paper's, with the border of
-            ``edition``.
         width: Factor on the number of kernels and units; 1 is the printed network.
-        activation: See :mod:`ablations.techniques.activation`; the other techniques likewise.
-        pooling: Pooling windows.
-        norm: Normalization after convolutions 1 and 2.
-        dropout: Dropout after both hidden dense layers.
-        towers: Two towers, one of them, or all kernels connected.
-        depth: Which convolutions there are.
-        bias_init: Recorded in ``initial_bias`` for :mod:`ablations.networks.initialization`.
-        edition: The paper's text, or the authors' code.
+        stem: How the first convolution meets the image; None takes the paper's, with the border of
+            the edition.
 
     Examples:
         >>> import torch
@@ -79,116 +58,83 @@ class AlexNet(nn.Sequential):
     def __init__(
         self,
         classes: int = 1000,
+        techniques: Techniques | None = None,
         *,
         crop: int = 224,
-        stem: Stem | None = None,
         width: float = 1.0,
-        activation: Activation = Activation.relu,
-        pooling: Pooling = Pooling.overlap,
-        norm: Norm = Norm.lrn,
-        dropout: Dropout = Dropout.on,
-        towers: Towers = Towers.two,
-        depth: Depth = Depth.five,
-        bias_init: BiasInit = BiasInit.one,
-        edition: Edition = Edition.printed,
+        stem: Stem | None = None,
     ) -> None:
-        spec = details(edition)
-        stem = stem or Stem(spec.border, kernel=11, stride=4)
-        sizes = layout(towers, width)
-        groups, units, (c1, c2, c3, c4, c5) = sizes.groups, sizes.units, sizes.kernels
-        present = convolutions(depth)
+        chosen = techniques or Techniques()
+        edition = details(chosen.edition)
+        present = convolutions(chosen.depth)
+        parts = groups(chosen.towers)
+        x = Stack(crop, width)
 
-        def activate() -> nn.Module:
-            return activation_layer(activation)
+        # The authors' run without LRN also left out the one within each map.
+        after_conv2 = edition.after_conv2 if chosen.norm is Norm.lrn else ("activation", "norm")
 
-        def pool() -> nn.Module:
-            return pooling_layer(pooling)
+        def norm() -> nn.Module:
+            response_norm = ResponseNorm(alpha=edition.lrn_alpha, towers=parts)
+            return norm_layer(chosen.norm, x.maps, response_norm)
 
-        def normalize(channels: int) -> nn.Module:
-            response_norm = ResponseNorm(alpha=spec.lrn_alpha, towers=groups)
-            return norm_layer(norm, channels, response_norm)
+        make = {
+            "activation": lambda: activation_layer(chosen.activation),
+            "norm": norm,
+            "within_map_norm": lambda: WithinMapResponseNorm(size=5, alpha=1e-3),
+            "pool": lambda: pooling_layer(chosen.pooling),
+            "dropout": lambda: dropout_layer(chosen.dropout, x.maps),
+        }
 
-        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        def add(number: str, *kinds: str) -> None:
+            for kind in kinds:
+                x.add(kind + number, make[kind](), size=x.size // 2 if kind == "pool" else None)
 
-        layers["border"] = nn.ZeroPad2d(stem.border)
-        layers["conv1"] = nn.Conv2d(3, c1, stem.kernel, stem.stride)
-        if spec.norm1_first:
-            layers["norm1"] = normalize(c1)
-            layers["pool1"] = pool()
-            layers["activation1"] = activate()
-        else:
-            layers["activation1"] = activate()
-            layers["norm1"] = normalize(c1)
-            layers["pool1"] = pool()
+        def conv(
+            name: str,
+            kernels: int,
+            kernel: int,
+            groups: int = 1,
+            *,
+            then: tuple[str, ...] = ("activation",),
+            number: str = "",
+        ) -> None:
+            """Add a convolution and what follows it, unless ``depth`` leaves it out."""
+            if name in present:
+                x.conv(name, kernels, kernel, padding=kernel // 2, groups=groups)
+                add(number or name[-1], *then)
 
-        channels = c1
+        def dense(name: str, units: int) -> None:
+            x.linear(name, x.scaled(units))
+            add(name[-1], "activation", "dropout")
 
-        if "conv2" in present:
-            layers["conv2"] = nn.Conv2d(channels, c2, 5, padding=2, groups=groups)
-            layers["activation2"] = activate()
-            layers["norm2"] = normalize(c2)
-            if spec.norm2_within_map and norm is Norm.lrn:
-                layers["within_map_norm2"] = WithinMapResponseNorm(size=5, alpha=1e-3)
-            channels = c2
-        layers["pool2"] = pool()
+        def tower(both: int) -> int:
+            return kernels_left(chosen.towers, x.scaled(both))
 
-        if "conv3" in present:
-            # §3.2: the one convolution that takes its input from both towers.
-            layers["conv3"] = nn.Conv2d(channels, c3, 3, padding=1)
-            layers["activation3"] = activate()
-            channels = c3
-        if "conv4" in present:
-            layers["conv4"] = nn.Conv2d(channels, c4, 3, padding=1, groups=groups)
-            layers["activation4"] = activate()
-            channels = c4
+        # Figure 2, line by line: kernels, their size, and the parts that the maps are cut into, two
+        # where there are two towers; on the right the maps of the printed network after each line.
+        # fmt: off
+        stem = stem or Stem(edition.border, kernel=11, stride=4)              #   3 x 224 x 224
+        x.border(stem.border)                                                 #   3 x 227 x 227
+        x.conv("conv1", tower(96), stem.kernel, stride=stem.stride)           #  96 x 55 x 55
+        add("1", *edition.after_conv1)                                        #  96 x 27 x 27
+        conv("conv2", tower(256), 5, parts, then=after_conv2)                 # 256 x 27 x 27
+        add("2", "pool")                                                      # 256 x 13 x 13
+        conv("conv3", tower(384), 3)  # §3.2: it alone sees both towers       # 384 x 13 x 13
+        conv("conv4", tower(384), 3, parts)                                   # 384 x 13 x 13
+        conv("conv5", x.scaled(256), 3, parts)                                # 256 x 13 x 13
+        add("5", "pool")                                                      # 256 x 6 x 6
+        conv("conv6", x.scaled(256), 3, parts, number="_conv6")  # §6, depth=six only
+        x.flatten()                                                           # 9216
+        dense("fc6", 4096)                                                    # 4096
+        dense("fc7", 4096)                                                    # 4096
+        x.linear("fc8", classes)                                              # 1000
+        # fmt: on
 
-        if "conv5" in present:
-            layers["conv5"] = nn.Conv2d(channels, c5, 3, padding=1, groups=groups)
-            layers["activation5"] = activate()
-            channels = c5
-        layers["pool5"] = pool()
-
-        if "conv6" in present:
-            # §6: over the last pooling layer, in networks that are trained on more images first.
-            layers["conv6"] = nn.Conv2d(c5, c5, 3, padding=1, groups=groups)
-            layers["conv6_activation"] = activate()
-        layers["flatten"] = nn.Flatten()
-
-        # Three pooling layers halve the maps three times.
-        layers["fc6"] = nn.Linear(channels * (stem.outputs(crop) // 8) ** 2, units)
-        layers["activation6"] = activate()
-        layers["dropout6"] = dropout_layer(dropout, units)
-
-        layers["fc7"] = nn.Linear(units, units)
-        layers["activation7"] = activate()
-        layers["dropout7"] = dropout_layer(dropout, units)
-
-        layers["fc8"] = nn.Linear(units, classes)
-
-        super().__init__(layers)
+        super().__init__(OrderedDict(x.layers))
         weighted = (*present, "fc6", "fc7", "fc8")
         self.decay_scale = dict.fromkeys(weighted, 1.0)
         # §5: 0.01 in each layer.
         self.initial_std = dict.fromkeys(weighted, 0.01) | {
-            name: spec.middle_std for name in present if name not in ("conv1", "conv2")
+            name: edition.middle_std for name in present if name not in ("conv1", "conv2")
         }
-        self.initial_bias = {name: initial_bias(name, bias_init) for name in weighted}
-
-
-def build(run: Run, classes: int, stem: Stem | None = None) -> AlexNet:
-    """The network of a run, before :mod:`ablations.networks.initialization`."""
-    techniques = run.techniques
-    return AlexNet(
-        classes,
-        crop=run.data.crop,
-        stem=stem,
-        width=run.width,
-        activation=techniques.activation,
-        pooling=techniques.pooling,
-        norm=techniques.norm,
-        dropout=techniques.dropout,
-        towers=techniques.towers,
-        depth=techniques.depth,
-        bias_init=techniques.bias_init,
-        edition=techniques.edition,
-    )
+        self.initial_bias = {name: initial_bias(name, chosen.bias_init) for name in weighted}

@@ -5,21 +5,33 @@ are 5x5, every pixel below 48 pixels and every second pixel from there on, so th
 it see maps of 2 to 6 pixels where the printed network sees 6. All else is the printed network.
 """
 
-from ablations.config import Run
-from ablations.networks import alexnet
 from ablations.networks.alexnet import AlexNet, Stem
+from ablations.techniques import Techniques
 
 
 def small_stem(crop: int) -> Stem:
-    """The first convolution for images of ``crop`` pixels.
+    """Return the first convolution for images of ``crop`` pixels.
 
     Examples:
-        >>> small_stem(28).outputs(28), small_stem(64).outputs(64)
-        (28, 32)
+        >>> small_stem(28).stride, small_stem(64).stride
+        (1, 2)
     """
     return Stem(border=(2, 2, 2, 2), kernel=5, stride=1 if crop < 48 else 2)
 
 
-def build(run: Run, classes: int) -> AlexNet:
-    """The network of a run, before :mod:`ablations.networks.initialization`."""
-    return alexnet.build(run, classes, small_stem(run.data.crop))
+def alexnet_small(
+    classes: int = 10,
+    techniques: Techniques | None = None,
+    *,
+    crop: int = 28,
+    width: float = 1.0,
+) -> AlexNet:
+    """Build the network.
+
+    Args:
+        classes: Number of outputs.
+        techniques: One choice of each technique; None takes the paper's.
+        crop: Height and width of the images, in pixels.
+        width: Factor on the number of kernels and units.
+    """
+    return AlexNet(classes, techniques, crop=crop, width=width, stem=small_stem(crop))

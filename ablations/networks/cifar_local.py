@@ -14,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ablations.config import Run
-from ablations.techniques import Activation, Norm, Pooling
+from ablations.techniques import Techniques
 from ablations.techniques.activation import activation_layer
 from ablations.techniques.norm import ResponseNorm, norm_layer
 from ablations.techniques.pooling import pooling_layer
@@ -57,11 +56,10 @@ class CifarLocal(nn.Sequential):
 
     Args:
         classes: Number of outputs.
+        techniques: Activation, pooling, and normalization after convolutions 1 and 2; None takes
+            the paper's.
         crop: Height and width of the images, in pixels; the authors' is 24.
         width: Factor on the number of kernels.
-        activation: Nonlinearity.
-        pooling: Pooling windows.
-        norm: Normalization after convolutions 1 and 2.
 
     Examples:
         >>> sum(parameter.numel() for parameter in CifarLocal().parameters())
@@ -71,36 +69,35 @@ class CifarLocal(nn.Sequential):
     def __init__(
         self,
         classes: int = 10,
+        techniques: Techniques | None = None,
         *,
         crop: int = 24,
         width: float = 1.0,
-        activation: Activation = Activation.relu,
-        pooling: Pooling = Pooling.overlap,
-        norm: Norm = Norm.lrn,
     ) -> None:
+        chosen = techniques or Techniques()
         c1, c2, c3, c4 = (round(n * width) for n in (64, 64, 32, 32))
         size = crop // 4
 
         def normalize(channels: int) -> nn.Module:
             # The authors' 0.001 is divided by the 5 maps of the window.
-            return norm_layer(norm, channels, ResponseNorm(size=5, k=1.0, alpha=1e-3 / 5))
+            return norm_layer(chosen.norm, channels, ResponseNorm(size=5, k=1.0, alpha=1e-3 / 5))
 
         super().__init__(
             OrderedDict(
-                conv1=nn.Conv2d(3, c1, 5, padding=2),
-                activation1=activation_layer(activation),
+                conv1=nn.Conv2d(3, c1, 5, padding=2),  # 64 x 24 x 24
+                activation1=activation_layer(chosen.activation),
                 norm1=normalize(c1),
-                pool1=pooling_layer(pooling),
-                conv2=nn.Conv2d(c1, c2, 5, padding=2),
-                activation2=activation_layer(activation),
+                pool1=pooling_layer(chosen.pooling),  # 64 x 12 x 12
+                conv2=nn.Conv2d(c1, c2, 5, padding=2),  # 64 x 12 x 12
+                activation2=activation_layer(chosen.activation),
                 norm2=normalize(c2),
-                pool2=pooling_layer(pooling),
-                local3=LocallyConnected(c2, c3, size),
-                activation3=activation_layer(activation),
-                local4=LocallyConnected(c3, c4, size),
-                activation4=activation_layer(activation),
-                flatten=nn.Flatten(),
-                fc10=nn.Linear(c4 * size**2, classes),
+                pool2=pooling_layer(chosen.pooling),  # 64 x 6 x 6
+                local3=LocallyConnected(c2, c3, size),  # 32 x 6 x 6
+                activation3=activation_layer(chosen.activation),
+                local4=LocallyConnected(c3, c4, size),  # 32 x 6 x 6
+                activation4=activation_layer(chosen.activation),
+                flatten=nn.Flatten(),  # 1152
+                fc10=nn.Linear(c4 * size**2, classes),  # 10
             )
         )
         self.decay_scale = {"conv1": 0.0, "conv2": 0.0, "local3": 1.0, "local4": 1.0, "fc10": 1.0}
@@ -112,15 +109,3 @@ class CifarLocal(nn.Sequential):
             "fc10": 0.01,
         }
         self.initial_bias = dict.fromkeys(self.initial_std, 0.0)
-
-
-def build(run: Run, classes: int) -> CifarLocal:
-    """The network of a run, before :mod:`ablations.networks.initialization`."""
-    return CifarLocal(
-        classes,
-        crop=run.data.crop,
-        width=run.width,
-        activation=run.techniques.activation,
-        pooling=run.techniques.pooling,
-        norm=run.techniques.norm,
-    )

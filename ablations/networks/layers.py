@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from ablations.config import Run
+from ablations.networks import construct
 from ablations.networks.cifar_local import LocallyConnected
-from ablations.networks.initialization import construct
 from ablations.networks.lenet5 import Subsampling, TableConvolution
 from ablations.techniques.norm import BatchNorm2d
 

@@ -20,7 +20,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ablations.config import Run
 from ablations.networks.fixed import Bounds, Fixed
 
 # Table I: the maps of layer S2 that each map of C3 reads. Three neighbors, then four, then two
@@ -105,8 +104,13 @@ def _bounds(layer: nn.Module) -> Bounds:
     return (3 / fan_in) ** 0.5, 0.0
 
 
-def build(run: Run, classes: int) -> Fixed:
-    """The network of a run, before :mod:`ablations.networks.initialization`."""
+def lenet5(classes: int = 10, width: float = 1.0) -> Fixed:
+    """Build the network; on the right the maps after a line.
+
+    Args:
+        classes: Number of outputs.
+        width: 1 only; :func:`ablations.networks.check` refuses others.
+    """
     layers: dict[str, nn.Module] = {
         "gray": Gray(),
         "conv1": nn.Conv2d(1, 6, 5),  # 28x28

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ablations.config import ConfigError, Run
 from ablations.errors import plain
-from ablations.networks.initialization import construct
+from ablations.networks import construct
 
 _NETWORK = "network."  # what Lightning calls the module's attribute
 

@@ -30,9 +30,9 @@ class Details:
 
     Attributes:
         lrn_alpha: Weight of the summed squares in local response normalization (§3.3).
-        norm1_first: The first normalization precedes pooling and ReLU instead of following
-            the ReLU (§3.5).
-        norm2_within_map: After the second, a normalization within each map of 5x5 pixels.
+        after_conv1: Layers from convolution 1 to convolution 2, in order (§3.5).
+        after_conv2: Layers from convolution 2 to pooling layer 2. The normalization within each
+            map, of 5x5 pixels, is not in the text.
         middle_std: Standard deviation of the initial weights of convolutions 3 to 5 (§5).
         border: Zeros to the left, right, top and bottom of the 224-pixel image (§3.5).
         color_power: Color noise along a principal component is proportional to this power of
@@ -42,8 +42,8 @@ class Details:
     """
 
     lrn_alpha: float
-    norm1_first: bool
-    norm2_within_map: bool
+    after_conv1: tuple[str, ...]
+    after_conv2: tuple[str, ...]
     middle_std: float
     border: tuple[int, int, int, int]
     color_power: float
@@ -62,8 +62,8 @@ def details(edition: Edition) -> Details:
         case Edition.printed:
             return Details(
                 lrn_alpha=1e-4,
-                norm1_first=False,
-                norm2_within_map=False,
+                after_conv1=("activation", "norm", "pool"),
+                after_conv2=("activation", "norm"),
                 middle_std=0.01,
                 border=(2, 1, 2, 1),
                 color_power=1.0,
@@ -73,8 +73,8 @@ def details(edition: Edition) -> Details:
         case Edition.released:
             return Details(
                 lrn_alpha=1e-4 / 5,
-                norm1_first=True,
-                norm2_within_map=True,
+                after_conv1=("norm", "pool", "activation"),
+                after_conv2=("activation", "norm", "within_map_norm"),
                 middle_std=0.03,
                 border=(0, 3, 0, 3),
                 color_power=0.5,

@@ -20,7 +20,6 @@ Deviates:
     That the towers specialize is said of a picture; here it is a number, see :func:`tower_colors`.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,45 +28,28 @@ from numpy.typing import NDArray
 from ablations.techniques import Towers
 
 
-@dataclass(frozen=True)
-class Layout:
-    """Numbers of kernels and units.
+def groups(kind: Towers) -> int:
+    """Parts that the maps of convolutions 2, 4, 5 and of the normalizations are cut into.
 
-    Attributes:
-        groups: Parts that the maps of convolutions 2, 4, 5 and of the normalizations are cut into.
-        kernels: Kernels of convolutions 1 to 5.
-        units: Units of each hidden dense layer.
-    """
-
-    groups: int
-    kernels: tuple[int, int, int, int, int]
-    units: int
-
-
-def layout(kind: Towers, width: float = 1.0) -> Layout:
-    """Numbers of kernels and units of a network.
-
-    Paper: §3.5, Figure 2.
-
-    Args:
-        kind: Which towers.
-        width: Factor on all numbers; 1 is the printed network.
+    Paper: §3.2.
 
     Examples:
-        >>> layout(Towers.half).kernels
-        (48, 128, 192, 192, 256)
-        >>> layout(Towers.two, width=0.25)
-        Layout(groups=2, kernels=(24, 64, 96, 96, 64), units=1024)
+        >>> groups(Towers.two), groups(Towers.half), groups(Towers.merged)
+        (2, 1, 1)
     """
-    # Rounded to even numbers, so that two towers share them equally.
-    c1, c2, c3, c4, c5, units = (2 * round(n * width / 2) for n in (96, 256, 384, 384, 256, 4096))
-    match kind:
-        case Towers.two:
-            return Layout(2, (c1, c2, c3, c4, c5), units)
-        case Towers.half:
-            return Layout(1, (c1 // 2, c2 // 2, c3 // 2, c4 // 2, c5), units)
-        case Towers.merged:
-            return Layout(1, (c1, c2, c3, c4, c5), units)
+    return 2 if kind is Towers.two else 1
+
+
+def kernels_left(kind: Towers, both: int) -> int:
+    """Kernels of convolutions 1 to 4 that are left of those of both towers.
+
+    Paper: §3.2, footnote 2.
+
+    Examples:
+        >>> [kernels_left(kind, 384) for kind in Towers]
+        [384, 192, 384]
+    """
+    return both // 2 if kind is Towers.half else both
 
 
 def colorfulness(kernels: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -68,6 +68,28 @@ def test_a_plan_trains_and_writes_nothing(laboratory):
     assert not Path("results").exists()
 
 
+def test_a_plan_needs_no_data(laboratory, monkeypatch):
+    laboratory("hand")
+    printed = laboratory("hand", "--plan")
+    assert " 25 finished" in printed  # it held at its second look
+    assert "not prepared" not in printed
+    monkeypatch.setenv("ABLATIONS_CACHE", "elsewhere")
+    printed = laboratory("hand", "--plan")
+    assert "at most 31 runs" in printed
+    assert "not prepared here; finished runs are not looked for" in printed
+    assert "finished;" not in printed
+    assert not Path("elsewhere").exists()
+
+
+def test_a_plan_finds_finished_runs_by_the_fingerprint_of_the_study(laboratory, monkeypatch):
+    laboratory("hand")
+    laboratory.study("hand", fingerprint=laboratory.found().fingerprint)
+    monkeypatch.setenv("ABLATIONS_CACHE", "elsewhere")
+    printed = laboratory("hand", "--plan")
+    assert "finished runs are looked for by the fingerprint of the study" in printed
+    assert " 25 finished" in printed
+
+
 def test_a_plan_counts_the_runs_that_claims_share(laboratory):
     laboratory.claim("norm", technique="norm", **{"with": ["norm=lrn"], "without": ["norm=none"]})
     laboratory.study("two", claims=["overlap", "norm"])

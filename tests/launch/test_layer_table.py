@@ -1,9 +1,16 @@
 import io
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 from rich.console import Console
 
 from ablations.composition import compose
 from ablations.launch.layer_table import show_layers
+
+FUNCTIONAL = ("model=keras_functional", "width=1", "init=paper", "data.size=224", "data.crop=224")
+PARQUET = ("data.source=parquet", "data.train=[train.parquet]", "data.test=[train.parquet]")
 
 
 def shown(*overrides: str) -> str:
@@ -12,8 +19,8 @@ def shown(*overrides: str) -> str:
     return text.getvalue()
 
 
-def test_it_lists_layers_and_their_cost_and_needs_no_data() -> None:
-    lines = shown("model=keras_functional", "width=1", "init=paper", *size(224)).splitlines()
+def test_it_lists_layers_and_their_cost() -> None:
+    lines = shown(*FUNCTIONAL).splitlines()
     assert "keras_functional, width 1, 224x224 pixels, 10 classes" in lines[0]
     conv1 = next(line for line in lines if "conv1" in line)
     assert [word for word in conv1.split() if word != "│"] == [
@@ -26,11 +33,33 @@ def test_it_lists_layers_and_their_cost_and_needs_no_data() -> None:
     ]
 
 
-def size(pixels: int) -> tuple[str, str]:
-    return f"data.size={pixels}", f"data.crop={pixels}"
+@pytest.mark.parametrize(
+    ("experiment", "classes"), [("smoke", "10"), ("cifar10", "10"), ("imagenet", "1,000")]
+)
+def test_classes_that_the_source_tells_need_no_data(experiment: str, classes: str) -> None:
+    text = shown(f"experiment={experiment}", "data.root=nowhere")
+    assert f"{classes} classes" in text
+    assert "unknown" not in text
+    assert not list(Path.cwd().iterdir())
 
 
-def test_classes_of_cifar10_are_counted_without_a_download(tmp_path) -> None:
-    text = shown("experiment=cifar10", f"data.root={tmp_path}")
-    assert "10 classes" in text
-    assert not list(tmp_path.iterdir())
+@pytest.mark.parametrize(
+    "data", [("experiment=tiny_imagenet", "data.root=nowhere"), (*FUNCTIONAL, *PARQUET)]
+)
+def test_without_data_it_is_printed_for_a_thousand_classes_and_says_so(
+    data: tuple[str, ...],
+) -> None:
+    text = shown(*data)
+    assert "pixels, 1,000 classes" in text
+    assert "1,000 classes; their number in the data is unknown: data." in text
+
+
+def test_classes_are_read_from_a_file_or_a_prepared_store(cache) -> None:
+    pixel = {"bytes": b"", "path": None}
+    for name in ("train", "test"):
+        labels = [0, 1, 2, 3]
+        pq.write_table(pa.table({"image": [pixel] * 4, "label": labels}), f"{name}.parquet")
+    assert "4 classes" in shown(*PARQUET[:2], "data.test=[test.parquet]")
+    [store] = cache.glob("synthetic-16px-????????????????")
+    given = ("data.source=image_folder", f"data.root={store}", "data.size=16", "data.crop=12")
+    assert "10 classes" in shown(*given)

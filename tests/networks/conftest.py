@@ -1,52 +1,52 @@
-"""Fixtures of the networks that their source fixes."""
+"""Runs of a network at its own crop, and networks that take no memory."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from ablations.config import DataConfig, Init, Model, Recipe, Run
-from ablations.networks.initialization import construct
+from ablations.networks import MODELS, construct
 from ablations.networks.layers import Layer, layers
 from ablations.techniques import Techniques
 
-
-@pytest.fixture
-def full_size() -> Callable[..., Run]:
-    """A run of a network at its full width, with images of ``crop`` pixels."""
-
-    def make(network: Model, crop: int) -> Run:
-        dataset = DataConfig(size=crop, crop=crop)
-        return Run(Techniques(), network, 1.0, Init.paper, dataset, Recipe(), seed=0, replicate=0)
-
-    return make
+# Of those that take several: the authors' where they give one.
+CROPS = {Model.alexnet: 224, Model.alexnet_small: 28, Model.cifar_conv: 32, Model.cifar_local: 24}
 
 
-@pytest.fixture
-def table(full_size) -> Callable[..., list[Layer]]:
-    """The layers of a network at its full width."""
-    return lambda network, crop, classes: layers(full_size(network, crop), classes)
+def make_run(model: Model, **changes) -> Run:
+    """The model at its printed width; ``crop`` and single techniques may be given, too."""
+    crop = changes.pop("crop", CROPS.get(model, MODELS[model].crops[0]))
+    chosen = {name: changes.pop(name) for name in list(changes) if hasattr(Techniques(), name)}
+    data = DataConfig(size=crop, crop=crop)
+    run = Run(Techniques(**chosen), model, 1.0, Init.paper, data, Recipe(), seed=0, replicate=0)
+    return replace(run, **changes)
 
 
 @pytest.fixture
-def on_meta(full_size) -> Callable[..., nn.Sequential]:
-    """A network at its full width, without memory for its weights."""
+def run_of() -> Callable[..., Run]:
+    """See :func:`make_run`."""
+    return make_run
 
-    def make(network: Model, crop: int) -> nn.Sequential:
+
+@pytest.fixture
+def on_meta() -> Callable[..., nn.Sequential]:
+    """A network without memory for its weights."""
+
+    def make(model: Model, classes: int = 10, **changes) -> nn.Sequential:
         with torch.device("meta"):
-            return construct(full_size(network, crop), 10)
+            return construct(make_run(model, **changes), classes)
 
     return make
 
 
 @pytest.fixture
-def outline() -> Callable[[list[Layer]], tuple[str, str]]:
-    """Names of all layers, and the shapes of their outputs wherever they change."""
+def table() -> Callable[..., dict[str, Layer]]:
+    """The layers of a network by name."""
 
-    def draw(rows: list[Layer]) -> tuple[str, str]:
-        shapes = ["x".join(str(n) for n in row.shape) for row in rows]
-        changes = [new for old, new in zip(["", *shapes], shapes, strict=False) if new != old]
-        return " ".join(row.name for row in rows), " ".join(changes)
+    def make(model: Model, classes: int = 1000, **changes) -> dict[str, Layer]:
+        return {row.name: row for row in layers(make_run(model, **changes), classes)}
 
-    return draw
+    return make

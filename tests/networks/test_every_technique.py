@@ -1,4 +1,4 @@
-"""Every variant of every technique on every network that it acts on; others: test_fixed.py."""
+"""Every variant of every technique on every network that it acts on; others: test_tutorials.py."""
 
 from dataclasses import fields
 

@@ -1,12 +1,13 @@
 import base64
 import io
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ablations import classifier
+from ablations import networks
 from ablations.config import Job
 from ablations.page import pictures
 from ablations.page.pictures import album, mosaic
@@ -65,7 +66,9 @@ def test_networks_of_raw_pixels_are_shown_raw_pixels(finished, record, monkeypat
     assert means
     assert all(mean.any() for mean in means)
     means.clear()
-    monkeypatch.setattr(classifier, "RAW_PIXELS", {Job.load(finished).run.model})
+    model = Job.load(finished).run.model
+    raw = replace(networks.MODELS[model], raw_pixels=True)
+    monkeypatch.setitem(networks.MODELS, model, raw)
     album(finished.parent, [record])
     assert means
     assert not any(mean.any() for mean in means)
