@@ -1,10 +1,7 @@
 """Loggers in W&B, TensorBoard or CSV files; results do not depend on them."""
 
-import hashlib
-import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -17,22 +14,28 @@ from ablations.record import Record
 
 
 def build_logger(job: Job, folder: Path) -> Logger | None:
-    """Build the logger of a run, its files inside the run's folder.
+    """Build the logger of a run, which writes into the run's folder.
 
-    One W&B run for each run, under the same id after an interruption; offline unless this machine
-    is logged in or ``WANDB_MODE`` says otherwise. W&B is imported here, if it is chosen.
+    Args:
+        job: The run.
+        folder: The run's folder.
+
+    Returns:
+        The logger; None for ``logger=none``, for a fast_dev_run, and if the W&B client cannot
+        start.
     """
     if job.fast_dev_run:
         return None
     match job.logger.kind:
         case LoggerKind.wandb:
-            from ablations.wandb_logger import ResumableWandbLogger
+            # Importing the client takes a second, and other loggers work without the package.
+            from ablations.wandb_logger import build_wandb_logger
 
-            return ResumableWandbLogger(job, folder)
+            return build_wandb_logger(job, folder)
         case LoggerKind.tensorboard:
             return TensorBoardLogger(folder, name="tensorboard", version="")
         case LoggerKind.csv:
-            # Lightning begins the file anew; `ReplayMetrics` writes the earlier epochs into it.
+            # Lightning starts a new file; `ReplayMetrics` writes the earlier epochs into it.
             shutil.rmtree(folder / "csv", ignore_errors=True)
             return CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1)
         case LoggerKind.none:
@@ -43,68 +46,63 @@ class ReplayMetrics(pl.Callback):
     """Logs the earlier epochs of a resumed run again, for loggers that may have lost them.
 
     Args:
-        history: What is known of them.
+        history: Has the learning curve up to the checkpoint.
     """
 
     def __init__(self, history: History) -> None:
         self.history = history
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Go through the curve up to the checkpoint."""
+        """Log the curve up to the checkpoint."""
         for logger in trainer.loggers:
+            # TensorBoard reads the files of all attempts together.
             if not isinstance(logger, TensorBoardLogger):
                 for point in self.history.curve:
                     logger.log_metrics({**curve_metrics(point)}, step=point.epoch)
 
 
 def tags(experiment: str, dataset: str, claims: Sequence[str]) -> list[str]:
-    """What dashboards filter by: ``experiment:smoke``, ``dataset:CIFAR-10``, ``claim:...``."""
-    marks = [
+    """Return the tags that W&B panels filter by.
+
+    ``experiment:smoke``, ``dataset:CIFAR-10``, and ``claim:NAME`` for each claim.
+    """
+    names = [
         f"experiment:{experiment}",
         f"dataset:{dataset}",
         *(f"claim:{name}" for name in claims),
     ]
-    return [mark[:64] for mark in marks]  # as long as W&B allows
+    return [name[:64] for name in names]  # W&B's limit
 
 
 def log_record(logger: Logger, record: Record) -> None:
-    """Log the final errors.
-
-    W&B gets them as the run's summary, under the names ``test/top1_error`` (ten views) and
-    ``test_center/top1_error``.
-    """
-    if hasattr(logger, "log_record"):
-        logger.log_record(record)  # pyright: ignore
-    else:
-        logger.log_metrics(final_metrics(record), step=record.epochs)
+    """Log the final errors; W&B keeps them as the run's summary."""
+    logger.log_metrics(final_metrics(record), step=record.epochs)
 
 
 def final_metrics(record: Record) -> dict[str, float]:
-    """What is known only of a finished run, by the name that loggers show."""
-    metrics = {"status_diverged": float(record.status == "diverged")}
-    for name, scores in final_scores(record).items():
-        metrics |= score_metrics(name, scores)
-    return metrics
+    """Return the errors of the trained network by the name that loggers show.
 
-
-def digest(record: Record) -> str:
-    """Twelve hexadecimal digits by which a mirror knows that it has all of a record."""
-    return hashlib.sha256(json.dumps(asdict(record), sort_keys=True).encode()).hexdigest()[:12]
-
-
-def final_scores(record: Record) -> dict:
-    """Errors of the trained network by the name that loggers show."""
-    scores = {"train_clean": record.train, "val_final": record.val}
-    scores |= {
+    ``test/top1_error`` (ten views), ``test_center/top1_error``, ``val_final/top1_error`` and
+    ``train_clean/top1_error``, the same for the top-5 error and the loss, and ``status_diverged``.
+    A diverged run has only the last, and a run without validation images no ``val_final``.
+    """
+    scores = {
+        "train_clean": record.train,
+        "val_final": record.val,
         "test": record.test.get("ten_view"),
         "test_center": record.test.get("center"),
     }
-    return {name: value for name, value in scores.items() if value is not None}
+    metrics = {"status_diverged": float(record.status == "diverged")}
+    for name, found in scores.items():
+        metrics |= score_metrics(name, found) if found is not None else {}
+    return metrics
 
 
 def close_logger(logger: Logger | None, exit_code: int) -> None:
-    """Write out what is left; W&B marks the run as failed unless ``exit_code`` is 0."""
-    if hasattr(logger, "close"):
-        logger.close(exit_code)  # pyright: ignore
-    elif logger is not None:
+    """Flush the logger; W&B marks the run as failed unless ``exit_code`` is 0."""
+    if logger is None:
+        return
+    if close := getattr(logger, "close", None):
+        close(exit_code)
+    else:
         logger.finalize("success" if exit_code == 0 else "failed")

@@ -1,145 +1,123 @@
-"""The W&B run of a run; imported only where W&B is used."""
+"""The W&B logger of a run; imported only where W&B is used."""
 
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import wandb
 from pytorch_lightning.loggers import WandbLogger
 
 from ablations.config import Job
-from ablations.loggers import digest, final_metrics, tags
-from ablations.record import Record
+from ablations.loggers import tags
 
-AXES = ("epoch", "samples", "seconds")
+log = logging.getLogger(__name__)
 
-# No run waits longer for W&B than this; what it did not take stays on disk.
+# A run waits this long for the server as it starts, and again as it ends. What was not sent by then
+# stays on disk for `wandb sync`.
 TIMEOUT_SECONDS = 30
 
 
-class ResumableWandbLogger(WandbLogger):
-    """Sends each epoch once: an interrupted run repeats some epochs and may have lost others.
+def build_wandb_logger(job: Job, folder: Path) -> WandbLogger | None:
+    """Start the W&B run of a run, or continue it.
+
+    The run is offline unless this machine is logged in or ``WANDB_MODE`` says otherwise, and if the
+    server does not answer or refuses. An offline attempt is a W&B run from its first epoch on, also
+    when it continues an earlier one, so that ``wandb sync`` needs the last one only: a killed
+    client leaves a file that cannot be read.
 
     Args:
-        job: The run.
-        folder: Where the client keeps its files.
-    """
+        job: The run. Its id is also the id of the W&B run, and its experiment and arm are the
+            group.
+        folder: The run's folder, where the client keeps its files.
 
-    def __init__(self, job: Job, folder: Path) -> None:
-        experiment = _begin(job, folder)
-        super().__init__(experiment=experiment)
-        self.sent: float = experiment.summary.get("epoch") or 0
-        self.lost = False
-
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log a row, unless its epoch is there already."""
-        epoch = metrics.get("epoch", self.sent + 1)
-        if epoch > self.sent:
-            with self._never_fails():
-                super().log_metrics(metrics, step)
-                self.sent = epoch
-
-    def log_record(self, record: Record) -> None:
-        """Put the final errors into the summary of the W&B run."""
-        with self._never_fails():
-            self.experiment.summary.update({**final_metrics(record), "record": digest(record)})
-
-    def close(self, exit_code: int) -> None:
-        """Finish the W&B run, marked as failed unless ``exit_code`` is 0."""
-        with self._never_fails():
-            wandb.finish(exit_code=exit_code)
-
-    @contextmanager
-    def _never_fails(self) -> Iterator[None]:
-        """Keep failures of W&B from ending the training; ``dashboard.py --sync`` sends the rest."""
-        try:
-            yield
-        except Exception as error:
-            if not self.lost:
-                logging.getLogger(__name__).warning("W&B did not take everything: %s", error)
-            self.lost = True
-
-
-def _begin(job: Job, folder: Path) -> wandb.Run:
-    mode = None  # the client reads WANDB_MODE
-    if "WANDB_MODE" not in os.environ and not wandb.login(prompt=False, verify=False):
-        mode = "offline"
-    given: dict[str, Any] = {
-        "values": job.run.to_dict(),
-        "experiment": job.experiment,
-        "arm": job.arm,
-        "claims": job.claims,
-        "folder": folder,
-        "project": job.logger.project,
-        "entity": job.logger.entity,
-    }
-    try:
-        return begin_wandb(job.run.run_id, mode=mode, **given)
-    except wandb.Error as error:
-        # The records are the truth: a failure of W&B does not stop the run.
-        reason = str(error).splitlines()[0]
-        wandb.teardown()  # it would take the run for one that is still open
-        logging.getLogger(__name__).warning("W&B: %s; this run is logged offline", reason)
-        return begin_wandb(job.run.run_id, mode="offline", **given)
-
-
-def begin_wandb(
-    run_id: str,
-    *,
-    values: dict[str, Any],
-    experiment: str,
-    arm: str,
-    claims: Sequence[str],
-    folder: Path,
-    project: str,
-    entity: str | None,
-    mode: Literal["online", "offline"] | None = None,
-) -> wandb.Run:
-    """Begin or resume the W&B run of a run.
-
-    Args:
-        run_id: Identity of the run, and of the W&B run.
-        values: The run as nested plain values.
-        experiment: Name of the experiment.
-        arm: Difference from the experiment.
-        claims: Names of the claims that it belongs to.
-        folder: Where the client keeps its files.
-        project: W&B project.
-        entity: W&B team or user; None takes the account's default.
-        mode: None reads ``WANDB_MODE``.
-
-    Raises:
-        wandb.Error: The server does not answer, or refuses.
+    Returns:
+        The logger; None, with a warning, if the client does not even start offline.
     """
     if "WANDB_SWEEP_ID" in os.environ:
         # Under an agent the client takes the id from here, and not from its argument.
-        os.environ["WANDB_RUN_ID"] = run_id
-    run = wandb.init(
-        mode=mode,
-        project=project,
-        entity=entity,
-        id=run_id,
-        name=f"{arm} seed={values['seed']}",
-        group=f"{experiment}: {arm}",
-        job_type="train",
-        tags=tags(experiment, values["data"]["name"], claims),
-        dir=folder,
-        resume=None if mode == "offline" else "allow",
-        config={
-            **values,
-            "arm": arm,
-            "seed": values["seed"],
-            "experiment": experiment,
-            "run_id": run_id,
-        },
-        settings=wandb.Settings(init_timeout=TIMEOUT_SECONDS, finish_timeout=TIMEOUT_SECONDS),
-    )
-    for axis in AXES:
-        run.define_metric(axis, hidden=True)
-    for split in ("train", "val"):
-        for name in ("top1_error", "top5_error", "loss"):
-            run.define_metric(f"{split}/{name}", step_metric="epoch", summary="min")
-    return run
+        os.environ["WANDB_RUN_ID"] = job.run.run_id
+    mode = os.environ.get("WANDB_MODE")
+    if mode is None:
+        mode = "online" if wandb.login(prompt=False, verify=False) else "offline"
+    for attempt in (mode, "offline"):
+        wandb.teardown()  # the client reads its mode as it starts
+        try:
+            return ResumableWandbLogger(
+                project=job.logger.project,
+                entity=job.logger.entity,
+                id=job.run.run_id,
+                name=f"{job.arm} seed={job.run.seed}",
+                group=f"{job.experiment}: {job.arm}",
+                job_type="train",
+                tags=tags(job.experiment, job.run.data.name, job.claims),
+                save_dir=folder,
+                offline=attempt == "offline",
+                resume="allow" if attempt == "online" else None,
+                config={
+                    **job.run.to_dict(),
+                    "arm": job.arm,
+                    "experiment": job.experiment,
+                    "run_id": job.run.run_id,
+                },
+                settings=wandb.Settings(
+                    init_timeout=TIMEOUT_SECONDS, finish_timeout=TIMEOUT_SECONDS
+                ),
+            )
+        except Exception as error:
+            outcome = "not logged" if attempt == "offline" else "logged offline"
+            log.warning("W&B: %s; this run is %s", _first_line(error), outcome)
+    return None
+
+
+class ResumableWandbLogger(WandbLogger):
+    """Lightning's W&B logger, with three things that it does not do.
+
+    - An error of the client is a warning, so that W&B never ends a training.
+    - Each epoch is one row. A killed run may repeat an epoch when it continues, and
+      :class:`~ablations.loggers.ReplayMetrics` repeats all of them, because some may not have
+      reached the server. W&B would append them to those that it has.
+    - :meth:`close` reports the exit code. The client sets it when Python exits, which a forked
+      process does not do.
+
+    Args:
+        options: Those of :class:`WandbLogger`.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.last_epoch: float = self.experiment.summary.get("epoch") or 0
+        self.failed = False
+        for axis in ("epoch", "samples", "seconds"):
+            self.experiment.define_metric(axis, hidden=True)
+        for split in ("train", "val"):
+            for name in ("top1_error", "top5_error", "loss"):
+                self.experiment.define_metric(f"{split}/{name}", step_metric="epoch", summary="min")
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Log a row, unless W&B has its epoch."""
+        epoch = metrics.get("epoch", self.last_epoch + 1)
+        if epoch > self.last_epoch:
+            with self._errors_as_warning():
+                super().log_metrics(metrics, step)
+                self.last_epoch = metrics.get("epoch", self.last_epoch)
+
+    def close(self, exit_code: int) -> None:
+        """Finish the W&B run, marked as failed unless ``exit_code`` is 0."""
+        with self._errors_as_warning():
+            self.experiment.finish(exit_code=exit_code)
+
+    @contextmanager
+    def _errors_as_warning(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if not self.failed:
+                log.warning("W&B did not take everything: %s", _first_line(error))
+            self.failed = True
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

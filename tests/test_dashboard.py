@@ -1,4 +1,4 @@
-"""The command builds, prints and sends, or names what is missing."""
+"""The command saves both dashboards, writes sweep files, or names what is missing."""
 
 import importlib.util
 import shutil
@@ -21,17 +21,9 @@ def trained(finished, record, runs_dir):
     return runs_dir
 
 
-def test_the_outline_needs_no_server(trained, capsys):
-    dashboard.main(["--print"])
-    assert "workspace AlexNet ablations" in capsys.readouterr().out
-
-
 def test_without_records_it_says_what_comes_first(runs_dir, monkeypatch):
-    # Before slow imports.
-    for name in ("board.layout", "board.sync"):
-        monkeypatch.setitem(sys.modules, f"ablations.{name}", None)
-    for arguments in (["--print"], ["--sync"], []):
-        assert "no records and no verdicts in runs; next step" in ended(*arguments)
+    monkeypatch.setitem(sys.modules, "wandb", None)  # before slow imports
+    assert "no records and no verdicts in runs; next step" in ended()
 
 
 def test_without_its_package_it_names_the_extra(trained, monkeypatch):
@@ -39,28 +31,29 @@ def test_without_its_package_it_names_the_extra(trained, monkeypatch):
     monkeypatch.setattr(
         dashboard, "find_spec", lambda name: None if name == "wandb_workspaces" else find(name)
     )
-    assert "pip install 'alexnet-ablations[dashboard]'" in ended("--print")
+    assert "pip install 'alexnet-ablations[dashboard]'" in ended()
 
 
 def test_without_a_login_it_names_the_next_step(trained, monkeypatch):
     monkeypatch.setattr("wandb.login", lambda **options: False)
-    for name in ("board.layout", "board.sync"):
-        monkeypatch.setitem(sys.modules, f"ablations.{name}", None)
+    monkeypatch.setitem(sys.modules, "ablations.board.layout", None)  # before slow imports
     assert "`wandb login`" in ended()
-    assert "`wandb login`" in ended("--sync")
 
 
-@pytest.mark.parametrize("words", [("--checkpoints",), ("--print", "--sync")])
-def test_words_that_do_not_go_together_are_refused(words):
-    assert ended(*words) == "2"
+def test_a_server_that_refuses_is_named(trained, wandb_server):
+    wandb_server.refusal = 401
+    message = ended()
+    assert wandb_server.url in message
+    assert "next step: `wandb login`" in message
 
 
-def test_it_sends_builds_and_says_where(trained, wandb_server, capsys):
-    dashboard.main(["--sync"])
-    shown = capsys.readouterr().out
-    assert "sent 1 to team/alexnet-ablations; 0 were there already" in shown
-    assert f"{wandb_server.url}/team/alexnet-ablations/reports/" in shown
+def test_it_saves_both_and_prints_their_addresses(trained, wandb_server, capsys):
+    dashboard.main([])
+    workspace, report = capsys.readouterr().out.split()
+    assert workspace.startswith(f"{wandb_server.url}/team/alexnet-ablations?nw=")
+    assert report.startswith(f"{wandb_server.url}/team/alexnet-ablations/reports/")
     assert len(wandb_server.views) == len(wandb_server.reports) == 1
+    assert wandb_server.runs == {}  # verdicts are no runs
 
 
 def test_sweeps_for_agents_go_into_a_folder_of_the_users(tmp_path, capsys):
@@ -68,7 +61,6 @@ def test_sweeps_for_agents_go_into_a_folder_of_the_users(tmp_path, capsys):
     written = sorted((tmp_path / "agents").iterdir())
     assert sorted(capsys.readouterr().out.split()) == [str(path) for path in written]
     assert any(path.name.startswith("demo-") for path in written)
-    assert ended("--agents") == "2"
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):

@@ -20,29 +20,16 @@ PROJECT = "alexnet-ablations"
 
 
 @dataclass
-class Artifact:
-    """An artifact: its type, aliases, and the files of its manifest."""
-
-    type: str
-    aliases: list[str]
-    digest: str
-    files: dict[str, bytes] = field(default_factory=dict)
-    committed: bool = False
-
-
-@dataclass
 class Run:
     """A run as the server knows it."""
 
     id: str
     name: str = ""
     group: str = ""
-    job_type: str = ""
     tags: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     history: dict[int, dict[str, Any]] = field(default_factory=dict)  # by offset in the stream
     summary: dict[str, Any] = field(default_factory=dict)
-    files: dict[str, bytes] = field(default_factory=dict)
     starts: int = 0
     exit_code: int | None = None
     sweep: str | None = None
@@ -60,19 +47,16 @@ class Run:
 class WandbServer:
     """The state of the server, and how to reach it.
 
-    Args:
-        refusal: Status of every answer, for a server that is there and refuses; none to serve.
+    Attributes:
+        refusal: Status of every answer, for a server that refuses; None to serve.
     """
 
-    def __init__(self, refusal: int | None = None) -> None:
-        self.refusal = refusal
+    def __init__(self) -> None:
+        self.refusal: int | None = None
         self.runs: dict[str, Run] = {}
-        self.artifacts: dict[str, list[Artifact]] = {}
         self.views: dict[str, dict[str, Any]] = {}
         self.reports: dict[str, dict[str, Any]] = {}
-        self.pending: dict[str, tuple[str, Artifact]] = {}
         self.requests: list[str] = []
-        self.resumed: set[str] = set()
         self.lock = threading.RLock()
         self.http = _Http(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
@@ -109,7 +93,6 @@ class WandbServer:
 
     def _RunResumeStatus(self, given: dict[str, Any]) -> dict[str, Any]:
         run = self.runs.get(given["name"])
-        self.resumed.add(given["name"])
         project = {"id": "p", "name": given["project"], "entity": {"id": "e", "name": ENTITY}}
         if run is None:
             return {"model": {**project, "bucket": None}}
@@ -137,12 +120,8 @@ class WandbServer:
         if given["displayName"] is not None:  # what begins a run, or begins it again
             run.starts += 1
             run.exit_code = None
-            if given["name"] not in self.resumed:  # overwritten
-                run.history, run.summary = {}, {}
-            self.resumed.discard(given["name"])
         run.name = given["displayName"] or run.name
         run.group = given["groupName"] or run.group
-        run.job_type = given["jobType"] or run.job_type
         run.sweep = given["sweep"] or run.sweep
         if given["tags"] is not None:
             run.tags = given["tags"]
@@ -171,93 +150,6 @@ class WandbServer:
         files = [{"name": name, "uploadUrl": f"{place}/{name}"} for name in given["files"]]
         created = {"runID": given["run"], "uploadHeaders": [], "files": files}
         return {"createRunFiles": created}
-
-    # Artifacts: created, filled through a manifest, committed.
-
-    def _ArtifactType(self, given: dict[str, Any]) -> dict[str, Any]:
-        return {"project": {"artifact": None}}
-
-    def _CreateArtifact(self, given: dict[str, Any]) -> dict[str, Any]:
-        asked = given["input"]
-        name = asked["artifactCollectionName"]
-        versions = self.artifacts.setdefault(name, [])
-        if not versions or versions[-1].digest != asked["digest"]:
-            aliases = [alias["alias"] for alias in asked["aliases"]]
-            versions.append(Artifact(asked["artifactTypeName"], aliases, asked["digest"]))
-            state = "PENDING"
-        else:
-            state = "COMMITTED"
-        artifact_id = f"{name}:v{len(versions) - 1}"
-        self.pending[artifact_id] = (name, versions[-1])
-        sequence = {"latestArtifact": {"id": artifact_id}}
-        created = {"id": artifact_id, "state": state, "artifactSequence": sequence}
-        return {"createArtifact": {"artifact": created}}
-
-    def _CreateArtifactManifest(self, given: dict[str, Any]) -> dict[str, Any]:
-        return self._manifest("createArtifactManifest", given["artifactID"], given)
-
-    def _UpdateArtifactManifest(self, given: dict[str, Any]) -> dict[str, Any]:
-        artifact_id = given["artifactManifestID"].removesuffix("/manifest")
-        return self._manifest("updateArtifactManifest", artifact_id, given)
-
-    def _manifest(self, field: str, artifact_id: str, given: dict[str, Any]) -> dict[str, Any]:
-        file: dict[str, Any] = {"id": f"{artifact_id}/file"}
-        if given.get("includeUpload", True):
-            file |= {"uploadUrl": self._upload(artifact_id, "manifest"), "uploadHeaders": []}
-        return {field: {"artifactManifest": {"id": f"{artifact_id}/manifest", "file": file}}}
-
-    def _CreateArtifactFiles(self, given: dict[str, Any]) -> dict[str, Any]:
-        edges = [
-            {
-                "node": {
-                    "id": f"{file['artifactID']}/{file['name']}",
-                    "name": file["name"],
-                    "displayName": file["name"],
-                    "uploadUrl": self._upload(file["artifactID"], file["name"]),
-                    "uploadHeaders": [],
-                    "uploadMultipartUrls": None,
-                    "storagePath": file["name"],
-                    "artifact": {"id": file["artifactID"]},
-                }
-            }
-            for file in given["input"]["artifactFiles"]
-        ]
-        return {"createArtifactFiles": {"files": {"edges": edges}}}
-
-    def _CommitArtifact(self, given: dict[str, Any]) -> dict[str, Any]:
-        artifact = self.pending[given["artifactID"]][1]
-        artifact.committed = True
-        return {"commitArtifact": {"artifact": {"id": given["artifactID"], "digest": "x"}}}
-
-    def _ArtifactByID(self, given: dict[str, Any]) -> dict[str, Any]:
-        name, artifact = self.pending[given["id"]]
-        project = {"id": "p", "internalId": "1", "name": "p", "entity": {"name": ENTITY}}
-        collection = {"__typename": "ArtifactSequence", "name": name, "project": project}
-        shown = {
-            "__typename": "Artifact",
-            "id": given["id"],
-            "artifactSequence": collection,
-            "versionIndex": len(self.artifacts[name]) - 1,
-            "artifactType": {"name": artifact.type},
-            "description": None,
-            "metadata": "{}",
-            "ttlDurationSeconds": 0,
-            "ttlIsInherited": True,
-            "tags": [],
-            "historyStep": None,
-            "state": "COMMITTED",
-            "size": 1,
-            "digest": artifact.digest,
-            "commitHash": "x",
-            "fileCount": len(artifact.files),
-            "createdAt": "2012-12-03T10:00:00",
-            "updatedAt": "2012-12-03T10:00:00",
-            "aliases": [],
-        }
-        return {"artifact": shown}
-
-    def _upload(self, artifact_id: str, name: str) -> str:
-        return f"{self.url}/artifact/{artifact_id}/{name}"
 
     # Workspaces and reports.
 
@@ -365,11 +257,7 @@ def _handler(server: WandbServer) -> type[BaseHTTPRequestHandler]:
             if found := re.fullmatch(r"/files/[^/]+/[^/]+/([^/]+)/file_stream", self.path):
                 server.stream(found[1], json.loads(body))
                 return 200, b"{}"
-            if found := re.fullmatch(r"/storage/([^/]+)/(.+)", self.path):
-                server.runs[found[1]].files[found[2]] = body
-                return 200, b"{}"
-            if found := re.fullmatch(r"/artifact/([^/]+)/(.+)", self.path):
-                server.pending[found[1]][1].files[found[2]] = body
+            if self.path.startswith("/storage/"):
                 return 200, b"{}"
             return 404, b"{}"
 
@@ -391,9 +279,9 @@ def _handler(server: WandbServer) -> type[BaseHTTPRequestHandler]:
 
 
 @contextmanager
-def serve(refusal: int | None = None) -> Iterator[WandbServer]:
+def serve() -> Iterator[WandbServer]:
     """A server for as long as the context lasts."""
-    server = WandbServer(refusal)
+    server = WandbServer()
     thread = threading.Thread(target=server.http.serve_forever, daemon=True)
     thread.start()
     try:

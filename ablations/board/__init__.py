@@ -1,6 +1,5 @@
-"""The mirror of the records in W&B; it can be rebuilt from them at any time.
+"""W&B dashboards of a project, built from the local records and verdicts.
 
-``sync``    sends finished runs, verdicts and report
-``layout``  the workspace and the report; the one file with ``wandb_workspaces``
-``agents``  sweep files for W&B's own agents, from the studies
+``layout``  the workspace and the report
+``agents``  sweep files for W&B's agents, from the studies
 """

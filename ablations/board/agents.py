@@ -1,9 +1,8 @@
-"""Sweep files for W&B's own agents: for each claim of a study a grid over arms, rates and seeds.
+"""Sweep files for W&B's agents: for each claim of a study a grid over arms, rates and seeds.
 
-What an agent starts is ``run.py`` like any other command: it finds and leaves the same records, and
-its W&B run has the same id. ``reproduce.py`` then finds these runs done, and tunes, checks the
-gates and judges. A grid is a product: an agent trains every rate of every arm on every seed, up to
-the last look.
+An agent starts ``run.py``, which skips runs that have a record and gives the W&B run the record's
+id. ``reproduce.py`` then finds these runs finished, and tunes, checks the gates and decides. A grid
+is a product: an agent trains every rate of every arm on every seed, up to the last look.
 """
 
 from pathlib import Path
@@ -53,7 +52,7 @@ def agent_sweep(runs: Runs, claim: Claim) -> dict[str, Any]:
     }
 
 
-def write_agent_sweeps(study_file: Path, folder: Path) -> list[Path]:
+def write_sweeps(study_file: Path, folder: Path) -> list[Path]:
     """Write the sweeps of a study's claims into a folder.
 
     Args:

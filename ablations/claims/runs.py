@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from ablations import networks, record
 from ablations.arms import difference
@@ -17,7 +16,6 @@ from ablations.config import Config, ConfigError, Job
 from ablations.data.store import is_prepared
 from ablations.launch.devices import threads_for
 from ablations.launch.display import Monitor, show_waiting
-from ablations.launch.mirror import settle_wandb
 from ablations.launch.plan import make_plan
 from ablations.launch.start import start
 from ablations.record import Record
@@ -231,8 +229,6 @@ class Runs:
         left = {run_id: job for run_id, job in left.items() if run_id not in self.failed}
         if not left or self.out_of_time:
             return False
-        if said := settle_wandb(left.values()):
-            self.console.print(f"[bold]wandb[/] {escape(said)}", highlight=False)
         with Monitor(self.console) as monitor:
             states = start(
                 self.output, list(left.values()), self.console, monitor.update, self.deadline

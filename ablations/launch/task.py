@@ -9,14 +9,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.markup import escape
 
 from ablations.composition import experiment_of, to_config
 from ablations.config import Config, ConfigError, Job, Trainer
 from ablations.errors import RunsFailed
 from ablations.launch.display import Monitor, show_plan, show_waiting
 from ablations.launch.layer_table import show_layers
-from ablations.launch.mirror import settle_wandb
 from ablations.launch.nodes import await_plan, nodes_of_step, tell_nodes
 from ablations.launch.plan import make_plan
 from ablations.launch.pool import RunState, freeze, run_folder
@@ -98,8 +96,6 @@ def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
             freeze(RunState(job, run_folder(output, job)))
         tell_nodes(nodes, output, [job.run.run_id for job in plan.left])
     if plan.left:
-        if said := settle_wandb(plan.left):
-            console.print(f"[bold]wandb[/] {escape(said)}", highlight=False)
         with Monitor(console) as monitor:
             states = start(plan.output, plan.left, console, monitor.update, nodes=nodes)
         records |= {s.record.run_id: s.record for s in states if s.record is not None}

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args, load_sweep_config
 
-from ablations.board.agents import write_agent_sweeps
+from ablations.board.agents import write_sweeps
 from ablations.claims.files import study_files
 from ablations.composition import compose
 from ablations.record import load_all
@@ -28,7 +28,7 @@ tuning: {values: [0.01, 0.02], seeds: [1000]}
 def sweeps(tmp_path):
     """The sweeps of ``STUDY`` by claim."""
     (tmp_path / "a_study.yaml").write_text(STUDY)
-    written = write_agent_sweeps(tmp_path / "a_study.yaml", tmp_path / "agents")
+    written = write_sweeps(tmp_path / "a_study.yaml", tmp_path / "agents")
     return {path.stem.partition("-")[2]: yaml.safe_load(path.read_text()) for path in written}
 
 
@@ -55,7 +55,7 @@ def test_values_relative_to_the_study_are_resolved(sweeps):
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("study", study_files().values(), ids=lambda path: path.stem)
 def test_the_client_reads_it_and_every_point_of_its_grid_composes(study, tmp_path):
-    written = write_agent_sweeps(study, tmp_path)
+    written = write_sweeps(study, tmp_path)
     assert written
     for path in written:
         sweep = load_sweep_config(str(path))
