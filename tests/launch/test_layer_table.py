@@ -60,6 +60,6 @@ def test_classes_are_read_from_a_file_or_a_prepared_store(cache) -> None:
         labels = [0, 1, 2, 3]
         pq.write_table(pa.table({"image": [pixel] * 4, "label": labels}), f"{name}.parquet")
     assert "4 classes" in shown(*PARQUET[:2], "data.test=[test.parquet]")
-    [store] = cache.glob("synthetic-16px-????????????????")
+    store = next(cache.glob("synthetic-16px-????????????????"))
     given = ("data.source=image_folder", f"data.root={store}", "data.size=16", "data.crop=12")
     assert "10 classes" in shown(*given)
