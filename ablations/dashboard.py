@@ -35,7 +35,7 @@ def save_boards(output: Path, entity: str | None, project: str) -> list[str]:
             "dashboards are built by the package wandb-workspaces, which is not installed; next "
             "step: pip install 'alexnet-ablations[dashboard]'"
         )
-    chapters = gather(output).chapters
+    sections = gather(output).sections
     # Only from here on, so that the errors above are immediate.
     import wandb
 
@@ -49,7 +49,7 @@ def save_boards(output: Path, entity: str | None, project: str) -> list[str]:
         from ablations.board import layout
 
         entity = entity or wandb.Api(timeout=30).default_entity or ""
-        return layout.save(output, entity, project, chapters)
+        return layout.save(output, entity, project, sections)
     except Exception as error:
         if not type(error).__module__.startswith("wandb"):
             raise

@@ -1,9 +1,8 @@
-"""``python ablations/report.py``: local records and verdicts as RESULTS.md and one HTML page."""
+"""``python ablations/report.py`` writes RESULTS.md and report.html from local records."""
 
 import argparse
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 if __package__ in {None, ""}:
@@ -12,56 +11,48 @@ if __package__ in {None, ""}:
 
 from ablations.errors import ended_in_words, writable
 from ablations.files import write_atomically
-from ablations.page.evidence import Chapter, Evidence, gather
-from ablations.page.html import Section, page, section
+from ablations.page.evidence import gather
+from ablations.page.html import page
 from ablations.page.labels import tally
 from ablations.page.markdown import results
-from ablations.page.towers import towers
 from ablations.record import CHECKPOINT
 
 MARKDOWN, PAGE = "RESULTS.md", "report.html"
 
 
 def report(output: Path, to: Path, *, pictures: bool = True) -> list[Path]:
-    """Write the report on a folder of runs.
+    """Write the report on a folder of runs; the same records give the same files.
 
     Args:
         output: Folder of the runs.
-        to: Folder of the report; made if there is none.
+        to: Folder of the report, created if it does not exist.
         pictures: Draw kernels, predictions and neighbors; needs checkpoints and torch.
 
     Returns:
-        The files that were written.
+        The written files.
 
     Raises:
-        ConfigError: There is nothing to report on, or runs that must not be pooled.
+        ConfigError: There is nothing to report on, or there are runs that must not be pooled.
     """
     evidence = gather(output)
     writable(to, f"--to {to}", "--to FOLDER")
-    sections = [_section(evidence, chapter, pictures) for chapter in evidence.chapters]
-    made = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    written = {MARKDOWN: results(evidence), PAGE: page(evidence, sections, made)}
+    figures = {}
+    if pictures:
+        # Torch is slow to import, and only pictures need it.
+        from ablations.page.pictures import draw
+
+        for section in filter(lambda section: section.runs, evidence.sections):
+            if found := draw(output, section.runs):
+                figures[section.key] = found
+            else:
+                evidence.missing.append(
+                    f"{section.name}: no run has a checkpoint here, so there are no pictures of "
+                    "its network."
+                )
+    written = {MARKDOWN: results(evidence), PAGE: page(evidence, figures)}
     for name, text in written.items():
         write_atomically(to / name, text)
     return [to / name for name in written]
-
-
-def _section(evidence: Evidence, chapter: Chapter, pictures: bool) -> Section:
-    if not pictures:
-        return section(chapter, evidence.runs)
-    # Torch is slow to import, and pictures are all that needs it.
-    from ablations.page.pictures import album
-
-    drawn = album(evidence.output, chapter.runs)
-    if drawn is None:
-        if chapter.runs:
-            evidence.missing.append(
-                f"{chapter.name}: no run has a checkpoint here, so no pictures of its network are "
-                "drawn."
-            )
-        return section(chapter, evidence.runs)
-    colors = [tower.colors for tower in drawn.towers]
-    return section(chapter, evidence.runs, drawn, towers(f"{chapter.key}-towers", colors))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -90,12 +81,9 @@ def _write(output: Path, to: Path, pictures: bool) -> None:
     if pictures and any(output.glob(f"*/{CHECKPOINT}")):
         print("drawing pictures of trained networks; --no-pictures leaves them out", flush=True)
     written = report(output, to, pictures=pictures)
-    for chapter in gather(output).chapters:
-        found = [
-            f"{title.lower()}: {tally(f.result for f in findings)}"
-            for title, findings in chapter.groups
-        ]
-        print(f"{chapter.title}: {'; '.join(found) or 'no claims'}")
+    for section in gather(output).sections:
+        found = [f"{title.lower()}: {tally(members)}" for title, members in section.groups]
+        print(f"{section.title}: {'; '.join(found) or 'no claims'}")
     for path in written:
         print(f"{path} ({path.stat().st_size / 1024:,.0f} kB)")
 

@@ -15,7 +15,7 @@ from ablations import dashboard, report, reproduce
 from ablations.claims.files import ad_hoc, claim_files, read_claims, study_files
 from ablations.claims.runs import Runs
 from ablations.composition import compose, experiment_names
-from ablations.page.labels import MARKS
+from ablations.page.labels import RULES
 from ablations.stats.labels import Label
 from ablations.techniques.edition import Details
 
@@ -96,7 +96,7 @@ def test_the_method_lists_every_label_in_the_order_of_the_rule():
     told = [row for row in rows if row[0] != "label"]
     assert {label for label, _ in told} == {label.value for label in Label}
     assert all(Label(label).word(at_paper=True) == paper for label, paper in told)
-    assert set(MARKS) == set(Label)
+    assert set(RULES) == set(Label)
 
 
 def test_every_experiment_that_a_page_names_exists():

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from records import make_result, save_study
 
-from ablations import report as module
 from ablations.config import ConfigError
+from ablations.page import pictures
 from ablations.report import main, report
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -26,9 +26,14 @@ def test_a_folder_of_runs_becomes_two_files(runs, tmp_path):
     assert [path.name for path in written] == ["RESULTS.md", "report.html"]
     html = written[1].read_text()
     assert "First kernels" in html
-    assert "Five favorite classes" in html
+    assert "Five most probable classes" in html
     assert "Nearest in the last hidden layer" in html
     assert "No verdicts yet" in html
+
+
+def test_the_same_runs_give_the_same_files(runs, tmp_path):
+    first, second = ([p.read_bytes() for p in report(runs, tmp_path / to)] for to in "ab")
+    assert first == second
 
 
 def test_missing_checkpoints_are_told(runs, tmp_path):
@@ -73,9 +78,9 @@ def test_a_folder_that_cannot_be_written_is_told_in_one_message(runs):
 
 def test_a_target_that_cannot_be_written_is_named_before_any_picture(runs, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    monkeypatch.setattr(module, "_section", None)
+    monkeypatch.setattr(pictures, "draw", None)
     with pytest.raises(SystemExit, match=r"error: --to .*file: cannot write there .* --to FOLDER"):
-        module.main(["--output", str(runs), "--to", str(tmp_path / "file")])
+        main(["--output", str(runs), "--to", str(tmp_path / "file")])
 
 
 @pytest.mark.parametrize("command", ["report", "reproduce", "dashboard"])

@@ -9,12 +9,14 @@ import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 from wandb_workspaces.reports.v2.interface import Report, Runset
 
+from ablations.claims.results import ClaimResult
 from ablations.files import write_atomically
 from ablations.loggers import tags
-from ablations.page import words
-from ablations.page.evidence import Chapter
-from ablations.page.findings import Finding
+from ablations.page.claims import warnings_of
+from ablations.page.evidence import Section
+from ablations.page.labels import word
 from ablations.page.markdown import claims_table
+from ablations.page.words import capital, spoken
 
 # The file beside the runs with the addresses of what was saved.
 SAVED = "wandb_boards.json"
@@ -68,13 +70,13 @@ def workspace(entity: str, project: str) -> ws.Workspace:
     )
 
 
-def report(entity: str, project: str, chapters: list[Chapter]) -> Report:
+def report(entity: str, project: str, sections: list[Section]) -> Report:
     """Return a report: the claims with their verdicts, then each with its warnings and curves.
 
     Args:
         entity: Team or user.
         project: The project.
-        chapters: A study each, or the runs of an experiment without a study.
+        sections: A study each, or the runs of an experiment without a study.
     """
 
     def grid(name: str, filters: str, panels: list[Any]) -> wr.PanelGrid:
@@ -89,18 +91,18 @@ def report(entity: str, project: str, chapters: list[Chapter]) -> Report:
         return wr.PanelGrid(runsets=[runs], panels=panels)
 
     blocks: list[Any] = [wr.TableOfContents()]
-    for chapter in chapters:
-        blocks += [wr.H1(chapter.title), wr.P(f"{chapter.dataset}: {chapter.scale}.")]
-        if chapter.shown:
-            blocks.append(wr.MarkdownBlock(text="\n".join(claims_table(chapter.shown))))
+    for section in sections:
+        blocks += [wr.H1(section.title), wr.P(f"{section.dataset}: {section.scale}.")]
+        if section.shown:
+            blocks.append(wr.MarkdownBlock(text="\n".join(claims_table(section.shown))))
             blocks.append(wr.H2("All arms"))
-        blocks.append(grid("runs", _of(chapter), _curves("val") + _finals()))
-        for finding in chapter.shown:
-            gate = [f"Gate, {check.part}: {check.text}." for check in finding.failed]
-            text = " ".join([f"{words.capital(finding.word)}.", *gate, *finding.notes])
-            filters = _of(chapter, finding.result.claim)
-            panels = [_arms(finding), _finals()[0]]
-            blocks += [wr.H2(finding.title), wr.P(text), grid("arms", filters, panels)]
+        blocks.append(grid("runs", _of(section), _curves("val") + _finals()))
+        for result in section.shown:
+            gate = [f"Gate, {c.part}: {c.text}." for c in result.checks if not c.passed]
+            text = " ".join([f"{capital(word(result))}.", *gate, *warnings_of(result)])
+            filters = _of(section, result.claim)
+            panels = [_arms(result), _finals()[0]]
+            blocks += [wr.H2(spoken(result.claim)), wr.P(text), grid("arms", filters, panels)]
     return Report(
         entity=entity,
         project=project,
@@ -111,14 +113,14 @@ def report(entity: str, project: str, chapters: list[Chapter]) -> Report:
     )
 
 
-def save(output: Path, entity: str, project: str, chapters: list[Chapter]) -> list[str]:
+def save(output: Path, entity: str, project: str, sections: list[Section]) -> list[str]:
     """Save workspace and report in W&B, at the addresses of an earlier call if there was one.
 
     Args:
         output: Folder of the runs, where the addresses are kept.
         entity: Team or user.
         project: The project.
-        chapters: What the report shows.
+        sections: What the report shows.
 
     Returns:
         Their addresses.
@@ -132,7 +134,7 @@ def save(output: Path, entity: str, project: str, chapters: list[Chapter]) -> li
             workspace(entity, project),
             ("sections", "settings", "runset_settings"),
         ),
-        "report": (report(entity, project, chapters), ("blocks", "description")),
+        "report": (report(entity, project, sections), ("blocks", "description")),
     }
     for name, (board, contents) in boards.items():
         if old := _load(type(board), here.get(name)):
@@ -154,9 +156,9 @@ def _load(kind: Any, address: str | None) -> Any:
         return None
 
 
-def _of(chapter: Chapter, claim: str = "") -> str:
-    """Return the filter for the runs of a chapter, or of one claim in it, by their tags."""
-    marks = tags(chapter.name, chapter.dataset, [claim] if claim else [])
+def _of(section: Section, claim: str = "") -> str:
+    """Return the filter for the runs of a section, or of one claim in it, by their tags."""
+    marks = tags(section.name, section.dataset, [claim] if claim else [])
     return " and ".join(f"Tags in [{mark!r}]" for mark in marks)
 
 
@@ -205,11 +207,11 @@ def _gap() -> wr.ScatterPlot:
     )
 
 
-def _arms(finding: Finding) -> wr.LinePlot:
+def _arms(result: ClaimResult) -> wr.LinePlot:
     """Plot the learning curves of a claim's arms on the split that it measures, or validation."""
-    measure = finding.result.measure
+    measure, title = result.measure, spoken(result.claim)
     if measure["of"] == "steps_to_loss":
-        return _by_arm(finding.title, "epoch", ["train/loss"], "epochs", "loss, nats")
+        return _by_arm(title, "epoch", ["train/loss"], "epochs", "loss, nats")
     online = measure["of"] == "epochs_to_error" and measure["curve"] == "online"
     y = f"{'train' if online else 'val'}/top1_error"
-    return _by_arm(finding.title, "epoch", [y], "epochs", "error")
+    return _by_arm(title, "epoch", [y], "epochs", "error")

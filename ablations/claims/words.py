@@ -9,25 +9,31 @@ MINUS = "−"
 
 
 def remarks(result: ClaimResult) -> list[str]:
-    """Return what a reader should know of a result beside its label, in order of weight."""
+    """Return everything that qualifies a label, in order of weight: gate, notes, earlier looks."""
     failed = [f"gate failed, {c.part}: {c.text}" for c in result.checks if not c.passed]
-    found = list(failed)
+    passed = [f"gate passed, {c.part}: {c.text}" for c in result.checks if c.passed]
+    return list(dict.fromkeys([*failed, *notes(result), *passed, *filter(None, [result.history])]))
+
+
+def notes(result: ClaimResult) -> list[str]:
+    """Return the reasons of the verdicts, the power of undecided ones, and the warnings.
+
+    The reason of a claim that is not testable is left out where the gate's checks give it.
+    """
+    failed = any(not check.passed for check in result.checks)
+    found = []
     for verdict in result.verdicts:
+        texts = []
         if verdict.reason and not (failed and verdict.label is Label.not_testable):
-            found.append(f"{verdict.part}: {verdict.reason}" if verdict.part else verdict.reason)
-    for verdict in result.verdicts:
+            texts.append(verdict.reason)
         if verdict.label is Label.undecided and verdict.resolvable is not None:
             least = figure(result, verdict.resolvable, verdict.part)
             text = f"smallest effect detectable with 80 % power: {least}"
             if verdict.more:
                 text += f"; about {verdict.more} more pairs would decide at the present estimate"
-            found.append(f"{verdict.part}: {text}" if verdict.part else text)
-    passed = [f"{check.part}: {check.text}" for check in result.checks if check.passed]
-    found += [f"gate passed, {text}" for text in passed]
-    found += result.warnings
-    if result.history:
-        found.append(result.history)
-    return list(dict.fromkeys(found))
+            texts.append(text)
+        found += [f"{verdict.part}: {text}" if verdict.part else text for text in texts]
+    return list(dict.fromkeys([*found, *result.warnings]))
 
 
 def figure(

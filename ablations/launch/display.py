@@ -65,10 +65,10 @@ def count(number: int, noun: str) -> str:
     """Write a number with its noun.
 
     Examples:
-        >>> count(1, "run"), count(2, "run")
-        ('1 run', '2 runs')
+        >>> count(1, "run"), count(1200, "run")
+        ('1 run', '1,200 runs')
     """
-    return f"{number} {noun}{'s' * (number != 1)}"
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def show_plan(console: Console, plan: Plan) -> None:

@@ -1,87 +1,16 @@
-"""``RESULTS.md``: the claims and their labels, a section for each study."""
+"""Writes ``RESULTS.md``: the claims and their labels, a section for each study."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 
-from ablations.page import reference, words
-from ablations.page.arms import mean_sd
-from ablations.page.evidence import Chapter, Evidence
-from ablations.page.findings import Finding
-from ablations.page.labels import GLOSSARY, MARKS, tally
+from ablations.claims.results import ClaimResult
+from ablations.launch.display import duration
+from ablations.page import reference
+from ablations.page.claims import details_of, plan_of, rows_of, warnings_of
+from ablations.page.evidence import Evidence, Section
+from ablations.page.labels import GLOSSARY, RULES, tally, word
 from ablations.page.provenance import provenance
-
-
-def results(evidence: Evidence) -> str:
-    """Write everything as Markdown."""
-    lines = [
-        "# Results",
-        "",
-        "Claims of the 2012 AlexNet paper, tested over paired seeds. Effects are above 1 (×) or "
-        "positive (points) in the paper's direction. Intervals are adjusted for all looks and all "
-        "claims of a study. Away from the paper's own data and network a label speaks of the scale "
-        "of the study. The [glossary](#glossary) gives the rule of each label.",
-        "",
-    ]
-    for note in evidence.missing:
-        lines += [f"> {note}", ""]
-    for chapter in evidence.chapters:
-        lines += _chapter(chapter)
-    if any(chapter.findings for chapter in evidence.chapters):
-        lines += ["## Glossary", ""]
-        lines += _table(
-            ("label", "at the paper's data and network", "rule"),
-            [(f"**{x}**", x.word(at_paper=True), mark.rule) for x, mark in MARKS.items()],
-        )
-        lines += [f"- **{word}**: {meaning}" for word, meaning in GLOSSARY]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _chapter(chapter: Chapter) -> list[str]:
-    lines = [f"## {chapter.title}", "", f"**{chapter.dataset}**: {chapter.scale}.", ""]
-    for title, findings in chapter.groups:
-        lines += [f"### {title}", "", f"{words.capital(tally(f.result for f in findings))}.", ""]
-        lines += claims_table(findings)
-        for finding in findings:
-            lines += _details(finding)
-    if chapter.excluded:
-        lines += ["### Not tested here", ""]
-        lines += [f"- {f.title}: {f.result.excluded}" for f in chapter.excluded] + [""]
-    if chapter.arms:
-        lines += ["### Arms", "", "Errors in percent, mean ± standard deviation over seeds.", ""]
-        lines += _table(ARMS_HEAD, arms_rows(chapter))
-    if reference.applies(chapter):
-        lines += ["### Beside the authors' own runs", "", reference.load().spread.strip(), ""]
-        lines += _table(
-            ("run", "what", "data", "views", "top-1", "top-5", "in the paper"),
-            reference.rows(chapter),
-        )
-    lines += ["### Provenance", ""]
-    lines += [f"- {name}: {value}" for name, value in provenance(chapter)] + [""]
-    return lines
-
-
-def claims_table(findings: Iterable[Finding]) -> list[str]:
-    """Write a row for each claim, and one for each of its parts, as lines of Markdown."""
-    rows = []
-    for row in (row for finding in findings for row in finding.rows):
-        whole = row.level == "claim"
-        word = f"**{row.word}**" if whole else row.word
-        name = row.name if whole else f"– {row.name}"
-        section = row.result.section if whole else ""
-        paper = "" if row.level == "part" else row.paper
-        rows.append((name, section, paper, row.ours, row.points, str(row.n), word))
-    return _table(("claim", "§", "paper", "ours [interval]", "points", "pairs", "label"), rows)
-
-
-def _details(finding: Finding) -> list[str]:
-    lines = [f"#### {finding.title}: {finding.word}", "", finding.result.statement, ""]
-    lines += [f"- **Warning**: {note}" for note in finding.notes]
-    for check in finding.result.checks:
-        outcome = "passed" if check.passed else "**failed**"
-        lines.append(f"- Gate, {check.part}, {outcome}: {words.sentence(check.text)}")
-    lines += [f"- {name}: {value}" for name, value in (*finding.plan, *finding.numbers)]
-    lines += [f"- Confound: {text}" for text in finding.result.confounds]
-    return [*lines, ""]
-
+from ablations.page.words import capital, mean_sd, sentence, spoken
 
 ARMS_HEAD = (
     "arm",
@@ -95,10 +24,92 @@ ARMS_HEAD = (
 )
 
 
-def arms_rows(chapter: Chapter) -> list[tuple[str, ...]]:
+def results(evidence: Evidence) -> str:
+    """Return the whole report as Markdown."""
+    lines = [
+        "# Results",
+        "",
+        "Claims of the 2012 AlexNet paper, tested over paired seeds. Effects are above 1 (×) or "
+        "positive (points) in the paper's direction. Intervals are adjusted for all looks and all "
+        "claims of a study. Away from the paper's own data and network, a label refers to the "
+        "scale of the study. The [glossary](#glossary) gives the rule of each label.",
+        "",
+    ]
+    for note in evidence.missing:
+        lines += [f"> {escape(note)}", ""]
+    for section in evidence.sections:
+        lines += _section(section)
+    if any(section.results for section in evidence.sections):
+        lines += ["## Glossary", ""]
+        lines += _table(
+            ("label", "at the paper's data and network", "rule"),
+            [(f"**{label}**", label.word(at_paper=True), rule) for label, rule in RULES.items()],
+        )
+        lines += [f"- **{term}**: {meaning}" for term, meaning in GLOSSARY.items()]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(section: Section) -> list[str]:
+    lines = [f"## {escape(section.title)}", ""]
+    lines += [f"**{escape(section.dataset)}**: {escape(section.scale)}.", ""]
+    for title, members in section.groups:
+        lines += [f"### {title}", "", f"{capital(tally(members))}.", ""]
+        lines += claims_table(members)
+        for result in members:
+            lines += _details(result, section.study.version if section.study else 0)
+    if section.excluded:
+        lines += ["### Not tested here", ""]
+        lines += [f"- {escape(f'{spoken(r.claim)}: {r.excluded}')}" for r in section.excluded]
+        lines.append("")
+    if section.arms:
+        lines += ["### Arms", "", "Errors in percent, mean ± standard deviation over seeds.", ""]
+        lines += _table(ARMS_HEAD, map(_escaped, arms_rows(section)))
+    if reference.applies(section):
+        lines += ["### Beside the authors' own runs", "", reference.load()["spread"].strip(), ""]
+        lines += _table(reference.HEAD, map(_escaped, reference.rows(section)))
+    lines += ["### Provenance", ""]
+    lines += [f"- {name}: {escape(value)}" for name, value in provenance(section)]
+    return [*lines, ""]
+
+
+def claims_table(results: Iterable[ClaimResult]) -> list[str]:
+    """Return lines of Markdown with a row for each claim, and one for each of its parts."""
+    lines = []
+    for row in (row for result in results for row in rows_of(result)):
+        claim = row.level == "claim"
+        cells = (
+            row.name if claim else f"– {row.name}",
+            row.result.section if claim else "",
+            "" if row.level == "part" else row.paper,
+            row.ours,
+            row.points,
+            str(row.n),
+        )
+        lines.append((*_escaped(cells), f"**{row.label}**" if claim else row.label))
+    return _table(("claim", "§", "paper", "ours [interval]", "points", "pairs", "label"), lines)
+
+
+def _details(result: ClaimResult, version: int) -> list[str]:
+    lines = [
+        f"#### {escape(spoken(result.claim))}: {word(result)}",
+        "",
+        escape(result.statement),
+        "",
+    ]
+    lines += [f"- **Warning**: {escape(text)}" for text in warnings_of(result)]
+    for check in result.checks:
+        outcome = "passed" if check.passed else "**failed**"
+        lines.append(f"- Gate, {check.part}, {outcome}: {escape(sentence(check.text))}")
+    pairs = [*plan_of(result), *details_of(result, version)]
+    lines += [f"- {escape(f'{name}: {value}')}" for name, value in pairs]
+    lines += [f"- Confound: {escape(text)}" for text in result.confounds]
+    return [*lines, ""]
+
+
+def arms_rows(section: Section) -> list[tuple[str, ...]]:
     """Return one row of text for each arm, under :data:`ARMS_HEAD`."""
     rows = []
-    for arm in chapter.arms:
+    for arm in section.arms:
         diverged = len(arm.runs) - len(arm.finished)
         rows.append(
             (
@@ -107,16 +118,29 @@ def arms_rows(chapter: Chapter) -> list[tuple[str, ...]]:
                 mean_sd(arm.errors("ten_view", 1)),
                 mean_sd(arm.errors("center", 1)),
                 mean_sd(arm.errors("ten_view", 5)),
-                mean_sd([train for train, _ in arm.gaps]),
-                mean_sd([test - train for train, test in arm.gaps]),
-                words.duration(sum(run.seconds for run in arm.runs) / len(arm.runs)),
+                mean_sd([train for train, _ in arm.train_test]),
+                mean_sd(arm.gaps),
+                duration(sum(run.seconds for run in arm.runs) / len(arm.runs)),
             )
         )
     return rows
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
-    def line(cells: tuple[str, ...]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+def escape(text: str) -> str:
+    r"""Return text that Markdown shows as it is, in one line: no HTML, links, emphasis or cells.
 
-    return [line(head), "|" + " --- |" * len(head), *map(line, rows), ""]
+    Examples:
+        >>> print(escape("<b> [x](y) *a* 1|2 [0.9, 1.1]"))
+        &lt;b> [x]\(y) \*a\* 1\|2 [0.9, 1.1]
+    """
+    text = re.sub(r"[\\`*|]|(?<=\])\(", r"\\\g<0>", " ".join(text.split()))
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _escaped(cells: Iterable[str]) -> tuple[str, ...]:
+    return tuple(escape(cell) for cell in cells)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
+    return [lines[0], "|" + " --- |" * len(head), *lines[1:], ""]

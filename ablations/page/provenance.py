@@ -1,52 +1,48 @@
-"""Where the numbers of a chapter come from."""
+"""Data, hardware, versions and commits behind a section."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable
 
-from ablations.page import words
-from ablations.page.evidence import Chapter
+from ablations.launch.display import count, duration
+from ablations.page.evidence import Section
+from ablations.page.words import listed
 from ablations.record import Record
 
 
-def provenance(chapter: Chapter) -> list[tuple[str, str]]:
-    """Return where the numbers of a chapter come from, as names and values."""
-    runs, study = chapter.runs, chapter.study
-    sources: list[tuple[str, Callable[[Record], Any]]] = [
-        ("Devices", lambda run: f"{run.hardware.devices} × {run.hardware.device}"),
-        ("Precision", lambda run: run.run.recipe.precision.value),
-        ("Commit of the runs", _commit),
-    ]
-    rows = [
-        ("Data", f"{chapter.dataset}, SHA-256 {chapter.fingerprint[:16]}…"),
-        ("Scale", chapter.scale),
-        (
-            "Runs",
-            f"{len(runs)}, {sum(run.status == 'diverged' for run in runs)} of them diverged"
-            + f"; besides, {chapter.tuning} for tuning and gates" * bool(chapter.tuning),
-        ),
-    ]
+def provenance(section: Section) -> list[tuple[str, str]]:
+    """Return where the numbers of a section come from, as names and values."""
+    runs, study = section.runs, section.study
+    rows = []
     if study:
         commit = study.commit[:10] if study.commit else "unknown, outside a clone"
-        tuning = words.listed([str(seed) for seed in study.tuning_seeds])
-        rows[:0] = [
+        seeds = f"pairs from {study.first_seed}; tuning and gate {listed(study.tuning_seeds)}"
+        rows = [
             ("Study", f"{study.name}, version {study.version}: {study.scale}"),
             ("Commit of the rules", commit),
-            ("Seeds", f"pairs from {study.first_seed}; tuning and gate {tuning}"),
+            ("Seeds", seeds),
         ]
-    rows += [(name, _tally(read(run) for run in runs)) for name, read in sources]
+    diverged = sum(run.status == "diverged" for run in runs)
+    tuning = f"; in addition {section.tuning} for tuning and gates" if section.tuning else ""
     packages = dict.fromkeys(name for run in runs for name in run.provenance.get("versions", {}))
     versions = [
-        f"{name} {_tally(run.provenance['versions'].get(name, '?') for run in runs)}"
+        f"{name} {_tally(run.provenance.get('versions', {}).get(name, '?') for run in runs)}"
         for name in packages
     ]
-    rows.append(("Versions", "; ".join(versions)))
-    rows.append(("Numerics", _tally(run.numerics for run in runs)))
-    rows.append(("Training time", words.duration(sum(run.seconds for run in runs))))
+    rows += [
+        ("Data", f"{section.dataset}, SHA-256 {section.fingerprint[:16]}…"),
+        ("Scale", section.scale),
+        ("Runs", f"{len(runs)}, {diverged} of them diverged{tuning}"),
+        ("Devices", _tally(f"{run.hardware.devices} × {run.hardware.device}" for run in runs)),
+        ("Precision", _tally(run.run.recipe.precision.value for run in runs)),
+        ("Commit of the runs", _tally(_commit(run) for run in runs)),
+        ("Versions", "; ".join(versions)),
+        ("Numerics", _tally(str(run.numerics) for run in runs)),
+        ("Training time", duration(sum(run.seconds for run in runs))),
+    ]
     times = sorted(str(run.provenance["time"]) for run in runs if "time" in run.provenance)
     if times:
-        rows.append(("Finished", " to ".join(dict.fromkeys((times[0][:16], times[-1][:16])))))
-    skipped = max((run.data.skipped for run in runs), default=0)
-    if skipped:
+        rows.append(("Finished", " to ".join(dict.fromkeys([times[0][:16], times[-1][:16]]))))
+    if skipped := max((run.data.skipped for run in runs), default=0):
         rows.append(("Broken images left out", f"{skipped}"))
     return rows
 
@@ -58,11 +54,8 @@ def _commit(run: Record) -> str:
     return commit[:10] + (" with local changes" if run.provenance.get("dirty") else "")
 
 
-def _tally(values: Iterable[Any]) -> str:
-    counts: dict[str, int] = {}
-    for value in values:
-        counts[str(value)] = counts.get(str(value), 0) + 1
+def _tally(values: Iterable[str]) -> str:
+    counts = Counter(values).most_common()
     if len(counts) == 1:
-        return next(iter(counts))
-    ordered = sorted(counts.items(), key=lambda item: -item[1])
-    return ", ".join(f"{value} ({words.count(number, 'run')})" for value, number in ordered) or "–"
+        return counts[0][0]
+    return ", ".join(f"{value} ({count(number, 'run')})" for value, number in counts) or "–"

@@ -1,91 +1,44 @@
-"""Numbers and names for readers."""
+"""Formats of numbers and names in the report."""
 
 import re
 from collections.abc import Sequence
-from math import floor, isfinite, log10
+from statistics import mean, stdev
 
-MINUS = "\N{MINUS SIGN}"
-
-
-def digits(width: float) -> int:
-    """Return the decimals that a number with an uncertainty of ``width`` needs.
-
-    Examples:
-        >>> digits(12.0), digits(0.4), digits(0.03)
-        (1, 1, 2)
-    """
-    if not isfinite(width) or width <= 0:
-        return 1
-    return min(4, max(1, -floor(log10(width))))
+from ablations.claims.words import MINUS, number
 
 
-def number(value: float, decimals: int = 1) -> str:
-    """Write a number with a minus sign; infinity as its symbol.
+def plain(value: float) -> str:
+    """Write a number without trailing zeros, to six significant digits.
 
     Examples:
-        >>> number(-0.04, 1), number(-1.25, 2), number(float("inf"))
-        ('0.0', '−1.25', '∞')
+        >>> plain(1.4), plain(6.0), plain(-2.45)
+        ('1.4', '6', '−2.45')
     """
-    if not isfinite(value):
-        return "∞" if value > 0 else f"{MINUS}∞"
-    text = f"{value:.{decimals}f}"
-    if float(text) == 0:
-        text = text.lstrip("-")
-    return text.replace("-", MINUS)
+    return f"{value:.6g}".replace("-", MINUS)
 
 
-def plain(value: float, scale: float = 1.0) -> str:
-    """Write a figure with no more digits than it has.
+def mean_sd(values: Sequence[float], decimals: int = 2) -> str:
+    """Write mean ± standard deviation; the mean alone for one value, a dash for no value.
 
     Examples:
-        >>> plain(0.014, 100), plain(6.0)
-        ('1.4', '6')
+        >>> mean_sd([1.0, 2.0, 3.0]), mean_sd([1.0]), mean_sd([])
+        ('2.00 ± 1.00', '1.00', '–')
     """
-    return f"{scale * value:.6g}".replace("-", MINUS)
+    if not values:
+        return "–"
+    text = number(mean(values), decimals)
+    return text if len(values) < 2 else f"{text} ± {number(stdev(values), decimals)}"
 
 
 def classes(names: Sequence[str]) -> list[str]:
-    """Return names of classes, those of ImageNet without the number of their synset.
+    """Return class names, those of ImageNet without their WordNet id where they stay unique.
 
     Examples:
         >>> classes(["n01629819 European fire salamander", "n02074367 dugong"])
         ['European fire salamander', 'dugong']
     """
-    said = [re.sub(r"^n\d{8}[ _-]+", "", name) for name in names]
-    return said if len(set(said)) == len(said) else list(names)
-
-
-def percent(fraction: float, decimals: int = 2) -> str:
-    """Write a fraction as a percentage, without the sign."""
-    return number(100 * fraction, decimals)
-
-
-def duration(seconds: float) -> str:
-    """Write a time in its largest two units.
-
-    Examples:
-        >>> duration(42), duration(150), duration(7260), duration(200000)
-        ('42 s', '2 min 30 s', '2 h 1 min', '2 d 7 h')
-    """
-    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    left, parts = round(seconds), []
-    for name, size in units:
-        count, left = divmod(left, size)
-        if count or (parts and len(parts) < 2):
-            parts.append((count, name))
-        if len(parts) == 2:
-            break
-    return " ".join(f"{count} {name}" for count, name in parts if count) or "0 s"
-
-
-def count(n: int, noun: str) -> str:
-    """Write a number with its noun.
-
-    Examples:
-        >>> count(1, "run"), count(1200, "run")
-        ('1 run', '1,200 runs')
-    """
-    return f"{n:,} {noun}" + "s" * (n != 1)
+    short = [re.sub(r"^n\d{8}[ _-]+", "", name) for name in names]
+    return short if len(set(short)) == len(short) else list(names)
 
 
 def spoken(name: str) -> str:
@@ -95,41 +48,41 @@ def spoken(name: str) -> str:
         >>> spoken("lrn_lowers_cifar10_error")
         'LRN lowers CIFAR-10 error'
     """
-    capitals = {"lrn": "LRN", "relu": "ReLU", "cifar10": "CIFAR-10", "imagenet": "ImageNet"}
-    return " ".join(capitals.get(word, word) for word in name.split("_"))
+    names = {"lrn": "LRN", "relu": "ReLU", "cifar10": "CIFAR-10", "imagenet": "ImageNet"}
+    return capital(" ".join(names.get(word, word) for word in name.split("_")))
 
 
-def listed(items: Sequence[str]) -> str:
+def listed(items: Sequence[object]) -> str:
     """Write a list with commas and "and".
 
     Examples:
-        >>> listed(["one"]), listed(["one", "two", "three"])
-        ('one', 'one, two and three')
+        >>> listed(["one"]), listed([1, 2, 3])
+        ('one', '1, 2 and 3')
     """
-    return " and ".join(filter(None, [", ".join(items[:-1]), items[-1]]))
+    texts = [str(item) for item in items]
+    return " and ".join(filter(None, [", ".join(texts[:-1]), texts[-1]]))
 
 
 def capital(text: str) -> str:
-    """Return a text that begins with a capital."""
+    """Return the text with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 
 def slug(*parts: str) -> str:
-    """Return a name that is fit for an address.
+    """Return an identifier for HTML and URLs.
 
     Examples:
         >>> slug("demo", "ten_views", "", "test error")
         'demo-ten-views-test-error'
     """
-    return "-".join(filter(None, parts)).replace("_", "-").replace(" ", "-")
+    return "-".join(re.findall(r"\w+", " ".join(parts).replace("_", " "))).lower()
 
 
 def sentence(text: str) -> str:
-    """Return a text as a sentence: a capital, a period, minus signs.
+    """Return the text as a sentence: a capital, a period, true minus signs.
 
     Examples:
         >>> sentence("it changes by -3 %")
         'It changes by −3 %.'
     """
-    text = re.sub(r"(?<=[ \[(])-(?=\d)", MINUS, text)
-    return capital(text).rstrip(".") + "."
+    return capital(re.sub(r"(?<=[ \[(])-(?=\d)", MINUS, text)).rstrip(".") + "."

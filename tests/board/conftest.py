@@ -4,11 +4,11 @@ import pytest
 from records import make_result, save_study
 
 from ablations.claims.gates import Check
-from ablations.page.evidence import Chapter, gather
+from ablations.page.evidence import Section, gather
 
 
 @pytest.fixture
-def chapters(runs_dir: Path) -> list[Chapter]:
+def sections(runs_dir: Path) -> list[Section]:
     """A study with three claims in ``runs_dir``, without records."""
     values = {"": ([0.28, 0.281, 0.279], [0.25, 0.251, 0.25])}
     save_study(
@@ -29,4 +29,4 @@ def chapters(runs_dir: Path) -> list[Chapter]:
             ),
         ],
     )
-    return gather(runs_dir).chapters
+    return gather(runs_dir).sections

@@ -32,17 +32,17 @@ def test_the_workspace_groups_seeds_by_arm():
     }
 
 
-def test_the_report_has_the_verdicts_of_the_page(chapters):
-    page = report(*PLACE, chapters)
+def test_the_report_has_the_verdicts_of_the_page(sections):
+    page = report(*PLACE, sections)
     [table] = [block.text for block in page.blocks if isinstance(block, wr.MarkdownBlock)]
-    assert table == "\n".join(claims_table(chapters[0].shown))
+    assert table == "\n".join(claims_table(sections[0].shown))
     text = " ".join(str(block.text) for block in page.blocks if isinstance(block, wr.P))
     assert "Holds here. A warning." in text
     assert "Not testable here. Gate, learns: all tuning runs without the technique" in text
 
 
-def test_each_claim_has_the_curves_that_it_measures_of_its_own_runs(chapters):
-    page = report(*PLACE, chapters)
+def test_each_claim_has_the_curves_that_it_measures_of_its_own_runs(sections):
+    page = report(*PLACE, sections)
     tags = "Tags in ['experiment:small'] and Tags in ['dataset:CIFAR-10 (JPEG)']"
     curves = {filters: str(grid.panels[0].y[0]) for filters, grid in grids(page).items()}
     assert curves == {
@@ -55,13 +55,13 @@ def test_each_claim_has_the_curves_that_it_measures_of_its_own_runs(chapters):
 
 def test_runs_without_a_study_have_their_curves(finished, record, runs_dir):
     shutil.copytree(finished, runs_dir / record.run_id)
-    page = report(*PLACE, gather(runs_dir).chapters)
+    page = report(*PLACE, gather(runs_dir).sections)
     assert list(grids(page)) == ["Tags in ['experiment:smoke'] and Tags in ['dataset:synthetic']"]
 
 
-def test_a_second_save_refreshes_the_first(chapters, runs_dir, wandb_server):
-    first = save(runs_dir, *PLACE, chapters[:0])
-    assert save(runs_dir, *PLACE, chapters) == first
+def test_a_second_save_refreshes_the_first(sections, runs_dir, wandb_server):
+    first = save(runs_dir, *PLACE, sections[:0])
+    assert save(runs_dir, *PLACE, sections) == first
     [view] = wandb_server.views.values()
     [page] = wandb_server.reports.values()
     assert "Finished runs" in view["spec"]
@@ -69,9 +69,9 @@ def test_a_second_save_refreshes_the_first(chapters, runs_dir, wandb_server):
     assert "holds here" in page["spec"]
 
 
-def test_what_was_deleted_there_is_made_anew(chapters, runs_dir, wandb_server):
-    first = save(runs_dir, *PLACE, chapters)
+def test_what_was_deleted_there_is_made_anew(sections, runs_dir, wandb_server):
+    first = save(runs_dir, *PLACE, sections)
     wandb_server.views.clear()
-    second = save(runs_dir, *PLACE, chapters)
+    second = save(runs_dir, *PLACE, sections)
     assert second[0] != first[0]
-    assert save(runs_dir, *PLACE, chapters) == second
+    assert save(runs_dir, *PLACE, sections) == second
