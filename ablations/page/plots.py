@@ -6,9 +6,11 @@ text.
 
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf, isfinite, isnan, nan
+from statistics import mean
 from typing import Any
 
 import matplotlib
@@ -30,7 +32,6 @@ from ablations.record import Record
 _NAMES = ("ink", "muted", "rule", "surface", "with", "without", "paper")
 _COLOR = {name: f"#0000{place:02x}" for place, name in enumerate(_NAMES, start=1)}
 _STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",
     "font.size": 11.5,
     "text.color": _COLOR["ink"],
     "axes.axisbelow": True,
@@ -82,152 +83,132 @@ def panels(section: Section, result: ClaimResult, part: str) -> list[Panel]:
         result: The claim.
         part: Part of the claim.
     """
-    key, runs = section.key, {run.run_id: run for run in section.runs}
-    arms = {side: result.arms[part].get(side, ArmResult("")) for side in _LOOKS}
+    arms = [result.arms[part].get(side, ArmResult("")) for side in _LOOKS]
+    runs = {run.run_id: run for run in section.runs}
+    records = [
+        [runs[run_id] for ids in arm.runs.values() for run_id in ids if run_id in runs]
+        for arm in arms
+    ]
     title = ": ".join(filter(None, [spoken(result.claim), part]))
-    drawn = [_points(key, title, result, arms)]
-    records = {
-        side: [runs[run_id] for ids in arm.runs.values() for run_id in ids if run_id in runs]
-        for side, arm in arms.items()
-    }
+    drawn = [_points(section.key, title, result, arms)]
     timed, online = result.measure["of"] in TIMES, result.measure["curve"] == "online"
     metric = "loss" if result.measure["of"] == "steps_to_loss" else "top1"
-    for split in ("train", "val"):
+    for split, word in (("train", "online training"), ("val", "validation")):
+        what = f"{word} loss, nats" if metric == "loss" else f"{word} top-1 error, %"
         # The split that a time is measured on has its target, and steps if it counts steps.
         target = target_of(result) if timed and online == (split == "train") else None
         x = "step" if target is not None and metric == "loss" else "epoch"
-        what = "online training" if split == "train" else "validation"
-        what += " loss, nats" if metric == "loss" else " top-1 error, %"
-        values: dict[int, dict[str, list[float]]] = {}
-        for side, members in records.items():
-            for run in members:
-                for place, value in _curve(run, split, metric, x):
-                    values.setdefault(place, {}).setdefault(side, []).append(value)
-        if values:
-            drawn.append(_curves(key, title, what, x, dict(sorted(values.items())), target))
+        curves = [[_curve(run, split, metric, x) for run in members] for members in records]
+        drawn.append(_curves(section.key, title, what, x, curves, target))
     return [panel for panel in drawn if panel]
 
 
-def _points(
-    key: str, title: str, result: ClaimResult, arms: Mapping[str, ArmResult]
-) -> Panel | None:
+def _points(key: str, title: str, result: ClaimResult, arms: Sequence[ArmResult]) -> Panel | None:
     """Draw a point for each run, and a line between the runs of one seed; None without values."""
-    scale = 1.0 if result.measure["of"] in TIMES else 100.0
-    seeds = sorted({seed for arm in arms.values() for seed in arm.values})
-    # NaN where a target was not reached, and where there is no run.
-    values = scale * np.array([[arms[s].values.get(n) for s in _LOOKS] for n in seeds], float)
+    seeds = sorted({seed for arm in arms for seed in arm.values})
+    found = [[arm.values.get(seed, nan) for arm in arms] for seed in seeds]
+    # Infinite where a target was not reached, NaN where there is no run.
+    values = np.array([[inf if value is None else value for value in row] for row in found])
     if not np.isfinite(values).any():
         return None
+    values *= 1 if result.measure["of"] in TIMES else 100
     pairs = values[np.isfinite(values).all(1)]
     better = (pairs[:, 0] - pairs[:, 1]) * (-1 if result.measure["direction"] == "higher" else 1)
-    measure, title = measure_of(result), f"{title}: every seed"
-    label = (
-        f"{title}. {capital(measure)}, one point for each run, lines join the runs of one seed; "
+    measure = measure_of(result)
+    text = (
+        f"{capital(measure)}, one point for each run, lines join the runs of one seed; "
         f"{(better > 0).sum()} of {len(pairs)} pairs point in the paper's direction."
     )
     with _figure(measure) as (figure, axes):
         axes.plot([0, 1], pairs.T, color=_COLOR["muted"], lw=1, alpha=0.6, zorder=1)
-        for x, (side, column) in enumerate(zip(_LOOKS, values.T, strict=True)):
-            axes.plot(np.full(len(column), x), column, ls="", clip_on=False, **_LOOKS[side])
-            if np.isfinite(column).any():
-                middle, away = float(np.nanmean(column)), 2 * x - 1
+        for x, (look, column) in enumerate(zip(_LOOKS.values(), values.T, strict=True)):
+            reached = column[np.isfinite(column)]
+            axes.plot(np.full(len(reached), x), reached, ls="", clip_on=False, **look)
+            if len(reached):
+                middle, away = float(reached.mean()), 2 * x - 1
                 axes.plot(x + 0.16 * away, middle, "_", color=_COLOR["ink"], ms=12, mew=2)
-                axes.annotate(
-                    number(middle, 2),
-                    (x + 0.16 * away, middle),
-                    (12 * away, 0),
-                    textcoords="offset points",
-                    ha=("right", "left")[x],
-                    va="center",
-                )
-            if lost := sum(value is None for value in arms[side].values.values()):
-                place: dict[str, Any] = {"ha": "center", "va": "top", "color": _COLOR["muted"]}
-                at = axes.get_xaxis_transform()
-                axes.text(x, 1, f"{lost} not reached", transform=at, **place)
+                place: dict[str, Any] = {"ha": ("right", "left")[x], "va": "center"}
+                axes.text(x + 0.26 * away, middle, number(middle, 2), **place)
+            if lost := np.isinf(column).sum():
+                place = {"ha": "center", "va": "top", "transform": axes.get_xaxis_transform()}
+                axes.text(x, 1, f"{lost} not reached", color=_COLOR["muted"], **place)
         axes.set_xlim(-0.75, 1.75)
         axes.set_xticks([0, 1], list(_LOOKS), color=_COLOR["ink"])
-        svg = _svg(figure, key, label)
-
-    rows = [
-        (
-            str(seed),
-            *(
-                number(value, 2)
-                if np.isfinite(value)
-                else "not reached" * (seed in arms[side].values) or "–"
-                for side, value in zip(_LOOKS, row, strict=True)
-            ),
-        )
-        for seed, row in zip(seeds, values, strict=True)
-    ]
-    return Panel(title, svg, ("seed", *(f"{side}, {measure}" for side in _LOOKS)), rows)
+    return _panel(figure, key, f"{title}: every seed", text, ("seed", measure), seeds, values)
 
 
-def _curve(run: Record, split: str, metric: str, x: str) -> list[tuple[int, float]]:
-    """Return places and values of a learning curve, errors in percent."""
+Curve = dict[int, float]
+
+
+def _curve(run: Record, split: str, metric: str, x: str) -> Curve:
+    """Return the values of a learning curve by epoch or step, errors in percent."""
     if x == "step":
         pairs = list(zip(run.online_loss.steps, run.online_loss.loss, strict=True))
     else:
         scores = [(point.epoch, getattr(point, split)) for point in run.curve]
         pairs = [(epoch, getattr(found, metric)) for epoch, found in scores if found]
     scale = 1.0 if metric == "loss" else 100.0
-    return [(place, scale * value) for place, value in pairs if value is not None]
+    return {place: scale * value for place, value in pairs if value is not None}
 
 
 def _curves(
-    key: str,
-    title: str,
-    what: str,
-    x: str,
-    values: Mapping[int, Mapping[str, Sequence[float]]],
-    target: float | None,
-) -> Panel:
-    """Draw the mean over seeds as a line and the range as a band.
-
-    Args:
-        key: Key of the section.
-        title: Name of the claim and its part.
-        what: The measure with its unit.
-        x: ``epoch`` or ``step``.
-        values: Values of all runs, by place and side.
-        target: A value to mark.
-    """
-    title = f"{title}: {what}"
-    label = f"{title}. The mean over seeds as a line over the {x}s, their range as a band."
-    table = {
-        side: np.array([_summary(cells.get(side, ())) for cells in values.values()])
-        for side in _LOOKS
-    }
-    places = list(values)
+    key: str, title: str, what: str, x: str, arms: Sequence[Sequence[Curve]], target: float | None
+) -> Panel | None:
+    """Draw the mean over seeds as a line and the range as a band; None without values."""
+    places = sorted({place for curves in arms for curve in curves for place in curve})
+    if not places:
+        return None
+    means = np.full((len(places), len(arms)), nan)
+    text = f"The mean over seeds as a line over the {x}s, their range as a band."
     with _figure(what) as (figure, axes):
-        for side, look in _LOOKS.items():
-            low, middle, high = table[side].T
-            axes.fill_between(places, low, high, color=look["color"], alpha=0.2, lw=0)
-            last = np.flatnonzero(np.isfinite(middle))[-1:].tolist()
-            line = {"ls": _DASHES[side], "lw": 2, "markevery": last, "clip_on": False}
-            axes.plot(places, middle, **look, **line)
+        for column, (side, curves) in enumerate(zip(_LOOKS, arms, strict=True)):
+            values = [[curve[at] for curve in curves if at in curve] for at in places]
+            means[:, column] = [mean(found) if found else nan for found in values]
+            low, high = ([f(found, default=nan) for found in values] for f in (min, max))
+            axes.fill_between(places, low, high, color=_COLOR[side], alpha=0.2, lw=0)
+            last = np.flatnonzero(np.isfinite(means[:, column]))[-1:].tolist()
+            line: dict[str, Any] = {"ls": _DASHES[side], "lw": 2, "markevery": last}
+            axes.plot(places, means[:, column], clip_on=False, **_LOOKS[side], **line)
         if target is not None:
-            text = f"target {plain(target)} {what.split(', ')[-1]}"
-            label += f" A dotted line marks the {text}."
+            name = f"target {plain(target)} {what.split(', ')[-1]}"
+            text += f" A dotted line marks the {name}."
             axes.axhline(target, color=_COLOR["paper"], lw=1.2, ls=(0, (2, 2)))
             # At the left every curve is above its target.
-            place = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
-            axes.annotate(text, (0.01, target), (0, -3), va="top", **place)
+            axes.text(0.01, target, name, va="top", transform=axes.get_yaxis_transform())
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel(x, loc="right")
-        svg = _svg(figure, key, label)
-    means = np.stack([table[side][:, 1] for side in _LOOKS], axis=1)
+    return _panel(figure, key, f"{title}: {what}", text, (x, f"mean {what}"), places, means)
+
+
+def _panel(
+    figure: Figure,
+    key: str,
+    title: str,
+    text: str,
+    names: tuple[str, str],
+    places: Sequence[int],
+    values: NDArray[np.float64],
+) -> Panel:
+    """Return a figure with its table.
+
+    Args:
+        figure: The figure.
+        key: Key of the section.
+        title: Title of the panel.
+        text: Description for screen readers.
+        names: What is in the first column, and in those of the two sides.
+        places: The first column.
+        values: The columns of the two sides, shape (places, 2).
+    """
     rows = [
-        (str(place), *("–" if np.isnan(value) else number(value, 2) for value in row))
-        for place, row in zip(places, means, strict=True)
+        (
+            str(place),
+            *("–" if isnan(v) else number(v, 2) if isfinite(v) else "not reached" for v in row),
+        )
+        for place, row in zip(places, values.tolist(), strict=True)
     ]
-    return Panel(title, svg, (x, *(f"{side}, mean {what}" for side in _LOOKS)), rows)
-
-
-def _summary(values: Sequence[float]) -> NDArray[np.float64]:
-    """Return minimum, mean and maximum; NaN without values."""
-    found = np.array(values)
-    return np.array([found.min(), found.mean(), found.max()]) if values else np.full(3, np.nan)
+    head = (names[0], *(f"{side}, {names[1]}" for side in _LOOKS))
+    return Panel(title, _svg(figure, key, f"{title}. {text}"), head, rows)
 
 
 @contextmanager
@@ -251,7 +232,8 @@ def _svg(figure: Figure, key: str, label: str) -> Markup:
         label: Description for screen readers, unique in the section.
     """
     buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": key + label}):  # ids are unique in the page
+    # The salt makes ids unique in the page.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": key + label}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     for pattern, by in (

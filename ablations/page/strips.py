@@ -165,7 +165,7 @@ def gaps(arms: Sequence[Arm]) -> list[Chart]:
     chart = Chart(title, max(middle - reach, min([*errors, 0]) - 1), middle + reach)
     for arm in arms:
         train, test = zip(*arm.train_test, strict=True)
-        strip = chart.line(*sorted([mean(train), mean(test)]), "gap")
+        strip = chart.line(min(mean(train), mean(test)), max(mean(train), mean(test)), "gap")
         strip += Markup("").join(chart.stroke(error, "seed", 34) for error in (*train, *test))
         strip += chart.mark(mean(train), "train", "train") + chart.mark(mean(test), "test", "test")
         note = f"train {mean_sd(train)}, test {mean_sd(test)}"
