@@ -174,7 +174,8 @@ def _curves(
             text += f" A dotted line marks the {name}."
             axes.axhline(target, color=_COLOR["paper"], lw=1.2, ls=(0, (2, 2)))
             # At the left every curve is above its target.
-            axes.text(0.01, target, name, va="top", transform=axes.get_yaxis_transform())
+            place = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
+            axes.annotate(name, (0.01, target), (0, -3), va="top", **place)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.set_xlabel(x, loc="right")
     return _panel(figure, key, f"{title}: {what}", text, (x, f"mean {what}"), places, means)
