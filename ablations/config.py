@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import Enum
 from functools import cached_property
 from pathlib import Path
@@ -58,13 +58,15 @@ class Init(Enum):
 
 
 class Source(Enum):
-    """Where images come from."""
+    """Where images come from.
+
+    ``huggingface`` reads parquet files, image folders, and data sets of the Hugging Face hub.
+    """
 
     synthetic = "synthetic"
     cifar10 = "cifar10"
-    parquet = "parquet"
-    image_folder = "image_folder"
     imagenet = "imagenet"
+    huggingface = "huggingface"
 
 
 class Storage(Enum):
@@ -126,13 +128,20 @@ class DataConfig:
     """Images, their stored and cropped sizes, and the split.
 
     Attributes:
-        name: What tables call the data; not part of a run's identity.
+        name: Name of the data in tables and records, no part of a run's identity; null takes the
+            one that the source gives.
         source: See :class:`Source`.
-        root: Folder of ``cifar10``, downloaded into it (null takes the cache folder), of
-            ``image_folder``, with ``train/`` and ``val/`` in it, and of ``imagenet``, with what
-            ILSVRC-2012 came as. A folder that ``prepare.py`` made is taken as it is.
-        train: Training files of ``parquet``: one path or several, ``*`` allowed.
-        test: Test files of ``parquet``.
+        path: ``huggingface``: a folder, a file (``*`` allowed), or the name of a data set of the
+            hub; ``imagenet``: the folder of ILSVRC-2012's archives, class folders or parquet files;
+            ``cifar10``: the folder of its archive (null downloads it). A store that ``prepare.py``
+            made is used as it is.
+        train: ``huggingface``: training files (``*`` allowed) instead of ``path``, or the names of
+            splits of ``path``; empty takes the split ``train``.
+        test: The same for the test images; empty takes ``test`` or ``validation``, or cuts a sixth
+            of the only split.
+        subset: ``huggingface``: configuration of a data set of the hub that has several.
+        image: ``huggingface``: column of the images, if several may be meant.
+        label: ``huggingface``: column of the labels, if several may be meant.
         storage: See :class:`Storage`.
         size: Height and width that images are stored at, in pixels.
         crop: Height and width that the network sees, in pixels; at most ``size``.
@@ -143,11 +152,14 @@ class DataConfig:
             stopping.
     """
 
-    name: str = "synthetic"
+    name: str | None = None
     source: Source = Source.synthetic
-    root: str | None = None
+    path: str | None = None
     train: list[str] = field(default_factory=list)
     test: list[str] = field(default_factory=list)
+    subset: str | None = None
+    image: str | None = None
+    label: str | None = None
     storage: Storage = Storage.raw
     size: int = 32
     crop: int = 28
@@ -166,18 +178,33 @@ class DataConfig:
             f"data.train_limit={self.train_limit}: must be at least 1, or null for all images",
         )
         _require(self.val_size >= 0, f"data.val_size={self.val_size}: must be 0 or more images")
-        if self.source is Source.parquet:
-            for key in ("train", "test"):
+        if self.source is not Source.huggingface:
+            for key in ("train", "test", "subset", "image", "label"):
                 _require(
-                    bool(getattr(self, key)),
-                    f"data.source=parquet needs data.{key}=[FILE, ...] (`*` is allowed)",
+                    not getattr(self, key),
+                    f"data.{key} is for data.source=huggingface, and data.source="
+                    f"{self.source.value}; add data.source=huggingface",
                 )
-        if self.source in (Source.image_folder, Source.imagenet):
             _require(
-                self.root is not None,
-                f"data.source={self.source.value} needs data.root=FOLDER with train/ and "
-                "val/ in it",
+                self.path is None or self.source is not Source.synthetic,
+                f"data.path={self.path}: data.source=synthetic reads no files; add "
+                "data.source=huggingface, or another source",
             )
+            return
+        _require(
+            bool(self.train) == bool(self.test),
+            "data.train and data.test go together: give the files or splits of both",
+        )
+        _require(
+            bool(self.path or self.files_given),
+            "data.source=huggingface needs data.path=FOLDER, FILE or a data set of the hub, or "
+            "data.train=[FILE] data.test=[FILE] (`*` is allowed)",
+        )
+
+    @property
+    def files_given(self) -> bool:
+        """Whether ``train`` and ``test`` are files; names of splits are single words."""
+        return any(re.search(r"[./*]", entry) for entry in (*self.train, *self.test))
 
 
 @dataclass(frozen=True)
@@ -477,6 +504,16 @@ class Run:
     def _values(self) -> dict[str, Any]:
         # A plan asks ten times for each run, and `asdict` takes most of the time that it takes.
         return _plain(asdict(self))
+
+    def on_data(self, fingerprint: str, name: str) -> "Run":
+        """Return the run on prepared data, with the name that their source gives.
+
+        Args:
+            fingerprint: Hash of the stored pixels and labels.
+            name: Name of the data, unless ``data.name`` is set.
+        """
+        data = replace(self.data, name=self.data.name or name)
+        return replace(self, fingerprint=fingerprint, data=data)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Run":

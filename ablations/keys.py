@@ -53,7 +53,7 @@ def _attributes(owner: type) -> dict[str, str]:
     return found
 
 
-# Keys of earlier versions, by the key that took their place.
+# Keys and values of earlier versions, by what took their place.
 RENAMED = {
     "setting": "experiment",
     "network": "model",
@@ -62,6 +62,9 @@ RENAMED = {
     "recipe.bias_rate": "recipe.bias_lr_mult",
     "stream": "replicate",
     "summary": "print_model",
+    "data.root": "data.path",
+    "data.source=parquet": "data.source=huggingface",
+    "data.source=image_folder": "data.source=huggingface",
 }
 
 
@@ -97,6 +100,8 @@ def wrong_value(key: str, message: str) -> str:
         )
     if given and given[1].lower() == "none" and "null" in values:
         hint = f": use {key}=null"
+    if given and (new := RENAMED.get(f"{key}={given[1]}")):
+        return f"`{key}={given[1]}` is now `{new}`"
     if given:
         return f"{key}={given[1]} is not valid; {key} takes {values}{hint}"
     inner = ", ".join(name for name, *_ in keys() if name.startswith(f"{key}."))

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ablations.data.spread import spread
 from ablations.data.store import Store
+from ablations.data.stratified import stratified_order
 from ablations.record import Neighbors
 
 QUERIES, REFERENCES = 1_000, 10_000
@@ -35,8 +35,8 @@ def neighbor_agreement(
         features: The last hidden layer of the trained network, (N, 3, H, W) to (N, F).
         device: Where ``features`` computes.
     """
-    queries = np.sort(spread(store.test_labels)[:QUERIES])
-    references = np.sort(rows[spread(store.train_labels[rows])[:REFERENCES]])
+    queries = np.sort(stratified_order(store.test_labels)[:QUERIES])
+    references = np.sort(rows[stratified_order(store.train_labels[rows])[:REFERENCES]])
     labels = torch.from_numpy(store.test_labels[queries])
     known = torch.from_numpy(store.train_labels[references])
 

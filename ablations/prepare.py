@@ -43,7 +43,7 @@ class Reporter:
 
 
 def prepare_one(composed: DictConfig) -> None:
-    """Prepare the data of a configuration, and say what they are."""
+    """Prepare the data of a configuration, and print what they are."""
     console = Console()
     config = composition.to_config(composed)
     try:
@@ -51,7 +51,7 @@ def prepare_one(composed: DictConfig) -> None:
             cache = Path(config.cache) if config.cache else None
             store = prepare(config.data, cache, Reporter(console, status))
     except KeyboardInterrupt:
-        console.print("stopped; the same command continues")
+        console.print("stopped; nothing was kept, and the same command starts over")
         raise
     console.print(describe(config, store))
     console.print(str(store.path), soft_wrap=True, highlight=False)
@@ -63,15 +63,13 @@ def describe(config: Config, store: Store) -> Table:
     size = len(store.mean_image)
     used = sum(path.stat().st_size for path in store.path.iterdir())
     mean = store.mean_image.mean((0, 1))
-    converted = manifest.get("converted", {})
-    table = Table("", config.data.name, box=None, pad_edge=False)
+    table = Table("", config.data.name or store.name, box=None, pad_edge=False)
     for name, value in (
         ("images", f"{len(store.train_labels):,} training, {len(store.test_labels):,} test"),
         ("classes", f"{len(store.classes):,}"),
         ("kept as", f"{size}x{size} pixels, {manifest['storage']}, {used / 1e6:,.0f} MB"),
         ("mean color", " ".join(f"{channel:.1f}" for channel in mean)),
         ("principal colors", " ".join(f"{std:.1f}" for std in store.color_std)),
-        ("converted", ", ".join(f"{n:,} {kind}" for kind, n in converted.items()) or "none"),
         ("left out", f"{len(store.skipped):,} broken" if store.skipped else "none"),
         ("fingerprint", store.fingerprint[:16]),
     ):

@@ -351,4 +351,6 @@ def describe_data(run: Run, **counted: Any) -> DataInfo:
         counted: ``classes``, ``train_images``, ``val_images``, ``test_images`` and ``skipped``.
     """
     sizes = {key: getattr(run.data, key) for key in SIZES}
-    return DataInfo(name=run.data.name, fingerprint=run.fingerprint, **sizes, **counted)
+    return DataInfo(
+        name=run.data.name or run.data.source.value, fingerprint=run.fingerprint, **sizes, **counted
+    )

@@ -52,7 +52,7 @@ def build_wandb_logger(job: Job, folder: Path) -> WandbLogger | None:
                 name=f"{job.arm} seed={job.run.seed}",
                 group=f"{job.experiment}: {job.arm}",
                 job_type="train",
-                tags=tags(job.experiment, job.run.data.name, job.claims),
+                tags=tags(job.experiment, job.run.data.name or "", job.claims),
                 save_dir=folder,
                 offline=attempt == "offline",
                 resume="allow" if attempt == "online" else None,

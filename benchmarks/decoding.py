@@ -22,8 +22,8 @@ from ablations import networks
 from ablations.composition import compose
 from ablations.config import Storage
 from ablations.data import jpeg
+from ablations.data.build import encode_images
 from ablations.data.jpeg import JpegImages
-from ablations.data.pack import pack_chunk
 from ablations.data.sources import Sample
 from ablations.techniques.augmentation import color_noise, crop_and_flip, draw, to_input
 
@@ -50,10 +50,10 @@ def main() -> None:
     device = torch.device("cuda") if torch.cuda.is_available() else cpu
     paths = sorted(p for p in Path(sys.argv[1]).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))
     samples = [Sample(paths[n % len(paths)], str(paths[n % len(paths)])) for n in range(BATCH)]
-    chunk = pack_chunk(samples, SIZE, Storage.jpeg)
-    offsets = np.cumsum([0, *chunk.lengths])
-    images = JpegImages(np.frombuffer(chunk.content, np.uint8), offsets, SIZE)
-    pack = cost(lambda: pack_chunk(samples, SIZE, Storage.jpeg), BATCH, cpu)
+    encoded, content = encode_images(samples, SIZE, Storage.jpeg)
+    offsets = np.cumsum([0, *encoded.lengths])
+    images = JpegImages(np.frombuffer(content, np.uint8), offsets, SIZE)
+    pack = cost(lambda: encode_images(samples, SIZE, Storage.jpeg), BATCH, cpu)
     found = [("prepare: read, scale, encode (once)", pack)]
     if fast := jpeg._simplejpeg:
         found.append(("decode with simplejpeg", cost(lambda: images[:], BATCH, cpu)))
@@ -90,7 +90,7 @@ def main() -> None:
     console = Console()
     console.print(table)
     mean_kb = np.mean([p.stat().st_size for p in paths]) / 1e3
-    stored = len(chunk.content) / len(chunk.kept) / 1e3
+    stored = len(content) / len(encoded.kept) / 1e3
     console.print(f"photographs of {mean_kb:.0f} kB, stored in {stored:.0f} kB; {device}")
 
 

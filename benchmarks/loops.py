@@ -65,7 +65,7 @@ def store(size: int, images: int) -> Store:
             path = folder / split / f"{labels[number]}" / f"{number}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(picture).save(path)
-    overrides = [f"data.root={folder}", "data.source=image_folder", "data.val_size=10"]
+    overrides = [f"data.path={folder}", "data.source=huggingface", "data.val_size=10"]
     config = compose([*overrides, f"data.size={size}", f"data.crop={size}", "logger=none"])
     return prepare(config.data, folder / "cache")
 

@@ -1,7 +1,7 @@
 """Table of the networks that their source fixes: parameters, Keras's outputs, and first steps.
 
     python -m benchmarks.networks [--steps N] [--batch N] [--seconds S] [--networks NAME,...]
-        [--write] [data.source=parquet 'data.train=[FILE]' 'data.test=[FILE]' ...]
+        [--write] [data.source=huggingface 'data.train=[FILE]' 'data.test=[FILE]' ...]
 
 Each network trains on CIFAR-10 with the recipe of the experiment of its name, in small batches,
 until the steps or the seconds run out. The images are kept at 32 pixels and enlarged batch by
@@ -157,7 +157,7 @@ def main() -> None:
         config = compose([f"experiment={network}", *overrides])
         data = replace(config.data, size=SOURCE, crop=SOURCE, storage=Storage.raw)
         store = prepare(data, Path(config.cache) if config.cache else None)
-        name = config.data.name
+        name = config.data.name or store.name
         rows.append(row(config, store, options))
         print(" | ".join(rows[-1]), flush=True)
     if options.write:

@@ -201,7 +201,7 @@ def experiment_file(tmp_path: Path, line: str) -> tuple[str, str]:
         (["data.train=a,b"], "a list is in brackets, data.train=[a,b]"),
         (["pooling"], "`pooling` cannot be read: an override is KEY=VALUE"),
         (["-m", "pooling=overlap,"], "`pooling=overlap,` cannot be read"),
-        (["data.root=/a (b)/c"], "`data.root=/a (b)/c` cannot be read"),
+        (["data.path=/a (b)/c"], "`data.path=/a (b)/c` cannot be read"),
         (["pooling=[overlap]"], "pooling: one value goes here, without brackets; pooling takes"),
         (["-m", "pooling=[overlap,nonoverlap]"], "nonoverlap; for a sweep -m pooling=A,B"),
         (["--pooling=overlap"], "--pooling=overlap: an override has no dashes; pooling=overlap"),

@@ -48,7 +48,7 @@ def test_an_experiment_composes_and_fits_its_network(experiment: str):
 def test_a_network_that_its_source_fixes_has_an_experiment(network: Model):
     config = compose([f"experiment={network.value}"])
     assert config.model is network
-    for source in (["data.source=synthetic"], ["data.source=parquet", *PARQUET]):
+    for source in (["data.source=synthetic"], ["data.source=huggingface", *PARQUET]):
         networks.check(compose([f"experiment={network.value}", *source]).run)
     with pytest.raises(ConfigError, match=f"or use experiment={network.value}$"):
         networks.check(compose(["experiment=smoke", f"model={network.value}"]).run)
@@ -98,7 +98,7 @@ def test_a_fast_dev_run_of_the_tutorials_networks(start):
     command = start(
         "-m",
         f"experiment={','.join(tutorials)}",
-        "data.source=parquet",
+        "data.source=huggingface",
         "data.train=[train.parquet]",
         "data.test=[test.parquet]",
         "data.val_size=16",

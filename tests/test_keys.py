@@ -34,6 +34,7 @@ def test_an_unknown_key_gets_a_hint(key: str, said: str):
         ("recipe.bias_rate", "recipe.bias_lr_mult"),
         ("stream", "replicate"),
         ("summary", "print_model"),
+        ("data.root", "data.path"),
     ],
 )
 def test_an_old_key_is_answered_with_the_new_one(old: str, new: str):
@@ -58,6 +59,12 @@ def test_a_key_that_begins_like_an_old_one_is_none():
 )
 def test_a_wrong_value_gets_the_right_ones(key: str, message: str, said: str):
     assert wrong_value(key, message).startswith(said)
+
+
+@pytest.mark.parametrize("old", ["parquet", "image_folder"])
+def test_an_old_value_is_answered_with_the_new_one(old: str):
+    said = wrong_value("data.source", f"Invalid value '{old}', expected one of [huggingface]")
+    assert said == f"`data.source={old}` is now `data.source=huggingface`"
 
 
 def test_none_is_written_null():

@@ -1,3 +1,4 @@
+import os
 import re
 import subprocess
 import sys
@@ -45,9 +46,7 @@ def test_imagenet_is_the_printed_recipe():
     assert (recipe.batch_size, recipe.epochs, recipe.lr) == (128, 90, 0.01)
     assert (recipe.momentum, recipe.weight_decay) == (0.9, 0.0005)
     assert (data.size, data.crop, config.width) == (256, 224, 1)
-    assert replace(config.run.data, name="") == replace(
-        compose(["experiment=imagenet_released"]).run.data, name=""
-    )
+    assert config.run.data == compose(["experiment=imagenet_released"]).run.data
 
 
 def test_the_released_rate_falls_after_25_51_and_79_epochs():
@@ -69,51 +68,47 @@ def test_storage_is_no_part_of_a_runs_identity():
     assert Run.from_dict(values) == older
 
 
-@pytest.fixture
-def prepare_data(monkeypatch, capsys):
-    """Runs the command in this process; returns exit code and output."""
-
-    def prepare_data(*words: str) -> tuple[object, str]:
-        monkeypatch.setenv("COLUMNS", "200")
-        monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-        monkeypatch.setattr(sys, "argv", ["prepare.py", *words])
-        try:
-            prepare.main()
-        except SystemExit as stopped:
-            return stopped.code, capsys.readouterr().out
-        return 0, capsys.readouterr().out
-
-    return prepare_data
+def run_command(*overrides: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(Path(prepare.__file__)), *overrides]
+    environment = {**os.environ, "COLUMNS": "200"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
 
 
-def test_the_command_says_what_it_made(photographs: Path, prepare_data, tmp_path: Path):
-    words = (
-        *("-m", "experiment=imagenet", "data.storage=jpeg", "data.size=64", "data.crop=48,56"),
-        f"cache={tmp_path / 'cache'}",
-    )
-    code, out = prepare_data(*words, f"data.root={photographs}")
-    assert code == 0
-    assert re.search(r"images +9 training, 4 test", out)
-    assert re.search(r"kept as +64x64 pixels, jpeg, [0-9]+ MB", out)
-    assert re.search(r"converted +2 grayscale", out)
-    assert re.search(r"left out +none", out)
-    path = Path(out.splitlines()[-1])
+def test_the_command_says_what_it_made(photographs: Path, tmp_path: Path):
+    keys = ["experiment=imagenet", "data.size=64", "data.crop=56"]
+    made = run_command(*keys, f"data.path={photographs}", f"cache={tmp_path / 'cache'}")
+    assert made.returncode == 0, made.stderr
+    assert "photographs" in made.stdout  # not ImageNet, whatever the experiment is called
+    assert re.search(r"images +9 training, 4 test", made.stdout)
+    assert re.search(r"kept as +64x64 pixels, jpeg, [0-9]+ MB", made.stdout)
+    assert re.search(r"left out +none", made.stdout)
+    path = Path(made.stdout.splitlines()[-1])
     assert path.parent == tmp_path / "cache"
-    assert out.count(str(path)) == 2  # once for both jobs of the sweep
     # What it made can stand for the photographs, for instance on another machine.
-    code, out = prepare_data(*words, f"data.root={path}", "cache=none")
-    assert code == 0
-    assert Path(out.splitlines()[-1]) == path
+    moved = run_command(*keys, f"data.path={path}", "data.name=Mine", f"cache={tmp_path / 'none'}")
+    assert moved.returncode == 0, moved.stderr
+    assert moved.stdout.splitlines()[-1] == str(path)
+    assert "Mine" in moved.stdout
+    assert "photographs" not in moved.stdout
 
 
-def test_ctrl_c_ends_in_a_sentence(prepare_data, monkeypatch):
+def test_a_missing_folder_is_one_line():
+    made = run_command("experiment=imagenet")
+    assert made.returncode == 1
+    assert re.fullmatch(r"error: data\.path=None: no training images .*\n", made.stderr)
+
+
+def test_ctrl_c_ends_in_a_sentence(capsys, monkeypatch):
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(prepare, "prepare", interrupted)
-    code, out = prepare_data()
-    assert code == 130
-    assert "the same command continues" in out
+    monkeypatch.setattr(sys, "argv", ["prepare.py"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    with pytest.raises(SystemExit) as stopped:
+        prepare.main()
+    assert stopped.value.code == 130
+    assert "the same command starts over" in capsys.readouterr().out
 
 
 def test_progress_outside_a_terminal_is_a_line_now_and_then(capsys, monkeypatch):
@@ -130,19 +125,10 @@ def test_progress_outside_a_terminal_is_a_line_now_and_then(capsys, monkeypatch)
 
 @pytest.mark.slow
 def test_imagenet_trains_on_a_tree_of_photographs(photographs: Path, start, tmp_path: Path):
-    root = f"data.root={photographs}"
-    command = [sys.executable, str(Path(prepare.__file__)), "experiment=imagenet", root]
-    made = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    keys = ("experiment=imagenet", f"data.path={photographs}")
+    made = run_command(*keys)
     assert made.returncode == 0, made.stderr
     few = ("width=0.1", "data.val_size=3", "recipe.batch_size=3", "trainer=cpu", "logger=none")
-    run = start("experiment=imagenet", root, *few, "fast_dev_run=true").finish()
+    run = start(*keys, *few, "fast_dev_run=true").finish()
     assert run.code == 0, run.out + run.err
     assert "decoding" not in run.out
-
-
-@pytest.mark.slow
-def test_a_missing_folder_is_told_in_one_line(tmp_path: Path):
-    command = [sys.executable, str(Path(prepare.__file__)), "experiment=imagenet"]
-    made = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert made.returncode == 1
-    assert re.fullmatch(r"error: data\.root=.*data/imagenet: no training images .*\n", made.stderr)

@@ -205,7 +205,7 @@ def test_a_broken_image_is_named_in_one_line(start, tiny):
     pq.write_table(pa.table({"image": pa.array(images), "label": labels}), "broken.parquet")
     command = start(
         *tiny,
-        "data.source=parquet",
+        "data.source=huggingface",
         "data.train=[broken.parquet]",
         "data.test=[test.parquet]",
     ).finish(120)

@@ -21,7 +21,7 @@ from ablations.launch.start import start
 from ablations.record import Record
 
 # Overrides that give other data than the experiment's.
-_OTHER_DATA = ("data.name", "data.source", "data.train", "data.test")
+_OTHER_DATA = ("data.name", "data.source", "data.path", "data.train", "data.test")
 
 # Overrides of an arm, on top of the study's.
 Arm = tuple[str, ...]
@@ -146,8 +146,9 @@ class Runs:
 
     @property
     def dataset(self) -> str:
-        """What tables call the data."""
-        return self.given.data.name
+        """Return the name of the data in tables; that of the source before :meth:`admit`."""
+        data = self._template.run.data if self._template else self.given.data
+        return data.name or data.source.value
 
     @cached_property
     def with_validation(self) -> Arm:
@@ -184,7 +185,7 @@ class Runs:
         """Return the job of an arm at a seed."""
         assert self._template is not None, "admit() comes first"
         config = self.config(arm)
-        run = replace(config.run, seed=seed, fingerprint=self.fingerprint)
+        run = replace(config.run, seed=seed).on_data(self.fingerprint, self.dataset)
         name = difference(run, self.given.run)
         if run.replicate:
             name = " ".join(

@@ -39,7 +39,8 @@ READINGS = ("ensemble", "neighbors")
 # What a command may still set for a study file: hardware, places, and where the data lie.
 FREE_KEYS = (
     *("trainer", "logger", "output", "cache"),
-    *("data.name", "data.source", "data.root", "data.train", "data.test", "data.storage"),
+    *("data.name", "data.source", "data.path", "data.train", "data.test", "data.subset"),
+    *("data.image", "data.label", "data.storage"),
 )
 
 _FACTORS = (

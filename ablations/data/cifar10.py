@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ablations.config import ConfigError, DataConfig
-from ablations.data.sources import Files, Images, Sample, Split
+from ablations.data.sources import Images, Report, Sample, Split
 
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10
@@ -19,18 +19,24 @@ URL = f"https://www.cs.toronto.edu/~kriz/{ARCHIVE}"
 TIMEOUT_SECONDS = 5
 
 
-def read(data: DataConfig, files: Files, cache: Path) -> Images:
+def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> Images:
     """Load both splits; what is missing is downloaded with a progress bar.
 
     Args:
-        data: Its ``root`` holds the files, or will; none takes ``cache``.
-        files: Not used.
+        data: Its ``path`` is the folder of the files; None takes ``cache``.
         cache: Folder for downloads.
+        scratch: Not used.
+        report: Not used.
 
     Raises:
         ConfigError: The files are not there and cannot be downloaded.
     """
-    root = Path(data.root).expanduser() if data.root else cache / "cifar10"
+    root = Path(data.path).expanduser() if data.path else cache / "cifar10"
+    if data.path and not root.is_dir():
+        raise ConfigError(
+            f"data.path={data.path}: no such folder, which data.source=cifar10 reads or downloads "
+            f"{ARCHIVE} in; next step: make it, or add data.source=huggingface for another data set"
+        )
     try:
         root.mkdir(parents=True, exist_ok=True)
         if not any((root / name).exists() for name in (ARCHIVE, FOLDER)):
@@ -47,9 +53,9 @@ def read(data: DataConfig, files: Files, cache: Path) -> Images:
         raise ConfigError(
             f"could not download CIFAR-10 from {URL} into {root} ({error}); next step: put "
             f"{ARCHIVE} into that folder, or use files that you have: "
-            "data.source=parquet data.train=[FILE] data.test=[FILE]"
+            "data.source=huggingface data.train=[FILE] data.test=[FILE]"
         ) from None
-    return Images(list(train.classes), _split("train", train), _split("test", test))
+    return Images("CIFAR-10", list(train.classes), _split("train", train), _split("test", test))
 
 
 def _split(name: str, data: "CIFAR10") -> Split:

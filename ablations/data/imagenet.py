@@ -1,144 +1,161 @@
-"""ILSVRC-2012 as it comes: the challenge's tar files, the same unpacked, or the hub's parquet.
+"""ILSVRC-2012 through torchvision: the challenge's archives, class folders, or the hub's parquet.
 
-Images are ordered by class and name in every form but parquet, so that a store made from the tar
-files bears the fingerprint of one made from the folders.
+Archives are unpacked beside themselves, once. Images are ordered by class and name in every form
+but parquet, so that a store made from the archives has the fingerprint of one made from folders.
 """
 
 import csv
-import io
-import os
+import re
+import shutil
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
-from scipy.io import loadmat
+from filelock import FileLock
+from torchvision.datasets import ImageFolder
+from torchvision.datasets.imagenet import (
+    load_meta_file,
+    parse_devkit_archive,
+    parse_train_archive,
+    parse_val_archive,
+)
 
 from ablations.config import ConfigError, DataConfig
-from ablations.data import image_folder, parquet
-from ablations.data.sources import ANSWERS, File, Files, Images, Sample, Slice, Split
+from ablations.data.huggingface import read_files
+from ablations.data.sources import (
+    DEVKIT,
+    KAGGLE_LABELS,
+    TRAIN_TAR,
+    VAL_TAR,
+    Images,
+    Report,
+    Sample,
+    Split,
+    imagenet_base,
+    imagenet_files,
+)
 
-GROUND_TRUTH = "data/ILSVRC2012_validation_ground_truth.txt"
-SYNSETS = "data/meta.mat"
-
-
-class _Image(NamedTuple):
-    """An image; compared by class and name, which are never the same twice."""
-
-    label: str
-    name: str
-    sample: Sample
-
-
-class _Answers(NamedTuple):
-    """Class of each validation image by its name without extension, and words for classes."""
-
-    classes: dict[str, str]
-    words: dict[str, str]
+CLASSES = 1000  # of the challenge; with another number of classes it is another data set
+KAGGLE_WORDS = "LOC_synset_mapping.txt"
 
 
-def read(data: DataConfig, files: Files, cache: Path) -> Images:
+def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> Images:
     """List the images of both splits; the official validation images are the test split.
 
     Args:
-        data: Its ``root`` may hold a file with the words for the classes.
-        files: As found in ``root``.
+        data: Its ``path`` is the folder that holds one of the forms.
         cache: Not used.
+        scratch: Folder for what is read from the development kit.
+        report: Called with one line before an archive is unpacked.
 
     Raises:
-        ConfigError: A tar file is incomplete, or a validation image has no class.
+        ConfigError: An archive is damaged or cannot be unpacked, a folder holds no images, or a
+            validation image has no class.
     """
-    if files.train[0].path.endswith(".parquet"):
-        return parquet.read(data, files, cache)
-    answers = _Answers({}, {})
-    if files.test[-1].path.endswith(ANSWERS):
-        answers = _answers(Path(files.test[-1].path))
-        files = Files(files.train, files.test[:-1])
-    train = sorted(image for file in files.train for image in _images(file))
-    test = sorted(
-        image._replace(label=answers.classes.get(image.name.partition(".")[0], image.label))
-        for file in files.test
-        for image in _images(file)
-    )
-    classes = sorted({image.label for image in train})
-    number = {name: label for label, name in enumerate(classes)}
-    for image in test:
-        if image.label not in number:
-            raise ConfigError(
-                f"{image.sample.where}: its class ({image.label}) has no training images; next "
-                "step: check that all of data.root is of ILSVRC-2012"
-            )
-    words = {**answers.words, **image_folder.words(Path(data.root or "").expanduser())}
-    return Images(
-        [words.get(name, name) for name in classes], _split(train, number), _split(test, number)
-    )
-
-
-def _split(images: list[_Image], number: dict[str, int]) -> Split:
-    labels = np.array([number[image.label] for image in images], np.int64)
-    return Split(labels, (image.sample for image in images))
-
-
-def _images(file: File) -> Iterator[_Image]:
-    """The images in a folder or tar file, or in the tar files that a tar file holds."""
-    path = Path(file.path)
-    if path.is_dir():
-        for folder, _, names in os.walk(path):
-            for name in names:
-                if not name.startswith("."):
-                    content = Path(folder, name)
-                    relative = str(content.relative_to(path))
-                    yield _Image(path.name, relative, Sample(content, str(content)))
-        return
-    with path.open("rb") as source:
-        try:
-            yield from _members(source, path, path.stem, start=0)
-        except tarfile.TarError as error:
-            raise ConfigError(
-                f"{path}: not a complete tar file ({error}); next step: download it again"
-            ) from None
-
-
-def _members(source: io.BufferedReader, path: Path, label: str, start: int) -> Iterator[_Image]:
-    source.seek(start)
-    with tarfile.open(fileobj=source, mode="r:") as tar:
-        for member in tar:
-            name = os.path.basename(member.name)
-            if not member.isfile() or name.startswith("."):
-                continue
-            if name.endswith(".tar"):
-                yield from _members(source, path, Path(name).stem, member.offset_data)
-            else:
-                part = Slice(str(path), member.offset_data, member.size)
-                yield _Image(label, name, Sample(part, f"{path}: {label}/{name}"))
-
-
-def _answers(path: Path) -> _Answers:
-    if path.suffix == ".csv":
-        with path.open(newline="") as file:
-            rows = csv.DictReader(file)
-            return _Answers({r["ImageId"]: r["PredictionString"].split()[0] for r in rows}, {})
+    root = Path(data.path or "").expanduser().absolute()
+    train, val = imagenet_files(data)
+    if train[0].suffix == ".parquet":
+        return read_files([*map(str, train)], [*map(str, val)], data, scratch, streaming=True)
+    base = imagenet_base(root)
     try:
-        truth, synsets = (_devkit_file(path, name) for name in (GROUND_TRUTH, SYNSETS))
-    except (OSError, tarfile.TarError) as error:
+        words, answers = _devkit(root, scratch)
+        if (root / TRAIN_TAR).exists():
+            _unpack(base / "train", TRAIN_TAR, parse_train_archive, report)
+        if (root / VAL_TAR).exists():
+            _unpack(base / "val", VAL_TAR, parse_val_archive, report, wnids=answers)
+        images, classes = _class_folders(base / "train")
+        if any(path.is_dir() for path in (base / "val").iterdir()):
+            found, names = _class_folders(base / "val")
+            test = [(path, names[label]) for path, label in found]
+        else:
+            test = _flat_folder(base / "val", root, answers)
+    except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
         raise ConfigError(
-            f"{path}: not the development kit of ILSVRC-2012 ({error}); next step: download "
-            "ILSVRC2012_devkit_t12.tar.gz again"
+            f"data.path={root}: cannot read or unpack ImageNet ({error}); next step: give write "
+            "access there and room for the 150 GB of its archives, or download what is damaged "
+            "again"
         ) from None
-    table = loadmat(io.BytesIO(synsets), squeeze_me=True)["synsets"]
-    label = {int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in table}
-    words = {str(row["WNID"]): str(row["words"]) for row in table}
-    numbers = [int(line) for line in truth.split()]
-    names = (f"ILSVRC2012_val_{n:08d}" for n in range(1, len(numbers) + 1))
-    return _Answers({name: label[n] for name, n in zip(names, numbers, strict=True)}, words)
+    number = {name: n for n, name in enumerate(classes)}
+    for path, name in test:
+        if name not in number:
+            raise ConfigError(
+                f"{path}: its class ({name}) has no training images; next step: check that all "
+                f"of {root} is of ILSVRC-2012"
+            )
+    return Images(
+        "ImageNet (ILSVRC-2012)" if len(classes) == CLASSES else root.name,
+        [words.get(name, name) for name in classes],
+        _split(images),
+        _split([(path, number[name]) for path, name in test]),
+    )
 
 
-def _devkit_file(path: Path, name: str) -> bytes:
-    if path.is_dir():
-        return (path / name).read_bytes()
-    with tarfile.open(path) as tar:
-        member = next((m for m in tar if m.name.endswith(name)), None)
-        if member is None:
-            raise tarfile.TarError(f"without {name}")
-        return tar.extractfile(member).read()  # type: ignore[union-attr]
+def _split(images: list[tuple[str, int]]) -> Split:
+    labels = np.array([label for _, label in images], np.int64)
+    return Split(labels, (Sample(Path(path), path) for path, _ in images))
+
+
+def _class_folders(folder: Path) -> tuple[list[tuple[str, int]], list[str]]:
+    """Return path and label of each image, by class and name, and the names of the classes."""
+    images = ImageFolder(folder)
+    return images.samples, images.classes
+
+
+def _flat_folder(folder: Path, root: Path, answers: list[str]) -> list[tuple[str, str]]:
+    """Return path and class of each image of a folder without class folders, by class and name."""
+    paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    table = root / KAGGLE_LABELS
+    if table.exists():
+        with table.open(newline="") as file:
+            rows = {row["ImageId"]: row["PredictionString"] for row in csv.DictReader(file)}
+        classes = [rows.get(path.stem, "none").split()[0] for path in paths]
+    elif len(paths) == len(answers):
+        classes = answers
+    else:
+        raise ConfigError(
+            f"{folder}: {len(paths)} images, and {len(answers)} labels in {DEVKIT}; next step: "
+            "unpack ILSVRC2012_img_val.tar again"
+        )
+    found = zip(map(str, paths), classes, strict=True)
+    return sorted(found, key=lambda image: (image[1], image[0]))
+
+
+def _devkit(root: Path, scratch: Path) -> tuple[dict[str, str], list[str]]:
+    """Return the words for each WordNet number, and the class of each validation image."""
+    words: dict[str, str] = {}
+    answers: list[str] = []
+    if (root / DEVKIT).exists():
+        (scratch / DEVKIT).symlink_to(root / DEVKIT)  # torchvision writes beside it
+        parse_devkit_archive(scratch)
+        names, answers = load_meta_file(scratch)
+        words = {wnid: ", ".join(synonyms) for wnid, synonyms in names.items()}
+    if (root / KAGGLE_WORDS).exists():
+        lines = (root / KAGGLE_WORDS).read_text(encoding="utf-8")
+        words |= dict(re.findall(r"^(n\d{8})\s+(.+?)\s*$", lines, re.M))
+    return words, answers
+
+
+def _unpack(
+    folder: Path, archive: str, parse: Callable[..., None], report: Report, **options: Any
+) -> None:
+    """Unpack an archive into a folder beside it, unless it exists; the folder is whole or absent.
+
+    Raises:
+        OSError: The disk is full, or the folder cannot be written.
+        RuntimeError: The archive is damaged.
+    """
+    if folder.is_dir():
+        return
+    partial = folder.with_name(f"{folder.name}.partial")
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        if folder.is_dir():  # another process has unpacked it
+            return
+        report(f"unpacking {archive}, once")
+        try:
+            shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
+            parse(folder.parent, folder=partial.name, **options)
+            partial.rename(folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Images of a store that keeps them as JPEG."""
+"""Images of a store that keeps them as JPEG: encoding, and decoding when they are read."""
 
 import io
 from importlib import import_module
@@ -11,6 +11,17 @@ from PIL import Image
 # Optional: two thirds of Pillow's time, and none of it holds Python's lock, so that threads of one
 # process keep all cores busy. The pixels are the same.
 _simplejpeg = import_module("simplejpeg") if find_spec("simplejpeg") else None
+
+
+# At 256 pixels: 25 kB an image, 38 dB from the scaled original.
+JPEG_QUALITY = 92
+
+
+def encode(pixels: np.ndarray) -> bytes:
+    """Encode an image, shape (S, S, 3), uint8, as JPEG."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=JPEG_QUALITY)
+    return file.getvalue()
 
 
 class JpegImages:

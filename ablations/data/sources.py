@@ -1,4 +1,4 @@
-"""What a source hands over, and the files that it reads.
+"""What a source returns, and the local files that it reads.
 
 Files are found before anything is decoded: they name the store, so that the same files are never
 decoded twice. This module must import within milliseconds.
@@ -6,7 +6,8 @@ decoded twice. This module must import within milliseconds.
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,30 +16,23 @@ import numpy as np
 
 from ablations.config import ConfigError, DataConfig, Source
 
-Report = Callable[[str], None]  # told in one line what is being done
+Report = Callable[[str], None]  # called with one line on what is being done
 
-# What tells the classes of ILSVRC-2012's validation images, which come in one folder.
-ANSWERS = ("ILSVRC2012_devkit_t12", "ILSVRC2012_devkit_t12.tar.gz", "LOC_val_solution.csv")
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif")
-
-
-class Slice(NamedTuple):
-    """Part of a file, such as a member of a tar file; offset and size in bytes."""
-
-    path: str
-    offset: int
-    size: int
+# The challenge's files, and the folder in which Kaggle's archive holds the images.
+TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
+DEVKIT, KAGGLE_LABELS = "ILSVRC2012_devkit_t12.tar.gz", "LOC_val_solution.csv"
+KAGGLE_FOLDER = "ILSVRC/Data/CLS-LOC"
 
 
 class Sample(NamedTuple):
     """One image as its source holds it.
 
     Attributes:
-        content: Encoded bytes, where to read them, or pixels of shape (H, W, 3), uint8.
-        where: File and row, for messages.
+        content: Encoded bytes, the path of a file, or pixels of shape (H, W, 3), uint8.
+        where: File or row, for messages.
     """
 
-    content: bytes | Path | Slice | np.ndarray
+    content: bytes | Path | np.ndarray
     where: str
 
 
@@ -48,7 +42,7 @@ class Split:
 
     Attributes:
         labels: Class numbers, shape (N,), int64.
-        samples: The N images in the order of ``labels``; read once.
+        samples: The N images in the order of ``labels``; iterated over once.
     """
 
     labels: np.ndarray
@@ -60,55 +54,74 @@ class Images:
     """All images of a source.
 
     Attributes:
+        name: Name of the data set, for tables and records.
         classes: Class names; a label is a position in this list.
         train: Training split.
         test: The official test split.
     """
 
+    name: str
     classes: list[str]
     train: Split
     test: Split
 
 
 class File(NamedTuple):
-    """A file or folder as it was found; size in bytes, time of last change in nanoseconds."""
+    """A file or folder as it was found; size in bytes, modification time in nanoseconds."""
 
     path: str
     size: int
     mtime: int
 
 
-class Files(NamedTuple):
-    """The files of both splits; none for sources that need no files of the user's."""
-
-    train: list[File]
-    test: list[File]
-
-
-def find_files(data: DataConfig) -> Files:
-    """List the files that the data set consists of.
+def find_files(data: DataConfig) -> list[File]:
+    """List the local files that the data set consists of; none for what is downloaded.
 
     Raises:
-        ConfigError: A file or folder is missing, or is given for training and for test.
+        ConfigError: A file or folder is missing.
     """
     match data.source:
-        case Source.parquet:
-            files = Files(_match("train", data.train), _match("test", data.test))
-        case Source.image_folder:
-            files = _folders(Path(data.root or "").expanduser().absolute())
         case Source.imagenet:
-            files = _imagenet(Path(data.root or "").expanduser().absolute())
-        case Source.synthetic | Source.cifar10:
-            files = Files([], [])
-    if shared := {file.path for file in files.train} & {file.path for file in files.test}:
-        raise ConfigError(
-            f"{min(shared)} is in data.train and in data.test; next step: give the two "
-            "splits different files"
-        )
-    return files
+            return [_stamp(path) for split in imagenet_files(data) for path in split]
+        case Source.huggingface if data.files_given:
+            train, test = match_files("train", data.train), match_files("test", data.test)
+            if shared := set(train) & set(test):
+                raise ConfigError(
+                    f"{min(shared)} is in data.train and in data.test; next step: give the two "
+                    "splits different files"
+                )
+            return [_stamp(path) for path in (*train, *test)]
+        case Source.huggingface if folder := local_folder(data):
+            found = (Path(at, name) for at, _, names in os.walk(folder) for name in names)
+            return sorted(_stamp(path) for path in found)
+        case Source.huggingface if not is_hub_name(data):
+            return [_stamp(path) for path in match_files("path", [data.path or ""])]
+    return []
 
 
-def _match(key: str, patterns: list[str]) -> list[File]:
+def local_folder(data: DataConfig) -> Path | None:
+    """Return ``data.path`` as an absolute path if it is a folder; folders win over hub names."""
+    folder = Path(data.path or "").expanduser().absolute()
+    return folder if data.path and folder.is_dir() else None
+
+
+def is_hub_name(data: DataConfig) -> bool:
+    """Return whether ``data.path`` is no local file and may name a data set of the hub."""
+    path = data.path or ""
+    name = re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", path)
+    return name is not None and not os.path.exists(path) and not path.endswith(".parquet")
+
+
+def match_files(key: str, patterns: list[str]) -> list[str]:
+    """Return the absolute paths of the files that match, each once, in the order of the patterns.
+
+    Args:
+        key: Key of the patterns within ``data.``, for messages.
+        patterns: Paths; ``*`` and ``**`` are allowed.
+
+    Raises:
+        ConfigError: A pattern matches no file.
+    """
     paths: list[str] = []
     for pattern in patterns:
         pattern = os.path.abspath(os.path.expanduser(pattern))
@@ -120,99 +133,62 @@ def _match(key: str, patterns: list[str]) -> list[File]:
                 "one starts at the folder of the command)"
             )
         paths += found
-    # Two patterns may match the same file; its rows count once.
-    return [_file(path, os.stat(path)) for path in dict.fromkeys(paths)]
+    return list(dict.fromkeys(paths))
 
 
-def _folders(root: Path) -> Files:
-    train = root / "train"
-    # Where both exist, `test/` holds the unlabelled images of a challenge.
-    test = next((root / name for name in ("val", "test") if (root / name).is_dir()), root / "val")
-    for folder in (train, test):
-        if not folder.is_dir():
-            raise ConfigError(
-                f"data.root={root}: there is no folder {folder.name}/ in it; next step: put one "
-                "folder of images per class into train/ and into val/ (or test/)"
-            )
-    return Files(_images_below(train), _images_below(test))
+def imagenet_files(data: DataConfig) -> tuple[list[Path], list[Path]]:
+    """Find ILSVRC-2012 in ``data.path``: archives, class folders, or parquet files.
 
-
-def _imagenet(root: Path) -> Files:
-    """The form in which ILSVRC-2012 lies in a folder: tar files, unpacked, or parquet files.
-
-    Of folders the time of change is noted, not of the 1.3 million files in them: to look at those
+    Of folders the modification time counts, not of the 1.3 million files in them: reading those
     takes minutes on the disks that hold such data, at every start of a run.
+
+    Returns:
+        What holds the training images, and what holds the validation images and their labels.
+        Archives come before folders, which are unpacked from them later.
+
+    Raises:
+        ConfigError: Something is missing.
     """
-    kaggle = root / "ILSVRC/Data/CLS-LOC"
-    train = (
-        _classes(root / "train")
-        or _classes(kaggle / "train")
-        or _present(root / "ILSVRC2012_img_train.tar")
-    )
-    test = _classes(root / "val")
-    if not test:
-        images = next((p for p in (root / "val", kaggle / "val") if p.is_dir()), None)
-        test = _present(images or root / "ILSVRC2012_img_val.tar")
-        answers = next((p for name in ANSWERS if (p := root / name).exists()), None)
-        if test and not answers:
+    root = Path(data.path or "").expanduser().absolute()
+    base = imagenet_base(root)
+    train = _existing(root / TRAIN_TAR) or _classes(base / "train")
+    archive, folders = _existing(root / VAL_TAR), _classes(base / "val")
+    val = archive or folders or _existing(base / "val")
+    if val != folders:
+        # Neither an archive nor one folder for all images says which image is of which class.
+        labels = _existing(root / DEVKIT) or _existing(root / KAGGLE_LABELS)
+        if not labels and not folders:
             raise ConfigError(
-                f"data.root={root}: nothing there tells the classes of the validation images; "
-                f"next step: add one of {', '.join(ANSWERS)}, or sort them into class folders"
+                f"data.path={root}: the labels of the validation images are missing; next step: "
+                f"add {DEVKIT} or Kaggle's {KAGGLE_LABELS}, or sort the images into class folders"
             )
-        test += _present(answers) if test and answers else []
-    if not train and not test:
-        train = [file for path in sorted(root.rglob("train-*.parquet")) for file in _present(path)]
-        test = [file for path in sorted(root.rglob("val*-*.parquet")) for file in _present(path)]
-    if not train or not test:
+        val += labels
+    if not train and not val:
+        train, val = sorted(root.rglob("train-*.parquet")), sorted(root.rglob("val*-*.parquet"))
+    if not data.path or not train or not val:
         raise ConfigError(
-            f"data.root={root}: no {'validation' if train else 'training'} images of ImageNet "
-            "there; next step: data.root=FOLDER with ILSVRC2012_img_train.tar, "
-            "ILSVRC2012_img_val.tar and ILSVRC2012_devkit_t12.tar.gz, with train/ and val/ as "
-            "unpacked from them, or with the parquet files of the Hugging Face hub"
+            f"data.path={data.path}: no {'validation' if train else 'training'} images of ImageNet "
+            f"there; next step: data.path=FOLDER with {TRAIN_TAR}, {VAL_TAR} and {DEVKIT}, with "
+            "train/CLASS/ and val/CLASS/, or with the parquet files of ILSVRC/imagenet-1k from "
+            "the Hugging Face hub"
         )
-    return Files(train, test)
+    return train, val
 
 
-def _classes(split: Path) -> list[File]:
-    """Class folders, or the tar files of classes, in the order of their names."""
-    if not split.is_dir():
-        return []
-    with os.scandir(split) as entries:
-        return sorted(
-            _file(entry.path, entry.stat())
-            for entry in entries
-            if not entry.name.startswith(".") and (entry.is_dir() or entry.name.endswith(".tar"))
-        )
+def imagenet_base(root: Path) -> Path:
+    """Return the folder of ``train/`` and ``val/``, which Kaggle's archive holds further down."""
+    return root / KAGGLE_FOLDER if (root / KAGGLE_FOLDER).is_dir() else root
 
 
-def _present(path: Path) -> list[File]:
-    return [_file(str(path), path.stat())] if path.exists() else []
+def _existing(path: Path) -> list[Path]:
+    return [path] if path.exists() else []
 
 
-def _images_below(split: Path) -> list[File]:
-    """All images in the folders of a split, sorted by path."""
-    with os.scandir(split) as entries:
-        classes = [entry.path for entry in entries if entry.is_dir()]
-    files = sorted(file for folder in classes for file in _walk(folder))
-    if not files:
-        raise ConfigError(
-            f"{split}: no images in class folders below it; next step: put the images of each "
-            f"class into a folder of its own ({' '.join(EXTENSIONS)})"
-        )
-    return files
+def _classes(split: Path) -> list[Path]:
+    folders = sorted(split.iterdir()) if split.is_dir() else []
+    return [path for path in folders if path.is_dir() and not path.name.startswith(".")]
 
 
-def _walk(folder: str) -> Iterator[File]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            # Hidden files are the marks of file managers, not images.
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                yield from _walk(entry.path)
-            elif entry.name.lower().endswith(EXTENSIONS):
-                yield _file(entry.path, entry.stat())
-
-
-def _file(path: str, stat: os.stat_result) -> File:
-    return File(path, stat.st_size, stat.st_mtime_ns)
+def _stamp(path: str | Path) -> File:
+    stat = os.stat(path)
+    return File(str(path), stat.st_size, stat.st_mtime_ns)

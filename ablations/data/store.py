@@ -16,15 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from ablations.config import ConfigError, DataConfig
+from ablations.config import ConfigError, DataConfig, Source
 from ablations.data import synthetic
-from ablations.data.build import build, describe, progress_files
+from ablations.data.build import build, describe
 from ablations.data.cache import cache_folder, writing_alone
 from ablations.data.jpeg import JpegImages
-from ablations.data.sources import Files, Report, find_files
-from ablations.data.spread import spread
+from ablations.data.sources import File, Report, find_files
+from ablations.data.stratified import stratified_order
 
-LAYOUT = 2  # raised when stores are decoded or laid out differently
+LAYOUT = 3  # raised when stores are decoded or laid out differently
 SMALL_BYTES = 2**25  # arrays up to this size are checked whole at every start
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ class Store:
 
     Attributes:
         path: Folder of the store.
+        name: Name of the data set, as its source gives it.
         fingerprint: SHA-256 of the pixels and labels of both splits, 64 hexadecimal digits.
         classes: Class names; a label is a position in this list.
         skipped: File and row of each image that could not be decoded.
@@ -47,6 +48,7 @@ class Store:
     """
 
     path: Path
+    name: str
     fingerprint: str
     classes: tuple[str, ...]
     skipped: tuple[str, ...]
@@ -68,6 +70,7 @@ class Store:
             ) from None
         return cls(
             path,
+            manifest.get("name", path.name),  # of an older version
             manifest["fingerprint"],
             tuple(manifest["classes"]),
             tuple(manifest["skipped"]),
@@ -118,7 +121,7 @@ class Store:
         larger ones.
 
         Args:
-            train_limit: Number of images to train on; none takes all that remain.
+            train_limit: Number of images to train on; None takes all that remain.
             val_size: Number of validation images.
 
         Returns:
@@ -134,7 +137,7 @@ class Store:
                 f"{len(labels)} training images are too few for data.val_size={val_size} and "
                 f"data.train_limit={train_limit}; next step: lower one of them"
             )
-        order = spread(labels)
+        order = stratified_order(labels)
         end = val_size + (remaining if train_limit is None else train_limit)
         return np.sort(order[val_size:end]), np.sort(order[:val_size])
 
@@ -144,15 +147,15 @@ def prepare(data: DataConfig, cache: Path | None = None, report: Report | None =
 
     Args:
         data: What to decode; its limits and validation size do not matter here.
-        cache: Folder of the stores; none takes ``cache_folder()``.
+        cache: Folder of the stores; None takes ``cache_folder()``.
         report: Told in one line what is being done, about once a second.
 
     Raises:
         ConfigError: The data are missing or broken, or the cache folder cannot be used.
     """
     report = report or (lambda line: None)
-    if data.root and (Path(data.root).expanduser() / "manifest.json").is_file():
-        return _given(Path(data.root).expanduser().absolute(), data)
+    if data.path and (Path(data.path).expanduser() / "manifest.json").is_file():
+        return _given(Path(data.path).expanduser().absolute(), data)
     files = find_files(data)
     path = _place(data, files, cache or cache_folder())
     if damage(path) is not None:
@@ -174,7 +177,7 @@ def is_prepared(data: DataConfig, cache: Path | None = None) -> bool:
         data: The data set.
         cache: Folder of the stores; None takes ``cache_folder()``.
     """
-    if data.root and (Path(data.root).expanduser() / "manifest.json").is_file():
+    if data.path and (Path(data.path).expanduser() / "manifest.json").is_file():
         return True
     try:
         files = find_files(data)
@@ -183,7 +186,7 @@ def is_prepared(data: DataConfig, cache: Path | None = None) -> bool:
     return damage(_place(data, files, cache or cache_folder())) is None
 
 
-def _place(data: DataConfig, files: Files, cache: Path) -> Path:
+def _place(data: DataConfig, files: list[File], cache: Path) -> Path:
     return cache / f"{data.source.value}-{data.size}px-{_key(data, files)}"
 
 
@@ -191,12 +194,12 @@ def _given(path: Path, data: DataConfig) -> Store:
     """A store that was prepared before, perhaps on another machine."""
     if reason := damage(path):
         raise ConfigError(
-            f"data.root={path}: the store is damaged ({reason}); next step: copy it again"
+            f"data.path={path}: the store is damaged ({reason}); next step: copy it again"
         )
     store = Store.open(path)
     if len(store.mean_image) != data.size:
         raise ConfigError(
-            f"data.root={path}: the images have {len(store.mean_image)} pixels, and "
+            f"data.path={path}: the images have {len(store.mean_image)} pixels, and "
             f"data.size={data.size}; next step: prepare the data at that size"
         )
     return _accepted(store, data)
@@ -216,7 +219,7 @@ def _accepted(store: Store, data: DataConfig) -> Store:
 
 
 def damage(path: Path) -> str | None:
-    """Say why a folder is no sound store; none where it is one.
+    """Return why a folder is no sound store; None if it is one.
 
     Types and sizes are always compared with the manifest. Values are where an array is small or
     was changed after the manifest: reading hundreds of gigabytes at every start would cost more
@@ -237,30 +240,29 @@ def damage(path: Path) -> str | None:
     return None
 
 
-def _build(data: DataConfig, files: Files, path: Path, report: Report) -> None:
+def _build(data: DataConfig, files: list[File], path: Path, report: Report) -> None:
     partial = path.with_name(f"{path.name}.partial")
-    # A killed build may have left one; the lock says that nobody works on it.
-    _drop_unless_begun(partial)
-    partial.mkdir(exist_ok=True)
+    # A killed build may have left one; the lock ensures that no other process writes to it.
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    scratch = partial / "scratch"
     try:
+        scratch.mkdir()
         source = import_module(f"ablations.data.{data.source.value}")
-        build(source.read(data, files, path.parent), partial, data, report)
+        build(source.read(data, path.parent, scratch, report), partial, data, report)
+        shutil.rmtree(scratch)
         shutil.rmtree(path, ignore_errors=True)
         partial.rename(path)
     finally:
-        _drop_unless_begun(partial)
-    for left in [*progress_files(path), *path.glob(".*")]:
-        left.unlink()
-
-
-def _drop_unless_begun(partial: Path) -> None:
-    if partial.exists() and not progress_files(partial):
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _key(data: DataConfig, files: Files) -> str:
-    content = [LAYOUT, data.source.value, data.size, data.storage.value, files]
-    if data.source.value == "synthetic":
+def _key(data: DataConfig, files: list[File]) -> str:
+    where = [data.path, data.train, data.test, data.subset, data.image, data.label]
+    if data.source is not Source.huggingface:
+        where = []
+    content = [LAYOUT, data.source.value, data.size, data.storage.value, files, where]
+    if data.source is Source.synthetic:
         content.append(synthetic.VERSION)
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
 

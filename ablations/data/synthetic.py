@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ablations.config import DataConfig
-from ablations.data.sources import Files, Images, Sample, Split
+from ablations.data.sources import Images, Report, Sample, Split
 
 VERSION = 1  # raised when the pixels change
 
@@ -27,17 +27,17 @@ TRAIN_IMAGES, TEST_IMAGES = 6000, 2000
 BLOCK = 250  # images drawn at once; each block has its own stream of random numbers
 
 
-def read(data: DataConfig, files: Files, cache: Path) -> Images:
+def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> Images:
     """Draw both splits at ``data.size``; every class is equally frequent.
 
     Args:
         data: Only its ``size`` is used.
-        files: Not used.
         cache: Not used.
+        scratch: Not used.
+        report: Not used.
     """
-    return Images(
-        list(CLASSES), _split("train", TRAIN_IMAGES, data), _split("test", TEST_IMAGES, data)
-    )
+    train, test = _split("train", TRAIN_IMAGES, data), _split("test", TEST_IMAGES, data)
+    return Images("synthetic", list(CLASSES), train, test)
 
 
 def _split(name: str, count: int, data: DataConfig) -> Split:

@@ -2,6 +2,7 @@
 
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.table import Table
@@ -10,7 +11,7 @@ from ablations import networks
 from ablations.config import Config, ConfigError, DataConfig, Source
 from ablations.data.cache import cache_folder
 from ablations.data.sources import find_files
-from ablations.data.store import Store
+from ablations.data.store import is_prepared, prepare
 
 # What needs no look at the data.
 _CLASSES = {Source.synthetic: 10, Source.cifar10: 10, Source.imagenet: 1000}
@@ -74,10 +75,12 @@ def _count_classes(data: DataConfig) -> int:
     Raises:
         ConfigError: The data are not there.
     """
-    root = Path(data.root or "").expanduser()
-    if (root / "manifest.json").is_file():  # of prepare.py
-        return len(Store.open(root).classes)
+    if is_prepared(data):
+        return len(prepare(data).classes)
     if data.source in _CLASSES:
         return _CLASSES[data.source]
+    if not find_files(data):
+        raise ConfigError(f"data.path={data.path} is not prepared; next step: ablations/prepare.py")
     source = import_module(f"ablations.data.{data.source.value}")
-    return len(source.read(data, find_files(data), cache_folder()).classes)
+    with TemporaryDirectory() as scratch:
+        return len(source.read(data, cache_folder(), Path(scratch), lambda line: None).classes)

@@ -192,7 +192,7 @@ def _job(config: Config, base: Run, store: Store, images: int, start: Path | Non
         fits(config.run, len(store.classes), start)
     arm = difference(config.run, base)
     return Job(
-        run=replace(config.run, fingerprint=store.fingerprint),
+        run=config.run.on_data(store.fingerprint, store.name),
         experiment=config.experiment,
         arm=arm,
         label=arm,

@@ -24,7 +24,7 @@ def show_summary(console: Console, jobs: list[Job], records: dict[str, Record]) 
     by_data: dict[tuple[str, str], list[Job]] = {}
     for job in jobs:
         if job.run.run_id in records:
-            by_data.setdefault((job.experiment, job.run.data.name), []).append(job)
+            by_data.setdefault((job.experiment, str(job.run.data.name)), []).append(job)
     for (experiment, dataset), group in by_data.items():
         arms = _arms(group)
         views = {job.run.techniques.evaluation for job in group}

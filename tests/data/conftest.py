@@ -68,7 +68,7 @@ def shades_dataset(shades: list[bytes], write_parquet: WriteParquet) -> DataConf
     """Six training images of classes 0 1 0 1 0 1, and the last two shades as test images."""
     train = write_parquet("train.parquet", shades[:6], [0, 1, 0, 1, 0, 1], ["even", "odd"])
     test = write_parquet("test.parquet", shades[6:], [0, 1], ["even", "odd"])
-    return DataConfig(source=Source.parquet, train=[train], test=[test], size=8, crop=8)
+    return DataConfig(source=Source.huggingface, train=[train], test=[test], size=8, crop=8)
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def _encode(image: Image.Image, form: str = "JPEG", **options) -> bytes:
 
 @pytest.fixture(scope="session")
 def photographs() -> dict[str, bytes]:
-    """Twelve training images of three classes and three test images, with each kind of trouble."""
+    """Thirteen training images of three classes and three test images, with kinds of trouble."""
     exif = Image.Exif()
     exif[0x0112] = 6
     cat, fish, dog = (f"train/{wnid}/{wnid}" for wnid in WNIDS)
@@ -114,7 +114,7 @@ def photographs() -> dict[str, bytes]:
         f"{fish}_4.JPEG": _encode(_photograph(6, 120, 90), "PNG"),
         f"{dog}_3.JPEG": files[f"{dog}_1.JPEG"][:-3000],
         f"{dog}_4.JPEG": b"",
-        f"{dog}_5.txt": _encode(_photograph(7)),
+        f"{dog}_5.JPEG": _encode(_photograph(7)),
     }
     # Classes 2, 0, 1 in the order of the challenge's numbers.
     for n, label in ((1, 2), (2, 0), (3, 1)):
@@ -132,7 +132,7 @@ def plain_folders(photographs: dict[str, bytes], tmp_path_factory) -> DataConfig
         (root / name).write_bytes(content)
     return DataConfig(
         source=Source.imagenet,
-        root=str(root),
+        path=str(root),
         storage=Storage.jpeg,
         size=64,
         crop=64,

@@ -77,12 +77,12 @@ def site(tmp_path: Path, archive: bytes, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def _dataset(root: Path | None = None) -> DataConfig:
-    return DataConfig(source=Source.cifar10, root=str(root) if root else None, size=32)
+    return DataConfig(source=Source.cifar10, path=str(root) if root else None, size=32)
 
 
 def _check(cache: Path, root: Path | None = None) -> None:
     store = prepare(_dataset(root), cache)
-    assert store.classes == tuple(NAMES)
+    assert (store.name, store.classes) == ("CIFAR-10", tuple(NAMES))
     assert store.train_labels.tolist() == [0, 1, 1]
     assert store.train_images[:, 0, 0, 0].tolist() == [0, 1, 2]
     assert store.test_images[:, 31, 31, 2].tolist() == [100, 101, 102]
@@ -102,6 +102,9 @@ def test_the_archive_is_where_torchvision_looks_for_it():
 
 def test_without_a_network_the_message_says_what_to_do(archive: bytes, tmp_path: Path, monkeypatch):
     folder = tmp_path / "mine"
+    with pytest.raises(ConfigError, match="no such folder"):
+        prepare(_dataset(folder), tmp_path / "cache")
+    folder.mkdir()
     with monkeypatch.context() as patch:
         patch.setattr(cifar10, "URL", "http://127.0.0.1:1/" + ARCHIVE)
         # Nor is there any waiting for an import that takes seconds.

@@ -1,7 +1,9 @@
+"""ILSVRC-2012 in each of the forms that it comes in."""
+
+import hashlib
 import io
 import json
 import os
-import shutil
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,15 +12,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.io import savemat
+from torchvision.datasets import imagenet as torchvision_imagenet
 
 from ablations.config import ConfigError, DataConfig, Source, Storage
+from ablations.data import imagenet
 from ablations.data.decode import decode
-from ablations.data.pack import encode
+from ablations.data.jpeg import encode
 from ablations.data.store import Store, prepare
 
 SIZE = 64  # of `plain_folders`
 WNIDS = ("n01440764", "n01443537", "n02084071")
 WORDS = ("tench, Tinca tinca", "goldfish", "dog")
+TRAIN, VAL = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
+DEVKIT = "ILSVRC2012_devkit_t12.tar.gz"
 
 Tree = dict[str, bytes]  # path below the root: content
 MakeTree = Callable[..., DataConfig]
@@ -35,16 +41,16 @@ def _tar(files: Tree, mode: str = "w:") -> bytes:
     return target.getvalue()
 
 
-def _devkit() -> Tree:
-    kind = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O")]
-    # The challenge numbers its classes in another order; the fourth is no leaf.
-    rows = [(1, WNIDS[2], WORDS[2]), (2, WNIDS[0], WORDS[0]), (3, WNIDS[1], WORDS[1])]
+def _devkit() -> bytes:
+    """The development kit: the challenge numbers its classes in another order; one is no leaf."""
+    kind = [(name, "O") for name in ("ILSVRC2012_ID", "WNID", "words", "gloss", "num_children")]
+    numbered = [(1, WNIDS[2], WORDS[2]), (2, WNIDS[0], WORDS[0]), (3, WNIDS[1], WORDS[1])]
+    rows = [*((*row, "", 0) for row in numbered), (1001, "n00000000", "thing", "", 3)]
     file = io.BytesIO()
-    savemat(file, {"synsets": np.array([*rows, (1001, "n00000000", "thing")], kind)[:, None]})
-    return {
-        "ILSVRC2012_devkit_t12/data/meta.mat": file.getvalue(),
-        "ILSVRC2012_devkit_t12/data/ILSVRC2012_validation_ground_truth.txt": b"1\n2\n3\n",
-    }
+    savemat(file, {"synsets": np.array(rows, kind)[:, None]})
+    folder = "ILSVRC2012_devkit_t12/data"
+    truth = {f"{folder}/ILSVRC2012_validation_ground_truth.txt": b"1\n2\n3\n"}
+    return _tar({f"{folder}/meta.mat": file.getvalue(), **truth}, "w:gz")
 
 
 def _flat(files: Tree, split: str) -> Tree:
@@ -61,16 +67,12 @@ def _as_folders(files: Tree) -> Tree:
 
 
 def _as_tars(files: Tree) -> Tree:
-    return {
-        "ILSVRC2012_img_train.tar": _tar(_class_tars(files)),
-        "ILSVRC2012_img_val.tar": _tar(_flat(files, "val")),
-        "ILSVRC2012_devkit_t12.tar.gz": _tar(_devkit(), "w:gz"),
-    }
+    return {TRAIN: _tar(_class_tars(files)), VAL: _tar(_flat(files, "val")), DEVKIT: _devkit()}
 
 
-def _as_class_tars_and_a_flat_folder(files: Tree) -> Tree:
-    train = {f"train/{name}": content for name, content in _class_tars(files).items()}
-    return train | {f"val/{n}": c for n, c in _flat(files, "val").items()} | _devkit()
+def _as_folders_and_a_flat_one(files: Tree) -> Tree:
+    train = {name: content for name, content in files.items() if name.startswith("train")}
+    return train | {f"val/{n}": c for n, c in _flat(files, "val").items()} | {DEVKIT: _devkit()}
 
 
 def _as_kaggle(files: Tree) -> Tree:
@@ -86,12 +88,22 @@ def _as_kaggle(files: Tree) -> Tree:
 
 
 @pytest.fixture
-def make_tree(photographs: Tree, plain_folders: DataConfig, tmp_path: Path) -> MakeTree:
-    def make_tree(form: Callable[[Tree], Tree] = _as_folders, name: str = "tree") -> DataConfig:
+def make_tree(
+    photographs: Tree, plain_folders: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> MakeTree:
+    """Writes the photographs in a form; torchvision expects the checksums of its archives."""
+
+    def make_tree(form: Callable[[Tree], Tree] = _as_folders) -> DataConfig:
         for path, content in form(photographs).items():
-            (tmp_path / name / path).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name / path).write_bytes(content)
-        return replace(plain_folders, root=str(tmp_path / name))
+            (tmp_path / "tree" / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "tree" / path).write_bytes(content)
+        sums = {
+            kind: (name, hashlib.md5((tmp_path / "tree" / name).read_bytes()).hexdigest())
+            for kind, name in (("train", TRAIN), ("val", VAL), ("devkit", DEVKIT))
+            if (tmp_path / "tree" / name).exists()
+        }
+        monkeypatch.setattr(torchvision_imagenet, "ARCHIVE_META", sums)
+        return replace(plain_folders, path=str(tmp_path / "tree"))
 
     return make_tree
 
@@ -107,13 +119,8 @@ def test_every_image_is_stored_or_listed(reference: Store, photographs: Tree):
     reasons = list(manifest["skipped"].values())
     assert "truncated" in reasons[0]
     assert reasons[1] == "empty file"
-    assert manifest["converted"] == {
-        "CMYK": 1,
-        "grayscale": 1,
-        "turned by EXIF": 1,
-        "PNG named .JPEG": 1,
-    }
-    assert manifest["examples"][0]["CMYK"][0].endswith(f"{WNIDS[0]}_3.JPEG")
+    assert reference.classes == WNIDS  # nothing there says what they mean
+    assert reference.name.startswith("imagenet")  # its folder: the challenge has 1,000 classes
 
 
 def test_the_stored_pixels_are_the_scaled_photographs(reference: Store, photographs: Tree):
@@ -130,24 +137,52 @@ def _is_cut(content: bytes) -> bool:
     return content[:2] == b"\xff\xd8" and content[-2:] != b"\xff\xd9"
 
 
-@pytest.mark.parametrize("form", [_as_tars, _as_class_tars_and_a_flat_folder, _as_kaggle])
-def test_tars_and_folders_give_one_fingerprint(
-    form, make_tree: MakeTree, reference: Store, tmp_path
+@pytest.mark.parametrize("form", [_as_tars, _as_folders_and_a_flat_one, _as_kaggle])
+def test_archives_and_folders_give_one_fingerprint(
+    form, make_tree: MakeTree, reference: Store, tmp_path, monkeypatch
 ):
-    store = prepare(make_tree(form), tmp_path / "cache")
+    data = make_tree(form)
+    store = prepare(data, tmp_path / "cache")
     assert store.fingerprint == reference.fingerprint
     assert store.classes == WORDS
     assert len(store.skipped) == 2
+    assert prepare(data, tmp_path / "cache").path == store.path
+    monkeypatch.setattr(imagenet, "CLASSES", 3)
+    assert prepare(data, tmp_path / "other").name == "ImageNet (ILSVRC-2012)"
 
 
-def test_the_hubs_parquet_is_read(photographs: Tree, write_parquet, tmp_path: Path):
+def test_archives_are_unpacked_once_and_whole(make_tree: MakeTree, tmp_path: Path, monkeypatch):
+    data = make_tree(_as_tars)
+    root = Path(str(data.path))
+    parse = torchvision_imagenet.parse_train_archive
+
+    def stopped(root: Path, folder: str) -> None:
+        parse(root, folder=folder)
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(imagenet, "parse_train_archive", stopped)
+        with pytest.raises(ConfigError, match=r"unpack ImageNet .*No space left.* room"):
+            prepare(data, tmp_path / "cache")
+    assert not list(root.glob("train*/"))
+    (root / "train.partial/n09999999").mkdir(parents=True)  # as a process that was killed leaves it
+    lines: list[str] = []
+    store = prepare(data, tmp_path / "cache", lines.append)
+    assert lines[:2] == [f"unpacking {TRAIN}, once", f"unpacking {VAL}, once"]
+    assert len(store.classes) == 3
+    lines.clear()
+    prepare(replace(data, size=32, crop=32), tmp_path / "cache", lines.append)
+    assert not any("unpacking" in line for line in lines)
+
+
+def test_the_hubs_parquet_is_read_in_place(photographs: Tree, write_parquet, tmp_path: Path):
     (tmp_path / "data").mkdir()
     for name, split in (("train-00000-of-00001", "train"), ("validation-00000-of-00001", "val")):
         chosen = {n: c for n, c in photographs.items() if n.startswith(split)}
         labels = [WNIDS.index(name.split("/")[1]) for name in chosen]
         write_parquet(f"data/{name}.parquet", list(chosen.values()), labels, WORDS)
     data = DataConfig(
-        source=Source.imagenet, root=str(tmp_path), storage=Storage.jpeg, size=SIZE, crop=SIZE
+        source=Source.imagenet, path=str(tmp_path), storage=Storage.jpeg, size=SIZE, crop=SIZE
     )
     store = prepare(replace(data, skip_broken=True), tmp_path / "cache")
     assert store.classes == WORDS
@@ -173,49 +208,31 @@ def test_a_broken_image_stops_with_its_path_and_nothing_is_lost(make_tree: MakeT
     assert lines == []
 
 
-def test_a_store_is_taken_without_its_source(reference: Store, tmp_path: Path):
-    shutil.copytree(reference.path, tmp_path / "copy")
-    data = DataConfig(
-        source=Source.imagenet, root=str(tmp_path / "copy"), size=SIZE, crop=SIZE, skip_broken=True
-    )
-    store = prepare(data, tmp_path / "cache")
-    assert store.path == tmp_path / "copy"
-    assert store.fingerprint == reference.fingerprint
-    with pytest.raises(ConfigError, match=r"have 64 pixels, and data\.size=32"):
-        prepare(replace(data, size=32, crop=32), tmp_path / "cache")
-    (tmp_path / "copy/train_labels.npy").unlink()
-    with pytest.raises(ConfigError, match="the store is damaged"):
-        prepare(data, tmp_path / "cache")
-
-
 def test_what_is_missing_is_named(make_tree: MakeTree, tmp_path: Path):
     data = make_tree(_as_tars)
-    root = Path(data.root or "")
-    (root / "ILSVRC2012_devkit_t12.tar.gz").rename(root / "devkit.tar.gz")
-    with pytest.raises(ConfigError, match="tells the classes of the validation images"):
+    root = Path(str(data.path))
+    (root / DEVKIT).rename(root / "devkit")
+    with pytest.raises(ConfigError, match="labels of the validation images are missing"):
         prepare(data, tmp_path / "cache")
-    (root / "ILSVRC2012_devkit_t12.tar.gz").write_bytes(b"no archive")
-    with pytest.raises(ConfigError, match="not the development kit"):
+    (root / DEVKIT).write_bytes(b"no archive")
+    with pytest.raises(ConfigError, match="read or unpack ImageNet"):
         prepare(data, tmp_path / "cache")
-    (root / "ILSVRC2012_img_val.tar").unlink()
+    (root / DEVKIT).write_bytes((root / "devkit").read_bytes())
+    (root / TRAIN).write_bytes((root / TRAIN).read_bytes()[:-60_000])
+    with pytest.raises(ConfigError, match=rf"{TRAIN}.*download what is damaged again"):
+        prepare(data, tmp_path / "cache")
+    (root / VAL).unlink()
     with pytest.raises(ConfigError, match="no validation images of ImageNet"):
         prepare(data, tmp_path / "cache")
-    with pytest.raises(ConfigError, match="no training images of ImageNet"):
-        prepare(replace(data, root=str(tmp_path / "nowhere")), tmp_path / "cache")
-
-
-def test_a_tar_file_cut_short_is_named(make_tree: MakeTree, tmp_path: Path):
-    data = make_tree(_as_tars)
-    path = Path(data.root or "", "ILSVRC2012_img_train.tar")
-    path.write_bytes(path.read_bytes()[:-60_000])
-    with pytest.raises(ConfigError, match=r"img_train\.tar: not a complete tar file"):
-        prepare(data, tmp_path / "cache")
+    for path in (str(tmp_path / "nowhere"), None):
+        with pytest.raises(ConfigError, match=r"data\.path=.*: no training images of ImageNet"):
+            prepare(replace(data, path=path), tmp_path / "cache")
 
 
 def test_an_added_image_is_seen(make_tree: MakeTree, tmp_path: Path, photographs: Tree):
     data = make_tree()
     before = prepare(data, tmp_path / "cache")
-    folder = Path(data.root or "", "train", WNIDS[0])
+    folder = Path(str(data.path), "train", WNIDS[0])
     (folder / "new.JPEG").write_bytes(photographs[f"train/{WNIDS[0]}/{WNIDS[0]}_1.JPEG"])
     os.utime(folder, (0, 0))  # even where clocks are coarse
     after = prepare(data, tmp_path / "cache")
@@ -224,7 +241,7 @@ def test_an_added_image_is_seen(make_tree: MakeTree, tmp_path: Path, photographs
 
 def test_a_file_that_cannot_be_read_is_no_broken_image(make_tree: MakeTree, tmp_path: Path):
     data = make_tree()
-    path = Path(data.root or "", "train", WNIDS[0], f"{WNIDS[0]}_1.JPEG")
+    path = Path(str(data.path), "train", WNIDS[0], f"{WNIDS[0]}_1.JPEG")
     path.unlink()
     path.symlink_to("nowhere")
     with pytest.raises(ConfigError, match=r"_1\.JPEG: cannot be read \(No such file"):

@@ -10,9 +10,8 @@ from torch.utils.data import DataLoader
 
 from ablations.config import DataConfig, Job, Source, Storage
 from ablations.data import jpeg
-from ablations.data.jpeg import JpegImages
+from ablations.data.jpeg import JpegImages, encode
 from ablations.data.loading import EpochBatches, PixelBatches, identity
-from ablations.data.pack import encode
 from ablations.data.store import Store, prepare
 from ablations.record import load
 from ablations.techniques.evaluation import ten_views
@@ -118,7 +117,7 @@ def test_training_on_jpegs_equals_training_on_their_pixels(
         )
     ]
     pixels = replace(
-        packed, source=Source.parquet, train=files[:1], test=files[1:], storage=Storage.raw
+        packed, source=Source.huggingface, train=files[:1], test=files[1:], storage=Storage.raw
     )
     records = [load(train_here(tiny_job(data=dataset))) for dataset in (packed, pixels)]
     results = []

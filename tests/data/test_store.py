@@ -1,19 +1,30 @@
+"""The store: written once and whole, checked, split, and taken from another machine."""
+
+import errno
+import json
 import logging
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
-import time
+import threading
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import platformdirs
 import pytest
 
-from ablations.config import ConfigError, DataConfig
+from ablations.config import ConfigError, DataConfig, Storage
+from ablations.data import build, cache
 from ablations.data import store as store_module
-from ablations.data.store import Store, prepare
+from ablations.data.sources import Images, Sample, Split
+from ablations.data.store import Store, damage, prepare
+from ablations.data.stratified import stratified_order
 
 # Prepares the tiny built-in data in another process; `delay` seconds pass before each image.
 CHILD = """
@@ -48,10 +59,22 @@ def tiny(few_synthetic) -> DataConfig:
     return DataConfig(size=8, crop=8)
 
 
-def _store(labels: np.ndarray) -> Store:
-    store = Store(Path(), "", (), (), np.zeros(3), np.zeros((3, 3)))
-    store.__dict__["train_labels"] = labels
-    return store
+def _images(pixels: np.ndarray, labels: Iterable[int] | None = None) -> Images:
+    def split(labels: np.ndarray) -> Split:
+        return Split(labels, (Sample(image, f"image {n}") for n, image in enumerate(pixels)))
+
+    alternating = np.arange(len(pixels)) % 2
+    given = alternating if labels is None else np.array(labels)
+    return Images("grays", ["a", "b"], split(alternating), split(given))
+
+
+def _build(images: Images, folder: Path, **changes) -> dict:
+    folder.mkdir(exist_ok=True)
+    build.build(images, folder, DataConfig(size=8, crop=8, **changes), lambda line: None)
+    return json.loads((folder / "manifest.json").read_text())
+
+
+# What is stored
 
 
 def test_numbers_of_a_small_store_by_hand(shades_dataset: DataConfig, tmp_path: Path):
@@ -67,21 +90,62 @@ def test_numbers_of_a_small_store_by_hand(shades_dataset: DataConfig, tmp_path: 
     assert store.skipped == ()
 
 
+@pytest.mark.parametrize("chunk_bytes", [1, 600, 2**22])
+def test_the_store_is_the_same_for_every_chunk_length(chunk_bytes, tmp_path: Path, monkeypatch):
+    pixels = np.random.default_rng(0).integers(0, 256, (25, 8, 8, 3), np.uint8)
+    monkeypatch.setattr(build, "CHUNK_BYTES", chunk_bytes)
+    manifest = _build(_images(pixels), tmp_path)
+    assert (np.load(tmp_path / "train_images.npy") == pixels).all()
+    assert manifest["fingerprint"].startswith("36b597dff20b13e1")
+
+
+def test_the_fingerprint_depends_on_pixels_labels_and_splits(tmp_path: Path):
+    pixels = np.zeros((4, 8, 8, 3), np.uint8)
+    changed = pixels.copy()
+    changed[3, 7, 7, 2] = 1
+    plain, other = _images(pixels), _images(changed)
+    variants = [
+        plain,
+        replace(other, test=_images(pixels).test),
+        replace(other, train=_images(pixels).train),
+        _images(pixels, [0, 1, 0, 0]),
+        _images(pixels[:3]),
+    ]
+    found = {_build(images, tmp_path / str(n))["fingerprint"] for n, images in enumerate(variants)}
+    assert len(found) == len(variants)
+
+
+def test_broken_images_are_named_and_the_others_kept(encode, tmp_path: Path):
+    ramp = np.repeat(np.arange(0, 240, 20, dtype=np.uint8)[None, :, None], 8, 0).repeat(3, 2)
+    whole = encode(ramp, "JPEG")
+    contents = {"a": whole, "cut": whole[:-80], "empty": b"", "text": b"text", "b": whole}
+    samples = [Sample(content, where) for where, content in contents.items()]
+    encoded, content = build.encode_images(samples, 8, Storage.raw)
+    assert encoded.kept == [0, 4]
+    assert content[:192] == content[192:]
+    assert list(encoded.broken) == ["cut", "empty", "text"]
+    assert "runcated" in encoded.broken["cut"]
+    assert encoded.broken["empty"] == "empty file"
+    assert encoded.broken["text"] == "no known image format"
+
+
+def test_test_images_of_an_unknown_class_are_refused(tmp_path: Path):
+    images = _images(np.zeros((4, 8, 8, 3), np.uint8), [0, 1, 2, 2])
+    with pytest.raises(ConfigError, match=r"no training images, of 1 classes: wolf"):
+        _build(replace(images, classes=["a", "b", "wolf"]), tmp_path)
+
+
+# Written once, and whole
+
+
 def test_data_are_decoded_once(tiny: DataConfig, tmp_path: Path, monkeypatch):
     lines: list[str] = []
     first = prepare(tiny, tmp_path, lines.append)
     assert lines == ["decoded 60 training and 20 test images"]
     monkeypatch.setattr(store_module, "build", None)
-    start = time.perf_counter()
     second = prepare(replace(tiny, train_limit=10, val_size=5, name="other"), tmp_path)
-    assert time.perf_counter() - start < 0.1
     assert second.path == first.path
     assert second.fingerprint == first.fingerprint
-
-
-def test_the_variable_chooses_the_folder(tiny: DataConfig, tmp_path: Path, monkeypatch):
-    monkeypatch.setenv("ABLATIONS_CACHE", str(tmp_path / "chosen"))
-    assert prepare(tiny).path.parent == tmp_path / "chosen"
 
 
 def test_another_size_or_another_file_is_another_store(shades_dataset: DataConfig, tmp_path: Path):
@@ -93,17 +157,123 @@ def test_another_size_or_another_file_is_another_store(shades_dataset: DataConfi
     assert first.fingerprint == touched.fingerprint != larger.fingerprint
 
 
-def test_a_store_pickles_as_its_path(tiny: DataConfig, tmp_path: Path):
+def test_two_processes_build_once(tmp_path: Path):
+    children = [_child(tmp_path, 0.01) for _ in range(2)]
+    outputs = [child.communicate(timeout=60)[0].splitlines() for child in children]
+    assert all(child.returncode == 0 for child in children)
+    assert outputs[0][-1] == outputs[1][-1]
+    assert sum(line == "drawing" for lines in outputs for line in lines) == 80
+
+
+def test_a_second_writer_waits_and_says_so(tmp_path: Path):
+    order: list[str] = []
+    waiting = threading.Event()
+
+    def report(line: str) -> None:
+        order.append(line)
+        waiting.set()
+
+    def second() -> None:
+        with cache.writing_alone(tmp_path / "entry", report):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with cache.writing_alone(tmp_path / "entry", print):
+        thread.start()
+        assert waiting.wait(10)
+        order.append("first")
+    thread.join()
+    assert order == ["waiting for another process that prepares the same data", "first", "second"]
+
+
+def test_a_killed_build_leaves_nothing_that_counts_as_whole(tiny: DataConfig, tmp_path: Path):
+    child = _child(tmp_path, 60)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "drawing\n"
+    child.send_signal(signal.SIGKILL)
+    child.communicate()
+    assert [path.name.endswith(".partial") for path in tmp_path.glob("*px-*/")] == [True]
     store = prepare(tiny, tmp_path)
-    assert store.train_images.size
-    copied = pickle.dumps(store)
-    assert len(copied) < 1000
-    assert (pickle.loads(copied).mean_image == store.mean_image).all()
+    assert len(store.train_labels) == 60
+    assert list(tmp_path.glob("*px-*/")) == [store.path]
 
 
-def test_opening_a_folder_without_a_store_says_so(tmp_path: Path):
-    with pytest.raises(ConfigError, match="no data store in"):
-        Store.open(tmp_path)
+@pytest.mark.slow
+@pytest.mark.parametrize("storage", list(Storage))
+def test_a_store_is_the_same_in_threads_and_in_processes(
+    storage, plain_folders: DataConfig, tmp_path: Path, monkeypatch
+):
+    data = replace(plain_folders, storage=storage)
+    one = prepare(data, tmp_path / "one")
+    monkeypatch.setattr(build, "CHUNK_BYTES", 1)
+    many = prepare(data, tmp_path / "many")
+    content = [(store.path / "manifest.json").read_bytes() for store in (one, many)]
+    assert content[0] == content[1]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+def test_a_folder_that_cannot_be_written_is_named_and_left_clean(
+    tiny: DataConfig, tmp_path: Path, monkeypatch, number: int
+):
+    calls = iter(range(10))
+
+    def fail(file, shape) -> None:
+        if next(calls) == 1:  # after all images of a split
+            raise OSError(number, "the reason of the system")
+        write(file, shape)
+
+    write = build._write_header
+    monkeypatch.setattr(build, "_write_header", fail)
+    with pytest.raises(ConfigError, match=r"cannot write .*the reason of the system.*next step"):
+        prepare(tiny, tmp_path / "cache")
+    assert not list((tmp_path / "cache").glob("*px-*/"))
+
+
+def test_a_disk_that_is_too_small_is_reported_before_the_work(tiny, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    with pytest.raises(ConfigError, match="a larger disk with cache=FOLDER"):
+        prepare(tiny, tmp_path)
+
+
+def test_the_cache_folder_is_the_variable_or_the_users(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("ABLATIONS_CACHE", str(tmp_path))
+    assert cache.cache_folder() == tmp_path
+    monkeypatch.delenv("ABLATIONS_CACHE")
+    assert cache.cache_folder() == platformdirs.user_cache_path("alexnet-ablations")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"cache folder .*/file/cache .*cache=FOLDER"):
+        prepare(DataConfig(), tmp_path / "file/cache")
+
+
+def test_progress_is_reported_about_once_a_second(tmp_path: Path, monkeypatch):
+    clock = iter(np.arange(0, 1000, 0.4))
+    monkeypatch.setattr(build.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(build, "CHUNK_BYTES", 1)
+    lines: list[str] = []
+    images = _images(np.zeros((10, 8, 8, 3), np.uint8))
+    build.build(images, tmp_path, DataConfig(size=8, crop=8), lines.append)
+    assert lines[0] == "decoding train images: 3 of 10, less than a minute left"
+    assert len(lines) == 7
+
+
+def test_few_images_are_decoded_ahead(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(build, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(build, "cpu_cores", lambda: 2)
+    ahead, done = [0], [0]
+
+    def samples():
+        for n in range(100):
+            ahead.append(n - done[-1])
+            yield Sample(np.zeros((8, 8, 3), np.uint8), str(n))
+
+    split = Split(np.zeros(100, int), samples())
+    for part, _ in build._encoded(split, DataConfig(size=8, crop=8)):
+        done.append(done[-1] + part.samples)
+    assert done[-1] == 100
+    assert max(ahead) <= 5
+
+
+# Damage
 
 
 @pytest.mark.parametrize("name", ["train_images", "test_labels", "mean_image"])
@@ -127,7 +297,9 @@ def test_a_damaged_store_is_built_again(
         again = prepare(tiny, tmp_path)
     assert "is damaged" in caplog.text
     assert again.fingerprint == sound.fingerprint
-    assert store_module.damage(again.path) is None
+    assert damage(again.path) is None
+    (again.path / "manifest.json").write_text("{")
+    assert prepare(tiny, tmp_path).fingerprint == sound.fingerprint
 
 
 def test_a_large_array_is_checked_whole_where_it_is_newer(tiny: DataConfig, tmp_path, monkeypatch):
@@ -137,41 +309,50 @@ def test_a_large_array_is_checked_whole_where_it_is_newer(tiny: DataConfig, tmp_
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    assert store_module.damage(path) == "train_images: checksum differs"
+    assert damage(path) == "train_images: checksum differs"
 
 
-def test_a_broken_manifest_is_built_again(tiny: DataConfig, tmp_path: Path):
+# Opening and copying
+
+
+def test_a_store_pickles_as_its_path(tiny: DataConfig, tmp_path: Path):
     store = prepare(tiny, tmp_path)
-    (store.path / "manifest.json").write_text("{")
-    assert prepare(tiny, tmp_path).fingerprint == store.fingerprint
+    assert store.train_images.size
+    copied = pickle.dumps(store)
+    assert len(copied) < 1000
+    assert (pickle.loads(copied).mean_image == store.mean_image).all()
+    with pytest.raises(ConfigError, match="no data store in"):
+        Store.open(tmp_path)
 
 
-def test_a_failed_build_leaves_nothing(shades_dataset: DataConfig, tmp_path: Path):
-    file = Path(shades_dataset.test[0])
-    file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(ConfigError):
-        prepare(shades_dataset, tmp_path / "cache")
-    assert not list((tmp_path / "cache").glob("*px-*/"))
+def test_a_store_is_used_without_its_source(reference: Store, plain_folders, tmp_path: Path):
+    shutil.copytree(reference.path, tmp_path / "copy")
+    data = replace(plain_folders, path=str(tmp_path / "copy"))
+    store = prepare(data, tmp_path / "cache")
+    assert store.path == tmp_path / "copy"
+    assert (store.fingerprint, store.name) == (reference.fingerprint, reference.name)
+    with pytest.raises(ConfigError, match=r"have 64 pixels, and data\.size=32"):
+        prepare(replace(data, size=32, crop=32), tmp_path / "cache")
+    (tmp_path / "copy/train_labels.npy").unlink()
+    with pytest.raises(ConfigError, match="the store is damaged"):
+        prepare(data, tmp_path / "cache")
 
 
-def test_two_processes_build_once(tmp_path: Path):
-    children = [_child(tmp_path, 0.01) for _ in range(2)]
-    outputs = [child.communicate(timeout=60)[0].splitlines() for child in children]
-    assert all(child.returncode == 0 for child in children)
-    assert outputs[0][-1] == outputs[1][-1]
-    assert sum(line == "drawing" for lines in outputs for line in lines) == 80
+# Validation and limits
 
 
-def test_a_killed_build_is_not_believed(tiny: DataConfig, tmp_path: Path):
-    child = _child(tmp_path, 60)
-    assert child.stdout is not None
-    assert child.stdout.readline() == "drawing\n"
-    child.send_signal(signal.SIGKILL)
-    child.communicate()
-    assert [path.name.endswith(".partial") for path in tmp_path.glob("*px-*/")] == [True]
-    store = prepare(tiny, tmp_path)
-    assert len(store.train_labels) == 60
-    assert list(tmp_path.glob("*px-*/")) == [store.path]
+def _store(labels: np.ndarray) -> Store:
+    store = Store(Path(), "", "", (), (), np.zeros(3), np.zeros((3, 3)))
+    store.__dict__["train_labels"] = labels
+    return store
+
+
+def test_every_stretch_of_the_order_holds_the_classes_in_proportion():
+    labels = np.repeat([0, 1], [30, 60])
+    order = stratified_order(labels)
+    assert sorted(order.tolist()) == list(range(90))
+    for start in range(0, 90, 9):
+        assert abs(int((labels[order[start : start + 9]] == 0).sum()) - 3) <= 1
 
 
 def test_validation_is_cut_evenly_over_the_classes():
@@ -209,6 +390,6 @@ def test_the_split_is_the_same_for_ever():
 
 
 @pytest.mark.parametrize(("limit", "val_size"), [(None, 12), (10, 3), (13, 1), (1, 12)])
-def test_too_few_images_are_told(limit: int | None, val_size: int):
+def test_too_few_images_are_reported(limit: int | None, val_size: int):
     with pytest.raises(ConfigError, match=rf"12 training images .*val_size={val_size}"):
         _store(np.arange(12) % 3).split(limit, val_size)

@@ -5,7 +5,6 @@ import numpy as np
 
 from ablations.config import DataConfig
 from ablations.data import synthetic
-from ablations.data.sources import Files
 
 
 def test_pixels_are_the_same_on_every_machine():
@@ -24,7 +23,7 @@ def test_every_size_can_be_drawn():
 
 
 def test_splits_are_balanced_and_share_no_image(few_synthetic, tmp_path: Path):
-    images = synthetic.read(DataConfig(size=16, crop=16), Files([], []), tmp_path)
+    images = synthetic.read(DataConfig(size=16, crop=16), tmp_path, tmp_path, print)
     train = {sample.content.tobytes() for sample in images.train.samples}
     test = {sample.content.tobytes() for sample in images.test.samples}
     assert np.bincount(images.train.labels).tolist() == [6] * 10

@@ -10,7 +10,7 @@ from ablations.composition import compose
 from ablations.launch.layer_table import show_layers
 
 FUNCTIONAL = ("model=keras_functional", "width=1", "init=paper", "data.size=224", "data.crop=224")
-PARQUET = ("data.source=parquet", "data.train=[train.parquet]", "data.test=[train.parquet]")
+PARQUET = ("data.source=huggingface", "data.train=[train.parquet]", "data.test=[train.parquet]")
 
 
 def shown(*overrides: str) -> str:
@@ -37,14 +37,14 @@ def test_it_lists_layers_and_their_cost() -> None:
     ("experiment", "classes"), [("smoke", "10"), ("cifar10", "10"), ("imagenet", "1,000")]
 )
 def test_classes_that_the_source_tells_need_no_data(experiment: str, classes: str) -> None:
-    text = shown(f"experiment={experiment}", "data.root=nowhere")
+    text = shown(f"experiment={experiment}", "data.path=nowhere")
     assert f"{classes} classes" in text
     assert "unknown" not in text
     assert not list(Path.cwd().iterdir())
 
 
 @pytest.mark.parametrize(
-    "data", [("experiment=tiny_imagenet", "data.root=nowhere"), (*FUNCTIONAL, *PARQUET)]
+    "data", [("experiment=tiny_imagenet", "data.path=nowhere"), (*FUNCTIONAL, *PARQUET)]
 )
 def test_without_data_it_is_printed_for_a_thousand_classes_and_says_so(
     data: tuple[str, ...],
@@ -61,5 +61,5 @@ def test_classes_are_read_from_a_file_or_a_prepared_store(cache) -> None:
         pq.write_table(pa.table({"image": [pixel] * 4, "label": labels}), f"{name}.parquet")
     assert "4 classes" in shown(*PARQUET[:2], "data.test=[test.parquet]")
     store = next(cache.glob("synthetic-16px-????????????????"))
-    given = ("data.source=image_folder", f"data.root={store}", "data.size=16", "data.crop=12")
+    given = ("data.source=huggingface", f"data.path={store}", "data.size=16", "data.crop=12")
     assert "10 classes" in shown(*given)

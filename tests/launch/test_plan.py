@@ -270,7 +270,7 @@ def test_too_few_images_for_the_split(plan_of, tiny_config: Config):
 
 
 def test_missing_files_are_named(plan_of, tiny_config: Config):
-    dataset = DataConfig(source=Source.parquet, train=["no.parquet"], test=["no.parquet"])
+    dataset = DataConfig(source=Source.huggingface, train=["no.parquet"], test=["no.parquet"])
     with pytest.raises(ConfigError, match=r"data.train: no file matches .*no\.parquet"):
         plan_of(replace(tiny_config, data=dataset))
 

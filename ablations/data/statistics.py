@@ -5,8 +5,8 @@ from typing import Self
 import numpy as np
 
 
-class Moments:
-    """Sums over pixels; sums of whole numbers, so exact in any order and any grouping.
+class PixelSums:
+    """Sums over pixels; integers, so exact in any order and any grouping.
 
     Args:
         size: Height and width of the images, in pixels.
@@ -18,25 +18,25 @@ class Moments:
         self.products = np.zeros((3, 3), np.int64)
 
     def add(self, pixels: np.ndarray) -> None:
-        """Count images in, shape (N, S, S, 3), uint8."""
+        """Add images, shape (N, S, S, 3), uint8."""
         self.count += len(pixels)
         self.total += pixels.sum(axis=0, dtype=np.int64)
         for image in pixels:  # products of a whole image are exact in float64
             flat = image.reshape(-1, 3).astype(np.float64)
             self.products += (flat.T @ flat).astype(np.int64)
 
-    def __iadd__(self, other: "Moments") -> Self:
+    def __iadd__(self, other: "PixelSums") -> Self:
         self.count += other.count
         self.total += other.total
         self.products += other.products
         return self
 
     def mean_image(self) -> np.ndarray:
-        """Mean of each pixel over the images (§2), shape (S, S, 3), float32, 0 to 255."""
+        """Return the mean of each pixel over the images (§2): (S, S, 3), float32, 0 to 255."""
         return (self.total / self.count).astype(np.float32)
 
     def principal_colors(self) -> tuple[np.ndarray, np.ndarray]:
-        """Principal components of the RGB values of all pixels (§4.1).
+        """Return the principal components of the RGB values of all pixels (§4.1).
 
         Returns:
             Standard deviations on the scale 0 to 255, shape (3,), largest first, and unit

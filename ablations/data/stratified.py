@@ -1,12 +1,19 @@
-"""The order in which validation and training images are taken from a training split."""
+"""The order in which validation, training and cut test images are taken from a split."""
 
 import numpy as np
 
 SEED = 2012
 
 
-def spread(labels: np.ndarray) -> np.ndarray:
-    """A fixed random order in which every stretch holds the classes in proportion."""
+def stratified_order(labels: np.ndarray) -> np.ndarray:
+    """Return a fixed random order in which every stretch holds the classes in proportion.
+
+    Args:
+        labels: Class numbers, shape (N,), int64.
+
+    Returns:
+        Positions in ``labels``, shape (N,), int64.
+    """
     # Raw bits, because numpy promises them for all versions, and permutations for none.
     bits = np.random.PCG64(SEED).random_raw(len(labels))
     by_class = np.lexsort((bits, labels))

@@ -1,0 +1,358 @@
+"""Parquet files, image folders and data sets of the hub, read by `datasets`."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hub_server import serve
+from PIL import Image
+
+import ablations
+from ablations.config import ConfigError, DataConfig, Source
+from ablations.data import synthetic
+from ablations.data.sources import find_files
+from ablations.data.store import Store, prepare
+
+COMMANDS = Path(ablations.__file__).parent
+
+FASHION = ["T - shirt / top", "Trouser", "Pullover", "Dress", "Coat"]
+FASHION += ["Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
+
+
+def _data(**keys) -> DataConfig:
+    return DataConfig(source=Source.huggingface, **{"size": 8, "crop": 8, **keys})
+
+
+def _files(train: str, *test: str, **keys) -> DataConfig:
+    return _data(train=[train], test=list(test), **keys)
+
+
+def _values(images: np.ndarray) -> list[int]:
+    return images[:, 0, 0, 0].tolist()
+
+
+def _put(path: Path, value: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((8, 8, 3), value, np.uint8)).save(path)
+
+
+@pytest.fixture(scope="session")
+def fashion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A look-alike of Fashion-MNIST: gray images of 28 pixels, as parquet, as PNG, as on the hub.
+
+    The parquet files are as `datasets` writes them; the stand-in for the hub serves ``hub/``.
+    """
+    import datasets
+
+    root = tmp_path_factory.mktemp("fashion")
+    kinds = {"image": datasets.Image(), "label": datasets.ClassLabel(names=FASHION)}
+    parquet = root / "hub/zalando-datasets/fashion_mnist/fashion_mnist"
+    parquet.mkdir(parents=True)
+    datasets.disable_progress_bars()
+    for split, count in (("train", 200), ("test", 40)):
+        labels = np.arange(count) % 10
+        drawn = synthetic.draw(labels, 28, np.random.default_rng(count))
+        images = [Image.fromarray(pixels).convert("L") for pixels in drawn]
+        for n, (image, label) in enumerate(zip(images, labels, strict=True)):
+            # Folders are numbered, as their names must sort like the classes.
+            path = root / f"fashion-mnist-png/{split}/{label}/{n:03}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image.save(path)
+        rows = {"image": images, "label": labels.tolist()}
+        rows = datasets.Dataset.from_dict(rows, features=datasets.Features(kinds))
+        rows.to_parquet(parquet / f"{split}-00000-of-00001.parquet")
+    return root
+
+
+def _run(command: str, *overrides: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(COMMANDS / f"{command}.py"), "data.source=huggingface", *overrides],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env={**os.environ, "COLUMNS": "200", **environment},
+    )
+
+
+def _made(done: subprocess.CompletedProcess[str]) -> Store:
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Store.open(Path(done.stdout.splitlines()[-1]))
+
+
+# One data set in three forms
+
+
+def test_parquet_and_folders_of_one_data_set_have_its_pixels_and_its_name(fashion: Path, tmp_path):
+    folder = fashion / "hub/zalando-datasets/fashion_mnist/fashion_mnist"
+    train, test = (str(folder / f"{name}-*.parquet") for name in ("train", "test"))
+    parquet = prepare(_files(train, test, size=28, crop=28), tmp_path / "cache")
+    whole = prepare(_data(path=str(folder), size=28, crop=28), tmp_path / "cache")
+    png = prepare(_data(path=str(fashion / "fashion-mnist-png"), size=28), tmp_path / "cache")
+    assert [store.name for store in (parquet, whole, png)] == [
+        "fashion_mnist",
+        "fashion_mnist",
+        "fashion-mnist-png",
+    ]
+    assert parquet.classes == whole.classes == tuple(FASHION)
+    assert parquet.fingerprint == whole.fingerprint
+    assert parquet.train_images.shape == (200, 28, 28, 3)
+    assert (parquet.train_images[..., 0] == parquet.train_images[..., 2]).all()
+    # Folders are read class by class, files row by row.
+    order = np.argsort(parquet.train_labels, kind="stable")
+    assert (png.train_images == parquet.train_images[order]).all()
+    assert (png.mean_image == parquet.mean_image).all()
+
+
+def test_the_hub_is_read_by_name_once(fashion: Path, tmp_path: Path):
+    keys = ("data.path=zalando-datasets/fashion_mnist", f"cache={tmp_path / 'cache'}")
+    with serve(fashion / "hub") as environment:
+        done = _run("prepare", *keys, **environment)
+    store = _made(done)
+    assert store.name == "zalando-datasets/fashion_mnist"
+    assert store.name in done.stdout
+    assert (len(store.train_labels), len(store.test_labels)) == (200, 40)
+    assert store.classes == tuple(FASHION)
+    # A prepared data set needs no network.
+    offline = {**environment, "HF_ENDPOINT": "http://127.0.0.1:9"}
+    assert _made(_run("prepare", *keys, **offline)).path == store.path
+    # A folder of this name comes first.
+    _put(tmp_path / "zalando-datasets/fashion_mnist/train/a/1.png", 10)
+    _put(tmp_path / "zalando-datasets/fashion_mnist/train/b/1.png", 10)
+    for split in ("train", "test"):
+        _put(tmp_path / f"zalando-datasets/fashion_mnist/{split}/b/2.png", 20)
+    local = _made(_run("prepare", *keys, **offline))
+    assert (local.name, local.classes) == ("fashion_mnist", ("a", "b"))
+
+
+def test_a_name_that_the_hub_does_not_have_is_one_line(fashion: Path, tmp_path: Path):
+    with serve(fashion / "hub") as environment:
+        done = _run("prepare", "data.path=nobody/nothing", **environment)
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"error: data.path=nobody/nothing: .*next step: check the name.*\n", done.stderr
+    )
+
+
+@pytest.mark.slow
+def test_the_record_and_the_report_name_the_data_not_the_experiment(fashion: Path, tmp_path: Path):
+    few = ["width=0.1", "data.size=28", "data.crop=24", "data.train_limit=100", "data.val_size=20"]
+    few += ["recipe.epochs=1", "recipe.batch_size=10", "trainer=cpu", "logger=none"]
+    with serve(fashion / "hub") as environment:
+        keys = ["experiment=cifar10_small", "data.path=zalando-datasets/fashion_mnist", *few]
+        done = _run("run", *keys, **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "zalando-datasets/fashion_mnist" in done.stdout
+    (record,) = Path("runs").glob("*/record.json")
+    assert json.loads(record.read_text())["data"]["name"] == "zalando-datasets/fashion_mnist"
+    command = [sys.executable, str(COMMANDS / "report.py")]
+    subprocess.run(command, check=True, capture_output=True, timeout=240)
+    report = Path("runs/RESULTS.md").read_text()
+    assert "zalando-datasets/fashion_mnist" in report
+    assert "**CIFAR-10**" not in report
+    named = _run("run", *keys, "data.name=Fashion", "seed=1", **environment)
+    assert named.returncode == 0, named.stdout + named.stderr
+    names = {json.loads(p.read_text())["data"]["name"] for p in Path("runs").glob("*/record.json")}
+    assert names == {"zalando-datasets/fashion_mnist", "Fashion"}
+
+
+# Files
+
+
+def test_several_files_are_one_split_in_the_order_of_their_names(shades, write_parquet, tmp_path):
+    names = ["even", "odd"]
+    write_parquet("b-1.parquet", shades[3:5], [1, 0], names, column="img")
+    write_parquet("b-0.parquet", shades[:3], [0, 1, 0], names, column="img")
+    test = write_parquet("test.parquet", shades[5:], [1, 0, 1], names, column="picture")
+    store = prepare(_files(str(tmp_path / "b-*.parquet"), test), tmp_path / "cache")
+    assert store.classes == ("even", "odd")
+    assert _values(store.train_images) == [0, 10, 20, 30, 40]
+    assert store.train_labels.tolist() == [0, 1, 0, 1, 0]
+    assert _values(store.test_images) == [50, 60, 70]
+
+
+def test_files_are_found_once_and_in_one_split(tmp_path: Path, monkeypatch):
+    for name in ("train-1.parquet", "train-0.parquet", "test.parquet"):
+        (tmp_path / name).write_bytes(b"x" * 3)
+    monkeypatch.chdir(tmp_path)
+    files = find_files(_data(train=["train-1.parquet", "train-*"], test=["test.parquet"]))
+    names = [Path(file.path).name for file in files]
+    assert names == ["train-1.parquet", "train-0.parquet", "test.parquet"]
+    with pytest.raises(ConfigError, match=r"data\.test: no file matches .*/nothing-\*"):
+        find_files(_files("train-*", "nothing-*"))
+    with pytest.raises(ConfigError, match=r"train-0\.parquet is in data\.train and"):
+        find_files(_files("train-*", "train-0.parquet"))
+    with pytest.raises(ConfigError, match=r"data\.path: no file matches .*/nothing\.parquet"):
+        find_files(_data(path="nothing.parquet"))
+
+
+def test_a_file_that_is_not_parquet_or_cut_short_is_named(shades_dataset: DataConfig, tmp_path):
+    path = Path(shades_dataset.test[0])
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(ConfigError, match=r"test\.parquet: cannot be read .* file again"):
+        prepare(shades_dataset, tmp_path / "cache")
+    assert not list((tmp_path / "cache").glob("*px-*/"))
+
+
+def test_broken_images_stop_or_are_left_out(shades, write_parquet, tmp_path: Path):
+    broken = [shades[0], shades[1][:-30], None, shades[3]]
+    train = write_parquet("train.parquet", broken, [0, 1, 1, 0])
+    test = write_parquet("test.parquet", shades[4:6], [0, 1])
+    data = _files(train, test)
+    with pytest.raises(ConfigError, match=r"train\.parquet row 1: .*data\.skip_broken=true"):
+        prepare(data, tmp_path / "cache")
+    store = prepare(replace(data, skip_broken=True), tmp_path / "cache")
+    assert store.skipped == (f"{train} row 1", f"{train} row 2")
+    assert store.train_labels.tolist() == [0, 0]
+    assert _values(store.train_images) == [0, 30]
+    assert (store.mean_image == 15).all()
+    write_parquet("test.parquet", [b"x", b"y"], [0, 1])
+    with pytest.raises(ConfigError, match=r"no test images \(2 broken\)"):
+        prepare(replace(data, skip_broken=True), tmp_path / "cache")
+
+
+# Columns, labels and splits
+
+
+def test_classes_without_names_are_numbered(shades, write_parquet, tmp_path: Path):
+    train = write_parquet("train.parquet", shades[:3], [0, 2, 1], label="y")
+    test = write_parquet("test.parquet", shades[3:4], [1], label="y")
+    assert prepare(_files(train, test), tmp_path / "cache").classes == ("0", "1", "2")
+
+
+def test_columns_are_found_by_their_types_or_named(shades, tmp_path: Path):
+    columns = {"id": [7, 8], "fine": [0, 1], "coarse": [1, 0], "data": pa.array(shades[:2])}
+    table = pa.table({**columns, "animal": ["dog", "cat"]})
+    features = {
+        "id": {"dtype": "int64", "_type": "Value"},
+        "fine": {"_type": "ClassLabel", "names": ["a", "b"]},
+        "coarse": {"dtype": "int64", "_type": "Value"},
+        "data": {"dtype": "binary", "_type": "Value"},
+        "animal": {"dtype": "string", "_type": "Value"},
+    }
+    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "train.parquet")
+    pq.write_table(table, tmp_path / "bare.parquet")
+    train, bare = str(tmp_path / "train.parquet"), str(tmp_path / "bare.parquet")
+    (tmp_path / "again.parquet").write_bytes(Path(train).read_bytes())
+    found = prepare(_files(train, str(tmp_path / "again.parquet")), tmp_path / "cache")
+    assert (found.classes, found.train_labels.tolist()) == (("a", "b"), [0, 1])
+    with pytest.raises(ConfigError, match=r"may be the label \(id, fine, coarse\).*data.label="):
+        prepare(_files(bare, train), tmp_path / "cache")
+    with pytest.raises(ConfigError, match=r"data.label=kind: no such column; .* id, fine"):
+        prepare(_files(bare, train, label="kind"), tmp_path / "cache")
+    named = prepare(_files(bare, train, label="animal", image="data"), tmp_path / "cache")
+    assert (named.classes, named.train_labels.tolist()) == (("cat", "dog"), [1, 0])
+    pq.write_table(pa.table({"label": [1], "text": ["a"]}), bare)
+    with pytest.raises(ConfigError, match=r"bare.parquet: no image column .* label, text"):
+        prepare(_files(bare, train), tmp_path / "cache")
+
+
+@pytest.mark.parametrize("label", [-1, 2, None])
+def test_labels_out_of_range_are_named(shades, write_parquet, tmp_path: Path, label):
+    train = write_parquet("train.parquet", shades[:2], [0, 1], ["a", "b"])
+    test = write_parquet("test.parquet", shades[2:4], [1, label], ["a", "b"])
+    with pytest.raises(ConfigError, match=rf"test\.parquet row 1: label {label} is none of 2 c"):
+        prepare(_files(train, test), tmp_path / "cache")
+
+
+def test_splits_with_different_classes_are_refused(shades, write_parquet, tmp_path: Path):
+    train = write_parquet("train.parquet", shades[:2], [0, 1], ["a", "b"])
+    test = write_parquet("test.parquet", shades[2:4], [0, 1], ["b", "a"])
+    with pytest.raises(ConfigError, match="name different classes"):
+        prepare(_files(train, test), tmp_path / "cache")
+
+
+def test_splits_are_found_or_named(shades, write_parquet, tmp_path: Path):
+    folder = tmp_path / "set/data"
+    folder.mkdir(parents=True)
+    for n, (split, label) in enumerate((("train", 1), ("validation", 0), ("test", -1))):
+        name = f"set/data/{split}-00000-of-00001.parquet"
+        write_parquet(name, shades[2 * n : 2 * n + 2], [0 if label >= 0 else -1, label], ["a", "b"])
+    # The test images have no labels, as those of a challenge.
+    store = prepare(_data(path=str(tmp_path / "set")), tmp_path / "cache")
+    assert (_values(store.train_images), _values(store.test_images)) == ([0, 10], [20, 30])
+    assert store.name == "set"
+    named = _data(path=str(tmp_path / "set"), train=["train", "validation"], test=["train"])
+    assert _values(prepare(named, tmp_path / "cache").train_images) == [0, 10, 20, 30]
+    unknown = replace(named, test=["dev"])
+    with pytest.raises(ConfigError, match=r"data.test=\[dev\]: .* splits train, validation, test"):
+        prepare(unknown, tmp_path / "cache")
+
+
+def test_a_test_split_is_cut_evenly_from_an_only_split(shades, write_parquet, tmp_path: Path):
+    file = write_parquet("animals.parquet", shades * 3, [0, 1] * 12, ["a", "b"])
+    lines: list[str] = []
+    store = prepare(_data(path=file), tmp_path / "cache", lines.append)
+    assert (len(store.train_labels), sorted(store.test_labels.tolist())) == (20, [0, 0, 1, 1])
+    assert any("4 of its 24 images are cut" in line for line in lines)
+    assert store.name == "animals"
+    whole = np.concatenate([store.train_images, store.test_images])
+    assert sorted(_values(whole)) == sorted([10 * n for n in range(8)] * 3)
+    pairs = zip(_values(store.test_images), store.test_labels.tolist(), strict=True)
+    assert all(value // 10 % 2 == label for value, label in pairs)
+
+
+def test_a_subset_is_named_if_there_are_several(shades, write_parquet, tmp_path: Path):
+    (tmp_path / "set").mkdir()
+    card = "".join(
+        f"- config_name: {name}\n  data_files: {name}.parquet\n" for name in ("dark", "light")
+    )
+    (tmp_path / "set/README.md").write_text(f"---\nconfigs:\n{card}---\n")
+    write_parquet("set/dark.parquet", shades[:6], [0, 1] * 3)
+    write_parquet("set/light.parquet", shades[2:], [0, 1] * 3)
+    store = prepare(_data(path=str(tmp_path / "set"), subset="light"), tmp_path / "cache")
+    assert sorted([*_values(store.train_images), *_values(store.test_images)])[0] == 20
+    with pytest.raises(ConfigError, match=r"dark.*light.*data\.subset=NAME"):
+        prepare(_data(path=str(tmp_path / "set")), tmp_path / "cache")
+
+
+# Folders
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> DataConfig:
+    _put(tmp_path / "images/train/dog/1.png", 30)
+    _put(tmp_path / "images/train/cat/2.BMP", 20)
+    _put(tmp_path / "images/train/cat/1.png", 10)
+    _put(tmp_path / "images/train/cat/.hidden.png", 99)
+    _put(tmp_path / "images/val/dog/9.png", 40)
+    (tmp_path / "images/train/cat/readme.txt").write_text("no image")
+    return _data(path=str(tmp_path / "images"))
+
+
+def test_class_folders_are_read_in_sorted_order(folders: DataConfig, tmp_path: Path):
+    store = prepare(folders, tmp_path / "cache")
+    assert store.classes == ("cat", "dog")
+    assert store.train_labels.tolist() == [0, 0, 1]
+    assert _values(store.train_images) == [10, 20, 30]
+    assert store.test_labels.tolist() == [1]
+    _put(tmp_path / "images/val/dog/9.png", 200)  # an image overwritten in place
+    assert prepare(folders, tmp_path / "cache").fingerprint != store.fingerprint
+
+
+def test_an_unknown_class_and_a_broken_image_are_named(folders: DataConfig, tmp_path: Path):
+    (tmp_path / "images/train/cat/1.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    lines: list[str] = []
+    with pytest.raises(ConfigError, match=r"train/cat/1\.png: cannot be decoded"):
+        prepare(folders, tmp_path / "cache", lines.append)
+    assert not any("left out" in line for line in lines)  # the error says so
+    (tmp_path / "images/val/dog").rename(tmp_path / "images/val/wolf")
+    with pytest.raises(ConfigError, match="no training images, of 1 classes: wolf"):
+        prepare(folders, tmp_path / "cache")
+
+
+def test_a_folder_without_class_folders_is_refused(tmp_path: Path):
+    _put(tmp_path / "images/1.png", 30)
+    with pytest.raises(ConfigError, match=r"no label column .*train/CLASS/ and test/CLASS/"):
+        prepare(_data(path=str(tmp_path / "images")), tmp_path / "cache")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match=r"empty: cannot be read .*train/CLASS/"):
+        prepare(_data(path=str(tmp_path / "empty")), tmp_path / "cache")
