@@ -28,7 +28,7 @@ def _walk(owner: type, prefix: str) -> Any:
         elif isinstance(kind, type) and issubclass(kind, Enum):
             meaning = meanings.get(entry.name, "")
             if not meaning or meaning.startswith("See"):
-                meaning = inspect.cleandoc(kind.__doc__ or "").replace("\n", " ")
+                meaning = " ".join((kind.__doc__ or "").split())
             yield name, " | ".join(member.name for member in kind), meaning.replace("``", "`")
         else:
             words = {int: "a whole number", float: "a number", str: "a text", bool: "true | false"}

@@ -160,7 +160,7 @@ def make_job(config: Config, cache: Path) -> Job:
     store = prepare(config.data, cache)
     arm = difference(config.run, make_config().run)
     return Job(
-        run=replace(config.run, fingerprint=store.fingerprint),
+        run=config.run.on_data(store.fingerprint, store.name),
         experiment=config.experiment,
         arm=arm,
         label=arm,

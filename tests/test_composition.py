@@ -99,9 +99,10 @@ def test_an_arm_is_compared_with_its_experiment(words: list[str], ask: Ask):
 
 
 def test_a_sweep_over_experiments_and_lists(ask: Ask):
-    jobs, _ = ask("-m", "experiment=smoke,cifar10_small", "data.train=[a,b],[c]")
-    assert [(config.experiment, config.data.train) for config, _ in jobs] == [
-        (name, files) for name in ("smoke", "cifar10_small") for files in (["a", "b"], ["c"])
+    words = ("experiment=smoke,cifar10_small", "recipe.milestones=[0.1,0.2],[0.3]")
+    jobs, _ = ask("-m", *words)
+    assert [(config.experiment, config.recipe.milestones) for config, _ in jobs] == [
+        (name, part) for name in ("smoke", "cifar10_small") for part in ([0.1, 0.2], [0.3])
     ]
     assert [base.data.crop == jobs[0][1].data.crop for _, base in jobs] == [
         True,

@@ -37,7 +37,7 @@ def test_it_lists_layers_and_their_cost() -> None:
     ("experiment", "classes"), [("smoke", "10"), ("cifar10", "10"), ("imagenet", "1,000")]
 )
 def test_classes_that_the_source_tells_need_no_data(experiment: str, classes: str) -> None:
-    text = shown(f"experiment={experiment}", "data.path=nowhere")
+    text = shown(f"experiment={experiment}")
     assert f"{classes} classes" in text
     assert "unknown" not in text
     assert not list(Path.cwd().iterdir())
