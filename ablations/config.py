@@ -58,10 +58,7 @@ class Init(Enum):
 
 
 class Source(Enum):
-    """Where images come from.
-
-    ``huggingface`` reads parquet files, image folders, and data sets of the Hugging Face hub.
-    """
+    """Where images come from; ``huggingface``: parquet files, image folders, data of the hub."""
 
     synthetic = "synthetic"
     cifar10 = "cifar10"
