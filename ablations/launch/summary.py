@@ -23,8 +23,9 @@ def show_summary(console: Console, jobs: list[Job], records: dict[str, Record]) 
     # Runs whose test images differ have nothing to compare: a table for each data set.
     by_data: dict[tuple[str, str], list[Job]] = {}
     for job in jobs:
-        if job.run.run_id in records:
-            by_data.setdefault((job.experiment, str(job.run.data.name)), []).append(job)
+        if record := records.get(job.run.run_id):
+            name = job.run.data.name or record.data.name
+            by_data.setdefault((job.experiment, name), []).append(job)
     for (experiment, dataset), group in by_data.items():
         arms = _arms(group)
         views = {job.run.techniques.evaluation for job in group}
