@@ -38,9 +38,9 @@ DEFECTS = [
     Defect(
         "response normalization is the closed form of the paper in float64",
         "ablations/techniques/norm.py",
-        "",
-        "",
-        "",
+        "value=-2 * ctx.alpha * ctx.beta",
+        "value=-1.9 * ctx.alpha * ctx.beta",
+        "tests/techniques/test_norm.py",
     ),
     Defect(
         "the learning rate is inside the velocity when it changes (§5)",

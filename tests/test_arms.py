@@ -3,7 +3,7 @@ from enum import Enum
 from typing import Any
 
 from ablations.arms import arm_labels, difference
-from ablations.config import Run
+from ablations.config import Run, Source
 from ablations.techniques import Activation, BiasInit, Pooling
 
 
@@ -23,8 +23,11 @@ def test_an_arm_is_named_after_its_difference_from_the_experiment(tiny_run: Run)
     assert difference(with_recipe(tiny_run), with_recipe(arm)).endswith("recipe.bias_lr_mult=null")
 
 
+OTHER = {"source": Source.huggingface, "path": "/elsewhere", "name": "other"}
+
+
 def test_the_arm_without_a_difference_is_the_baseline(tiny_run: Run):
-    elsewhere = replace(tiny_run, data=replace(tiny_run.data, root="/elsewhere", name="other"))
+    elsewhere = replace(tiny_run, data=replace(tiny_run.data, **OTHER))
     assert difference(replace(elsewhere, seed=7, replicate=1), tiny_run) == "baseline"
 
 
