@@ -37,9 +37,10 @@ class Slot:
 class Devices:
     """The slots of this machine, of which each is held by one run at a time.
 
-    Every run of every command of this user takes a slot before it begins, whichever launcher
-    started it. The locks go with the process that holds them. What a scheduler has allocated is
-    shared among the runs of that job only.
+    Every run that ``run.py`` or ``reproduce.py`` starts for this user takes a slot before it
+    begins, whichever launcher called it; ``python -m ablations.train`` by hand takes none. The
+    locks go with the process that holds them. What a scheduler has allocated is shared among the
+    runs of that job only.
 
     Args:
         trainer: The hardware of a run.
