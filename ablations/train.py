@@ -200,6 +200,10 @@ def train(job: Job, folder: Path) -> None:
             trainer.test(module, images, verbose=False)
         if not job.fast_dev_run:
             _finish(job, folder, trainer, module, images, history, logger)
+        if world > 1:
+            # Lightning leaves gloo's threads running; one that needs the interpreter while it ends
+            # aborts the process (pytorch/pytorch#179291).
+            distributed.destroy_process_group()
         exit_code = 0
     except SystemExit as error:
         exit_code = error.code if isinstance(error.code, int) else 1

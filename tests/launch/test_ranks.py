@@ -261,6 +261,25 @@ def test_two_nodes_of_torchrun_train_as_two_devices_do(nodes, start, tiny):
 
 
 @pytest.mark.slow
+def test_no_thread_of_the_ranks_connection_outlives_the_run(nodes):
+    # A process that ends with one may abort, now and then.
+    hooks = Path("hooks").resolve()
+    hooks.mkdir()
+    (hooks / "sitecustomize.py").write_text(
+        "import atexit, os, sys\n"
+        "@atexit.register\n"
+        "def look():\n"
+        "    torch = sys.modules.get('torch')\n"
+        "    if torch and 'RANK' in os.environ:\n"
+        f"        with open({str(hooks / 'seen')!r}, 'a') as file:\n"
+        "            print(torch.distributed.is_initialized(), file=file)\n"
+    )
+    for node in nodes().begin(PYTHONPATH=str(hooks)):
+        finish(node)
+    assert (hooks / "seen").read_text().split() == ["False", "False"]
+
+
+@pytest.mark.slow
 def test_a_lost_node_ends_the_other_and_the_same_commands_continue(nodes):
     two = nodes(*LONG)
     first, lost = two.begin()
