@@ -34,7 +34,7 @@ class ConfigError(ValueError):
 
 
 class Model(Enum):
-    """The network; :data:`ablations.networks.MODELS` has what each one takes."""
+    """The network; :data:`ablations.models.MODELS` has what each one takes."""
 
     alexnet = "alexnet"
     alexnet_small = "alexnet_small"

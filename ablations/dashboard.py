@@ -13,7 +13,7 @@ if __package__ in {None, ""}:
 from ablations.claims.files import study_files
 from ablations.config import ConfigError, Logger
 from ablations.errors import ended_in_words, writable
-from ablations.page.evidence import gather
+from ablations.reporting.evidence import gather
 
 
 def save_boards(output: Path, entity: str | None, project: str) -> list[str]:
@@ -46,10 +46,10 @@ def save_boards(output: Path, entity: str | None, project: str) -> list[str]:
                 "dashboards live on a W&B server, and this machine is not logged in; next step: "
                 "`wandb login`, and unset WANDB_MODE if it is set"
             )
-        from ablations.board import layout
+        from ablations.tracking import workspace
 
         entity = entity or wandb.Api(timeout=30).default_entity or ""
-        return layout.save(output, entity, project, sections)
+        return workspace.save(output, entity, project, sections)
     except Exception as error:
         if not type(error).__module__.startswith("wandb"):
             raise
@@ -72,7 +72,7 @@ def write_agent_sweeps(folder: Path) -> list[Path]:
         ConfigError: The folder cannot be written.
     """
     # Composing the arms of a study loads Hydra and the networks.
-    from ablations.board import agents
+    from ablations.tracking import agents
 
     writable(folder, f"--agents {folder}", "--agents FOLDER")
     return [path for study in study_files().values() for path in agents.write_sweeps(study, folder)]

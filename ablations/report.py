@@ -11,11 +11,11 @@ if __package__ in {None, ""}:
 
 from ablations.errors import ended_in_words, writable
 from ablations.files import write_atomically
-from ablations.page.evidence import gather
-from ablations.page.html import page
-from ablations.page.labels import tally
-from ablations.page.markdown import results
 from ablations.record import CHECKPOINT
+from ablations.reporting.evidence import gather
+from ablations.reporting.html import page
+from ablations.reporting.labels import tally
+from ablations.reporting.markdown import results
 
 MARKDOWN, PAGE = "RESULTS.md", "report.html"
 
@@ -39,7 +39,7 @@ def report(output: Path, to: Path, *, pictures: bool = True) -> list[Path]:
     figures = {}
     if pictures:
         # Torch is slow to import, and only pictures need it.
-        from ablations.page.pictures import draw
+        from ablations.reporting.pictures import draw
 
         for section in filter(lambda section: section.runs, evidence.sections):
             if found := draw(output, section.runs):

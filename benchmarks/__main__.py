@@ -25,7 +25,8 @@ import torch
 from rich.console import Console
 
 from ablations.data.executors import cpu_cores
-from ablations.train import device_name, keep_freed_memory
+from ablations.training.environment import device_name
+from ablations.training.fit import keep_freed_memory
 from benchmarks import gpu, processes, training
 from benchmarks.table import into, markdown, read, save, terminal
 

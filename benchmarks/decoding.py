@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
 
-from ablations import networks
+from ablations import models
 from ablations.composition import compose
 from ablations.config import Storage
 from ablations.data import jpeg
@@ -68,7 +68,7 @@ def main() -> None:
     draws = draw(len(batch), random, size=SIZE, crop=CROP, augmentation=augmentation).to(device)
     mean = torch.full((CROP, CROP, 3), 120.0, device=device)
     axes = torch.eye(3, device=device)
-    network = networks.build(config.run, 1000).to(device, memory_format=torch.channels_last)
+    network = models.build(config.run, 1000).to(device, memory_format=torch.channels_last)
     labels = torch.zeros(len(batch), dtype=torch.int64, device=device)
 
     def augment() -> torch.Tensor:

@@ -14,10 +14,10 @@ from torch.autograd import grad as gradient
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from ablations import networks
+from ablations import models
 from ablations.config import Config, Precision
-from ablations.optimizer import build_optimizer
 from ablations.techniques.norm import ResponseNorm, WithinMapResponseNorm
+from ablations.training.optimizer import build_optimizer
 from benchmarks.loops import configure, store, suite_step, timed
 from benchmarks.measure import Row, alternate, pair
 
@@ -115,7 +115,7 @@ def bf16(rounds: int, seconds: float) -> list[Row]:
 
 def _normalizations(config: Config) -> Callable[[], None]:
     """Forward and backward passes of a network's response normalizations alone, in bf16."""
-    network = networks.build(config.run, 10)
+    network = models.build(config.run, 10)
     shapes: dict[nn.Module, torch.Size] = {}
     for layer in network.modules():
         if isinstance(layer, ResponseNorm | WithinMapResponseNorm):
@@ -146,7 +146,7 @@ def _split(step: Callable[[], None]) -> tuple[float, float]:
 
 def _step(config: Config) -> Callable[[], None]:
     """A step on images of noise; after two of them, so that memory is there."""
-    network = networks.build(config.run, 10).to(memory_format=torch.channels_last).train()
+    network = models.build(config.run, 10).to(memory_format=torch.channels_last).train()
     optimizer = build_optimizer(network, config.run.recipe, 1.0)
     batch, crop = config.run.recipe.batch_size, config.run.data.crop
     images = torch.randn(batch, 3, crop, crop).to(memory_format=torch.channels_last)

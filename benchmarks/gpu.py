@@ -13,7 +13,7 @@ from torch import nn
 from torch.autograd import grad as gradient
 from torch.utils.flop_counter import FlopCounterMode
 
-from ablations import networks
+from ablations import models
 from ablations.config import Config, Precision
 from ablations.techniques.norm import response_normalization
 from benchmarks.loops import bare, configure, store, suite, timed
@@ -86,7 +86,7 @@ def training(
 def operations(config: Config) -> int:
     """Floating-point operations of a step, two for a product and its sum."""
     batch, crop = config.run.recipe.batch_size, config.run.data.crop
-    network = networks.build(config.run, 10)
+    network = models.build(config.run, 10)
     with FlopCounterMode(display=False) as counter:
         logits = network(torch.zeros(2, 3, crop, crop))
         F.cross_entropy(logits, torch.zeros(2, dtype=torch.int64)).backward()

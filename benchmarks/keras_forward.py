@@ -15,8 +15,8 @@ import os
 import sys
 
 from ablations.config import DataConfig, Init, Model, Recipe, Run
-from ablations.networks import build
-from ablations.networks.lenet5 import Subsampling, TableConvolution
+from ablations.models import build
+from ablations.models.lenet5 import Subsampling, TableConvolution
 from ablations.techniques import Techniques
 
 # Triton, which comes with torch, and TensorFlow each bring an LLVM; where TensorFlow's comes first,

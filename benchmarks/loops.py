@@ -23,19 +23,16 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from PIL import Image
 from torch import nn
 
-from ablations import networks
-from ablations.callbacks import History, Progress
-from ablations.classifier import Classifier
+from ablations import models
 from ablations.composition import compose
 from ablations.config import Config, Precision
+from ablations.data.datamodule import Images
 from ablations.data.loading import EpochBatches, PixelBatches
 from ablations.data.store import Store, prepare
 from ablations.data.synthetic import CLASSES
 from ablations.data.synthetic import draw as paint
-from ablations.datamodule import Images
 from ablations.metrics import WindowedLoss
-from ablations.optimizer import build_optimizer
-from ablations.streams import derive, generator
+from ablations.rng import derive, generator
 from ablations.techniques.augmentation import (
     color_axes,
     color_noise,
@@ -48,7 +45,11 @@ from ablations.techniques.dropout import SeededDropout
 from ablations.techniques.edition import details
 from ablations.techniques.evaluation import center_crop
 from ablations.techniques.norm import ResponseNorm
-from ablations.train import ConstantBuffersDDP, keep_freed_memory
+from ablations.training.classifier import Classifier
+from ablations.training.fit import ConstantBuffersDDP, keep_freed_memory
+from ablations.training.history import History
+from ablations.training.optimizer import build_optimizer
+from ablations.training.progress import Progress
 
 IMAGES = 1280  # training images of a workload; the large ones take fewer
 WARM_UP = 3  # steps that do not count
@@ -199,7 +200,7 @@ def bare(
     torch.backends.cudnn.allow_tf32 = False  # as in a run
     run = config.run
     rows, _ = data.split(run.data.train_limit, run.data.val_size)
-    network = networks.build(run, len(data.classes)).train()
+    network = models.build(run, len(data.classes)).train()
     edition = details(run.techniques.edition)
     if tricks:
         network = network.to(memory_format=torch.channels_last, device=device)

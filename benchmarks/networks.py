@@ -27,8 +27,8 @@ import torch.nn.functional as F
 from ablations.composition import compose
 from ablations.config import Config, Model, Storage
 from ablations.data.store import Store, prepare
-from ablations.networks import MODELS, build, construct
-from ablations.optimizer import build_optimizer
+from ablations.models import MODELS, build, construct
+from ablations.training.optimizer import build_optimizer
 from benchmarks.table import into
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/networks.md"

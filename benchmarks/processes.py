@@ -63,13 +63,13 @@ def run_template(folder: Path, seed: int) -> None:
     import pytorch_lightning as pl
     import torch
 
-    from ablations import networks
+    from ablations import models
     from ablations.data.store import Store
     from benchmarks.training import Photographs, TemplateModule, configure
 
     pl.seed_everything(seed, verbose=False)
     data = Store.open(folder)
-    network = networks.build(configure("cifar_conv", 32, 28, 128).run, len(data.classes))
+    network = models.build(configure("cifar_conv", 32, 28, 128).run, len(data.classes))
     loader = partial(torch.utils.data.DataLoader, num_workers=2)
     train = Photographs(data.train_images[:IMAGES], data.train_labels, 28)
     test = Photographs(data.test_images[:], data.test_labels, 28, test=True)
@@ -85,7 +85,7 @@ def start_up(rounds: int, seconds: float) -> list[Row]:
     """A run through the warm fork server beside the same training in this process."""
     from ablations.config import Job
     from ablations.launch.pool import Pool, warm_up
-    from ablations.train import train
+    from ablations.training.fit import train
     from benchmarks.training import IMAGES, configure, store
 
     config, data = configure("cifar_conv", 32, 28, 128, "recipe.epochs=1"), store(32, IMAGES)

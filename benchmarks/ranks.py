@@ -14,19 +14,19 @@ import torch
 import torch.nn.functional as F
 from torch import distributed
 
-from ablations import networks
+from ablations import models
 from ablations.config import Config
 from ablations.data.loading import EpochBatches, PixelBatches
 from ablations.data.store import Store
-from ablations.optimizer import build_optimizer
-from ablations.streams import derive
+from ablations.rng import derive
+from ablations.training.optimizer import build_optimizer
 from benchmarks.loops import IMAGES, augmenter, configure, endless, store, suite
 
 
 def bare(config: Config, data: Store, rank: int, world: int) -> Callable[[], None]:
     """A step in torch's DistributedDataParallel alone."""
     run = config.run
-    network = networks.build(run, len(data.classes))
+    network = models.build(run, len(data.classes))
     optimizer = build_optimizer(network, run.recipe, 1.0)
     parallel = torch.nn.parallel.DistributedDataParallel(network, gradient_as_bucket_view=True)
     rows, _ = data.split(None, run.data.val_size)

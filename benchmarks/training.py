@@ -18,16 +18,16 @@ from PIL import Image
 from torch import nn
 from torch.autograd import grad as gradient
 
-from ablations import networks
+from ablations import models
 from ablations.config import Config, Model
 from ablations.data.loading import EpochBatches, PixelBatches
 from ablations.data.store import Store
-from ablations.optimizer import build_optimizer
 from ablations.techniques.augmentation import (
     to_input,
 )
 from ablations.techniques.evaluation import center_crop, ten_views
 from ablations.techniques.norm import response_normalization
+from ablations.training.optimizer import build_optimizer
 from benchmarks.floors import bf16, floors
 from benchmarks.loops import IMAGES, augmenter, bare, configure, store, suite, suite_step
 from benchmarks.measure import Row, alternate, missing, pair
@@ -95,7 +95,7 @@ def template(config: Config, data: Store, steps: int, workers: int = 2) -> Calla
     """Steps as the template takes them; mean seconds of a step, loading included."""
 
     def run() -> float:
-        network = networks.build(config.run, len(data.classes))
+        network = models.build(config.run, len(data.classes))
         crop, batch = config.data.crop, config.recipe.batch_size
         photographs = Photographs(data.train_images[:], data.train_labels, crop)
         loader = torch.utils.data.DataLoader(
@@ -227,7 +227,7 @@ def parts(rounds: int, seconds: float) -> list[Row]:
     config, data = configure("cifar_conv", 32, 28, 128), store(32, IMAGES)
     inputs = augmenter(config, data, IMAGES)
     pixels, positions = torch.from_numpy(data.train_images[:128]), torch.arange(128)
-    network = networks.build(config.run, 10).to(memory_format=torch.channels_last).eval()
+    network = models.build(config.run, 10).to(memory_format=torch.channels_last).eval()
     mean = torch.zeros(28, 28, 3)
 
     def views(count: int) -> None:
@@ -309,7 +309,7 @@ def keras(rounds: int, seconds: float) -> list[Row]:
     loss = losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(optimizers.SGD(0.001, momentum=0.9), loss)
     config = configure("keras_batchnorm", 227, 227, batch, "init=paper")
-    network = networks.build(config.run, 1000).to(memory_format=torch.channels_last).train()
+    network = models.build(config.run, 1000).to(memory_format=torch.channels_last).train()
     optimizer = build_optimizer(network, config.run.recipe, 1.0)
     pixels = np.random.default_rng(0).normal(size=(batch, 227, 227, 3)).astype(np.float32)
     labels = np.arange(batch)

@@ -22,7 +22,7 @@ import os, sys
 words = " ".join(sys.orig_argv)
 if "forkserver" in words or "-u -m ablations.train" in words:
     import signal, time
-    from ablations.classifier import Classifier
+    from ablations.training.classifier import Classifier
     plain = Classifier.training_step
     def broken(self, batch, batch_idx):
         rank, seed, step = int(os.environ.get("RANK", "0")), self.run.seed, self.trainer.global_step

@@ -208,8 +208,8 @@ def train_here(runs_dir: Path) -> Train:
 @pytest.fixture
 def interrupt_in_epoch_2(train_here: Train, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Trains a job in this process until SIGTERM in the second of its epochs."""
-    from ablations import train as module
-    from ablations.callbacks import Progress
+    from ablations.training import fit as module
+    from ablations.training.progress import Progress
 
     def stop(self: Any, trainer: Any, *arguments: Any) -> None:
         if trainer.global_step == 4:
@@ -245,7 +245,7 @@ def record(finished: Path) -> Record:
 def _train(job: Job, output: Path) -> Path:
     import torch
 
-    from ablations.train import train
+    from ablations.training.fit import train
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -36,7 +36,7 @@ def test_without_its_package_it_names_the_extra(trained, monkeypatch):
 
 def test_without_a_login_it_names_the_next_step(trained, monkeypatch):
     monkeypatch.setattr("wandb.login", lambda **options: False)
-    monkeypatch.setitem(sys.modules, "ablations.board.layout", None)  # before slow imports
+    monkeypatch.setitem(sys.modules, "ablations.tracking.workspace", None)  # before slow imports
     assert "`wandb login`" in ended()
 
 

@@ -15,7 +15,7 @@ from ablations import dashboard, report, reproduce
 from ablations.claims.files import ad_hoc, claim_files, read_claims, study_files
 from ablations.claims.runs import Runs
 from ablations.composition import compose, experiment_names
-from ablations.page.labels import RULES
+from ablations.reporting.labels import RULES
 from ablations.stats.labels import Label
 from ablations.techniques.edition import Details
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ablations import networks
+from ablations import models
 from ablations.claims.files import read_claims
 from ablations.claims.runs import Runs, arms_of
 from ablations.claims.schema import ERRORS, Claim, Study
@@ -22,7 +22,7 @@ EXPERIMENTS = experiment_names()
 IMAGENET = [name for name in EXPERIMENTS if name.startswith("imagenet")]
 CLAIMS = {claim.name: claim for claim in read_claims(["all"])}
 # Named after the network of a tutorial, which fixes most techniques.
-TUTORIALS = sorted(model.value for model, spec in networks.MODELS.items() if spec.fixed)
+TUTORIALS = sorted(model.value for model, spec in models.MODELS.items() if spec.fixed)
 
 # What the paper prints, and the errors of the authors' logs behind it (42.03 to 40.66 % and so on):
 # effect, error with the technique, and both of the top-5 error.
@@ -164,7 +164,7 @@ def test_a_claim_is_excluded_by_exception_and_from_all_releases_of_imagenet_alik
 def test_weight_decay_is_asked_of_networks_that_decay(experiment: str) -> None:
     run = compose([f"experiment={experiment}"]).run
     width = 1.0 if run.model is Model.lenet5 else 0.25
-    scales: Any = networks.build(replace(run, width=width), 10).decay_scale
+    scales: Any = models.build(replace(run, width=width), 10).decay_scale
     excluded = CLAIMS["weight_decay_lowers_training_error"].excluded
     assert any(scales.values()) != (experiment in excluded)
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from ablations import networks
+from ablations import models
 from ablations.composition import compose, shipped
 from ablations.config import Config, ConfigError, Model
 from ablations.techniques import Depth, Edition
@@ -27,7 +27,7 @@ NOT_PRINTED = {
     "imagenet_fall2011": {"depth": Depth.six},
     "imagenet_pretrained": {"depth": Depth.six},
 }
-FIXED = [model for model, spec in networks.MODELS.items() if spec.fixed]
+FIXED = [model for model, spec in models.MODELS.items() if spec.fixed]
 PARQUET = ["data.train=[a.parquet]", "data.test=[b.parquet]"]
 
 
@@ -35,7 +35,7 @@ PARQUET = ["data.train=[a.parquet]", "data.test=[b.parquet]"]
 def test_an_experiment_composes_and_fits_its_network(experiment: str):
     config = compose([f"experiment={experiment}"])
     assert config.experiment == experiment
-    networks.check(config.run)
+    models.check(config.run)
     changed = {
         key: value
         for key, value in asdict(config.run.techniques).items()
@@ -49,9 +49,9 @@ def test_a_network_that_its_source_fixes_has_an_experiment(network: Model):
     config = compose([f"experiment={network.value}"])
     assert config.model is network
     for source in (["data.source=synthetic"], ["data.source=huggingface", *PARQUET]):
-        networks.check(compose([f"experiment={network.value}", *source]).run)
+        models.check(compose([f"experiment={network.value}", *source]).run)
     with pytest.raises(ConfigError, match=f"or use experiment={network.value}$"):
-        networks.check(compose(["experiment=smoke", f"model={network.value}"]).run)
+        models.check(compose(["experiment=smoke", f"model={network.value}"]).run)
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

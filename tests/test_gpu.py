@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch.autograd import DeviceType
 
-from ablations.callbacks import History
-from ablations.classifier import Classifier
 from ablations.config import Accelerator, Job, Model, Precision, Recipe
-from ablations.networks import MODELS, build
+from ablations.models import MODELS, build
 from ablations.record import Record, load, load_all
 from ablations.techniques.norm import FusedResponseNorm, response_normalization
-from ablations.train import train
+from ablations.training.classifier import Classifier
+from ablations.training.fit import train
+from ablations.training.history import History
 
 DEVICE = os.environ.get("DEVICE", "cuda")
 GPU = "gpu" if DEVICE == "cuda" else "cpu"

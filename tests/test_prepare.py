@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from ablations import networks, prepare
+from ablations import models, prepare
 from ablations.composition import compose
 from ablations.config import Run, Storage
-from ablations.optimizer import RateSchedule
+from ablations.training.optimizer import RateSchedule
 
 EXPERIMENTS = ("imagenet", "imagenet_released", "tiny_imagenet")
 
@@ -35,7 +35,7 @@ def photographs(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_the_experiments_can_be_trained(experiment: str):
     config = compose([f"experiment={experiment}"])
-    networks.check(config.run)
+    models.check(config.run)
     assert config.experiment == experiment
     assert config.data.val_size >= 5000
 

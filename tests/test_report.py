@@ -8,8 +8,8 @@ import pytest
 from records import make_result, save_study
 
 from ablations.config import ConfigError
-from ablations.page import pictures
 from ablations.report import main, report
+from ablations.reporting import pictures
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

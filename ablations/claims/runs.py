@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ablations import networks, record
+from ablations import models, record
 from ablations.arms import difference
 from ablations.claims.schema import FREE_KEYS, READINGS, RELATIVE, TIMES, Claim, Study, is_free
 from ablations.composition import alter, compose
@@ -244,7 +244,7 @@ class Runs:
         """Refuse arms that differ in more than the technique, or not at all."""
         with_technique, without = self.config(ours), self.config(theirs)
         for config in (with_technique, without):
-            networks.check(config.run)
+            models.check(config.run)
         differing = set(_differing(with_technique, without))
         wanted = {technique} - set(READINGS)
         if differing != wanted:

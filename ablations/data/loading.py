@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ablations.config import ConfigError
 from ablations.data.jpeg import JpegImages
-from ablations.streams import generator
+from ablations.rng import generator
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 from rich.table import Table
 
-from ablations import networks
+from ablations import models
 from ablations.config import Config, ConfigError, DataConfig, Source
 from ablations.data.cache import cache_folder
 from ablations.data.sources import find_files
@@ -28,13 +28,13 @@ def show_layers(console: Console, config: Config) -> None:
         ConfigError: The network does not fit the configuration.
     """
     run = config.run
-    networks.check(run)
+    models.check(run)
     try:
         classes, unknown = _count_classes(config.data), ""
     except ConfigError as error:
         classes, unknown = 1000, str(error)
     # By name: no other command waits for torch.
-    rows = import_module("ablations.networks.layers").layers(run, classes)
+    rows = import_module("ablations.models.layers").layers(run, classes)
     table = Table(
         title=f"{run.model.value}, width {run.width:g}, {run.data.crop}x{run.data.crop} "
         f"pixels, {classes:,} classes",

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean
 
-from ablations import networks
+from ablations import models
 from ablations.arms import arm_labels, difference
 from ablations.config import Accelerator, Config, ConfigError, Job, Logger, LoggerKind, Run, Trainer
 from ablations.data.store import Store, prepare
@@ -88,7 +88,7 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
     """
     refuse_another_launcher()
     for config, _ in configs:
-        networks.check(config.run)
+        models.check(config.run)
         _check_logger(config.logger)
     for trainer in dict.fromkeys(config.trainer for config, _ in configs):
         _check_trainer(trainer)
@@ -188,7 +188,7 @@ def _job(config: Config, base: Run, store: Store, images: int, start: Path | Non
             )
     if start:
         # By name: no other command waits for torch.
-        fits = import_module("ablations.networks.pretrained").check_fit
+        fits = import_module("ablations.models.pretrained").check_fit
         fits(config.run, len(store.classes), start)
     arm = difference(config.run, base)
     return Job(

@@ -62,7 +62,7 @@ def warm_up() -> None:
     _context.set_forkserver_preload(
         [
             *("ablations.launch.server", "ablations.launch.ranks", "ablations.launch.task"),
-            "ablations.networks.initialization",  # imports Triton
+            "ablations.models.initialization",  # imports Triton
         ]
     )
     # OpenMP reads this once, when torch is loaded. Threads that spin for long while they wait for

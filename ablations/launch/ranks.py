@@ -22,7 +22,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from ablations.launch.nodes import JOIN_SECONDS, Nodes
 from ablations.launch.worker import end_with_parent
-from ablations.train import train_folder
+from ablations.training.fit import train_folder
 
 # What the agent gets to see which rank was lost first, and to end the others.
 FIRST_SECONDS = 3.0

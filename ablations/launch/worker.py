@@ -39,7 +39,7 @@ def run_process(folder: Path, slot: Slot, nodes: Nodes | None, wandb_mode: str |
         os.environ["WANDB_MODE"] = wandb_mode
     # Loaded before the fork by the server; the command itself does without torch.
     from ablations.launch.ranks import train_on_ranks
-    from ablations.train import train_folder
+    from ablations.training.fit import train_folder
 
     # Two commands may want the same run: the second waits, and finds the record. Of several nodes,
     # each has a lock, and node 0's is the run's.

@@ -20,7 +20,7 @@ Deviates:
 import torch
 from torch import Tensor, nn
 
-from ablations.streams import counter_bits
+from ablations.rng import counter_bits
 from ablations.techniques import Dropout
 
 

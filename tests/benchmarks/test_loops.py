@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from ablations.networks import construct
+from ablations.models import construct
 from benchmarks.loops import Turns, configure
 
 

@@ -42,12 +42,12 @@ def test_a_run_sees_the_gpus_of_its_slot_only(slot, seen, finished: Path, quiet,
     ],
 )
 def test_several_devices_or_nodes_need_ranks(slot, nodes, home, tmp_path: Path, quiet, monkeypatch):
-    from ablations import train
     from ablations.launch import ranks
+    from ablations.training import fit
 
     calls = []
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr(train, "train_folder", lambda folder: calls.append((folder, None)))
+    monkeypatch.setattr(fit, "train_folder", lambda folder: calls.append((folder, None)))
     monkeypatch.setattr(ranks, "train_on_ranks", lambda *given: calls.append(given[:2]))
     module.run_process(tmp_path, slot, nodes, None)
     assert calls == [(tmp_path, home and tmp_path / home)]

@@ -1,0 +1,91 @@
+"""The LightningDataModule: training, validation and test images of one run."""
+
+import pytorch_lightning as pl
+import torch
+from torch import distributed
+from torch.utils.data import DataLoader
+
+from ablations.config import Run
+from ablations.data.loading import (
+    Batch,
+    EpochBatches,
+    EvaluationBatches,
+    GatherLoader,
+    PixelBatches,
+    ResumableLoader,
+)
+from ablations.data.store import Store
+from ablations.rng import derive
+
+# Each test image passes the network in ten views, so a batch holds a tenth of the images.
+VIEWS = 10
+# The network, its gradients and activations need the rest.
+RESIDENT_SHARE = 0.3
+
+
+class Images(pl.LightningDataModule):
+    """Batches of stored images; crops, flips and color are the classifier's, on the device.
+
+    Args:
+        run: The run.
+        store: The prepared data.
+        rank: Number of this process.
+        world: Number of processes.
+    """
+
+    def __init__(self, run: Run, store: Store, rank: int, world: int) -> None:
+        super().__init__()
+        self.store = store
+        train, val = store.split(run.data.train_limit, run.data.val_size)
+        self.train_rows = train
+        self.train_images = PixelBatches(store.train_images, store.train_labels, train)
+        self.val_images = PixelBatches(store.train_images, store.train_labels, val)
+        self.test_images = PixelBatches(store.test_images, store.test_labels)
+        self.batch_size, self.rank, self.world = run.recipe.batch_size, rank, world
+        stream = derive(run.seed, "stream", run.replicate)
+        self.batches = EpochBatches(len(train), self.batch_size, stream, rank, world)
+
+    def setup(self, stage: str) -> None:
+        """Keep the pixels on the GPU where they fit: nothing is then copied during training.
+
+        Raises:
+            RuntimeError: Processes would train on other shares than there are processes.
+        """
+        assert self.trainer is not None
+        group = distributed.get_world_size() if distributed.is_initialized() else 1
+        if not group == self.trainer.world_size == self.world:
+            raise RuntimeError(
+                f"{group} processes in the group, {self.trainer.world_size} of the trainer, "
+                f"{self.world} of the sampler: images would be left out or trained on twice"
+            )
+        device = self.trainer.strategy.root_device
+        if device.type != "cuda":
+            return
+        sets = (self.train_images, self.val_images, self.test_images)
+        free, _ = torch.cuda.mem_get_info(device)
+        if sum(images.nbytes for images in sets) < RESIDENT_SHARE * free:
+            for images in sets:
+                images.to(device)
+
+    def train_dataloader(self) -> DataLoader:
+        return ResumableLoader(self.train_images, self.batches)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._load_once(self.val_images, self.batch_size)
+
+    def test_dataloader(self) -> list[DataLoader]:
+        """Training and validation images for the center view, test images for ten views."""
+        train = self._load_once(self.train_images, self.batch_size)
+        val = [self._load_once(self.val_images, self.batch_size)] if len(self.val_images) else []
+        test = self._load_once(self.test_images, max(1, self.batch_size // VIEWS))
+        return [train, *val, test]
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        # Lightning's own way looks through every kind of collection first.
+        return Batch(*(part.to(device, non_blocking=True) for part in batch))
+
+    def _load_once(self, images: PixelBatches, batch_size: int) -> DataLoader:
+        shares = EvaluationBatches(len(images), batch_size, self.rank, self.world)
+        return GatherLoader(images, shares)

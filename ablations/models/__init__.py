@@ -1,0 +1,194 @@
+"""The models: what each one takes, :func:`check` without torch, :func:`build` with it.
+
+A network is an ``nn.Sequential`` of named layers, read from the top of its file to the bottom, with
+attributes by layer name: ``decay_scale``, the factor on the recipe's weight decay for the layer's
+weights (no other parameter is decayed), and ``initial_std`` and ``initial_bias``, or
+``initial_bounds`` in a network that its source fixes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from importlib import import_module
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
+
+from ablations.config import ConfigError, Init, Model, Run
+from ablations.techniques import Augmentation, Edition, Techniques
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a model takes, and what builds it.
+
+    Here and not beside the layers, because a configuration is checked before torch is loaded.
+
+    Attributes:
+        builder: Module and name of the class or function that builds the network; its defaults are
+            the size that the authors chose.
+        crops: Smallest and largest height and width of the images, in pixels. The last pooling
+            leaves at least one pixel; the dense layers grow with the crop.
+        kernels: Kernels of the first convolution at ``width=1``.
+        ignores: Why a technique does nothing in the network; any other value than its default is
+            then a mistake.
+        fixed: Whether its source fixes the images and the initial weights.
+        one_width: Whether it exists at ``width=1`` only.
+        raw_pixels: Whether it reads pixels of 0 to 255, without subtracting the mean image.
+    """
+
+    builder: str
+    crops: tuple[int, int]
+    kernels: int = 96
+    ignores: Mapping[str, str] = field(default_factory=dict)
+    fixed: bool = False
+    one_width: bool = False
+    raw_pixels: bool = False
+
+
+# These act on the images, on the measure, and on the rate of the biases, in any network.
+_ON_EVERY_NETWORK = {"augmentation", "evaluation", "edition"}
+
+
+def _fixed(builder: str, crop: int, **rest: Any) -> Spec:
+    """A model that its source fixes in every detail."""
+    layers = {technique.name for technique in fields(Techniques)} - _ON_EVERY_NETWORK
+    ignores = dict.fromkeys(layers, "its source fixes it")
+    return Spec(builder, (crop, crop), ignores=ignores, fixed=True, **rest)
+
+
+_CUDA_CONVNET = {
+    "dropout": "it has no hidden dense layer",
+    "towers": "it was never cut into towers",
+    "depth": "its layers are fixed",
+    "bias_init": "all its biases start at zero",
+}
+
+MODELS = {
+    Model.alexnet: Spec("alexnet:AlexNet", (36, 448)),
+    Model.alexnet_small: Spec("alexnet_small:alexnet_small", (8, 96)),
+    Model.cifar_conv: Spec("cifar_conv:CifarConv", (8, 64), 32, _CUDA_CONVNET),
+    Model.cifar_local: Spec("cifar_local:CifarLocal", (8, 64), 64, _CUDA_CONVNET),
+    Model.keras_batchnorm: _fixed("tutorials:keras_batchnorm", 227),
+    Model.keras_functional: _fixed("tutorials:keras_functional", 224),
+    Model.keras_resized: _fixed("tutorials:keras_resized", 32, raw_pixels=True),
+    Model.torch_style: _fixed("tutorials:torch_style", 224),
+    Model.two_branch: _fixed("tutorials:two_branch", 224),
+    Model.half_tower_v1: _fixed("tutorials:half_tower_v1", 224, kernels=48),
+    Model.half_tower_v2: _fixed("tutorials:half_tower_v2", 224, kernels=48),
+    Model.lenet5: _fixed("lenet5:lenet5", 32, one_width=True),
+}
+
+
+def check(run: Run) -> None:
+    """Refuse experiments that cannot work in the run's network or would change nothing.
+
+    Raises:
+        ConfigError: One message that names the key, its value, valid values and the next step.
+    """
+    name, spec = run.model.value, MODELS[run.model]
+    for technique in fields(Techniques):
+        value = getattr(run.techniques, technique.name)
+        why = spec.ignores.get(technique.name)
+        if why and value is not technique.default:
+            raise ConfigError(
+                f"{technique.name}={value.value} has no effect on model={name}: {why}. Leave "
+                f"{technique.name}={technique.default.value}, or use model=alexnet or alexnet_small"
+            )
+    if spec.ignores and run.techniques.edition is Edition.released:
+        noisy = run.techniques.augmentation in (Augmentation.full, Augmentation.color)
+        if not noisy and run.recipe.bias_lr_mult is not None:
+            raise ConfigError(
+                f"edition=released has no effect on model={name} with recipe.bias_lr_mult="
+                f"{run.recipe.bias_lr_mult} and augmentation={run.techniques.augmentation.value}: "
+                "it differs in the bias rate and the color noise only. Set "
+                "recipe.bias_lr_mult=null, or leave edition=printed"
+            )
+    if spec.fixed:
+        _check_fixed(run, spec)
+    low, high = spec.crops
+    if not low <= run.data.crop <= high:
+        fitting = [
+            model.value
+            for model, other in MODELS.items()
+            if other.crops[0] <= run.data.crop <= other.crops[1]
+        ]
+        raise ConfigError(
+            f"data.crop={run.data.crop}: model={name} takes crops of {low} to {high} "
+            "pixels. Change data.crop"
+            + (f", or use model={' or '.join(fitting)}" if fitting else "")
+        )
+    least = 8 / spec.kernels
+    if run.width < least:
+        raise ConfigError(
+            f"width={run.width}: model={name} would have fewer than 8 kernels in its first "
+            f"convolution. Use width={least:.3g} to 4"
+        )
+
+
+def _check_fixed(run: Run, spec: Spec) -> None:
+    """Refuse images, initial weights and a width that the source of the network does not have."""
+    crop, _ = spec.crops
+    given = {"data.crop": run.data.crop, "init": run.init.value, "width": run.width}
+    fixed: dict[str, object] = {"data.crop": crop, "init": Init.paper.value}
+    if spec.one_width:
+        fixed["width"] = 1
+    wrong = {key: value for key, value in fixed.items() if value != given[key]}
+    if not wrong:
+        return
+    if run.data.size < crop:
+        wrong = {"data.size": crop, **wrong}
+    raise ConfigError(
+        f"{' '.join(f'{key}={given[key]}' for key in wrong if key in given)}: "
+        f"model={run.model.value} has the images and the initial weights of its source. Set "
+        f"{' '.join(f'{key}={value}' for key, value in wrong.items())}, or use "
+        f"experiment={run.model.value}"
+    )
+
+
+def build(run: Run, classes: int) -> "nn.Sequential":
+    """Build the network of a run and draw its initial weights.
+
+    Args:
+        run: What to build.
+        classes: Number of outputs.
+
+    Returns:
+        The network, in training mode, on the CPU, channels last in memory.
+
+    Raises:
+        ConfigError: See :func:`check`.
+    """
+    check(run)
+    network = construct(run, classes)
+    return import_module("ablations.models.initialization").initialize(network, run)
+
+
+def construct(run: Run, classes: int) -> "nn.Sequential":
+    """Build the network of a run, its weights as torch's layers draw them.
+
+    Args:
+        run: What to build.
+        classes: Number of outputs.
+    """
+    spec = MODELS[run.model]
+    builder = resolve_name(f"ablations.models.{spec.builder}")
+    if spec.fixed:
+        return builder(classes, width=run.width)
+    return builder(classes, run.techniques, crop=run.data.crop, width=run.width)
+
+
+def features(network: "nn.Sequential", x: "Tensor") -> "Tensor":
+    """Return the outputs of the last hidden layer, whose distances §6.1 compares.
+
+    Args:
+        network: Any network of this package.
+        x: Images minus their mean, shape (N, 3, H, W).
+
+    Returns:
+        Shape (N, features).
+    """
+    for layer in list(network)[:-1]:
+        x = layer(x)
+    return x

@@ -1,0 +1,178 @@
+"""The table rows, warnings and plan of a claim, in the words and units of the report."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ablations.claims.measures import SIDES
+from ablations.claims.results import ArmResult, ClaimResult
+from ablations.claims.schema import TIMES
+from ablations.claims.words import figure, measured, notes, number
+from ablations.reporting.labels import icon, word
+from ablations.reporting.words import listed, plain, sentence, spoken
+from ablations.stats.labels import Verdict
+
+FAMILIES = {"paper": "Claims", "extension": "Extensions", "control": "Controls"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table of claims: a claim, one of its parts, or a verdict on its top-5 error.
+
+    Attributes:
+        result: The claim.
+        name: Name of the claim or of the part, as words.
+        level: ``claim``, ``part`` or ``secondary``.
+        icon: Name of the icon of the label.
+        label: The label.
+        n: Pairs behind the label.
+        paper: The paper's effect with its unit, or ``no figure``.
+        ours: Estimate and interval: ``1.034× [1.011, 1.058]``; a dash without an estimate.
+        points: Difference in percentage points where the effect is a ratio of errors; else empty.
+        verdict: The verdict; None if the claim has none or several.
+        paper_effect: The paper's effect on the scale of the analysis; None without a figure.
+    """
+
+    result: ClaimResult
+    name: str
+    level: Literal["claim", "part", "secondary"]
+    icon: str
+    label: str
+    n: int
+    paper: str
+    ours: str
+    points: str
+    verdict: Verdict | None
+    paper_effect: float | None
+
+
+def order_of(result: ClaimResult) -> tuple[int, str, str]:
+    """Return the sort key of a claim: family, section of the paper, name."""
+    return list(FAMILIES).index(result.family), result.section, spoken(result.claim)
+
+
+def rows_of(result: ClaimResult) -> list[Row]:
+    """Return the row of a claim, those of its parts if it has several, those of the top-5 error."""
+    title, verdicts = spoken(result.claim), result.verdicts
+    rows = [_row(result, title, "claim", verdicts[0] if len(verdicts) == 1 else None)]
+    if len(verdicts) > 1:
+        rows += [_row(result, verdict.part, "part", verdict) for verdict in verdicts]
+    return rows + [_row(result, f"{v.part}, secondary", "secondary", v) for v in result.secondary]
+
+
+def _row(
+    result: ClaimResult,
+    name: str,
+    level: Literal["claim", "part", "secondary"],
+    verdict: Verdict | None,
+) -> Row:
+    part, ours, points = "", "–", None
+    if verdict:
+        part = verdict.part
+        ours = " ".join(filter(None, measured(result, verdict))) or "–"
+        points = result.points.get(part) if result.unit_of(part) == "×" else None
+    effect = result.effect5 if level == "secondary" else result.effect
+    if level == "part" and result.measure["of"] == "gap" and part.endswith("test error"):
+        effect = None  # the paper's figure is that of the gap
+    paper = "no figure"
+    if effect is not None:
+        paper = figure(result, effect, part) + (" (other data)" if not result.at_paper else "")
+    judged = result if level == "claim" or not verdict else replace(result, label=verdict.label)
+    return Row(
+        result,
+        name,
+        level,
+        icon(judged),
+        word(judged),
+        verdict.n if verdict else result.n,
+        paper,
+        ours,
+        "" if points is None else ("+" if points >= 0.0005 else "") + number(100 * points, 1),
+        verdict,
+        effect,
+    )
+
+
+def warnings_of(result: ClaimResult) -> list[str]:
+    """Return, as sentences, what qualifies the label of a claim beside its gate."""
+    found = notes(result)
+    if result.chance and result.chance[1] < 0.5:
+        found.append("not resolvable by this study: P(holds) is below 0.5 at 2Δ")
+    return [sentence(text) for text in found]
+
+
+def plan_of(result: ClaimResult) -> list[tuple[str, str]]:
+    """Return, as names and values, what was fixed before the first run, and the looks since."""
+    chance = "unknown: no standard deviation to plan with"
+    if result.chance:
+        once, twice = result.chance
+        effect = figure(result, result.effect or 2 * result.margin)
+        chance = f"{once:.2f} at Δ = {effect}, {twice:.2f} at 2Δ"
+    share = f"{100 * result.alpha:.3g} %"
+    if result.claims_in_family > 1:
+        share += f", shared by {result.claims_in_family} claims"
+    rows = [
+        ("Margin", f"{figure(result, result.margin)}: {result.margin_reason}"),
+        ("Looks planned", f"{listed(result.looks)} pairs"),
+        ("Looks taken", sentence(result.history or "none yet")),
+        ("P(holds)", chance),
+        ("Error rate", share),
+    ]
+    if result.family == "control":
+        rows.append(("Control", f"{result.word}; expected: no effect, or undecided"))
+    return rows
+
+
+def details_of(result: ClaimResult, version: int) -> list[tuple[str, str]]:
+    """Return, as names and values, the measure, the paper's words and the arms with their rates.
+
+    Args:
+        result: The claim.
+        version: Version of the study.
+    """
+    arms = [
+        (f"{part}, arm {side}" if part else f"Arm {side}", _arm(result, pair[side]))
+        for part, pair in result.arms.items()
+        for side in SIDES
+        if side in pair
+    ]
+    return [
+        ("Measure", measure_of(result)),
+        ("Paper", f"{result.paper['says']} ({result.paper['data']})"),
+        *arms,
+        ("Rule", f"{result.attempt}, version {version} of the study"),
+    ]
+
+
+def _arm(result: ClaimResult, arm: ArmResult) -> str:
+    if not arm.tuned:
+        return arm.name
+    timed = result.measure["of"] in TIMES
+    scores = [
+        f"{value}: {'None' if score is None else f'{score if timed else 100 * score:.4g}'}"
+        for value, score in arm.scores.items()
+    ]
+    what = measure_of(result) if timed else "validation top-1 error, %"
+    return f"{arm.name}; chosen: {arm.tuned}; {what} of each value: {', '.join(scores)}"
+
+
+def measure_of(result: ClaimResult) -> str:
+    """Return the name of the measure with its unit."""
+    target = target_of(result)
+    at = "" if target is None else plain(target)
+    curve = "online training" if result.measure["curve"] == "online" else "validation"
+    return {
+        "test_error": "test top-1 error, %",
+        "train_error": "training top-1 error, %",
+        "gap": "test minus training top-1 error, points",
+        "epochs_to_error": f"epochs to {at} % {curve} error",
+        "steps_to_loss": f"steps to a training loss of {at} nats",
+        "color": "difference of the towers' mean color, points",
+        "neighbors": "nearest neighbors of the same class, %",
+    }[result.measure["of"]]
+
+
+def target_of(result: ClaimResult) -> float | None:
+    """Return the target of a time: an error in percent, or a loss in nats."""
+    if result.target is None or result.measure["of"] == "steps_to_loss":
+        return result.target
+    return 100 * result.target

@@ -1,0 +1,267 @@
+"""Reads records and verdicts: one section for each study or experiment."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablations import record
+from ablations.claims import results
+from ablations.claims.results import ClaimResult, StudyResult
+from ablations.config import ConfigError
+from ablations.launch.display import count
+from ablations.record import Record
+from ablations.reporting.claims import FAMILIES, order_of
+from ablations.reporting.words import listed, plain, slug, spoken
+
+
+@dataclass(frozen=True)
+class Arm:
+    """The runs of a section that differ only in the seed.
+
+    Attributes:
+        name: Difference from the experiment.
+        runs: Records by seed; replicates share a seed.
+    """
+
+    name: str
+    runs: list[Record]
+
+    @property
+    def finished(self) -> list[Record]:
+        """The runs that did not diverge."""
+        return [run for run in self.runs if run.status == "finished"]
+
+    def errors(self, view: str, k: int) -> list[float]:
+        """Return the test error of each run in percent; that of a diverged run is chance."""
+        return [100 * run.test_error(view, k) for run in self.runs]
+
+    @property
+    def train_test(self) -> list[tuple[float, float]]:
+        """Training and test error of each finished run in percent, both in the center view."""
+        return [
+            (100 * run.train.top1, 100 * run.test["center"].top1)
+            for run in self.finished
+            if run.train and "center" in run.test
+        ]
+
+    @property
+    def gaps(self) -> list[float]:
+        """Generalization gap of each finished run, in percentage points."""
+        return [test - train for train, test in self.train_test]
+
+    @property
+    def color_differences(self) -> list[float]:
+        """Points between the mean colors of the towers in each finished run (§6.1)."""
+        return [100 * abs(run.colors[0] - run.colors[1]) for run in self.finished]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A study, or the runs of an experiment that belong to no study.
+
+    Attributes:
+        key: Identifier for URLs, unique in the report.
+        title: Title of the study, or name of the experiment.
+        name: Name in the records of the runs.
+        dataset: Name of the data.
+        fingerprint: Fingerprint of the data.
+        results: The claims, in the order of the paper.
+        arms: The arms, those with the fewest differences first, without tuning runs.
+        study: The study; None for runs that belong to no study.
+        tuning: Number of tuning and gate runs.
+    """
+
+    key: str
+    title: str
+    name: str
+    dataset: str
+    fingerprint: str
+    results: list[ClaimResult]
+    arms: list[Arm]
+    study: StudyResult | None = None
+    tuning: int = 0
+
+    @property
+    def runs(self) -> list[Record]:
+        """The runs of all arms."""
+        return [run for arm in self.arms for run in arm.runs]
+
+    @property
+    def groups(self) -> list[tuple[str, list[ClaimResult]]]:
+        """The families of the claims that are not excluded, by title."""
+        groups = [
+            (title, [r for r in self.results if r.family == family and not r.excluded])
+            for family, title in FAMILIES.items()
+        ]
+        return [(title, members) for title, members in groups if members]
+
+    @property
+    def shown(self) -> list[ClaimResult]:
+        """The claims that are not excluded."""
+        return [result for _, members in self.groups for result in members]
+
+    @property
+    def excluded(self) -> list[ClaimResult]:
+        """The claims that make no sense at this experiment."""
+        return [result for result in self.results if result.excluded]
+
+    @property
+    def scale(self) -> str:
+        """Networks, parameters, training images and epochs."""
+        if not self.runs:
+            return "no records here"
+        networks = Counter(f"{r.run.model.value} at width {plain(r.run.width)}" for r in self.runs)
+        parts = [
+            listed([name for name, _ in networks.most_common()]),
+            f"{_range(r.parameters for r in self.runs)} parameters",
+        ]
+        if trained := [r for r in self.runs if r.train]:
+            epochs = _range(r.epochs for r in trained)
+            parts += [
+                f"{_range(r.train.count for r in trained if r.train)} training images",
+                f"{epochs} epoch" + "s" * (epochs != "1"),
+            ]
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that a report shows.
+
+    Attributes:
+        sections: The studies, then the experiments without a study.
+        missing: What is missing, and how to get it.
+    """
+
+    sections: list[Section]
+    missing: list[str]
+
+
+def gather(output: Path) -> Evidence:
+    """Read the records and verdicts of a folder.
+
+    Args:
+        output: Folder of the runs.
+
+    Raises:
+        ConfigError: There are none, or runs that belong together have different data or numerics.
+    """
+    studies = results.load(output)
+    records = {run.run_id: run for run in record.load_all(output)}
+    missing: list[str] = []
+    if not records and not studies:
+        raise ConfigError(
+            f"no records and no verdicts in {output}; next step: train runs with ablations/run.py, "
+            "or name their folder with --output"
+        )
+    if not records:
+        missing.append(f"No finished run in {output.name}/: ablations/run.py trains runs.")
+    if not studies:
+        missing.append(
+            "No verdicts yet, so the tables show arms only: ablations/reproduce.py tests claims."
+        )
+    judged = {run_id for study in studies for run_id in _arm_names(study)}
+    others: dict[str, list[Record]] = {}
+    for run in records.values():
+        if run.run_id not in judged:
+            others.setdefault(run.experiment, []).append(run)
+    sections = [
+        _study_section(study, records, others.pop(study.name, []), missing) for study in studies
+    ]
+    for name, runs in others.items():
+        _refuse_mixture(name, runs)
+        data = runs[0].data
+        sections.append(
+            Section(slug(name), spoken(name), name, data.name, data.fingerprint, [], _arms(runs))
+        )
+    return Evidence(sections, missing)
+
+
+def _arm_names(study: StudyResult) -> dict[str, str]:
+    """Return the name of the arm by run id, for all runs behind the verdicts of a study."""
+    pairs = [pair for result in study.results for pair in result.arms.values()]
+    arms = [arm for pair in pairs for arm in pair.values()]
+    return {run_id: arm.name for arm in arms for ids in arm.runs.values() for run_id in ids}
+
+
+def _study_section(
+    study: StudyResult, records: Mapping[str, Record], others: list[Record], missing: list[str]
+) -> Section:
+    """Return the section of a study.
+
+    Args:
+        study: The study.
+        records: All records by run id.
+        others: Runs of the study that no verdict uses.
+        missing: Extended by what is missing.
+    """
+    names = _arm_names(study)
+    runs = [records[run_id] for run_id in names if run_id in records]
+    if lost := len(names) - len(runs):
+        missing.append(
+            f"{study.name}: the records of {count(lost, 'run')} behind the verdicts are not here, "
+            "and neither are their learning curves."
+        )
+    _refuse_mixture(study.name, runs)
+    if runs and runs[0].data.fingerprint != study.fingerprint:
+        raise ConfigError(
+            f"{study.name}: the verdicts are of data {study.fingerprint[:12]}, their runs of "
+            f"{runs[0].data.fingerprint[:12]}; next step: run ablations/reproduce.py again"
+        )
+    # Before the first verdict, the first run on the study's data stands for its numerics.
+    kinds = [_kind(run) for run in (*runs, *others) if run.data.fingerprint == study.fingerprint]
+    rest = [run for run in others if run.seed not in study.tuning_seeds]
+    used = [run for run in rest if _kind(run) in kinds[:1]]
+    if foreign := len(rest) - len(used):
+        missing.append(
+            f"{study.name}: left out {count(foreign, 'run')} of other data or numerics than the "
+            "verdicts; such runs are never pooled."
+        )
+    return Section(
+        slug(study.name),
+        study.title,
+        study.name,
+        study.dataset,
+        study.fingerprint,
+        sorted(study.results, key=order_of),
+        # A run that another experiment trained first has that experiment's name of the arm.
+        _arms(
+            [*runs, *used], {r.run_id: names[r.run_id] for r in runs if r.experiment != study.name}
+        ),
+        study,
+        len(others) - len(rest),
+    )
+
+
+def _arms(runs: Iterable[Record], names: Mapping[str, str] | None = None) -> list[Arm]:
+    """Group runs by arm; ``names`` by run id come before those of the records."""
+    arms: dict[str, list[Record]] = {}
+    for run in sorted(runs, key=lambda run: (run.seed, run.run_id)):
+        arms.setdefault((names or {}).get(run.run_id, run.arm), []).append(run)
+    return [Arm(name, arms[name]) for name in sorted(arms, key=lambda it: (it.count("="), it))]
+
+
+def _kind(run: Record) -> tuple[str, int]:
+    return run.data.fingerprint, run.numerics
+
+
+def _refuse_mixture(where: str, runs: Iterable[Record]) -> None:
+    kinds: dict[tuple[str, int], list[str]] = {}
+    for run in runs:
+        kinds.setdefault(_kind(run), []).append(run.run_id)
+    if len(kinds) > 1:
+        lines = [
+            f"  data {data[:12]}, numerics {numerics}: {count(len(ids), 'run')}, such as "
+            f"{', '.join(ids[:3])}\n"
+            for (data, numerics), ids in kinds.items()
+        ]
+        raise ConfigError(
+            f"{where}: runs of different data or numerics are never pooled\n{''.join(lines)}"
+            "next step: move one kind into another folder, and report on each with --output"
+        )
+
+
+def _range(values: Iterable[int]) -> str:
+    found = sorted(values)
+    return " to ".join(f"{value:,}" for value in dict.fromkeys([found[0], found[-1]]))

@@ -1,0 +1,215 @@
+"""Pictures of one trained network: first kernels, predictions, nearest neighbors (§6.1).
+
+The only module of the report that needs torch. It is imported when pictures are drawn.
+"""
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import ValidationError
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from ablations import models
+from ablations.config import ConfigError, Job
+from ablations.data.store import Store
+from ablations.models.pretrained import weights
+from ablations.record import CHECKPOINT, PREDICTIONS, Record
+from ablations.reporting.words import classes
+from ablations.techniques.augmentation import to_input
+from ablations.techniques.evaluation import center_crop
+from ablations.techniques.towers import colorfulness
+from ablations.training.classifier import input_mean
+
+QUERIES, NEIGHBORS, PREDICTED = 5, 6, 8
+POOL = 600  # training images among which neighbors are searched
+_EXACT = 64  # side in pixels up to which a photograph is kept exactly
+
+
+class Picture(NamedTuple):
+    """An image of the page: a data URI, and what it shows."""
+
+    source: str
+    text: str
+
+
+class Prediction(NamedTuple):
+    """A test image, its text the true class, with the five most probable classes.
+
+    Each class has its name, its probability in percent, and whether it is the true class.
+    """
+
+    image: Picture
+    classes: list[tuple[str, float, bool]]
+
+
+class NearestNeighbors(NamedTuple):
+    """A test image and its nearest training images, nearest first; their texts are the classes."""
+
+    image: Picture
+    nearest: list[Picture]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The pictures of one run.
+
+    Attributes:
+        run_id: The run.
+        arm: Its arm.
+        seed: Its seed.
+        pool: Number of training images among which neighbors were searched.
+        kernels: First kernels of each tower, side by side.
+        colors: Colorfulness of the kernels of each tower, from 0 (gray) to 1.
+        predictions: Half of them correct, as far as there are such.
+        neighbors: Those of several test images.
+        missing: What could not be drawn, and why.
+    """
+
+    run_id: str
+    arm: str
+    seed: int
+    pool: int
+    kernels: list[Picture] = field(default_factory=list)
+    colors: list[list[float]] = field(default_factory=list)
+    predictions: list[Prediction] = field(default_factory=list)
+    neighbors: list[NearestNeighbors] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+
+def draw(output: Path, runs: Sequence[Record]) -> Figures | None:
+    """Draw the first run with a checkpoint that this version can read; None without any.
+
+    Args:
+        output: Folder of the runs.
+        runs: Runs of one experiment, in order of preference.
+    """
+    for run in runs:
+        folder = output / run.run_id
+        if run.status == "finished" and (folder / CHECKPOINT).exists():
+            try:
+                return _draw(run, folder)
+            except (ConfigError, ValidationError):  # written by another version
+                continue
+    return None
+
+
+def _draw(run: Record, folder: Path) -> Figures:
+    figures = Figures(run.run_id, run.arm, run.seed, min(POOL, run.data.train_images))
+    job = Job.load(folder)
+    network = models.build(job.run, run.data.classes)
+    network.load_state_dict(weights(folder / CHECKPOINT))
+    network.eval()
+    _add_kernels(figures, network)
+    try:
+        store = Store.open(Path(job.store))
+        if store.fingerprint != run.data.fingerprint:
+            raise ConfigError("the prepared data have changed since")
+    except ConfigError:
+        figures.missing.append(
+            "The prepared images of this run are not here: no predictions and no neighbors."
+        )
+        return figures
+    if (folder / PREDICTIONS).exists():
+        with np.load(folder / PREDICTIONS) as predictions:
+            probabilities = predictions["ten_view"].astype(np.float32)
+        figures.predictions.extend(_predictions(store, probabilities))
+    else:
+        figures.missing.append(f"No {PREDICTIONS} beside the record: no predictions.")
+    figures.neighbors.extend(_neighbors(job, network, store))
+    return figures
+
+
+def _add_kernels(figures: Figures, network: torch.nn.Sequential) -> None:
+    first, *rest = (m for m in network.modules() if isinstance(m, torch.nn.Conv2d))
+    # §3.2: the second convolution sees the kernels of its own tower only.
+    towers = first.weight.detach().double().chunk(rest[0].groups if rest else 1)
+    for number, kernels in enumerate(towers, start=1):
+        colors = colorfulness(kernels.numpy())
+        count, _, height, width = kernels.shape
+        text = (
+            f"{count} kernels of {height} × {width} pixels, mean color {100 * colors.mean():.0f} %"
+        )
+        text = f"Tower {number}: {text}" if len(towers) > 1 else text
+        figures.kernels.append(Picture(data_uri(mosaic(kernels)), text))
+        figures.colors.append(colors.tolist())
+
+
+def mosaic(kernels: Tensor) -> NDArray[np.uint8]:
+    """Put kernels side by side, each scaled to the full range around middle gray.
+
+    Args:
+        kernels: Shape (K, 3, H, W).
+
+    Returns:
+        An RGBA image in which the gaps between kernels are transparent, shape (rows, columns, 4).
+    """
+    peaks = kernels.abs().amax((1, 2, 3), keepdim=True).clamp_min(1e-30)
+    opaque = torch.ones_like(kernels[:, :1])
+    columns = next((n for n in (8, 6, 7, 5) if len(kernels) % n == 0), 8)
+    images = torch.cat([0.5 + 0.5 * kernels / peaks, opaque], dim=1)
+    sheet = make_grid(images, nrow=columns, padding=1)[:, 1:-1, 1:-1]
+    return (255 * sheet).round().byte().permute(1, 2, 0).numpy()
+
+
+def data_uri(pixels: NDArray[np.uint8]) -> str:
+    """Encode pixels, shape (H, W, 3) or (H, W, 4), exactly unless they are a large photograph."""
+    image = Image.fromarray(pixels)
+    photograph = image.mode == "RGB" and max(image.size) > _EXACT
+    if photograph:  # the page is committed
+        image.thumbnail((2 * _EXACT, 2 * _EXACT))
+    kind = "jpeg" if photograph else "png"
+    buffer = io.BytesIO()
+    image.save(buffer, kind, optimize=True, quality=80)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _predictions(store: Store, probabilities: NDArray[np.float32]) -> list[Prediction]:
+    labels, names = store.test_labels, classes(store.classes)
+    correct = probabilities.argmax(1) == labels
+    # The first of either kind in the order of the test split: not chosen by hand.
+    each = PREDICTED // 2
+    chosen = [*np.flatnonzero(correct)[:each], *np.flatnonzero(~correct)[:each]]
+    best = np.argsort(-probabilities[chosen], kind="stable")[:, :5]
+    return [
+        Prediction(
+            Picture(data_uri(store.test_images[row]), names[labels[row]]),
+            [(names[c], 100 * float(probabilities[row, c]), bool(c == labels[row])) for c in top],
+        )
+        for row, top in zip(chosen, best, strict=True)
+    ]
+
+
+@torch.inference_mode()
+def _neighbors(job: Job, network: torch.nn.Sequential, store: Store) -> list[NearestNeighbors]:
+    train, _ = store.split(job.run.data.train_limit, job.run.data.val_size)
+    pool = train[np.linspace(0, len(train) - 1, min(POOL, len(train))).astype(int)]
+    # The first test image of each of the first classes.
+    labels, names = store.test_labels, classes(store.classes)
+    _, firsts = np.unique(labels, return_index=True)
+    queries = np.sort(firsts)[:QUERIES]
+    images = np.concatenate([store.test_images[queries], store.train_images[pool]])
+    crop, mean = job.run.data.crop, input_mean(job.run, store)
+    features = torch.cat(
+        [
+            models.features(network, to_input(center_crop(part, crop), mean)).flatten(1)
+            for part in torch.from_numpy(images).split(100)
+        ]
+    )
+    distances = torch.cdist(features[: len(queries)], features[len(queries) :])
+    nearest = pool[distances.argsort(1)[:, :NEIGHBORS].numpy()]
+    return [
+        NearestNeighbors(
+            Picture(data_uri(store.test_images[query]), names[labels[query]]),
+            [Picture(data_uri(store.train_images[i]), names[store.train_labels[i]]) for i in row],
+        )
+        for query, row in zip(queries, nearest, strict=True)
+    ]

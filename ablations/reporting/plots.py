@@ -1,0 +1,262 @@
+"""Values by seed and learning curves of a claim, drawn by matplotlib as inline SVG.
+
+The figures use stand-in colors, each of which becomes a variable of the style sheet. Text remains
+text.
+"""
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import inf, isfinite, isnan, nan
+from statistics import mean
+from typing import Any
+
+import matplotlib
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from ablations.claims.results import ArmResult, ClaimResult
+from ablations.claims.schema import TIMES
+from ablations.claims.words import number
+from ablations.record import Record
+from ablations.reporting.claims import measure_of, target_of
+from ablations.reporting.evidence import Section
+from ablations.reporting.words import capital, plain, spoken
+
+_NAMES = ("ink", "muted", "rule", "surface", "with", "without", "paper")
+_COLOR = {name: f"#0000{place:02x}" for place, name in enumerate(_NAMES, start=1)}
+_STYLE: dict[Any, Any] = {
+    "font.size": 11.5,
+    "text.color": _COLOR["ink"],
+    "axes.axisbelow": True,
+    "axes.edgecolor": _COLOR["rule"],
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.labelcolor": _COLOR["muted"],
+    **{f"axes.spines.{side}": False for side in ("left", "right", "top")},
+    "axes.titlecolor": _COLOR["muted"],
+    "axes.titlelocation": "left",
+    "axes.titlepad": 10,
+    "axes.titlesize": 12,
+    "axes.ymargin": 0.12,
+    "grid.color": _COLOR["rule"],
+    **{f"{axis}tick.color": _COLOR["rule"] for axis in "xy"},
+    **{f"{axis}tick.labelcolor": _COLOR["muted"] for axis in "xy"},
+    "ytick.major.size": 0,
+}
+# "without" first: its place is on the left.
+_LOOKS: dict[str, dict[str, Any]] = {
+    side: {"color": _COLOR[side], "marker": marker, "ms": 6.5, "mec": _COLOR["surface"], "mew": 0.8}
+    for side, marker in (("without", "s"), ("with", "o"))
+}
+_DASHES = {"without": (0, (4, 2)), "with": "-"}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A figure with the table of its data.
+
+    Attributes:
+        title: What it shows, in one line.
+        svg: The figure.
+        head: Column names of the table.
+        rows: Rows of the table, as text.
+    """
+
+    title: str
+    svg: Markup
+    head: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+def panels(section: Section, result: ClaimResult, part: str) -> list[Panel]:
+    """Draw the values of all seeds, and learning curves on training and validation images.
+
+    Args:
+        section: Where the claim and its runs are; curves of missing runs are left out.
+        result: The claim.
+        part: Part of the claim.
+    """
+    arms = [result.arms[part].get(side, ArmResult("")) for side in _LOOKS]
+    runs = {run.run_id: run for run in section.runs}
+    records = [
+        [runs[run_id] for ids in arm.runs.values() for run_id in ids if run_id in runs]
+        for arm in arms
+    ]
+    title = ": ".join(filter(None, [spoken(result.claim), part]))
+    drawn = [_points(section.key, title, result, arms)]
+    timed, online = result.measure["of"] in TIMES, result.measure["curve"] == "online"
+    metric = "loss" if result.measure["of"] == "steps_to_loss" else "top1"
+    for split, word in (("train", "online training"), ("val", "validation")):
+        what = f"{word} loss, nats" if metric == "loss" else f"{word} top-1 error, %"
+        # The split that a time is measured on has its target, and steps if it counts steps.
+        target = target_of(result) if timed and online == (split == "train") else None
+        x = "step" if target is not None and metric == "loss" else "epoch"
+        curves = [[_curve(run, split, metric, x) for run in members] for members in records]
+        drawn.append(_curves(section.key, title, what, x, curves, target))
+    return [panel for panel in drawn if panel]
+
+
+def _points(key: str, title: str, result: ClaimResult, arms: Sequence[ArmResult]) -> Panel | None:
+    """Draw a point for each run, and a line between the runs of one seed; None without values."""
+    seeds = sorted({seed for arm in arms for seed in arm.values})
+    found = [[arm.values.get(seed, nan) for arm in arms] for seed in seeds]
+    # Infinite where a target was not reached, NaN where there is no run.
+    values = np.array([[inf if value is None else value for value in row] for row in found])
+    if not np.isfinite(values).any():
+        return None
+    values *= 1 if result.measure["of"] in TIMES else 100
+    pairs = values[np.isfinite(values).all(1)]
+    better = (pairs[:, 0] - pairs[:, 1]) * (-1 if result.measure["direction"] == "higher" else 1)
+    measure = measure_of(result)
+    text = (
+        f"{capital(measure)}, one point for each run, lines join the runs of one seed; "
+        f"{(better > 0).sum()} of {len(pairs)} pairs point in the paper's direction."
+    )
+    with _figure(measure) as (figure, axes):
+        axes.plot([0, 1], pairs.T, color=_COLOR["muted"], lw=1, alpha=0.6, zorder=1)
+        for x, (look, column) in enumerate(zip(_LOOKS.values(), values.T, strict=True)):
+            reached = column[np.isfinite(column)]
+            axes.plot(np.full(len(reached), x), reached, ls="", clip_on=False, **look)
+            if len(reached):
+                middle, away = float(reached.mean()), 2 * x - 1
+                axes.plot(x + 0.16 * away, middle, "_", color=_COLOR["ink"], ms=12, mew=2)
+                place: dict[str, Any] = {"ha": ("right", "left")[x], "va": "center"}
+                axes.text(x + 0.26 * away, middle, number(middle, 2), **place)
+            if lost := np.isinf(column).sum():
+                place = {"ha": "center", "va": "top", "transform": axes.get_xaxis_transform()}
+                axes.text(x, 1, f"{lost} not reached", color=_COLOR["muted"], **place)
+        axes.set_xlim(-0.75, 1.75)
+        axes.set_xticks([0, 1], list(_LOOKS), color=_COLOR["ink"])
+    return _panel(figure, key, f"{title}: every seed", text, ("seed", measure), seeds, values)
+
+
+Curve = dict[int, float]
+
+
+def _curve(run: Record, split: str, metric: str, x: str) -> Curve:
+    """Return the values of a learning curve by epoch or step, errors in percent."""
+    if x == "step":
+        pairs = list(zip(run.online_loss.steps, run.online_loss.loss, strict=True))
+    else:
+        scores = [(point.epoch, getattr(point, split)) for point in run.curve]
+        pairs = [(epoch, getattr(found, metric)) for epoch, found in scores if found]
+    scale = 1.0 if metric == "loss" else 100.0
+    return {place: scale * value for place, value in pairs if value is not None}
+
+
+def _curves(
+    key: str, title: str, what: str, x: str, arms: Sequence[Sequence[Curve]], target: float | None
+) -> Panel | None:
+    """Draw the mean over seeds as a line and the range as a band; None without values."""
+    places = sorted({place for curves in arms for curve in curves for place in curve})
+    if not places:
+        return None
+    means = np.full((len(places), len(arms)), nan)
+    text = f"The mean over seeds as a line over the {x}s, their range as a band."
+    with _figure(what) as (figure, axes):
+        for column, (side, curves) in enumerate(zip(_LOOKS, arms, strict=True)):
+            values = [[curve[at] for curve in curves if at in curve] for at in places]
+            means[:, column] = [mean(found) if found else nan for found in values]
+            low, high = ([f(found, default=nan) for found in values] for f in (min, max))
+            axes.fill_between(places, low, high, color=_COLOR[side], alpha=0.2, lw=0)
+            last = np.flatnonzero(np.isfinite(means[:, column]))[-1:].tolist()
+            line: dict[str, Any] = {"ls": _DASHES[side], "lw": 2, "markevery": last}
+            axes.plot(places, means[:, column], clip_on=False, **_LOOKS[side], **line)
+        if target is not None:
+            name = f"target {plain(target)} {what.split(', ')[-1]}"
+            text += f" A dotted line marks the {name}."
+            axes.axhline(target, color=_COLOR["paper"], lw=1.2, ls=(0, (2, 2)))
+            # At the left every curve is above its target.
+            place = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
+            axes.annotate(name, (0.01, target), (0, -3), va="top", **place)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.set_xlabel(x, loc="right")
+    return _panel(figure, key, f"{title}: {what}", text, (x, f"mean {what}"), places, means)
+
+
+def _panel(
+    figure: Figure,
+    key: str,
+    title: str,
+    text: str,
+    names: tuple[str, str],
+    places: Sequence[int],
+    values: NDArray[np.float64],
+) -> Panel:
+    """Return a figure with its table.
+
+    Args:
+        figure: The figure.
+        key: Key of the section.
+        title: Title of the panel.
+        text: Description for screen readers.
+        names: What is in the first column, and in those of the two sides.
+        places: The first column.
+        values: The columns of the two sides, shape (places, 2).
+    """
+    rows = [
+        (
+            str(place),
+            *("–" if isnan(v) else number(v, 2) if isfinite(v) else "not reached" for v in row),
+        )
+        for place, row in zip(places, values.tolist(), strict=True)
+    ]
+    head = (names[0], *(f"{side}, {names[1]}" for side in _LOOKS))
+    return Panel(title, _svg(figure, key, f"{title}. {text}"), head, rows)
+
+
+@contextmanager
+def _figure(title: str) -> Iterator[tuple[Figure, Axes]]:
+    with matplotlib.rc_context(_STYLE):
+        # 72 dots an inch: a point of the figure is a pixel of the page.
+        figure = Figure((330 / 72, 220 / 72), dpi=72, layout="constrained")
+        axes = figure.add_subplot()
+        axes.set_title(title)
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+        axes.yaxis.set_major_formatter(lambda y, _: plain(round(y, 6)))
+        yield figure, axes
+
+
+def _svg(figure: Figure, key: str, label: str) -> Markup:
+    """Return a figure as an element of the page: its fonts, its colors, unique ids.
+
+    Args:
+        figure: The figure.
+        key: Key of the section.
+        label: Description for screen readers, unique in the section.
+    """
+    buffer = io.StringIO()
+    # The salt makes ids unique in the page.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": key + label}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    for pattern, by in (
+        # A style sheet inside an SVG would style the whole page.
+        (r"(?s)^.*?<svg.*?>|<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", ""),
+        (r' id="\w[\w.]*_\d+"', ""),
+        (r"xlink:href", "href"),
+        (r"font-family: [^;\"]*;? ?|'DejaVu Sans'", ""),
+        (r"\s+", " "),
+        (r"> <", "><"),
+    ):
+        text = re.sub(pattern, by, text)
+    # A tenth of a pixel is enough for coordinates; text has no quotes.
+    text = re.sub(r'"[^"]*"', lambda quoted: _DECIMAL.sub(_rounded, quoted[0]), text)
+    for name, color in _COLOR.items():
+        text = text.replace(color, f"var(--{name})")
+    head = Markup('<svg role="img" aria-label="{}" viewBox="0 0 330 220">').format(label)
+    return head + Markup(text)
+
+
+_DECIMAL = re.compile(r"-?\d+\.\d{2,}")
+
+
+def _rounded(match: re.Match[str]) -> str:
+    return f"{round(float(match[0]), 1):g}"

@@ -1,0 +1,61 @@
+"""Data, hardware, versions and commits behind a section."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from ablations.launch.display import count, duration
+from ablations.record import Record
+from ablations.reporting.evidence import Section
+from ablations.reporting.words import listed
+
+
+def provenance(section: Section) -> list[tuple[str, str]]:
+    """Return where the numbers of a section come from, as names and values."""
+    runs, study = section.runs, section.study
+    rows = []
+    if study:
+        commit = study.commit[:10] if study.commit else "unknown, outside a clone"
+        seeds = f"pairs from {study.first_seed}; tuning and gate {listed(study.tuning_seeds)}"
+        rows = [
+            ("Study", f"{study.name}, version {study.version}: {study.scale}"),
+            ("Commit of the rules", commit),
+            ("Seeds", seeds),
+        ]
+    diverged = sum(run.status == "diverged" for run in runs)
+    tuning = f"; in addition {section.tuning} for tuning and gates" if section.tuning else ""
+    packages = dict.fromkeys(name for run in runs for name in run.provenance.get("versions", {}))
+    versions = [
+        f"{name} {_tally(run.provenance.get('versions', {}).get(name, '?') for run in runs)}"
+        for name in packages
+    ]
+    rows += [
+        ("Data", f"{section.dataset}, SHA-256 {section.fingerprint[:16]}…"),
+        ("Scale", section.scale),
+        ("Runs", f"{len(runs)}, {diverged} of them diverged{tuning}"),
+        ("Devices", _tally(f"{run.hardware.devices} × {run.hardware.device}" for run in runs)),
+        ("Precision", _tally(run.run.recipe.precision.value for run in runs)),
+        ("Commit of the runs", _tally(_commit(run) for run in runs)),
+        ("Versions", "; ".join(versions)),
+        ("Numerics", _tally(str(run.numerics) for run in runs)),
+        ("Training time", duration(sum(run.seconds for run in runs))),
+    ]
+    times = sorted(str(run.provenance["time"]) for run in runs if "time" in run.provenance)
+    if times:
+        rows.append(("Finished", " to ".join(dict.fromkeys([times[0][:16], times[-1][:16]]))))
+    if skipped := max((run.data.skipped for run in runs), default=0):
+        rows.append(("Broken images left out", f"{skipped}"))
+    return rows
+
+
+def _commit(run: Record) -> str:
+    commit = run.provenance.get("commit")
+    if not commit:
+        return "unknown"
+    return commit[:10] + (" with local changes" if run.provenance.get("dirty") else "")
+
+
+def _tally(values: Iterable[str]) -> str:
+    counts = Counter(values).most_common()
+    if len(counts) == 1:
+        return counts[0][0]
+    return ", ".join(f"{value} ({count(number, 'run')})" for value, number in counts) or "–"

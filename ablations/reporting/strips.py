@@ -1,0 +1,199 @@
+"""Charts whose rows are rows of a table: forest plot, gaps, color of kernels.
+
+Each row has a strip of SVG between its texts. Positions in a strip are in percent of its width, so
+that one drawing serves every width of the page.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import exp, inf, log
+from statistics import mean, median
+
+from markupsafe import Markup
+from matplotlib.ticker import MaxNLocator
+
+from ablations.claims.results import ClaimResult
+from ablations.claims.schema import TIMES
+from ablations.claims.words import figure, number
+from ablations.launch.display import count
+from ablations.reporting.claims import Row, rows_of
+from ablations.reporting.evidence import Arm
+from ablations.reporting.words import mean_sd, plain, spoken
+from ablations.stats.labels import Verdict
+
+# Each scale of the forest plot is a chart of its own.
+_TITLES = {
+    "errors": "Ratio of the errors, logarithmic scale",
+    "times": "Ratio of the times, logarithmic scale",
+    "points": "Difference, percentage points",
+    "% of the test error": "Difference of the gaps, % of the test error",
+}
+_RATIOS = (0.1, 0.2, 0.5, 1, 2, 3, 4, 6, 8, 10, 20, 50)
+_LEAST_SPAN = 10.0  # percentage points of error on an axis
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A table with a strip in each row, over a common axis.
+
+    Attributes:
+        title: What the axis shows.
+        low: Left end of the axis.
+        high: Right end of the axis.
+        ratio: Whether the axis has logarithms of ratios, and its ticks the ratios.
+        rows: Name, note below it, strip, value and note below that.
+    """
+
+    title: str
+    low: float
+    high: float
+    ratio: bool = False
+    rows: list[tuple[str, str, Markup, str, str]] = field(default_factory=list)
+
+    @property
+    def ticks(self) -> list[tuple[str, str]]:
+        """Position and text of each tick."""
+        low, high = (exp(self.low), exp(self.high)) if self.ratio else (self.low, self.high)
+        values: Sequence[float] = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
+        if self.ratio and high > 3 * low:
+            values = _RATIOS
+        return [
+            (self._at(log(x) if self.ratio else x), plain(round(x, 6)) + "×" * self.ratio)
+            for x in values
+            if low <= x <= high
+        ]
+
+    def _at(self, value: float) -> str:
+        """Return the position of a value, or of the end of the axis that is nearest."""
+        value = min(max(value, self.low), self.high)
+        return f"{100 * (value - self.low) / (self.high - self.low):.2f}%"
+
+    def line(self, low: float, high: float, style: str, *, arrows: bool = False) -> Markup:
+        """Draw a horizontal line, with arrows at ends that lie outside of the axis if asked to."""
+        line = _LINE.format(style, self._at(low), self._at(high))
+        if arrows and low < self.low:
+            line += self.mark(low, "left", style)
+        if arrows and high > self.high:
+            line += self.mark(high, "right", style)
+        return line
+
+    def stroke(self, value: float, style: str, top: int) -> Markup:
+        """Draw a vertical stroke that begins and ends ``top`` percent from the edges."""
+        return _STROKE.format(style, self._at(value), top, 100 - top)
+
+    def mark(self, value: float, icon: str, style: str, height: int = 50) -> Markup:
+        """Place an icon of the page, ``height`` percent from the top."""
+        return _MARK.format(style, self._at(value), height, icon)
+
+
+_LINE = Markup('<line class="{}" x1="{}" x2="{}" y1="50%" y2="50%"/>')
+_STROKE = Markup('<line class="{0}" x1="{1}" x2="{1}" y1="{2}%" y2="{3}%"/>')
+_MARK = Markup(
+    '<svg class="{}" x="{}" y="{}%" overflow="visible">'
+    '<use href="#i-{}" x="-8" y="-8" width="16" height="16"/></svg>'
+)
+
+
+def forest(results: Sequence[ClaimResult]) -> list[Chart]:
+    """Show every primary verdict that has an estimate beside the paper's effect.
+
+    Args:
+        results: The claims of one study.
+
+    Returns:
+        A chart for each scale that is needed.
+    """
+    groups: dict[str, list[tuple[Row, Verdict]]] = {title: [] for title in _TITLES.values()}
+    for row in (row for result in results for row in rows_of(result)):
+        if row.verdict and row.verdict.estimate is not None and row.level != "secondary":
+            unit = row.result.unit_of(row.verdict.part)
+            timed = row.result.measure["of"] in TIMES
+            scale = unit if unit != "×" else "times" if timed else "errors"
+            groups[_TITLES[scale]].append((row, row.verdict))
+    return [_effects(title, rows) for title, rows in groups.items() if rows]
+
+
+def _effects(title: str, rows: Sequence[tuple[Row, Verdict]]) -> Chart:
+    """Return a chart whose axis includes estimates, margins and the paper's effects.
+
+    It is linear in the scale of the analysis. Beside other rows, a long interval may reach beyond.
+    """
+    ratio = rows[0][0].result.unit_of(rows[0][1].part) == "×"
+    scale = 1 if ratio else 100
+    effects = [x for row, v in rows for x in (v.estimate, v.margin, row.paper_effect) if x]
+    reach = max(1.25 * max(map(abs, effects)), 1e-3)
+    ends = [end for _, v in rows for end in (v.low, v.high) if v.level and end is not None]
+    most = 1.6 * reach if len(rows) > 2 else inf
+    low, high = max(min([*ends, -0.2 * reach]), -most), min(max([*ends, reach]), most)
+    chart = Chart(title, 1.05 * scale * low, 1.05 * scale * high, ratio)
+    for row, verdict in rows:
+        assert verdict.estimate is not None, "checked by the caller"
+        margin = scale * verdict.margin
+        strip = chart.line(-margin, margin, "band") + chart.stroke(0, "null", 0)
+        if verdict.level:
+            low, high = (
+                open_end if end is None else scale * end
+                for end, open_end in ((verdict.low, -inf), (verdict.high, inf))
+            )
+            strip += chart.line(low, high, f"interval c-{row.icon}", arrows=True)
+        strip += chart.mark(scale * verdict.estimate, row.icon, f"c-{row.icon}")
+        if row.paper_effect is not None:
+            where = "own" if row.result.at_paper else "other"
+            strip += chart.mark(scale * row.paper_effect, "paper", f"paper {where}")
+        name = spoken(row.result.claim) + f": {row.name}" * (row.level == "part")
+        least = figure(row.result, verdict.margin, verdict.part)
+        note = f"{row.label}, {count(row.n, 'pair')}, margin {least}"
+        ours = row.ours.replace(" of the test error", "")  # the title has it
+        chart.rows.append((name, note, strip, ours, f"paper: {row.paper}"))
+    return chart
+
+
+def gaps(arms: Sequence[Arm]) -> list[Chart]:
+    """Show training and test error of the arms with finished runs, in the center view.
+
+    Returns:
+        One chart, or none without finished runs.
+    """
+    arms = [arm for arm in arms if arm.train_test]
+    if not arms:
+        return []
+    errors = [error for arm in arms for pair in arm.train_test for error in pair]
+    middle = (min(errors) + max(errors)) / 2
+    # A gap of half a point should not fill the width.
+    reach = 0.55 * max(max(errors) - min(errors), _LEAST_SPAN)
+    title = "Top-1 error in the center view, %"
+    chart = Chart(title, max(middle - reach, min([*errors, 0]) - 1), middle + reach)
+    for arm in arms:
+        train, test = zip(*arm.train_test, strict=True)
+        strip = chart.line(min(mean(train), mean(test)), max(mean(train), mean(test)), "gap")
+        strip += Markup("").join(chart.stroke(error, "seed", 34) for error in (*train, *test))
+        strip += chart.mark(mean(train), "train", "train") + chart.mark(mean(test), "test", "test")
+        note = f"train {mean_sd(train)}, test {mean_sd(test)}"
+        chart.rows.append(
+            (arm.name, count(len(train), "run"), strip, f"gap {mean_sd(arm.gaps)} points", note)
+        )
+    return [chart]
+
+
+def kernel_colors(towers: Sequence[Sequence[float]]) -> list[Chart]:
+    """Show how colorful the first kernels are (§6.1).
+
+    Args:
+        towers: Colorfulness of each kernel from 0 (gray) to 1, by tower.
+
+    Returns:
+        One chart.
+    """
+    chart = Chart("Color in each kernel, % of its energy", 0, 100)
+    for index, tower in enumerate(towers):
+        style = ("with", "without")[index % 2]
+        strip = Markup("").join(
+            chart.mark(100 * color, style, f"dot {style}", 28 + 44 * (place % 2))
+            for place, color in enumerate(tower)
+        )
+        strip += chart.stroke(100 * mean(tower), "mean", 10)
+        name = f"tower {index + 1}" if len(towers) > 1 else "kernels"
+        value = f"mean {number(100 * mean(tower), 1)} %"
+        note = f"median {number(100 * median(tower), 1)} %"
+        chart.rows.append((name, count(len(tower), "kernel"), strip, value, note))
+    return [chart]

@@ -1,0 +1,98 @@
+"""Sweep files for W&B's agents: for each claim of a study a grid over arms, rates and seeds.
+
+An agent starts ``run.py``, which skips runs that have a record and gives the W&B run the record's
+id. ``reproduce.py`` then finds these runs finished, and tunes, checks the gates and decides. A grid
+is a product: an agent trains every rate of every arm on every seed, up to the last look.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from ablations.claims.files import read_study
+from ablations.claims.runs import Runs, arms_of
+from ablations.claims.schema import Claim, Study
+from ablations.config import Config
+from ablations.files import write_atomically
+from ablations.reporting.words import capital
+
+
+def agent_sweep(runs: Runs, claim: Claim) -> dict[str, Any]:
+    """Return the sweep of one claim of a study as W&B's mapping.
+
+    Args:
+        runs: Composes the arms of the study.
+        claim: The claim.
+    """
+    study = runs.study
+    arms = [arm for part in claim.comparisons for arm in arms_of(claim, part)]
+    configs = [runs.config(arm) for arm in dict.fromkeys(arms)]
+    keys = dict.fromkeys(item.partition("=")[0] for arm in arms for item in arm)
+    grid: dict[str, list[Any]] = {
+        key: list(dict.fromkeys(_value(config, key) for config in configs)) for key in keys
+    }
+    last = study.looks_of(claim)[-1] * (claim.ensemble or 1)
+    grid["seed"] = [*range(study.first_seed, study.first_seed + last)]
+    if study.tuning:
+        grid[study.tuning.key] = _rates(study, claim)
+        grid["seed"] += study.tuning.seeds
+    return {
+        "name": f"{study.name}: {claim.name}",
+        "description": claim.statement,
+        "program": "ablations/run.py",
+        "command": ["${env}", "python", "${program}", *study.changes, "${args_no_hyphens}"],
+        "method": "grid",
+        "metric": {"name": "test/top1_error", "goal": "minimize"},
+        "parameters": {
+            "experiment": {"value": study.experiment},
+            **{key: {"values": values} for key, values in grid.items()},
+        },
+    }
+
+
+def write_sweeps(study_file: Path, folder: Path) -> list[Path]:
+    """Write the sweeps of a study's claims into a folder.
+
+    Args:
+        study_file: The study.
+        folder: Made if there is none.
+
+    Returns:
+        The files.
+    """
+    study, claims = read_study(study_file)
+    runs = Runs(study, [], Console(quiet=True))
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for claim in claims:
+        if runs.exclusion(claim):
+            continue
+        path = folder / f"{study.name}-{claim.name}.yaml"
+        head = (
+            f"# {capital(study.title)}: {claim.name}. Written by `python ablations/dashboard.py "
+            f"--agents`.\n# Start it with `wandb sweep {path.name}`; agents run in the clone.\n"
+        )
+        sweep = agent_sweep(runs, claim)
+        text = yaml.safe_dump(sweep, sort_keys=False, width=100, allow_unicode=True)
+        write_atomically(path, head + text)
+        written.append(path)
+    return written
+
+
+def _rates(study: Study, claim: Claim) -> list[float]:
+    assert study.tuning is not None, "checked by the caller"
+    grid = study.plan_of(claim).grid
+    return sorted({*grid.with_, *grid.without} if grid else study.tuning.values)
+
+
+def _value(config: Config, key: str) -> str | int | float:
+    """Return the value of a key as the command line takes it."""
+    value: Any = config
+    for name in key.split("."):
+        value = getattr(value, name) if hasattr(value, name) else getattr(value.techniques, name)
+    value = getattr(value, "value", value)
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return value if isinstance(value, int | float) else str(value)

@@ -1,0 +1,307 @@
+"""The LightningModule: inputs, loss, update and errors of one run."""
+
+import math
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from ablations import models
+from ablations.config import ConfigError, Run
+from ablations.data.loading import Batch
+from ablations.data.store import Store
+from ablations.metrics import ErrorRates, WindowedLoss
+from ablations.record import Scores
+from ablations.rng import derive, generator
+from ablations.techniques.augmentation import (
+    Draws,
+    color_axes,
+    color_noise,
+    colors,
+    crop_and_flip,
+    draw,
+    to_input,
+)
+from ablations.techniques.dropout import SeededDropout
+from ablations.techniques.edition import details
+from ablations.techniques.evaluation import (
+    CENTER_VIEW,
+    average_cross_entropy,
+    average_probabilities,
+    center_crop,
+    ten_views,
+)
+from ablations.training.optimizer import RateSchedule, build_optimizer
+
+# A loss this many times that of guessing has exploded, though the numbers may stay finite a while.
+EXPLODED = 100.0
+
+
+class Classifier(pl.LightningModule):
+    """Trains and evaluates the network of a run.
+
+    A batch is a pair of images and labels, or a :class:`~ablations.data.loading.Batch` that also
+    knows the place of each image. Every random draw belongs to (seed, epoch, position of the image
+    in the epoch), so that neither the number of processes nor an interruption changes one; where
+    the positions are unknown, it belongs to (seed, epoch, batch, process, row).
+
+    Args:
+        run: The run as nested plain values, see :meth:`ablations.config.Run.to_dict`.
+        classes: Number of classes.
+        images: Number of training images in an epoch.
+    """
+
+    mean: Tensor
+    axes: Tensor
+
+    def __init__(self, run: dict[str, Any], classes: int, images: int) -> None:
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        self.run = Run.from_dict(run)
+        self.classes, self.images = classes, images
+        self.steps = images // self.run.recipe.batch_size
+        self.network = models.build(self.run, classes)
+        self.details = details(self.run.techniques.edition)
+        self.dropouts = [m for m in self.network.modules() if isinstance(m, SeededDropout)]
+        self.stream = derive(self.run.seed, "stream", self.run.replicate)
+        # What depends on the data travels with the checkpoint.
+        self.register_buffer("mean", torch.zeros(*2 * [self.run.data.crop], 3))
+        self.register_buffer("axes", torch.zeros(3, 3))
+        self.train_errors, self.val_errors = ErrorRates(), ErrorRates()
+        self.online_loss = WindowedLoss(self.steps * self.run.recipe.epochs)
+
+    @classmethod
+    def of_store(cls, run: Run, store: Store, images: int) -> "Classifier":
+        """Build the module for prepared data, whose mean and colors it keeps.
+
+        Args:
+            run: The run.
+            store: The prepared data.
+            images: Number of training images in an epoch.
+        """
+        module = cls(run.to_dict(), len(store.classes), images)
+        module.mean.copy_(input_mean(run, store))
+        covariance = (store.color_basis * store.color_std**2) @ store.color_basis.T
+        power = module.details.color_power
+        module.axes.copy_(color_axes(torch.tensor(covariance), power=power))
+        return module
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Classify images by their center view.
+
+        Args:
+            images: Shape (N, S, S, 3) or (N, 3, S, S), uint8; S is at least the crop.
+
+        Returns:
+            Logits, shape (N, classes).
+        """
+        crop = center_crop(channels_last(images), self.run.data.crop)
+        return self.network(to_input(crop, self.mean))
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        recipe = self.run.recipe
+        optimizer = build_optimizer(self.network, recipe, self.details.bias_lr_mult)
+        schedule = RateSchedule(optimizer, recipe, self.steps)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    # Training
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        images, labels, draws, rows, share = self._place(batch, batch_idx)
+        inputs = self._augment(images, draws)
+        for index, layer in enumerate(self.dropouts):
+            layer.draw(derive(self.stream, "dropout", index, self.current_epoch, batch_idx), rows)
+        logits = self.network(inputs)
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        self.train_errors.update(logits.detach(), labels, losses.detach())
+        self.online_loss.update(self.current_epoch * self.steps + batch_idx, losses.detach())
+        return losses.sum() * share
+
+    def _place(self, batch: Any, batch_idx: int) -> tuple[Tensor, Tensor, Draws, Tensor, float]:
+        """Complete a batch: its draws, its rows of the global batch, the weight of an image."""
+        if isinstance(batch, Batch):
+            draws = self._epoch_draws()[batch.positions]
+            # Processes average their gradients, and their shares may differ by an image.
+            share = self.trainer.world_size / self.run.recipe.batch_size
+            return batch.images, batch.labels, draws, batch.rows, share
+        images, labels = batch
+        place = self.current_epoch, batch_idx, self.global_rank
+        draws = self._draw(len(labels), *place).to(self.device)
+        rows = torch.arange(len(labels), device=self.device) + self.global_rank * len(labels)
+        return channels_last(images), labels, draws, rows, 1 / len(labels)
+
+    def _epoch_draws(self) -> Draws:
+        if getattr(self, "_drawn", None) != self.current_epoch:
+            self._drawn = self.current_epoch
+            self._draws = self._draw(self.images, self.current_epoch).to(self.device)
+        return self._draws
+
+    def _draw(self, count: int, *place: int) -> Draws:
+        return draw(
+            count,
+            generator(self.stream, "augmentation", *place),
+            size=self.run.data.size,
+            crop=self.run.data.crop,
+            augmentation=self.run.techniques.augmentation,
+        )
+
+    def _augment(self, images: Tensor, draws: Draws) -> Tensor:
+        crops = crop_and_flip(images, draws.top, draws.left, draws.flip, self.run.data.crop)
+        inputs = to_input(crops, self.mean)
+        if not colors(self.run.techniques.augmentation):
+            return inputs
+        return color_noise(inputs, draws.color, self.axes, divisor=self.details.color_divisor)
+
+    def on_train_epoch_start(self) -> None:
+        self.train_errors.reset()  # not where an interrupted run continues within an epoch
+
+    def on_train_epoch_end(self) -> None:
+        """Log the errors of the epoch, and let the schedule see them."""
+        if self.diverged:
+            return
+        log_exactly(self, score_metrics("train", self.train_errors.scores()))
+        if val := self.val_scores:
+            log_exactly(self, score_metrics("val", val))
+            schedule: Any = self.lr_schedulers()
+            schedule.observe(val.top1)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss of the last epoch is NaN or infinite, or has exploded.
+
+        Every process has to ask. The last step may break a network whose online loss was finite.
+        """
+        train, val = self.train_errors.scores(), self.val_scores
+        limit = EXPLODED * math.log(self.classes)
+        broken = train.loss is None or train.loss >= limit
+        return broken or (val is not None and val.loss is None)
+
+    @property
+    def val_scores(self) -> Scores | None:
+        """Errors of the last validation; None without validation images."""
+        return self.val_errors.scores() if self.val_errors.update_called else None
+
+    # Evaluation
+
+    def on_validation_epoch_start(self) -> None:
+        self.val_errors.reset()
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self._evaluate(batch, self.val_errors)
+
+    def _evaluate(self, batch: Any, errors: ErrorRates) -> None:
+        images, labels, *_ = batch
+        logits = self(images)
+        errors.update(logits, labels, F.cross_entropy(logits, labels, reduction="none"))
+
+    def on_test_start(self) -> None:
+        """Count errors for each loader: training images, validation images, test images."""
+        # In a dictionary and no submodules: Lightning moves the module to the host after a test,
+        # where NCCL could not sum them any more.
+        self.splits = {3: ["train", "val", "center"], 2: ["train", "center"], 1: ["center"]}[
+            len(self.trainer.num_test_batches)
+        ]
+        names = [*self.splits, "ten_view"]
+        self.test_errors = {name: ErrorRates().to(self.device) for name in names}
+        self.seen: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        split = self.splits[dataloader_idx]
+        if split != "center":
+            self._evaluate(batch, self.test_errors[split])
+            return
+        images, labels, *place = batch
+        views = ten_views(channels_last(images), self.run.data.crop)
+        logits = self.network(to_input(views.flatten(0, 1), self.mean)).float()
+        logits = logits.view(*views.shape[:2], -1)
+        center = logits[:, CENTER_VIEW]
+        losses = F.cross_entropy(center, labels, reduction="none")
+        self.test_errors["center"].update(center, labels, losses)
+        probabilities = average_probabilities(logits)
+        losses = average_cross_entropy(logits, labels)
+        self.test_errors["ten_view"].update(probabilities, labels, losses)
+        if place:
+            self.seen.append((place[0], center.softmax(1), probabilities))
+
+    def on_test_epoch_end(self) -> None:
+        for name, scores in self.scores().items():
+            log_exactly(self, score_metrics(f"test/{name}", scores), logger=False)
+
+    def scores(self) -> dict[str, Scores]:
+        """Errors after :meth:`Trainer.test`: ``train``, ``val``, ``center`` and ``ten_view``.
+
+        ``val`` is missing where there are no validation images.
+        """
+        return {name: errors.scores() for name, errors in self.test_errors.items()}
+
+    # Exact continuation
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Put the errors of all processes into the checkpoint, which one of them writes."""
+        for name, metric in self._open_metrics():
+            with metric.sync_context():  # every process takes part
+                for key, value in metric.metric_state.items():
+                    assert isinstance(value, Tensor)
+                    checkpoint["state_dict"][f"{name}.{key}"] = value.clone()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Let the first process go on with the sums of all, and the others with nothing."""
+        if self.global_rank == 0:
+            return
+        for name, metric in self._open_metrics():
+            for key in metric.metric_state:
+                entry = f"{name}.{key}"
+                checkpoint["state_dict"][entry] = torch.zeros_like(checkpoint["state_dict"][entry])
+
+    def _open_metrics(self) -> list[tuple[str, ErrorRates | WindowedLoss]]:
+        return [
+            ("train_errors", self.train_errors),
+            ("val_errors", self.val_errors),
+            ("online_loss", self.online_loss),
+        ]
+
+
+def log_exactly(module: pl.LightningModule, values: dict[str, float], **options: Any) -> None:
+    """Log numbers that all processes agree on, in double precision."""
+    exact = {name: torch.tensor(x, dtype=torch.float64) for name, x in values.items()}
+    module.log_dict(exact, sync_dist=True, **options)
+
+
+def channels_last(images: Tensor) -> Tensor:
+    """Bring a batch of pixels to the shape (N, S, S, 3).
+
+    Args:
+        images: Shape (N, S, S, 3) or (N, 3, S, S), uint8.
+
+    Raises:
+        ConfigError: It is something else, such as a batch that a transform has made floats of.
+    """
+    pixels = images.dtype == torch.uint8 and images.ndim == 4
+    if not pixels or 3 not in (images.shape[1], images.shape[3]):
+        raise ConfigError(
+            f"a batch of images of shape {tuple(images.shape)} and type {images.dtype}; give "
+            "pixels as uint8, shape (N, S, S, 3) or (N, 3, S, S), and leave crops, flips and the "
+            "mean to the module"
+        )
+    return images if images.shape[3] == 3 else images.permute(0, 2, 3, 1).contiguous()
+
+
+def input_mean(run: Run, store: Store) -> Tensor:
+    """What is subtracted from the pixels of a crop, shape (crop, crop, 3), on the scale 0 to 255.
+
+    The mean training image (§2), or nothing where the network's source feeds it raw pixels.
+    """
+    mean = center_crop(torch.tensor(store.mean_image)[None], run.data.crop)[0]
+    return torch.zeros_like(mean) if models.MODELS[run.model].raw_pixels else mean
+
+
+def score_metrics(prefix: str, scores: Scores) -> dict[str, float]:
+    """Flatten the errors of one split: ``val/top1_error`` and the like."""
+    metrics = {f"{prefix}/top1_error": scores.top1, f"{prefix}/top5_error": scores.top5}
+    return metrics if scores.loss is None else {**metrics, f"{prefix}/loss": scores.loss}

@@ -1,0 +1,45 @@
+"""Where a run was trained, and with which versions."""
+
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def provenance() -> dict[str, Any]:
+    """Return the versions and the commit behind a record, and the time of its completion."""
+    packages = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "alexnet-ablations")
+    return {
+        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        **_commit(),
+    }
+
+
+def _commit() -> dict[str, Any]:
+    here = Path(__file__).resolve().parent
+    git = ("git", "-C", str(here))
+    try:
+        head = subprocess.run((*git, "rev-parse", "HEAD"), capture_output=True, text=True)
+        if head.returncode:  # an installed package, outside a clone
+            return {"commit": None, "dirty": None}
+        status = subprocess.run(
+            (*git, "status", "--porcelain", "--", "."), capture_output=True, text=True
+        )
+        return {"commit": head.stdout.strip(), "dirty": bool(status.stdout.strip())}
+    except FileNotFoundError:  # no git
+        return {"commit": None, "dirty": None}
+
+
+def device_name(device: torch.device) -> str:
+    """Name of a card, or of the processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()

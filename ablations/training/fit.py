@@ -1,0 +1,169 @@
+"""One run, from its frozen configuration to its record."""
+
+import ctypes
+import logging
+import os
+import signal
+import sys
+import warnings
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from pytorch_lightning.strategies import DDPStrategy
+from torch import distributed
+
+from ablations.config import Accelerator, ConfigError, Job
+from ablations.data.datamodule import Images
+from ablations.data.store import Store
+from ablations.models.pretrained import transfer
+from ablations.training.checkpoints import (
+    AtomicCheckpointIO,
+    EpochSaver,
+    Saver,
+    latest_checkpoint,
+)
+from ablations.training.classifier import Classifier
+from ablations.training.history import History
+from ablations.training.loggers import ReplayMetrics, build_logger, close_logger, log_record
+from ablations.training.progress import Progress
+from ablations.training.result import write_record
+
+# Parameters of mallopt, as malloc.h numbers them.
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
+
+
+class ConstantBuffersDDP(DDPStrategy):
+    """DDP that broadcasts buffers once, not in every step.
+
+    The mean image and the color axes never change, and the statistics of a batch normalization
+    are those of the global batch on every rank.
+    """
+
+    def configure_ddp(self) -> None:
+        """Wrap the module; see :class:`DDPStrategy`."""
+        super().configure_ddp()
+        # An argument of DDP's would warn: its name is about to change.
+        self.model.broadcast_buffers = False  # pyright: ignore
+
+
+def train_folder(folder: Path) -> None:
+    """Train the run whose ``config.yaml`` lies in ``folder``; see :func:`train`."""
+    train(Job.load(folder), folder)
+
+
+def train(job: Job, folder: Path) -> None:
+    """Train, evaluate and record ``job`` in ``folder``, continuing from its checkpoint if any.
+
+    Under torch's elastic agent every rank calls this; rank 0 writes.
+
+    Args:
+        job: The run and its hardware.
+        folder: The run's folder.
+
+    Raises:
+        ConfigError: It is to be trained on a GPU, and there is none.
+    """
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    # The folder of a run holds its configuration before its checkpoint.
+    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+    # On a login node Lightning misses `srun`; whether SLURM takes part is the launcher's to say.
+    warnings.filterwarnings("ignore", "The `srun` command is available")
+    # One gather a batch leaves nothing for worker processes to do.
+    warnings.filterwarnings("ignore", ".*does not have many workers.*")
+    # Lightning 2.6 with a later torch.
+    warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
+    # trainer=cpu is what was asked for.
+    warnings.filterwarnings("ignore", "GPU available but not used")
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    # float32 is float32: cuDNN would round the factors of convolutions to ten bits.
+    torch.backends.cudnn.allow_tf32 = False
+    store = Store.open(Path(job.store))
+    images = Images(job.run, store, rank, world)
+    module = Classifier.of_store(job.run, store, len(images.train_images))
+    if job.weights:
+        transfer(module.network, Path(job.weights))
+    history = History(job.run.recipe)
+    saver = Saver(folder, job.trainer.checkpoint_steps)
+    logger = build_logger(job, folder) if rank == 0 else None
+    threads = job.trainer.threads or 1
+    torch.set_num_threads(threads)
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # or Lightning's DDP would choose another number
+    keep_freed_memory()
+    exit_code = 1
+    try:
+        trainer = pl.Trainer(
+            accelerator=_accelerator(job.trainer.accelerator),
+            devices=here,
+            num_nodes=world // here,
+            # Named, or Lightning would look for SLURM, and take the ranks for SLURM's tasks.
+            plugins=[
+                TorchElasticEnvironment() if world > 1 else LightningEnvironment(),
+                AtomicCheckpointIO(),
+            ],
+            strategy=ConstantBuffersDDP(gradient_as_bucket_view=True) if world > 1 else "auto",
+            precision=job.run.recipe.precision.lightning,
+            max_epochs=job.run.recipe.epochs,
+            fast_dev_run=job.fast_dev_run,
+            logger=logger or False,
+            callbacks=[
+                history,
+                Progress(folder),
+                ReplayMetrics(history),
+                saver,
+                EpochSaver(folder, saver),
+            ],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=0,
+            default_root_dir=folder,
+        )
+        if not job.run.data.val_size:
+            trainer.limit_val_batches = 0  # as an argument `fast_dev_run` would overrule it
+        trainer.fit(module, images, ckpt_path=latest_checkpoint(folder))
+        if not history.diverged:
+            trainer.test(module, images, verbose=False)
+        if not job.fast_dev_run:
+            record = write_record(job, folder, trainer, module, images, history)
+            if logger is not None and record is not None:
+                log_record(logger, record)
+        if world > 1:
+            # Lightning leaves gloo's threads running; one that needs the interpreter while it ends
+            # aborts the process (pytorch/pytorch#179291).
+            distributed.destroy_process_group()
+        exit_code = 0
+    except SystemExit as error:
+        exit_code = error.code if isinstance(error.code, int) else 1
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        close_logger(logger, exit_code)
+
+
+def _accelerator(wanted: Accelerator) -> str:
+    available = torch.cuda.is_available()
+    if wanted is Accelerator.gpu and not available:
+        raise ConfigError(
+            "trainer.accelerator=gpu, but torch sees no GPU here; check `nvidia-smi`, "
+            "CUDA_VISIBLE_DEVICES and that torch is a CUDA build"
+        )
+    return "gpu" if available and wanted is not Accelerator.cpu else "cpu"
+
+
+def keep_freed_memory() -> None:
+    """Have the C library reuse freed memory instead of returning it to the operating system.
+
+    Every step allocates the same tensors again, and pages that come fresh from the kernel are a
+    large part of a step of AlexNet on a CPU (``python -m benchmarks kept``); see mallopt(3).
+    Nothing happens where the C library is not glibc.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)

@@ -1,0 +1,108 @@
+"""Loggers in W&B, TensorBoard or CSV files; results do not depend on them."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytorch_lightning as pl
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+
+from ablations.config import Job, LoggerKind
+from ablations.record import Record
+from ablations.training.classifier import score_metrics
+from ablations.training.history import History, curve_metrics
+
+
+def build_logger(job: Job, folder: Path) -> Logger | None:
+    """Build the logger of a run, which writes into the run's folder.
+
+    Args:
+        job: The run.
+        folder: The run's folder.
+
+    Returns:
+        The logger; None for ``logger=none``, for a fast_dev_run, and if the W&B client cannot
+        start.
+    """
+    if job.fast_dev_run:
+        return None
+    match job.logger.kind:
+        case LoggerKind.wandb:
+            # Importing the client takes a second, and other loggers work without the package.
+            from ablations.training.wandb_logger import build_wandb_logger
+
+            return build_wandb_logger(job, folder)
+        case LoggerKind.tensorboard:
+            return TensorBoardLogger(folder, name="tensorboard", version="")
+        case LoggerKind.csv:
+            # Lightning starts a new file; `ReplayMetrics` writes the earlier epochs into it.
+            shutil.rmtree(folder / "csv", ignore_errors=True)
+            return CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1)
+        case LoggerKind.none:
+            return None
+
+
+class ReplayMetrics(pl.Callback):
+    """Logs the earlier epochs of a resumed run again, for loggers that may have lost them.
+
+    Args:
+        history: Has the learning curve up to the checkpoint.
+    """
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+
+    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Log the curve up to the checkpoint."""
+        for logger in trainer.loggers:
+            # TensorBoard reads the files of all attempts together.
+            if not isinstance(logger, TensorBoardLogger):
+                for point in self.history.curve:
+                    logger.log_metrics({**curve_metrics(point)}, step=point.epoch)
+
+
+def tags(experiment: str, dataset: str, claims: Sequence[str]) -> list[str]:
+    """Return the tags that W&B panels filter by.
+
+    ``experiment:smoke``, ``dataset:CIFAR-10``, and ``claim:NAME`` for each claim.
+    """
+    names = [
+        f"experiment:{experiment}",
+        f"dataset:{dataset}",
+        *(f"claim:{name}" for name in claims),
+    ]
+    return [name[:64] for name in names]  # W&B's limit
+
+
+def log_record(logger: Logger, record: Record) -> None:
+    """Log the final errors; W&B keeps them as the run's summary."""
+    logger.log_metrics(final_metrics(record), step=record.epochs)
+
+
+def final_metrics(record: Record) -> dict[str, float]:
+    """Return the errors of the trained network by the name that loggers show.
+
+    ``test/top1_error`` (ten views), ``test_center/top1_error``, ``val_final/top1_error`` and
+    ``train_clean/top1_error``, the same for the top-5 error and the loss, and ``status_diverged``.
+    A diverged run has only the last, and a run without validation images no ``val_final``.
+    """
+    scores = {
+        "train_clean": record.train,
+        "val_final": record.val,
+        "test": record.test.get("ten_view"),
+        "test_center": record.test.get("center"),
+    }
+    metrics = {"status_diverged": float(record.status == "diverged")}
+    for name, found in scores.items():
+        metrics |= score_metrics(name, found) if found is not None else {}
+    return metrics
+
+
+def close_logger(logger: Logger | None, exit_code: int) -> None:
+    """Flush the logger; W&B marks the run as failed unless ``exit_code`` is 0."""
+    if logger is None:
+        return
+    if close := getattr(logger, "close", None):
+        close(exit_code)
+    else:
+        logger.finalize("success" if exit_code == 0 else "failed")

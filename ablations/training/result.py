@@ -1,0 +1,150 @@
+"""What is left of a run: its record, and its predictions of the test images."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from torch import distributed
+
+from ablations import models
+from ablations.config import NUMERICS, Job
+from ablations.data.datamodule import Images
+from ablations.data.executors import cpu_flags
+from ablations.files import write_atomically
+from ablations.record import PREDICTIONS, Hardware, Record, describe_data, pack
+from ablations.techniques.augmentation import to_input
+from ablations.techniques.evaluation import center_crop
+from ablations.techniques.towers import tower_colors
+from ablations.training.classifier import Classifier
+from ablations.training.environment import device_name, provenance
+from ablations.training.history import History
+from ablations.training.neighbors import neighbor_agreement
+
+
+def write_record(
+    job: Job,
+    folder: Path,
+    trainer: pl.Trainer,
+    module: Classifier,
+    images: Images,
+    history: History,
+) -> Record | None:
+    """Write the record of a finished or diverged run, and the predictions beside it.
+
+    Every rank calls this: predictions are gathered from all of them.
+
+    Args:
+        job: The run and its hardware.
+        folder: The run's folder.
+        trainer: Has trained and tested ``module``.
+        module: Knows the errors.
+        images: The data.
+        history: The learning curve, the times, and whether the run diverged.
+
+    Returns:
+        The record on rank 0, None on others.
+    """
+    store = images.store
+    scores, predictions = {}, {}
+    if not history.diverged:
+        scores, predictions = module.scores(), _gather(module.seen)
+    if not trainer.is_global_zero:
+        return None
+    predicted, colors, neighbors = {}, [], None
+    device = trainer.strategy.root_device  # the module is on the host by now
+    if predictions:
+        predictions = _in_order(predictions, len(store.test_images))
+        _save_predictions(folder, predictions, store.test_labels)
+        predicted = {view: pack(table.argmax(1)) for view, table in predictions.items()}
+        colors = tower_colors(module.network.get_parameter("conv1.weight").detach().cpu().numpy())
+        network: Any = module.network.to(device).eval()
+        mean, crop = module.mean.to(device), job.run.data.crop
+        neighbors = neighbor_agreement(
+            store,
+            images.train_rows,
+            lambda pixels: to_input(center_crop(pixels, crop), mean),
+            lambda x: models.features(network, x),
+            device,
+        )
+    samples = history.curve[-1].samples if history.curve else 0
+    record = Record(
+        run_id=job.run.run_id,
+        numerics=NUMERICS,
+        status="diverged" if history.diverged else "finished",
+        experiment=job.experiment,
+        arm=job.arm,
+        seed=job.run.seed,
+        differences=job.run.differences,
+        evaluation=job.run.techniques.evaluation.value,
+        data=describe_data(
+            job.run,
+            classes=len(store.classes),
+            train_images=len(images.train_images),
+            val_images=len(images.val_images),
+            test_images=len(images.test_images),
+            skipped=len(store.skipped),
+        ),
+        parameters=sum(p.numel() for p in module.network.parameters() if p.requires_grad),
+        epochs=len(history.curve),
+        steps=trainer.global_step,
+        samples=samples,
+        train=scores.get("train"),
+        val=scores.get("val"),
+        test={view: scores[view] for view in ("center", "ten_view") if view in scores},
+        curve=history.curve,
+        online_loss=history.online_loss,
+        labels=pack(store.test_labels),
+        predicted=predicted,
+        colors=colors,
+        neighbors=neighbors,
+        seconds=history.seconds,
+        evaluation_seconds=history.evaluation_seconds,
+        images_per_second=samples / history.seconds,
+        hardware=Hardware(
+            accelerator="gpu" if device.type == "cuda" else "cpu",
+            device=device_name(device),
+            devices=trainer.world_size,
+            threads=torch.get_num_threads(),
+            cpu_flags=cpu_flags(),
+        ),
+        provenance=provenance(),
+    )
+    record.save(folder)
+    return record
+
+
+def _in_order(predictions: dict[str, np.ndarray], images: int) -> dict[str, np.ndarray]:
+    """Probabilities by view in the order of the store, each test image exactly once."""
+    seen = predictions["index"]
+    if not np.array_equal(np.sort(seen), np.arange(images)):
+        raise RuntimeError(f"{len(seen)} test predictions are not one for each of {images} images")
+    order = np.argsort(seen)
+    return {view: table[order] for view, table in predictions.items() if view != "index"}
+
+
+def _save_predictions(folder: Path, predictions: dict[str, np.ndarray], labels: np.ndarray) -> None:
+    # Eight bits of each probability are enough for ensembles, and compress to half the size.
+    compact = {view: _rounded(table) for view, table in predictions.items()}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, labels=labels.astype(np.uint16), **compact)
+    write_atomically(folder / PREDICTIONS, buffer.getvalue())
+
+
+def _rounded(probabilities: np.ndarray) -> np.ndarray:
+    """Round to seven significant bits as float16; what is below 2**-14 becomes 0."""
+    bits = probabilities.astype(np.float16).view(np.uint16).astype(np.uint32)
+    short = ((bits + 8) & 0xFFF0).astype(np.uint16).view(np.float16)
+    return np.where(short < 2.0**-14, np.float16(0), short)
+
+
+def _gather(seen: list[tuple[torch.Tensor, ...]]) -> dict[str, np.ndarray]:
+    """Predictions of all processes: image numbers and probabilities in the two views."""
+    parts = [torch.cat(column).cpu().numpy() for column in zip(*seen, strict=True)]
+    if distributed.is_initialized():
+        shares: list[Any] = [None] * distributed.get_world_size()
+        distributed.all_gather_object(shares, parts)
+        parts = [np.concatenate(column) for column in zip(*shares, strict=True)]
+    return dict(zip(("index", "center", "ten_view"), parts, strict=True))

@@ -1,0 +1,52 @@
+"""Runs of a network at its own crop, and networks that take no memory."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from ablations.config import DataConfig, Init, Model, Recipe, Run
+from ablations.models import MODELS, construct
+from ablations.models.layers import Layer, layers
+from ablations.techniques import Techniques
+
+# Of those that take several: the authors' where they give one.
+CROPS = {Model.alexnet: 224, Model.alexnet_small: 28, Model.cifar_conv: 32, Model.cifar_local: 24}
+
+
+def make_run(model: Model, **changes) -> Run:
+    """The model at its printed width; ``crop`` and single techniques may be given, too."""
+    crop = changes.pop("crop", CROPS.get(model, MODELS[model].crops[0]))
+    chosen = {name: changes.pop(name) for name in list(changes) if hasattr(Techniques(), name)}
+    data = DataConfig(size=crop, crop=crop)
+    run = Run(Techniques(**chosen), model, 1.0, Init.paper, data, Recipe(), seed=0, replicate=0)
+    return replace(run, **changes)
+
+
+@pytest.fixture
+def run_of() -> Callable[..., Run]:
+    """See :func:`make_run`."""
+    return make_run
+
+
+@pytest.fixture
+def on_meta() -> Callable[..., nn.Sequential]:
+    """A network without memory for its weights."""
+
+    def make(model: Model, classes: int = 10, **changes) -> nn.Sequential:
+        with torch.device("meta"):
+            return construct(make_run(model, **changes), classes)
+
+    return make
+
+
+@pytest.fixture
+def table() -> Callable[..., dict[str, Layer]]:
+    """The layers of a network by name."""
+
+    def make(model: Model, classes: int = 1000, **changes) -> dict[str, Layer]:
+        return {row.name: row for row in layers(make_run(model, **changes), classes)}
+
+    return make

@@ -1,0 +1,59 @@
+import pytest
+import torch
+from torch import nn
+
+from ablations.models.cifar_conv import CifarConv
+from ablations.models.cifar_local import CifarLocal, LocallyConnected
+from ablations.techniques import Norm, Techniques
+
+
+@pytest.mark.parametrize(
+    ("network", "parameters"),
+    # 32*(75+1) + 32*(800+1) + 64*(800+1) + 10*(1024+1); the 13 % network.
+    [(CifarConv, 89_578), (CifarLocal, 1_116_490)],
+)
+def test_both_arms_have_the_authors_parameters(network, parameters: int) -> None:
+    for norm in (Norm.lrn, Norm.none):
+        built = network(techniques=Techniques(norm=norm))
+        assert sum(p.numel() for p in built.parameters()) == parameters
+
+
+def test_maps_shrink_from_32_to_4() -> None:
+    network, x = CifarConv(), torch.zeros(1, 3, 32, 32)
+    sizes = [(x := layer(x)).shape[-1] for layer in network if x.dim() == 4]
+    assert sorted(set(sizes[:-1]), reverse=True) == [32, 16, 8, 4]
+
+
+def test_the_last_layer_is_decayed_250_times_as_much() -> None:
+    # 1 / 0.004, the same in both arms.
+    for norm in (Norm.lrn, Norm.none):
+        assert CifarConv(techniques=Techniques(norm=norm)).decay_scale["fc10"] == 250
+
+
+def test_lrn_precedes_both_pooling_layers_and_the_convolutions_are_not_decayed() -> None:
+    network = CifarLocal()
+    names = [name for name, _ in network.named_children()]
+    assert names[:8] == [
+        *("conv1", "activation1", "norm1", "pool1"),
+        *("conv2", "activation2", "norm2", "pool2"),
+    ]
+    assert [n for n, scale in network.decay_scale.items() if scale == 0] == ["conv1", "conv2"]
+
+
+def test_with_equal_kernels_everywhere_it_is_a_convolution() -> None:
+    local, convolution = LocallyConnected(3, 4, 5), nn.Conv2d(3, 4, 3, padding=1)
+    with torch.no_grad():
+        local.weight.copy_(convolution.weight.flatten(1).T.expand_as(local.weight))
+        local.bias.copy_(convolution.bias.expand_as(local.bias))
+    x = torch.randn(2, 3, 5, 5)
+    torch.testing.assert_close(local(x), convolution(x))
+
+
+def test_each_position_has_its_own_kernels_and_biases() -> None:
+    local, x = LocallyConnected(2, 3, 4), torch.randn(1, 2, 4, 4)
+    before = local(x)
+    with torch.no_grad():
+        local.weight[6] += 1  # row 1, column 2
+        local.bias[6] += 1
+    changed = (local(x) != before).any(1).nonzero().tolist()
+    assert changed == [[0, 1, 2]]

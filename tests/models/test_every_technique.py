@@ -1,0 +1,133 @@
+"""Every variant of every technique on every network that it acts on; others: test_tutorials.py."""
+
+from dataclasses import fields
+
+import pytest
+import torch
+from torch import Tensor
+
+from ablations.config import DataConfig, Init, Model, Recipe, Run
+from ablations.models import build, features
+from ablations.techniques import Depth, Norm, Techniques, Towers
+from ablations.techniques.dropout import PaperDropout
+
+CROPS = {
+    Model.alexnet: 64,
+    Model.alexnet_small: 28,
+    Model.cifar_conv: 32,
+    Model.cifar_local: 24,
+}
+# They act on the data or on the measure.
+ELSEWHERE = {"augmentation", "evaluation"}
+# Without a part that they could act on: check() refuses them.
+CIFAR_IGNORES = {"dropout", "towers", "depth", "bias_init"}
+# Bias rate and color noise only, in the training step.
+CIFAR_UNCHANGED = {"edition"}
+# The number of parameters changes by design.
+OTHER_PARAMETERS = {Norm.batchnorm, *Towers, *Depth} - {Towers.two, Depth.five}
+
+CASES = [
+    pytest.param(network, field.name, variant, id=f"{network.value}-{field.name}-{variant.value}")
+    for network in CROPS
+    for field in fields(Techniques)
+    for variant in type(field.default)
+    if field.name not in ELSEWHERE
+    and variant is not field.default
+    and not (network.value.startswith("cifar") and field.name in CIFAR_IGNORES)
+]
+
+
+def run(network: Model, **techniques) -> Run:
+    dataset = DataConfig(size=64, crop=CROPS[network])
+    width = 0.25 if network.value.startswith("cifar") else 1 / 12
+    return Run(
+        Techniques(**techniques),
+        network,
+        width,
+        Init.fan_in,
+        dataset,
+        Recipe(),
+        seed=0,
+        replicate=0,
+    )
+
+
+def images(network: Model) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(4, 3, CROPS[network], CROPS[network], generator=generator) * 64
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def draw_masks(network: torch.nn.Module) -> None:
+    for layer in network.modules():
+        if isinstance(layer, PaperDropout):
+            layer.draw(0, torch.arange(4))
+
+
+def outputs(network: torch.nn.Module, x: Tensor) -> Tensor:
+    draw_masks(network)
+    return network(x)
+
+
+@pytest.mark.parametrize(("network", "key", "variant"), CASES)
+def test_a_variant_changes_the_outputs_and_nothing_else(network: Model, key: str, variant) -> None:
+    x = images(network)
+    default, changed = build(run(network), 5), build(run(network, **{key: variant}), 5)
+    same = torch.equal(outputs(default, x), outputs(changed, x))
+    assert same is (network.value.startswith("cifar") and key in CIFAR_UNCHANGED)
+    assert features(default, x).shape == features(changed, x).shape
+    counts = [sum(p.numel() for p in net.parameters()) for net in (default, changed)]
+    assert (counts[0] == counts[1]) is (variant not in OTHER_PARAMETERS)
+
+
+@pytest.mark.parametrize(("network", "key", "variant"), CASES)
+def test_a_variant_trains_one_step_and_evaluates_repeatably(
+    network: Model, key: str, variant
+) -> None:
+    x, labels = images(network), torch.tensor([0, 1, 2, 0])
+    net = build(run(network, **{key: variant}), 3)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e-3)
+    torch.nn.functional.cross_entropy(outputs(net, x), labels).backward()
+    for name, parameter in net.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+    optimizer.step()
+    net.eval()
+    assert torch.equal(net(x), net(x))
+
+
+@pytest.mark.parametrize("network", list(CROPS))
+def test_bfloat16_autocast_agrees_with_float32(network: Model) -> None:
+    net, x = build(run(network), 3), images(network)
+    exact = outputs(net, x)
+    with torch.autocast("cpu", torch.bfloat16):
+        loose = outputs(net, x)
+    loose.float().sum().backward()
+    assert (loose - exact).norm() < 0.05 * exact.norm()
+    assert all(parameter.grad.isfinite().all() for parameter in net.parameters())
+
+
+@pytest.mark.parametrize("network", list(CROPS))
+def test_weights_to_decay_are_those_of_all_layers_but_normalization(network: Model) -> None:
+    net = build(run(network, norm=Norm.batchnorm), 3)
+    weights = {
+        name.removesuffix(".weight") for name, _ in net.named_parameters() if "weight" in name
+    }
+    assert weights - {"norm1", "norm2"} == set(net.decay_scale)
+    assert list(net.decay_scale) == list(net.initial_std) == list(net.initial_bias)
+
+
+@pytest.mark.parametrize("network", list(CROPS))
+def test_features_are_what_the_last_layer_sees(network: Model) -> None:
+    net, x = build(run(network), 3).eval(), images(network)
+    assert torch.equal(list(net)[-1](features(net, x)), net(x))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("network", list(CROPS))
+def test_networks_compile_into_one_graph(network: Model) -> None:
+    net, x = build(run(network), 3), images(network)
+    expected = outputs(net, x)
+    draw_masks(net)
+    compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x), expected)

@@ -1,0 +1,183 @@
+"""The drawings of a report."""
+
+import re
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+from records import make_result
+
+from ablations.reporting.evidence import gather
+from ablations.reporting.plots import panels
+from ablations.reporting.strips import Chart, forest, gaps, kernel_colors
+
+
+def section_of(folder):
+    return gather(folder.path).sections[0]
+
+
+def places(strip):
+    """Horizontal positions in a strip, in percent of its width."""
+    return [float(x) for x in re.findall(r' x\d?="([-\d.]+)%"', strip)]
+
+
+# Strips
+
+
+def test_the_forest_has_a_row_for_each_primary_verdict(study):
+    charts = forest(section_of(study).shown)
+    rows = {name: value for chart in charts for name, _, _, value, _ in chart.rows}
+    # Eight claims have had a look; two of them have two parts.
+    assert len(rows) == 8 + 2
+    assert rows["Each middle convolution matters: conv4"].startswith("1.01")
+    assert not any("top-5" in name for name in rows)
+    # Ratios of errors, ratios of times, and gaps are on different scales.
+    assert [len(chart.rows) for chart in charts] == [8, 1, 1]
+
+
+def test_a_row_shows_estimate_interval_margin_and_the_papers_effect(study):
+    chart = forest(section_of(study).shown)[0]
+    name, note, strip, value, remark = chart.rows[0]
+    assert (name, note) == ("LRN lowers error", "holds here, 5 pairs, margin 1.017×")
+    assert value.startswith("1.120× [")
+    assert remark == "paper: 1.034× (other data)"
+    band, band_end, null, _, low, high, ours, paper = places(strip)
+    assert band < null < band_end < paper < low < ours < high
+
+
+def test_an_open_interval_ends_in_an_arrow_at_the_edge(study):
+    chart = forest(section_of(study).shown)[1]
+    assert '<svg class="interval c-holds" x="100.00%"' in chart.rows[0][2]
+
+
+def test_a_long_interval_leaves_the_others_readable(folder):
+    wide = make_result("a", {"": ([0.3, 0.31], [0.1, 0.3])}, looks=(2,), claims=1)
+    values = {"": ([0.3, 0.31, 0.3], [0.29, 0.3, 0.29])}
+    (alone,) = forest([wide])
+    (beside,) = forest([wide, make_result("b", values), make_result("c", values)])
+    verdict = wide.verdicts[0]
+    assert alone.low < verdict.low < verdict.high < alone.high
+    assert beside.low > verdict.low
+    assert all(0 <= x <= 100 for row in beside.rows for x in places(row[2]))
+
+
+def test_ticks_of_ratios_are_on_a_logarithmic_scale():
+    ticks = dict((text, float(x[:-1])) for x, text in Chart("", -0.1, 2.3, ratio=True).ticks)
+    assert ticks["4×"] - ticks["2×"] == pytest.approx(ticks["2×"] - ticks["1×"], abs=0.02)
+
+
+def test_without_an_estimate_there_is_no_forest(folder):
+    assert forest([make_result("a", {"": ([], [])})]) == []
+
+
+def test_gaps_are_of_finished_runs(folder):
+    folder.add(0.25, 0)
+    folder.add(0.25, 1, status="diverged")
+    folder.add(0.25, 1, status="diverged", arm="norm=none")
+    (chart,) = gaps(section_of(folder).arms)
+    assert [(row[0], row[1]) for row in chart.rows] == [("baseline", "1 run")]
+    assert chart.rows[0][3] == "gap 9.00 points"
+    assert gaps(section_of(folder).arms[1:]) == []
+
+
+def test_a_small_gap_does_not_fill_the_width(folder):
+    folder.add(0.25, 0)
+    (chart,) = gaps(section_of(folder).arms)
+    found = places(chart.rows[0][2])
+    assert max(found) - min(found) > 50
+    assert min(found) > 0
+    assert max(found) < 100
+
+
+def test_the_colors_of_kernels_are_shown_by_tower():
+    (chart,) = kernel_colors([[0.1, 0.2], [0.7, 0.9]])
+    assert [(name, value) for name, _, _, value, _ in chart.rows] == [
+        ("tower 1", "mean 15.0 %"),
+        ("tower 2", "mean 80.0 %"),
+    ]
+    assert [row[0] for row in kernel_colors([[0.5]])[0].rows] == ["kernels"]
+
+
+# Plots
+
+
+@pytest.fixture
+def draw(study):
+    """Draws a claim of the study, with other fields where given."""
+    section = section_of(study)
+
+    def call(claim, part="", **changes):
+        (result,) = (r for r in section.results if r.claim == claim)
+        return panels(section, replace(result, **changes), part)
+
+    return call
+
+
+def test_points_say_how_many_pairs_agree(draw):
+    points, *_ = draw("lrn_lowers_error")
+    assert "5 of 5 pairs point in the paper&#39;s direction" in points.svg
+    assert [row[0] for row in points.rows] == ["100", "101", "102", "103", "104"]
+
+
+def test_a_target_that_was_not_reached_is_written_into_the_picture(draw):
+    points, *_ = draw("relu_trains_faster_than_tanh")
+    assert "1 not reached" in points.svg
+    assert points.rows[4][1] == "not reached"
+
+
+def test_without_values_and_runs_there_is_no_picture(draw):
+    assert draw("crops_and_flips_curb_overfitting") == []
+
+
+def test_a_pair_with_one_run_is_drawn(draw):
+    arms = make_result("a", {"": ([0.3, 0.31], [0.2, 0.21])}).arms[""]
+    del arms["without"].values[101]
+    points, *_ = draw("two_towers_beat_half_the_kernels", arms={"": arms})
+    assert points.rows == [("100", "30.00", "20.00"), ("101", "–", "21.00")]
+
+
+def test_each_part_has_panels_of_its_own(draw):
+    (panel,) = draw("each_middle_convolution_matters", "conv4")
+    assert panel.title == "Each middle convolution matters: conv4: every seed"
+
+
+def test_only_the_curve_that_a_time_is_measured_on_has_a_target(draw):
+    _, train, val = draw("relu_trains_faster_than_tanh")
+    assert "target 25 %" in train.svg
+    assert "target" not in val.svg
+    assert not any("target" in panel.svg for panel in draw("lrn_lowers_error"))
+
+
+def test_steps_to_a_loss_are_shown_on_the_loss_by_steps(draw):
+    measure = {"of": "steps_to_loss", "direction": "lower", "curve": "online", "target": 1.8}
+    _, train, val = draw("relu_trains_faster_than_tanh", measure=measure, target=1.8)
+    assert "target 1.8 nats" in train.svg
+    assert train.rows[0] == ("10", "2.30", "2.30")
+    assert "target" not in val.svg
+
+
+def test_without_validation_images_there_is_no_validation_curve(folder):
+    record = folder.add(0.25, 100)
+    record = folder.add(0.25, 100, curve=[replace(point, val=None) for point in record.curve])
+    folder.study(make_result("a", {"": ([0.3], [0.2])}, runs={"with": [record]}))
+    section = section_of(folder)
+    titles = [panel.title for panel in panels(section, section.results[0], "")]
+    assert titles == ["A: every seed", "A: online training top-1 error, %"]
+
+
+def test_a_plot_is_an_element_with_a_label_in_the_colors_of_the_page(draw):
+    for panel in draw("lrn_lowers_error"):
+        root = ElementTree.fromstring(panel.svg)
+        assert root.attrib["role"] == "img"
+        assert root.attrib["aria-label"].startswith("LRN lowers error: ")
+        assert root.attrib["viewBox"] == "0 0 330 220"
+        assert "var(--with)" in panel.svg
+        assert "<style" not in panel.svg
+        assert "font-family" not in panel.svg
+        assert not re.search(r"#[0-9a-f]{6}\b", panel.svg)
+
+
+def test_numbers_in_the_text_of_a_plot_are_not_rounded(draw):
+    arms = make_result("a", {"": ([0.12345], [0.25055])}).arms
+    points, *_ = draw("lrn_lowers_error", arms=arms)
+    assert {"12.35", "25.05"} <= set(ElementTree.fromstring(points.svg).itertext())

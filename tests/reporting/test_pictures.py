@@ -1,0 +1,114 @@
+"""The pictures of a trained network."""
+
+import base64
+import io
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from ablations import models
+from ablations.config import Job
+from ablations.reporting import pictures
+from ablations.reporting.pictures import data_uri, draw, mosaic
+from ablations.techniques.augmentation import to_input
+
+
+def decode(source: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
+
+
+@pytest.fixture
+def found(finished, record):
+    return draw(finished.parent, [record])
+
+
+def test_there_are_kernels_of_both_towers(found, record):
+    assert len(found.kernels) == len(found.colors) == 2
+    for picture in found.kernels:
+        assert decode(picture.source).mode == "RGBA"
+        assert "kernels of 5 × 5 pixels" in picture.text
+    np.testing.assert_allclose([np.mean(colors) for colors in found.colors], record.colors)
+
+
+def test_predictions_are_the_five_most_probable_classes(found):
+    assert found.predictions
+    for prediction in found.predictions:
+        shares = [share for _, share, _ in prediction.classes]
+        assert len(shares) == 5
+        assert shares == sorted(shares, reverse=True)
+        marked = [name for name, _, correct in prediction.classes if correct]
+        assert marked in ([], [prediction.image.text])
+
+
+def test_neighbors_are_searched_among_all_training_images_where_there_are_few(found, record):
+    assert found.pool == record.data.train_images
+    assert found.neighbors
+    assert all(len(found.nearest) == pictures.NEIGHBORS for found in found.neighbors)
+
+
+def test_networks_of_raw_pixels_get_raw_pixels(finished, record, monkeypatch):
+    means = []
+
+    def watched(images, mean):
+        means.append(mean)
+        return to_input(images, mean)
+
+    monkeypatch.setattr(pictures, "to_input", watched)
+    draw(finished.parent, [record])
+    assert means
+    assert all(mean.any() for mean in means)
+    means.clear()
+    model = Job.load(finished).run.model
+    raw = replace(models.MODELS[model], raw_pixels=True)
+    monkeypatch.setitem(models.MODELS, model, raw)
+    draw(finished.parent, [record])
+    assert means
+    assert not any(mean.any() for mean in means)
+
+
+def test_without_a_checkpoint_there_are_no_pictures(finished, record, tmp_path):
+    shutil.copytree(finished, tmp_path / record.run_id)
+    (tmp_path / record.run_id / "last.ckpt").unlink()
+    assert draw(tmp_path, [record]) is None
+
+
+def test_missing_predictions_and_images_are_reported(finished, record, tmp_path):
+    folder = tmp_path / record.run_id
+    shutil.copytree(finished, folder)
+    (folder / "predictions.npz").unlink()
+    assert any("no predictions" in note for note in draw(tmp_path, [record]).missing)
+    config = (folder / "config.yaml").read_text()
+    lines = [
+        "store: nowhere" if line.startswith("store:") else line for line in config.splitlines()
+    ]
+    (folder / "config.yaml").write_text("\n".join(lines))
+    found = draw(tmp_path, [record])
+    assert found.kernels
+    assert not found.neighbors
+    assert any("not here" in note for note in found.missing)
+
+
+def test_a_mosaic_keeps_every_kernel_between_transparent_gaps():
+    kernels = torch.tensor([-1.0, 1.0]).repeat(13, 3, 2, 1)
+    sheet = mosaic(kernels)
+    assert sheet.shape == (2 * 3 - 1, 8 * 3 - 1, 4)
+    assert (sheet[..., 3] == 255).sum() == 13 * 4
+    assert sheet[0, :2, 0].tolist() == [0, 255]
+
+
+def test_small_pictures_are_kept_exactly():
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    source = data_uri(pixels)
+    assert source.startswith("data:image/png;base64,")
+    np.testing.assert_array_equal(np.asarray(decode(source)), pixels)
+
+
+def test_large_photographs_shrink():
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    source = data_uri(pixels)
+    assert source.startswith("data:image/jpeg;base64,")
+    assert decode(source).size == (128, 128)

@@ -1,0 +1,89 @@
+"""Sweep files of W&B's agents follow the studies, and what an agent starts is ours."""
+
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+from wandb.sdk.launch.sweeps.utils import create_sweep_command_args, load_sweep_config
+
+from ablations.claims.files import study_files
+from ablations.composition import compose
+from ablations.record import load_all
+from ablations.tracking.agents import write_sweeps
+
+STUDY = """\
+title: A study
+experiment: smoke
+changes: [recipe.epochs=4]
+claims:
+  dropout_doubles_iterations: {target: 0.5, grid: {with: [0.02, 0.04], without: [0.01, 0.02]}}
+  larger_and_longer_is_better: {}
+  ten_views_lower_error: {looks: [2]}
+tuning: {values: [0.01, 0.02], seeds: [1000]}
+"""
+
+
+@pytest.fixture
+def sweeps(tmp_path):
+    """The sweeps of ``STUDY`` by claim."""
+    (tmp_path / "a_study.yaml").write_text(STUDY)
+    written = write_sweeps(tmp_path / "a_study.yaml", tmp_path / "agents")
+    return {path.stem.partition("-")[2]: yaml.safe_load(path.read_text()) for path in written}
+
+
+def test_there_is_a_grid_over_arms_rates_and_seeds_for_each_claim(sweeps):
+    assert len(sweeps) == 3
+    sweep = sweeps["dropout_doubles_iterations"]
+    assert "recipe.epochs=4" in sweep["command"]
+    grid = sweep["parameters"]
+    assert grid["experiment"] == {"value": "smoke"}
+    assert sorted(grid["dropout"]["values"]) == ["off", "on"]
+    assert grid["recipe.lr"] == {"values": [0.01, 0.02, 0.04]}
+    assert grid["seed"] == {"values": [*range(100, 108), 1000]}
+    assert sweeps["ten_views_lower_error"]["parameters"]["seed"] == {"values": [100, 101, 1000]}
+
+
+def test_values_relative_to_the_study_are_resolved(sweeps):
+    grid = sweeps["larger_and_longer_is_better"]["parameters"]
+    assert grid["recipe.epochs"] == {"values": [4, 1]}
+    whole, half = grid["width"]["values"]
+    assert half == whole / 2
+
+
+# The client leaves the file open.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("study", study_files().values(), ids=lambda path: path.stem)
+def test_the_client_reads_it_and_every_point_of_its_grid_composes(study, tmp_path):
+    written = write_sweeps(study, tmp_path)
+    assert written
+    for path in written:
+        sweep = load_sweep_config(str(path))
+        for side in range(2):
+            point = {
+                key: {"value": given["value"] if "value" in given else given["values"][-side]}
+                for key, given in sweep["parameters"].items()
+            }
+            words = create_sweep_command_args({"args": point})["args_no_hyphens"]
+            at = sweep["command"].index("${args_no_hyphens}")
+            config = compose([*sweep["command"][3:at], *words])
+            assert config.experiment == sweep["parameters"]["experiment"]["value"]
+            assert config.seed == point["seed"]["value"]
+
+
+@pytest.mark.slow
+def test_what_an_agent_starts_has_our_record_and_our_run(wandb_server, start, tiny):
+    # As the agent does: its own id for the run, the sweep, and the point in the arguments.
+    agent = {"WANDB_SWEEP_ID": "sweep1", "WANDB_RUN_ID": "agents0wn", "WANDB_AGENT_ID": "a"}
+    point = ("pooling=nonoverlap", "seed=1", "logger=wandb")
+    command = start(*tiny, *point, **wandb_server.environment, **agent).finish()
+    assert command.code == 0, command.err
+    [record] = load_all(Path("runs"))
+    [run] = wandb_server.runs.values()
+    assert (run.id, run.sweep) == (record.run_id, "sweep1")
+    assert run.exit_code == 0
+    again = start(*tiny, *point, **wandb_server.environment, **agent).finish()
+    assert again.code == 0
+    assert "1 finished before" in again.out
+    assert os.listdir("runs").count(record.run_id) == 1
+    assert run.starts == 1

@@ -1,0 +1,223 @@
+import math
+from collections.abc import Callable
+from copy import deepcopy
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from ablations import models
+from ablations.config import Recipe, Run, Schedule
+from ablations.training.optimizer import RateSchedule, VelocitySGD, build_optimizer
+
+
+def paper_rule(
+    weights: list[float], gradient: Callable[[float], float], rates: list[float], decay: float
+) -> list[float]:
+    """§5 in plain floats: v <- 0.9 v - decay lr w - lr g; w <- w + v."""
+    velocities = [0.0] * len(weights)
+    for lr in rates:
+        for i, w in enumerate(weights):
+            velocities[i] = 0.9 * velocities[i] - decay * lr * w - lr * gradient(w)
+            weights[i] = w + velocities[i]
+    return weights
+
+
+@pytest.mark.parametrize(
+    "rates",
+    [[0.1] * 8, [0.1] * 4 + [0.01] * 4, [0.1, 0.05, 0.2, 0.02, 0.02, 0.002]],
+    ids=["constant", "divided by ten", "changing"],
+)
+@pytest.mark.parametrize("in_closure", [True, False])
+def test_the_update_is_the_papers_over_a_change_of_the_rate(rates: list[float], in_closure: bool):
+    start = [1.0, -2.0, 0.3]
+    parameter = nn.Parameter(torch.tensor(start, dtype=torch.float64))
+    optimizer = VelocitySGD([parameter], lr=rates[0], momentum=0.9, weight_decay=0.01)
+
+    def closure(lr: float) -> torch.Tensor:
+        optimizer.param_groups[0]["lr"] = lr
+        optimizer.zero_grad()
+        loss = (parameter**3 - parameter).sum()
+        loss.backward()
+        return loss
+
+    for lr in rates:
+        if in_closure:  # as the training step does
+            optimizer.step(partial(closure, lr))
+        else:
+            closure(lr)
+            optimizer.step()
+    expected = paper_rule(start, lambda w: 3 * w**2 - 1, rates, 0.01)
+    assert parameter.tolist() == pytest.approx(expected, rel=1e-13)
+
+
+def test_plain_torch_would_not_follow_the_paper_where_the_rate_changes():
+    rates = [0.1] * 4 + [0.01]
+    parameter = nn.Parameter(torch.ones(1, dtype=torch.float64))
+    plain = torch.optim.SGD([parameter], lr=0.1, momentum=0.9)
+    for lr in rates:
+        plain.param_groups[0]["lr"] = lr
+        parameter.grad = torch.ones_like(parameter)
+        plain.step()
+    expected = paper_rule([1.0], lambda w: 1.0, rates, 0.0)
+    assert abs(parameter.item() - expected[0]) > 0.1
+
+
+def test_a_change_of_the_rate_is_known_after_a_restart():
+    def step(optimizer: VelocitySGD, parameter: nn.Parameter, lr: float) -> None:
+        optimizer.param_groups[0]["lr"] = lr
+        parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+
+    whole = nn.Parameter(torch.ones(1, dtype=torch.float64))
+    optimizer = VelocitySGD([whole], lr=0.1, momentum=0.9)
+    step(optimizer, whole, 0.1)
+    resumed = nn.Parameter(whole.detach().clone())
+    second = VelocitySGD([resumed], lr=0.1, momentum=0.9)
+    second.load_state_dict(deepcopy(optimizer.state_dict()))
+    step(optimizer, whole, 0.01)
+    step(second, resumed, 0.01)
+    assert torch.equal(whole, resumed)
+
+
+# Groups
+
+
+def groups(run: Run, recipe: Recipe, bias_lr_mult: float) -> dict[str, dict]:
+    network = models.build(run, 10)
+    names = {parameter: name for name, parameter in network.named_parameters()}
+    optimizer = build_optimizer(network, recipe, bias_lr_mult)
+    return {names[p]: group for group in optimizer.param_groups for p in group["params"]}
+
+
+def test_biases_are_never_decayed_and_weights_are(tiny_run: Run):
+    found = groups(tiny_run, Recipe(weight_decay=0.0005), 1.0)
+    biases = {name for name in found if name.endswith("bias")}
+    assert biases
+    assert {found[name]["weight_decay"] for name in biases} == {0.0}
+    assert {found[name]["weight_decay"] for name in found.keys() - biases} == {0.0005}
+
+
+def test_biases_learn_at_their_rate(tiny_run: Run):
+    found = groups(tiny_run, Recipe(lr=0.1), 2.0)
+    for name, group in found.items():
+        assert group["lr"] == (0.2 if name.endswith("bias") else 0.1), name
+
+
+def test_the_recipe_overrules_the_editions_bias_rate(tiny_run: Run):
+    found = groups(tiny_run, Recipe(lr=0.1, bias_lr_mult=3.0), 2.0)
+    assert {g["lr"] for name, g in found.items() if name.endswith("bias")} == {0.1 * 3}
+
+
+def test_a_bias_rate_of_0_leaves_the_biases_alone(tiny_run: Run):
+    found = groups(tiny_run, Recipe(bias_lr_mult=0.0), 2.0)
+    assert not any(name.endswith("bias") for name in found)
+
+
+def test_the_network_scales_the_decay_of_its_layers_and_other_weights_have_none():
+    network = nn.Sequential()
+    network.add_module("dense", nn.Linear(2, 2))
+    network.add_module("out", nn.Linear(2, 2))
+    network.add_module("norm", nn.BatchNorm1d(2))
+    network.decay_scale = {"dense": 1.0, "out": 250.0}  # type: ignore[assignment]
+    decays = {
+        name: group["weight_decay"]
+        for group in build_optimizer(network, Recipe(weight_decay=0.004), 1.0).param_groups
+        for name, parameter in network.named_parameters()
+        if any(parameter is p for p in group["params"])
+    }
+    assert {name: decay for name, decay in decays.items() if decay} == {
+        "dense.weight": 0.004,
+        "out.weight": 1.0,
+    }
+    assert len(decays) == 6
+
+
+# Schedules
+
+
+STEPS = 100  # in an epoch
+
+
+def make_schedule(recipe: Recipe) -> RateSchedule:
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    return RateSchedule(torch.optim.SGD([parameter], lr=recipe.lr), recipe, STEPS)
+
+
+def factors(recipe: Recipe, *epochs: float) -> list[float]:
+    """Factor on the rate after so many epochs."""
+    schedule = make_schedule(recipe)
+    return [schedule.factor(round(epoch * STEPS)) for epoch in epochs]
+
+
+def test_constant():
+    assert factors(Recipe(), 0, 3.5, 8) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("kind", [Schedule.step, Schedule.cosine])
+def test_every_group_follows_the_schedule_step_by_step(kind: Schedule):
+    recipe = Recipe(epochs=2, schedule=kind, milestones=[0.5])
+    groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": lr} for lr in (1.0, 2.0)]
+    optimizer = torch.optim.SGD(groups, lr=recipe.lr)
+    schedule = RateSchedule(optimizer, recipe, 2)
+    for step in range(4):
+        rates = [group["lr"] for group in optimizer.param_groups]
+        assert rates == [schedule.factor(step), 2 * schedule.factor(step)]
+        optimizer.step()
+        schedule.step()
+
+
+def test_step_divides_by_ten_at_each_milestone():
+    recipe = Recipe(epochs=8, schedule=Schedule.step, milestones=[0.5, 0.75])
+    found = factors(recipe, 0, 3.99, 4, 5.99, 6, 7.99)
+    assert found == pytest.approx([1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_cosine_falls_from_1_to_0():
+    found = factors(Recipe(epochs=8, schedule=Schedule.cosine), 0, 2, 4, 6, 8)
+    half = math.sqrt(0.5)
+    assert found == pytest.approx([1, (1 + half) / 2, 0.5, (1 - half) / 2, 0], abs=1e-12)
+
+
+def test_plateau_divides_three_times_at_most():
+    recipe = Recipe(schedule=Schedule.plateau, patience=2)
+    schedule = make_schedule(recipe)
+    rates = []
+    for _ in range(10):
+        schedule.observe(0.5)
+        rates.append(schedule.optimizer.param_groups[0]["lr"] / recipe.lr)  # at once
+    expected = [1, 1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001, 0.001, 0.001]
+    assert rates == pytest.approx(expected)
+
+
+def test_plateau_waits_anew_after_an_improvement():
+    schedule = make_schedule(Recipe(schedule=Schedule.plateau, patience=2))
+    for error in (0.5, 0.5, 0.4, 0.4, 0.39, 0.39):
+        schedule.observe(error)
+    assert schedule.factor(0) == 1
+    schedule.observe(0.39)
+    assert schedule.factor(0) == pytest.approx(0.1)
+
+
+def test_other_schedules_ignore_the_validation_error():
+    schedule = make_schedule(Recipe(schedule=Schedule.cosine, patience=1))
+    for _ in range(5):
+        schedule.observe(0.5)
+    assert schedule.divisions == 0
+
+
+def test_a_schedule_continues_where_it_was():
+    recipe = Recipe(schedule=Schedule.plateau, patience=3)
+    whole, resumed = make_schedule(recipe), make_schedule(recipe)
+    errors = [0.5, 0.6, 0.6, 0.6, 0.4, 0.4, 0.4, 0.4]
+    for error in errors[:3]:
+        whole.observe(error)
+    resumed.load_state_dict(whole.state_dict())
+    found = []
+    for error in errors[3:]:
+        whole.observe(error)
+        resumed.observe(error)
+        found.append(whole.factor(0))
+        assert whole.state_dict() == resumed.state_dict()
+    assert found[-1] == pytest.approx(0.01)

@@ -1,0 +1,250 @@
+"""Runs in W&B: one for each of ours, online or offline, whatever interrupts it or fails."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import wandb
+from pytorch_lightning.loggers import WandbLogger
+from wandb_server import serve
+
+from ablations.config import Logger, LoggerKind
+from ablations.launch.start import check_wandb
+from ablations.record import load
+from ablations.techniques import Pooling
+from ablations.training.loggers import build_logger
+
+AWAY = {
+    "WANDB_BASE_URL": "http://127.0.0.1:9",
+    "WANDB_API_KEY": "x" * 40,
+    "WANDB_MODE": "online",
+    "WANDB_HTTP_TIMEOUT": "1",
+    "no_proxy": "127.0.0.1",
+}
+
+
+@pytest.fixture
+def job(tiny_job):
+    return tiny_job(logger=Logger(LoggerKind.wandb))
+
+
+@pytest.fixture
+def offline(monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    yield
+    wandb.teardown()
+
+
+def offline_runs(folder: Path) -> list[Path]:
+    return sorted(folder.glob("wandb/offline-run-*"))
+
+
+# What W&B gets
+
+
+def test_a_run_has_its_name_group_tags_config_curve_and_final_errors(
+    tiny_job, train_here, wandb_server
+):
+    logger = Logger(LoggerKind.wandb, "project", "team")
+    job = replace(
+        tiny_job(logger=logger, pooling=Pooling.nonoverlap), claims=("one", "another" * 20)
+    )
+    record = load(train_here(job))
+    assert record is not None
+    [run] = wandb_server.runs.values()
+    assert (run.id, run.exit_code, run.starts) == (record.run_id, 0, 1)
+    assert run.name == "pooling=nonoverlap seed=0"
+    assert run.group == "smoke: pooling=nonoverlap"
+    assert run.tags[:3] == ["experiment:smoke", "dataset:synthetic", "claim:one"]
+    assert len(run.tags[3]) == 64  # W&B takes no longer ones
+    config = {name: entry["value"] for name, entry in run.config.items()}
+    flat = {"arm": "pooling=nonoverlap", "seed": 0, "experiment": "smoke", "run_id": run.id}
+    assert {name: config[name] for name in flat} == flat
+    assert config["techniques"]["pooling"] == "nonoverlap"
+    assert run.values("val/top1_error") == [point.val.top1 for point in record.curve]
+    assert run.values("samples") == [point.samples for point in record.curve]
+    assert run.summary["test/top1_error"] == record.test["ten_view"].top1
+    assert run.summary["test_center/top1_error"] == record.test["center"].top1
+    assert run.summary["train_clean/top1_error"] == record.train.top1
+    assert run.summary["val/top1_error"] == {"min": min(run.values("val/top1_error"))}
+    assert run.summary["status_diverged"] == 0.0
+
+
+# Offline
+
+
+@pytest.mark.parametrize(("logged_in", "mode"), [(True, None), (False, "dryrun")])
+def test_it_is_offline_unless_logged_in(logged_in, mode, job, monkeypatch, tmp_path):
+    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setattr(wandb, "login", lambda **options: logged_in)
+
+    def begin(**options):
+        assert os.environ.get("WANDB_MODE") == mode
+        raise SystemExit
+
+    monkeypatch.setattr(wandb, "init", begin)
+    with pytest.raises(SystemExit):
+        build_logger(job, tmp_path)
+
+
+def test_an_interrupted_offline_run_becomes_one_run_by_wandb_sync(
+    job, train_here, interrupt_in_epoch_2, runs_dir, offline
+):
+    interrupt_in_epoch_2(job)
+    record = load(train_here(job))
+    assert record is not None
+    assert len(offline_runs(runs_dir / record.run_id)) == 2
+    with serve() as server:
+        command = [sys.executable, "-m", "wandb", "sync", *runs_dir.glob("*/wandb/latest-run")]
+        environment = os.environ | server.environment
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+    [run] = server.runs.values()
+    assert (run.id, run.exit_code) == (record.run_id, 0)
+    assert run.values("epoch") == [1, 2]
+    assert run.summary["test/top1_error"] == record.test["ten_view"].top1
+
+
+# Interruptions and failures
+
+
+def test_an_interrupted_run_continues_and_sends_again_what_was_lost(
+    job, train_here, interrupt_in_epoch_2, wandb_server
+):
+    interrupt_in_epoch_2(job)
+    [run] = wandb_server.runs.values()
+    assert (run.values("epoch"), run.exit_code) == ([1], 143)
+    run.history.clear()  # it never arrived
+    run.summary.clear()
+    train_here(job)
+    assert run.values("epoch") == [1, 2]
+    assert (run.starts, run.exit_code) == (2, 0)
+
+
+def test_a_server_that_refuses_leaves_the_run_offline(
+    job, train_here, wandb_server, caplog, record
+):
+    wandb_server.refusal = 401
+    folder = train_here(job)
+    assert "this run is logged offline" in caplog.text
+    found = load(folder)
+    assert found is not None
+    assert found.test == record.test
+    assert len(offline_runs(folder)) == 1
+
+
+def test_a_client_that_fails_costs_neither_epochs_nor_the_record(
+    job, train_here, offline, monkeypatch, caplog
+):
+    def lose(*arguments, **options):
+        raise ConnectionResetError("service is gone")
+
+    monkeypatch.setattr(WandbLogger, "log_metrics", lose)
+    record = load(train_here(job))
+    assert record is not None
+    assert len(record.curve) == 2
+    assert caplog.text.count("service is gone") == 1
+
+
+def test_a_client_that_does_not_start_costs_the_mirror_only(job, train_here, monkeypatch, caplog):
+    def fail(**options):
+        raise OSError("no port")
+
+    monkeypatch.setattr(wandb, "init", fail)
+    assert load(train_here(job)) is not None
+    assert "no port; this run is not logged" in caplog.text
+
+
+# Before the runs of a command
+
+
+def test_a_server_that_answers_is_asked_once(job, tmp_path, wandb_server):
+    assert check_wandb(tmp_path, [job, job]) is None
+    assert os.environ["WANDB_MODE"] == "online"
+    assert wandb_server.requests == ["Viewer"]
+
+
+def test_a_server_that_refuses_turns_the_runs_offline(job, tmp_path, wandb_server):
+    wandb_server.refusal = 401
+    problem = check_wandb(tmp_path, [job])
+    assert problem is not None
+    assert wandb_server.url in problem
+    assert f"wandb sync {tmp_path}/*/wandb/latest-run" in problem
+    assert os.environ["WANDB_MODE"] == "offline"
+    assert check_wandb(tmp_path, [job]) is None  # once
+
+
+@pytest.mark.parametrize("mode", ["online", "offline"])
+def test_it_is_not_asked_in_vain(mode, job, tiny_job, tmp_path, wandb_server, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", mode)
+    unlogged = [tiny_job(), replace(job, fast_dev_run=True)]
+    assert check_wandb(tmp_path, unlogged if mode == "online" else [job]) is None
+    assert wandb_server.requests == []
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_is_named_once_and_no_run_waits(start, tiny):
+    command = start("-m", *tiny, "seed=0,1,2", "logger=wandb", **AWAY).finish()
+    assert command.code == 0, command.err
+    assert command.out.count("the runs log offline") == 1
+    folders = [path.parent for path in Path("runs").glob("*/record.json")]
+    assert [len(offline_runs(folder)) for folder in folders] == [1, 1, 1]
+    assert not Path("wandb").exists()
+
+
+# In processes
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_keeps_its_rows_and_the_next_has_its_own(start, tiny, wandb_server):
+    Path("boom").mkdir()
+    Path("boom/sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'forkserver' in ' '.join(sys.orig_argv):\n"
+        "    from ablations.training.classifier import Classifier\n"
+        "    step = Classifier.training_step\n"
+        "    def fail(self, batch, batch_idx):\n"
+        "        if self.run.seed == 0 and self.current_epoch == 1:\n"
+        "            raise ArithmeticError('injected')\n"
+        "        return step(self, batch, batch_idx)\n"
+        "    Classifier.training_step = fail\n"
+    )
+    words = ("-m", *tiny, "seed=0,1", "logger=wandb", "trainer.parallel=1")
+    path = {"PYTHONPATH": str(Path("boom").resolve())}
+    command = start(*words, **path, **wandb_server.environment).finish()
+    assert command.code == 1, command.err
+    assert "injected" in command.out
+    failed, whole = sorted(wandb_server.runs.values(), key=lambda run: run.name)
+    assert (failed.values("epoch"), failed.exit_code) == ([1], 1)
+    assert (whole.values("epoch"), whole.exit_code) == ([1, 2], 0)
+    assert "test/top1_error" not in failed.summary
+    assert "test/top1_error" in whole.summary
+
+
+@pytest.mark.slow
+def test_two_ranks_make_one_run(start, tiny, wandb_server):
+    command = start(*tiny, "logger=wandb", "trainer.devices=2", **wandb_server.environment).finish()
+    assert command.code == 0, command.err
+    [run] = wandb_server.runs.values()
+    assert (run.starts, run.exit_code, run.values("epoch")) == (1, 0, [1, 2])
+
+
+@pytest.mark.slow
+def test_after_a_kill_the_same_run_goes_on_there(start, tiny, wandb_server):
+    # More epochs than are trained before the first rows reach the server.
+    words = (*tiny, "logger=wandb", "recipe.epochs=1500")
+    command = start(*words, **wandb_server.environment)
+    command.wait_until(lambda: any(run.rows for run in wandb_server.runs.values()))
+    command.process.kill()
+    assert command.left_over(10) == []
+    [run] = wandb_server.runs.values()
+    assert run.exit_code != 0
+    del run.history[max(run.history)]  # sent, and never arrived
+    run.summary["epoch"] = len(run.history)
+    again = start(*words, **wandb_server.environment).finish()
+    assert again.code == 0, again.err
+    assert list(wandb_server.runs) == [run.id]
+    assert (run.starts, run.exit_code) == (2, 0)
+    assert run.values("epoch") == list(range(1, 1501))  # each once, none lost
