@@ -71,7 +71,7 @@ def test_a_failing_run_is_told_and_the_next_one_runs(launcher: str, start, tiny)
     Path("breaks/sitecustomize.py").write_text(
         "import sys\n"
         "if 'forkserver' in ' '.join(sys.orig_argv):\n"
-        "    import ablations.train as t\n"
+        "    import ablations.training.fit as t\n"
         "    train = t.train\n"
         "    def broken(job, *rest):\n"
         "        if job.run.seed == 0:\n"
