@@ -1,23 +1,23 @@
-"""Configuration: Hydra's schema in, one frozen ``Run`` out.
+"""The configuration: what a user may set, the run that it describes, and the run's id.
 
-``Config`` is what a user may set, ``Run`` the part of it that can move a number; ``run_id`` names a
-run by the hash of that part. Nothing below this module knows Hydra or OmegaConf, and this module
-imports no torch, so that a misspelt key is answered at once.
+``Config`` is what a user may set, ``Run`` the part of it that affects results; ``run_id`` names a
+run by the hash of that part. pydantic checks types and ranges, ``__post_init__`` what depends on
+several keys. Nothing below this module knows Hydra, and this module imports no torch, so that a
+misspelt key is answered at once.
 """
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields, replace
-from enum import Enum
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
 
 from ablations.files import write_atomically
 from ablations.techniques import Techniques
@@ -28,13 +28,18 @@ from ablations.techniques.edition import details
 # 3: one CPU thread a process unless images are large; records of schema 2.
 NUMERICS = 3
 
+# Hydra reads `data.path=2012` as a number.
+Text = Annotated[str, Field(coerce_numbers_to_str=True)]
+Folder = Annotated[Text, Field(min_length=1)]
+Pixels = Annotated[int, Field(ge=8)]
+
 
 class ConfigError(ValueError):
     """An experiment that cannot work: the message names it, the valid values and the next step."""
 
 
-class Model(Enum):
-    """The network; :data:`ablations.models.MODELS` has what each one takes."""
+class Model(StrEnum):
+    """The network, described in its file of ``ablations/models/``."""
 
     alexnet = "alexnet"
     alexnet_small = "alexnet_small"
@@ -50,14 +55,14 @@ class Model(Enum):
     lenet5 = "lenet5"
 
 
-class Init(Enum):
+class Init(StrEnum):
     """Initial weights: the authors' (or a tutorial's), or with deviations scaled by fan-in."""
 
     paper = "paper"
     fan_in = "fan_in"
 
 
-class Source(Enum):
+class Source(StrEnum):
     """Where images come from; ``huggingface``: parquet files, image folders, data of the hub."""
 
     synthetic = "synthetic"
@@ -65,15 +70,20 @@ class Source(Enum):
     imagenet = "imagenet"
     huggingface = "huggingface"
 
+    @classmethod
+    def _missing_(cls, value: object) -> "Source | None":
+        # Their names in earlier versions, and in the folders of runs trained then.
+        return cls.huggingface if value in {"parquet", "image_folder"} else None
 
-class Storage(Enum):
+
+class Storage(StrEnum):
     """How images are kept: as pixels, or as JPEG, a tenth of the size, decoded when read."""
 
     raw = "raw"
     jpeg = "jpeg"
 
 
-class Schedule(Enum):
+class Schedule(StrEnum):
     """How the learning rate falls."""
 
     constant = "constant"
@@ -82,7 +92,7 @@ class Schedule(Enum):
     cosine = "cosine"
 
 
-class Precision(Enum):
+class Precision(StrEnum):
     """Arithmetic of the forward and backward pass; parameters are always float32."""
 
     fp32 = "fp32"
@@ -94,7 +104,7 @@ class Precision(Enum):
         return "bf16-mixed" if self is Precision.bf16 else "32-true"
 
 
-class Accelerator(Enum):
+class Accelerator(StrEnum):
     """The device that trains: ``auto`` takes GPUs where there are any."""
 
     auto = "auto"
@@ -102,18 +112,13 @@ class Accelerator(Enum):
     gpu = "gpu"
 
 
-class LoggerKind(Enum):
+class LoggerKind(StrEnum):
     """Where the learning curve is mirrored; the records do not depend on it."""
 
     wandb = "wandb"
     tensorboard = "tensorboard"
     csv = "csv"
     none = "none"
-
-
-def _require(condition: bool, message: str) -> None:
-    if not condition:
-        raise ConfigError(message)
 
 
 # Keys of the data that are part of a run's identity, beside the fingerprint.
@@ -149,54 +154,48 @@ class DataConfig:
             stopping.
     """
 
-    name: str | None = None
+    name: Text | None = None
     source: Source = Source.synthetic
-    path: str | None = None
-    train: list[str] = field(default_factory=list)
-    test: list[str] = field(default_factory=list)
-    subset: str | None = None
-    image: str | None = None
-    label: str | None = None
+    path: Text | None = None
+    train: list[Text] = field(default_factory=list)
+    test: list[Text] = field(default_factory=list)
+    subset: Text | None = None
+    image: Text | None = None
+    label: Text | None = None
     storage: Storage = Storage.raw
-    size: int = 32
-    crop: int = 28
-    train_limit: int | None = None
-    val_size: int = 500
+    size: Pixels = 32
+    crop: Pixels = 28
+    train_limit: PositiveInt | None = None
+    val_size: NonNegativeInt = 500
     skip_broken: bool = False
 
     def __post_init__(self) -> None:
-        _require(self.size >= 8, f"data.size={self.size}: must be at least 8 pixels")
-        _require(
-            8 <= self.crop <= self.size,
-            f"data.crop={self.crop}: must be between 8 and data.size={self.size} pixels",
-        )
-        _require(
-            self.train_limit is None or self.train_limit >= 1,
-            f"data.train_limit={self.train_limit}: must be at least 1, or null for all images",
-        )
-        _require(self.val_size >= 0, f"data.val_size={self.val_size}: must be 0 or more images")
-        if self.source is not Source.huggingface:
-            for key in ("train", "test", "subset", "image", "label"):
-                _require(
-                    not getattr(self, key),
-                    f"data.{key} is for data.source=huggingface, and data.source="
-                    f"{self.source.value}; add data.source=huggingface",
-                )
-            _require(
-                self.path is None or self.source is not Source.synthetic,
-                f"data.path={self.path}: data.source=synthetic reads no files; add "
-                "data.source=huggingface, or another source",
+        if self.crop > self.size:
+            raise ConfigError(
+                f"data.crop={self.crop}: must be between 8 and data.size={self.size} pixels"
             )
+        if self.source is Source.huggingface:
+            if bool(self.train) != bool(self.test):
+                raise ConfigError(
+                    "data.train and data.test go together: give the files or splits of both"
+                )
+            if not (self.path or self.files_given):
+                raise ConfigError(
+                    "data.source=huggingface needs data.path=FOLDER, FILE or a data set of the "
+                    "hub, or data.train=[FILE] data.test=[FILE] (`*` is allowed)"
+                )
             return
-        _require(
-            bool(self.train) == bool(self.test),
-            "data.train and data.test go together: give the files or splits of both",
-        )
-        _require(
-            bool(self.path or self.files_given),
-            "data.source=huggingface needs data.path=FOLDER, FILE or a data set of the hub, or "
-            "data.train=[FILE] data.test=[FILE] (`*` is allowed)",
-        )
+        for key in ("train", "test", "subset", "image", "label"):
+            if getattr(self, key):
+                raise ConfigError(
+                    f"data.{key} is for data.source=huggingface, and data.source={self.source}; "
+                    "add data.source=huggingface"
+                )
+        if self.path and self.source is Source.synthetic:
+            raise ConfigError(
+                f"data.path={self.path}: data.source=synthetic reads no files; add "
+                "data.source=huggingface, or another source"
+            )
 
     @property
     def files_given(self) -> bool:
@@ -224,47 +223,26 @@ class Recipe:
             two epochs in a row; null trains all epochs.
     """
 
-    epochs: int = 8
-    batch_size: int = 128
-    lr: float = 0.01
-    momentum: float = 0.9
-    weight_decay: float = 0.0005
-    bias_lr_mult: float | None = None
+    epochs: PositiveInt = 8
+    batch_size: PositiveInt = 128
+    lr: Annotated[FiniteFloat, Field(gt=0)] = 0.01
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[FiniteFloat, Field(ge=0)] = 0.0005
+    bias_lr_mult: Annotated[FiniteFloat, Field(ge=0)] | None = None
     schedule: Schedule = Schedule.constant
     milestones: list[float] = field(default_factory=list)
-    patience: int = 5
+    patience: PositiveInt = 5
     precision: Precision = Precision.fp32
-    stop_at: float | None = None
+    stop_at: Annotated[float, Field(gt=0, lt=1)] | None = None
 
     def __post_init__(self) -> None:
-        for key in ("epochs", "batch_size", "patience"):
-            _require(
-                getattr(self, key) >= 1, f"recipe.{key}={getattr(self, key)}: must be at least 1"
+        rising = sorted(self.milestones) == self.milestones
+        if not rising or not all(0 < milestone < 1 for milestone in self.milestones):
+            raise ConfigError(
+                f"recipe.milestones={self.milestones}: must be rising fractions between 0 and 1"
             )
-        _require(0 < self.lr < math.inf, f"recipe.lr={self.lr}: must be above 0, and finite")
-        _require(
-            0 <= self.momentum < 1, f"recipe.momentum={self.momentum}: must be at least 0, below 1"
-        )
-        _require(
-            0 <= self.weight_decay < math.inf,
-            f"recipe.weight_decay={self.weight_decay}: must be at least 0, and finite",
-        )
-        _require(
-            self.bias_lr_mult is None or 0 <= self.bias_lr_mult < math.inf,
-            f"recipe.bias_lr_mult={self.bias_lr_mult}: must be at least 0, or null (the edition's)",
-        )
-        _require(
-            all(0 < m < 1 for m in self.milestones) and sorted(self.milestones) == self.milestones,
-            f"recipe.milestones={self.milestones}: must be rising fractions between 0 and 1",
-        )
-        _require(
-            bool(self.milestones) or self.schedule is not Schedule.step,
-            "recipe.schedule=step needs recipe.milestones, such as [0.5,0.75]",
-        )
-        _require(
-            self.stop_at is None or 0 < self.stop_at < 1,
-            f"recipe.stop_at={self.stop_at}: must be an error between 0 and 1, or null",
-        )
+        if self.schedule is Schedule.step and not self.milestones:
+            raise ConfigError("recipe.schedule=step needs recipe.milestones, such as [0.5,0.75]")
 
 
 @dataclass(frozen=True)
@@ -281,18 +259,12 @@ class Slurm:
     """
 
     submit: bool = False
-    minutes: int = 720
-    partition: str | None = None
-    account: str | None = None
-    cpus: int = 4
+    # The signal before the limit comes two minutes early; a job must have begun by then.
+    minutes: Annotated[int, Field(ge=5)] = 720
+    partition: Text | None = None
+    account: Text | None = None
+    cpus: PositiveInt = 4
     detach: bool = False
-
-    def __post_init__(self) -> None:
-        # The signal before the limit comes two minutes early; a job must have begun by then.
-        _require(
-            self.minutes >= 5, f"trainer.slurm.minutes={self.minutes}: must be at least 5 minutes"
-        )
-        _require(self.cpus >= 1, f"trainer.slurm.cpus={self.cpus}: must be at least 1")
 
 
 @dataclass(frozen=True)
@@ -314,22 +286,19 @@ class Trainer:
     """
 
     accelerator: Accelerator = Accelerator.auto
-    devices: int = 1
-    num_nodes: int = 1
-    parallel: int | None = None
-    threads: int | None = None
-    checkpoint_steps: int = 1000
+    devices: PositiveInt = 1
+    num_nodes: PositiveInt = 1
+    parallel: PositiveInt | None = None
+    threads: PositiveInt | None = None
+    checkpoint_steps: PositiveInt = 1000
     slurm: Slurm = field(default_factory=Slurm)
 
     def __post_init__(self) -> None:
-        for key in ("devices", "num_nodes", "parallel", "threads", "checkpoint_steps"):
-            value = getattr(self, key)
-            _require(value is None or value >= 1, f"trainer.{key}={value}: must be at least 1")
-        _require(
-            self.num_nodes == 1 or self.slurm.submit or self.parallel in (None, 1),
-            f"trainer.parallel={self.parallel}: with trainer.num_nodes={self.num_nodes} one run "
-            "follows another; leave trainer.parallel out, or let trainer=slurm start them",
-        )
+        if self.num_nodes > 1 and not self.slurm.submit and self.parallel not in (None, 1):
+            raise ConfigError(
+                f"trainer.parallel={self.parallel}: with trainer.num_nodes={self.num_nodes} one "
+                "run follows another; leave trainer.parallel out, or let trainer=slurm start them"
+            )
 
 
 @dataclass(frozen=True)
@@ -343,25 +312,55 @@ class Logger:
     """
 
     kind: LoggerKind = LoggerKind.wandb
-    project: str = "alexnet-ablations"
-    entity: str | None = None
+    project: Text = "alexnet-ablations"
+    entity: Text | None = None
 
 
 @dataclass(frozen=True)
-class Config(Techniques):
-    """Everything a user may set, as Hydra composes it.
+class Settings:
+    """What affects results, the techniques apart.
 
     Attributes:
-        experiment: Name of the experiment that the values come from.
         model: See :class:`Model`.
         width: Factor on the number of kernels and units; 1 is the printed network.
         init: See :class:`Init`.
         data: See :class:`DataConfig`.
         recipe: See :class:`Recipe`.
-        seed: Seed of every stream of random numbers, 0 or more.
-        replicate: Extra key of the random numbers, for A/A comparisons; 0 or more.
+        seed: Seed of every stream of random numbers.
+        replicate: Extra key of the random numbers, for A/A comparisons.
         pretrained: Id of a finished run in ``output`` whose weights training starts from, all but
             those of a last layer for another number of classes; null starts from random ones.
+    """
+
+    model: Model = Model.alexnet_small
+    width: Annotated[float, Field(gt=0, le=4)] = 1.0
+    init: Init = Init.paper
+    data: DataConfig = field(default_factory=DataConfig)
+    recipe: Recipe = field(default_factory=Recipe)
+    seed: NonNegativeInt = 0
+    replicate: NonNegativeInt = 0
+    pretrained: Text | None = None
+
+    def __post_init__(self) -> None:
+        if self.recipe.schedule is Schedule.plateau and self.data.val_size == 0:
+            raise ConfigError(
+                "recipe.schedule=plateau follows the validation error, and data.val_size=0 leaves "
+                "no validation images; set data.val_size, or use another recipe.schedule"
+            )
+        if self.pretrained is not None and not re.fullmatch("[0-9a-f]{12}", self.pretrained):
+            raise ConfigError(
+                f"pretrained={self.pretrained}: must be the id of a run, the twelve hexadecimal "
+                "digits that its folder is named after; one that reads like a number, such as "
+                "1234e5678901, needs two pairs of quotes, pretrained='\"1234e5678901\"'"
+            )
+
+
+@dataclass(frozen=True)
+class Config(Settings, Techniques):
+    """Everything a user may set, as Hydra composes it.
+
+    Attributes:
+        experiment: Name of the experiment that the values come from.
         trainer: See :class:`Trainer`.
         logger: See :class:`Logger`.
         output: Folder of the runs and their records.
@@ -370,32 +369,20 @@ class Config(Techniques):
         print_model: Print the layers of the network, their shapes and costs, and train nothing.
     """
 
-    experiment: str = "smoke"
-    model: Model = Model.alexnet_small
-    width: float = 1.0
-    init: Init = Init.paper
-    data: DataConfig = field(default_factory=DataConfig)
-    recipe: Recipe = field(default_factory=Recipe)
-    seed: int = 0
-    replicate: int = 0
-    pretrained: str | None = None
+    experiment: Text = "smoke"
     trainer: Trainer = field(default_factory=Trainer)
     logger: Logger = field(default_factory=Logger)
-    output: str = "runs"
-    cache: str | None = None
+    output: Folder = "runs"
+    cache: Folder | None = None
     fast_dev_run: bool = False
     print_model: bool = False
 
-    def __post_init__(self) -> None:
-        _require(self.output != "", "output=: an empty name; give a folder, output=FOLDER")
-        _require(self.cache != "", "cache=: an empty name; give a folder, cache=FOLDER")
-
     @property
     def run(self) -> "Run":
-        """The part that can move a number."""
-        chosen = {f.name: getattr(self, f.name) for f in fields(Techniques)}
-        rest = {f.name: getattr(self, f.name) for f in fields(Run) if hasattr(self, f.name)}
-        return Run(techniques=Techniques(**chosen), **rest)
+        """The part that affects results."""
+        techniques = {f.name: getattr(self, f.name) for f in fields(Techniques)}
+        settings = {f.name: getattr(self, f.name) for f in fields(Settings)}
+        return Run(techniques=Techniques(**techniques), **settings)
 
 
 # The values that run ids are hashed against: the paper's experiment when this table was made.
@@ -448,59 +435,25 @@ def run_id_of(differences: dict[str, Any], numerics: int = NUMERICS) -> str:
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(Settings):
     """Every setting that affects results.
 
     Attributes:
         techniques: One choice of each technique.
-        model: Which network.
-        width: Factor on the number of kernels and units; 1 is the printed network.
-        init: See :class:`Init`.
-        data: Which images.
-        recipe: How to train.
-        seed: Seed of every stream of random numbers.
-        replicate: Extra key of the random numbers; runs that differ in nothing else are replicates.
         fingerprint: Hash of the stored pixels and labels, once the data are prepared.
-        pretrained: Id of the run whose weights this one starts from, if any.
     """
 
-    techniques: Techniques
-    model: Model
-    width: float
-    init: Init
-    data: DataConfig
-    recipe: Recipe
-    seed: int
-    replicate: int
+    techniques: Techniques = field(default_factory=Techniques)
     fingerprint: str = ""
-    pretrained: str | None = None
-
-    def __post_init__(self) -> None:
-        _require(0 < self.width <= 4, f"width={self.width}: must be above 0, at most 4")
-        _require(self.seed >= 0, f"seed={self.seed}: must be a whole number, 0 or more")
-        _require(
-            self.replicate >= 0, f"replicate={self.replicate}: must be a whole number, 0 or more"
-        )
-        _require(
-            self.data.val_size > 0 or self.recipe.schedule is not Schedule.plateau,
-            "recipe.schedule=plateau follows the validation error, and data.val_size=0 leaves no "
-            "validation images; set data.val_size, or use another recipe.schedule",
-        )
-        _require(
-            self.pretrained is None or re.fullmatch("[0-9a-f]{12}", self.pretrained) is not None,
-            f"pretrained={self.pretrained}: must be the id of a run, the twelve hexadecimal digits "
-            "that its folder is named after; one that reads like a number, such as 1234e5678901, "
-            "needs two pairs of quotes, pretrained='\"1234e5678901\"'",
-        )
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested plain values, as written to a run's ``config.yaml``; the caller's to change."""
-        return _plain(self._values)
+        """Nested plain values, as written to a run's ``config.yaml``."""
+        return _RUN.dump_python(self, mode="json")
 
     @cached_property
-    def _values(self) -> dict[str, Any]:
-        # A plan asks ten times for each run, and `asdict` takes most of the time that it takes.
-        return _plain(asdict(self))
+    def flat(self) -> dict[str, Any]:
+        """Plain values by key of the command line, such as ``pooling`` and ``recipe.lr``."""
+        return {key.removeprefix("techniques."): value for key, value in flatten(self.to_dict())}
 
     def on_data(self, fingerprint: str, name: str) -> "Run":
         """Return the run on prepared data, with the name that their source gives.
@@ -517,15 +470,12 @@ class Run:
         """Inverse of :meth:`to_dict`.
 
         Raises:
-            ConfigError: A key is missing, unknown or of the wrong type.
+            ConfigError: A key is unknown, or a value is of the wrong type or out of range.
         """
         try:
-            run = _RUN.validate_python(values)
+            return _RUN.validate_python(values, extra="forbid")
         except ValidationError as error:
-            raise ConfigError(f"not the configuration of a run: {error}") from None
-        if unknown := sorted(set(key_paths(values)) - set(key_paths(run.to_dict()))):
-            raise ConfigError(f"not the configuration of a run: unknown {', '.join(unknown)}")
-        return run
+            raise ConfigError(f"not the configuration of a run: {first_problem(error)}") from None
 
     @cached_property
     def differences(self) -> dict[str, Any]:
@@ -534,31 +484,18 @@ class Run:
         The name and place of the data are left out, because the fingerprint identifies the pixels,
         and so is ``evaluation``, because every run measures both errors.
         """
-        flat = {}
-        for entry in fields(self.techniques):
-            value: Enum = getattr(self.techniques, entry.name)
-            first = next(iter(type(value))).value
-            if entry.name != "evaluation" and value.value != REFERENCE.get(entry.name, first):
-                flat[entry.name] = value.value
-        recipe = dict(self.to_dict()["recipe"])
-        if recipe["bias_lr_mult"] is None:
-            recipe["bias_lr_mult"] = details(self.techniques.edition).bias_lr_mult
+        values = self.flat | {"data.fingerprint": self.fingerprint}
+        if values["recipe.bias_lr_mult"] is None:
+            values["recipe.bias_lr_mult"] = details(self.techniques.edition).bias_lr_mult
         if self.recipe.schedule is not Schedule.step:
-            recipe["milestones"] = REFERENCE["recipe.milestones"]
+            values["recipe.milestones"] = REFERENCE["recipe.milestones"]
         if self.recipe.schedule is not Schedule.plateau:
-            recipe["patience"] = REFERENCE["recipe.patience"]
-        resolved = {
-            "model": self.model.value,
-            "width": self.width,
-            "init": self.init.value,
-            "data.fingerprint": self.fingerprint,
-            **{f"data.{key}": getattr(self.data, key) for key in SIZES},
-            **{f"recipe.{key}": value for key, value in recipe.items()},
-            "seed": self.seed,
-            "replicate": self.replicate,
-            "pretrained": self.pretrained,
-        }
-        return flat | {key: value for key, value in resolved.items() if value != REFERENCE[key]}
+            values["recipe.patience"] = REFERENCE["recipe.patience"]
+        chosen: dict[str, StrEnum] = vars(self.techniques)
+        firsts = {key: next(iter(type(value))).value for key, value in chosen.items()}
+        reference = firsts | REFERENCE
+        del reference["evaluation"]
+        return {key: values[key] for key, value in reference.items() if values[key] != value}
 
     @classmethod
     def from_differences(cls, differences: dict[str, Any]) -> "Run":
@@ -618,32 +555,45 @@ class Job:
 
     def save(self, folder: Path) -> None:
         """Write ``config.yaml`` into ``folder``."""
-        text = yaml.safe_dump(_plain(asdict(self)), sort_keys=False)
-        write_atomically(folder / "config.yaml", text)
+        values = _JOB.dump_python(self, mode="json")
+        write_atomically(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False))
 
     @classmethod
     def load(cls, folder: Path) -> "Job":
-        """Read the ``config.yaml`` of ``folder``."""
-        return _JOB.validate_python(yaml.safe_load((folder / "config.yaml").read_text()))
+        """Read the ``config.yaml`` of ``folder``; keys of earlier versions are ignored.
+
+        Raises:
+            ConfigError: A value is missing or of the wrong type.
+        """
+        path = folder / "config.yaml"
+        try:
+            return _JOB.validate_python(yaml.safe_load(path.read_text()))
+        except ValidationError as error:
+            raise ConfigError(
+                f"{path}: not the configuration of a run: {first_problem(error)}"
+            ) from None
 
 
-def key_paths(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Names of nested keys, those of groups included: ``recipe``, ``recipe.lr``."""
-    for key, value in values.items():
-        yield f"{prefix}{key}"
-        if isinstance(value, dict):
-            yield from key_paths(value, f"{prefix}{key}.")
-
-
+CONFIG = TypeAdapter(Config)
 _RUN = TypeAdapter(Run)
 _JOB = TypeAdapter(Job)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value
+def flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield nested values with their dotted keys.
+
+    Examples:
+        >>> dict(flatten({"seed": 0, "recipe": {"lr": 0.1}}))
+        {'seed': 0, 'recipe.lr': 0.1}
+    """
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return the first problem that pydantic found, as ``KEY: MESSAGE``."""
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

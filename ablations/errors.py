@@ -1,4 +1,4 @@
-"""What the system refuses, in words for a user."""
+"""Errors that end a command or a run with one line for the user."""
 
 import errno
 import os
@@ -22,13 +22,13 @@ def ended_in_words() -> Iterator[None]:
     """End a command that cannot go on with one line for a user, and no traceback.
 
     Raises:
-        SystemExit: With that line; 130 after Ctrl-C, 141 where nobody reads on.
+        SystemExit: With that line; 130 after Ctrl-C, 141 where standard output was closed.
     """
     try:
         yield
         sys.stdout.flush()
     except (ConfigError, OSError) as error:
-        sys.exit(UNREAD if nobody_reads(error) else f"error: {plain(error)}")
+        sys.exit(UNREAD if stdout_closed(error) else f"error: {plain(error)}")
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -59,15 +59,15 @@ def plain_errors(folder: Path) -> Iterator[None]:
         )
 
 
-def nobody_reads(error: Exception) -> bool:
-    """Whether an error says that `| head` has read enough; what is left to say then goes nowhere.
+def stdout_closed(error: Exception) -> bool:
+    """Return whether standard output was closed, as by `| head`; further output is then dropped.
 
-    A pipe to another process or node breaks with the same error, and nothing is hidden then.
+    A broken pipe to another process or node is the same error, and is not hidden.
     """
     if not isinstance(error, BrokenPipeError):
         return False
     output = select.poll()
-    output.register(sys.stdout, 0)  # a reader that has left is told without being asked
+    output.register(sys.stdout, 0)  # POLLERR is reported without being asked for
     if not output.poll(0):
         return False
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -75,14 +75,14 @@ def nobody_reads(error: Exception) -> bool:
 
 
 def plain(error: Exception) -> str:
-    """An error in one line for a user; of the system, with the file that it is about."""
+    """Return an error as one line for a user; one of the system names its file."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)
 
 
 def writable(folder: Path, given: str, other: str) -> Path:
-    """Make a folder, and try it.
+    """Make a folder, and check that it can be written to.
 
     Args:
         folder: The folder.

@@ -1,59 +1,75 @@
-"""Every key that a user may set: its values and meaning, and what to say of a wrong one."""
+"""Every key that a user may set: its values and meaning, and the errors for wrong ones."""
 
 import difflib
 import inspect
 import re
-from dataclasses import fields, is_dataclass
-from enum import Enum
+from collections.abc import Iterator
 from functools import cache
 from textwrap import fill
-from typing import Any, get_type_hints
+from typing import Any
 
-from ablations.config import Config
+from pydantic import ValidationError
+
+from ablations.config import CONFIG, Settings
+
+_TYPES = {
+    "boolean": "true | false",
+    "integer": "a whole number",
+    "number": "a number",
+    "string": "a text",
+    "null": "null",
+}
+_LIMITS = {
+    "exclusiveMinimum": "above",
+    "minimum": "at least",
+    "exclusiveMaximum": "below",
+    "maximum": "at most",
+}
 
 
 @cache
 def keys() -> list[tuple[str, str, str]]:
-    """Every key with its values and its meaning, read from the dataclasses."""
-    return list(_walk(Config, ""))
+    """Return every key with its values and its meaning, read from the dataclasses."""
+    schema = CONFIG.json_schema()
+    text = f"{inspect.getdoc(Settings)}\n{schema['description']}"
+    return list(_walk(schema, text, schema["$defs"]))
 
 
-def _walk(owner: type, prefix: str) -> Any:
-    hints = get_type_hints(owner)
-    meanings = _attributes(owner)
-    for entry in fields(owner):
-        kind, name = hints[entry.name], f"{prefix}{entry.name}"
-        if isinstance(kind, type) and is_dataclass(kind):
-            yield from _walk(kind, f"{name}.")
-        elif isinstance(kind, type) and issubclass(kind, Enum):
-            meaning = meanings.get(entry.name, "")
-            if not meaning or meaning.startswith("See"):
-                meaning = " ".join((kind.__doc__ or "").split())
-            yield name, " | ".join(member.name for member in kind), meaning.replace("``", "`")
-        else:
-            words = {int: "a whole number", float: "a number", str: "a text", bool: "true | false"}
-            text = words.get(kind) or str(kind)
-            for word, said in (
-                ("list[str]", "a list [A,B]"),
-                ("list[float]", "a list of numbers [0.5,0.75]"),
-                ("int | None", "a whole number | null"),
-                ("float | None", "a number | null"),
-                ("str | None", "a text | null"),
-            ):
-                text = said if text == word else text
-            yield name, text, meanings.get(entry.name, "")
+def _walk(
+    schema: dict, text: str, definitions: dict[str, dict], prefix: str = ""
+) -> Iterator[tuple[str, str, str]]:
+    """Yield the keys of a JSON schema, whose meanings are the attributes in a docstring."""
+    attributes = re.findall(r"^    (\w+): ((?:.+\n?)(?:^ {8}.+\n?)*)", text, re.M)
+    meanings = {name: " ".join(meaning.split()) for name, meaning in attributes}
+    for name, entry in schema["properties"].items():
+        if "$ref" in entry:
+            entry = definitions[entry["$ref"].rpartition("/")[2]]
+        description = entry.get("description", "")
+        if "properties" in entry:
+            yield from _walk(entry, description, definitions, f"{prefix}{name}.")
+            continue
+        meaning = meanings.get(name, "")
+        if not meaning or meaning.startswith("See :"):
+            meaning = " ".join(description.split())
+        yield f"{prefix}{name}", _values(entry), meaning.replace("``", "`")
 
 
-def _attributes(owner: type) -> dict[str, str]:
-    """Meanings of the fields, from the section ``Attributes`` of the docstring."""
-    text = inspect.cleandoc(owner.__doc__ or "").partition("Attributes:\n")[2]
-    found: dict[str, str] = {}
-    for name, meaning in re.findall(r"^    (\w+): ((?:.+\n?)(?:^ {8}.+\n?)*)", text, re.M):
-        found[name] = re.sub(r"\s+", " ", meaning).strip().replace("``", "`")
-    return found
+def _values(schema: dict) -> str:
+    """Describe the values of a JSON schema: `overlap | nonoverlap`, `a number, above 0 | null`."""
+    if "anyOf" in schema:
+        return " | ".join(_values(part) for part in schema["anyOf"])
+    if "enum" in schema:
+        return " | ".join(schema["enum"])
+    if schema["type"] == "array":
+        numbers = schema["items"]["type"] == "number"
+        return "a list of numbers [0.5,0.75]" if numbers else "a list [A,B]"
+    limits = [f"{word} {schema[name]}" for name, word in _LIMITS.items() if name in schema]
+    if "minLength" in schema:
+        limits.append("not empty")
+    return ", ".join([_TYPES[schema["type"]], *limits])
 
 
-# Keys and values of earlier versions, by what took their place.
+# Keys of earlier versions, by what took their place.
 RENAMED = {
     "setting": "experiment",
     "network": "model",
@@ -63,8 +79,6 @@ RENAMED = {
     "stream": "replicate",
     "summary": "print_model",
     "data.root": "data.path",
-    "data.source=parquet": "data.source=huggingface",
-    "data.source=image_folder": "data.source=huggingface",
 }
 
 
@@ -83,40 +97,41 @@ def unknown_key(key: str) -> str:
     return f"there is no key `{key}`; {hint} (--help explains them)"
 
 
-def wrong_value(key: str, message: str) -> str:
-    """What to say of a value that a key does not take.
-
-    Args:
-        key: The key.
-        message: OmegaConf's words, which may hold the value.
-    """
-    values = next((values for name, values, _ in keys() if name == key), "")
-    given = re.search(r"[Vv]alue '([^']*)'", message)
-    hint = ""
-    if given and given[1] in {"True", "False"} and "on, off" in message:
-        meant = "on" if given[1] == "True" else "off"
-        hint = (
-            f": use {key}={meant}; in a file in quotes, as YAML reads a bare {meant} as {given[1]}"
-        )
-    if given and given[1].lower() == "none" and "null" in values:
-        hint = f": use {key}=null"
-    if given and (new := RENAMED.get(f"{key}={given[1]}")):
-        return f"`{key}={given[1]}` is now `{new}`"
-    if given:
-        return f"{key}={given[1]} is not valid; {key} takes {values}{hint}"
-    inner = ", ".join(name for name, *_ in keys() if name.startswith(f"{key}."))
-    if inner:
-        return f"{key} is a group of keys; set {inner}"
+def wrong_value(key: str, value: Any) -> str:
+    """Word the error for a value that a key does not take."""
+    if inner := [name for name, *_ in keys() if name.startswith(f"{key}.")]:
+        return f"{key} is a group of keys; set {', '.join(inner)}"
+    values = next(values for name, values, _ in keys() if name == key)
     if values.startswith("a list"):
         return f"{key}: a list in brackets goes here; {key} takes {values}"
-    return (
-        f"{key}: one value goes here, without brackets; {key} takes {values}; "
-        f"for a sweep -m {key}=A,B"
-    )
+    if isinstance(value, list | dict):
+        return (
+            f"{key}: one value goes here, without brackets; {key} takes {values}; "
+            f"for a sweep -m {key}=A,B"
+        )
+    given, hint = "null" if value is None else value, ""
+    if isinstance(value, bool) and values == "on | off":
+        meant = "on" if value else "off"
+        hint = f": use {key}={meant}; in a file in quotes, as YAML reads a bare {meant} as {value}"
+    if str(value).lower() == "none" and values.endswith("null"):
+        hint = f": use {key}=null"
+    return f"{key}={given} is not valid; {key} takes {values}{hint}"
+
+
+def explain(error: ValidationError) -> str:
+    """Word the first problem that pydantic found in a configuration."""
+    first = error.errors()[0]
+    key = ".".join(part for part in first["loc"] if isinstance(part, str))
+    match first["type"]:
+        case "unexpected_keyword_argument":
+            return unknown_key(key)
+        case "value_error":  # what a dataclass says of keys that do not go together
+            return first["msg"].removeprefix("Value error, ")
+    return wrong_value(key, first["input"])
 
 
 def help_text(groups: dict[str, list[str]]) -> str:
-    """The page of ``--help``.
+    """Return the page of ``--help``.
 
     Args:
         groups: Names in each group of configuration files.

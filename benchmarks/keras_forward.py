@@ -14,10 +14,9 @@ output by 1e-4.
 import os
 import sys
 
-from ablations.config import DataConfig, Init, Model, Recipe, Run
+from ablations.config import DataConfig, Model, Run
 from ablations.models import build
 from ablations.models.lenet5 import Subsampling, TableConvolution
-from ablations.techniques import Techniques
 
 # Triton, which comes with torch, and TensorFlow each bring an LLVM; where TensorFlow's comes first,
 # the second ends the process.
@@ -152,7 +151,7 @@ OTHER_START = {Model.torch_style, Model.lenet5}
 
 def construct(network: Model, crop: int, classes: int) -> torch.nn.Sequential:
     dataset = DataConfig(size=crop, crop=crop)
-    run = Run(Techniques(), network, 1.0, Init.paper, dataset, Recipe(), seed=0, replicate=0)
+    run = Run(network, data=dataset)
     return build(run, classes).eval()
 
 

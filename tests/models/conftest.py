@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from ablations.config import DataConfig, Init, Model, Recipe, Run
+from ablations.config import DataConfig, Model, Run
 from ablations.models import MODELS, construct
 from ablations.models.layers import Layer, layers
 from ablations.techniques import Techniques
@@ -21,7 +21,7 @@ def make_run(model: Model, **changes) -> Run:
     crop = changes.pop("crop", CROPS.get(model, MODELS[model].crops[0]))
     chosen = {name: changes.pop(name) for name in list(changes) if hasattr(Techniques(), name)}
     data = DataConfig(size=crop, crop=crop)
-    run = Run(Techniques(**chosen), model, 1.0, Init.paper, data, Recipe(), seed=0, replicate=0)
+    run = Run(model, data=data, techniques=Techniques(**chosen))
     return replace(run, **changes)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ablations.config import DataConfig, Init, Model, Recipe, Run
+from ablations.config import DataConfig, Init, Model, Run
 from ablations.models import build, features
 from ablations.techniques import Depth, Norm, Techniques, Towers
 from ablations.techniques.dropout import PaperDropout
@@ -41,14 +41,11 @@ def run(network: Model, **techniques) -> Run:
     dataset = DataConfig(size=64, crop=CROPS[network])
     width = 0.25 if network.value.startswith("cifar") else 1 / 12
     return Run(
-        Techniques(**techniques),
         network,
         width,
         Init.fan_in,
         dataset,
-        Recipe(),
-        seed=0,
-        replicate=0,
+        techniques=Techniques(**techniques),
     )
 
 

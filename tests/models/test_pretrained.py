@@ -3,16 +3,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ablations.config import ConfigError, DataConfig, Init, Model, Recipe, Run
+from ablations.config import ConfigError, DataConfig, Init, Model, Run
 from ablations.models import build
 from ablations.models.pretrained import check_fit, transfer, weights
 from ablations.techniques import Depth, Norm, Techniques
 
 RUN = Run(
-    Techniques(depth=Depth.six, norm=Norm.batchnorm),
-    *(Model.alexnet_small, 1 / 12, Init.fan_in, DataConfig(), Recipe()),
-    seed=0,
-    replicate=0,
+    Model.alexnet_small,
+    width=1 / 12,
+    init=Init.fan_in,
+    techniques=Techniques(depth=Depth.six, norm=Norm.batchnorm),
 )
 
 
