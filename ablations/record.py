@@ -1,4 +1,4 @@
-"""The record of a finished run, and how it is read."""
+"""The record of a finished run: its layout, and how it is written, read and found."""
 
 import base64
 import json
@@ -8,18 +8,21 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
-from ablations.config import REFERENCE, SIZES, ConfigError, Run, run_id_of
+from ablations.config import SIZES, ConfigError, Run, first_problem, run_id_of
 from ablations.files import write_atomically
 
 RECORD, CHECKPOINT = "record.json", "last.ckpt"
 PREDICTIONS, PROGRESS = "predictions.npz", "progress.json"
 SCHEMA = 2
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +38,10 @@ class Scores:
         count: Number of images, each of which is counted once.
     """
 
-    top1: float
-    top5: float
-    loss: float | None
-    count: int
+    top1: Fraction
+    top5: Fraction
+    loss: FiniteFloat | None
+    count: NonNegativeInt
 
 
 @dataclass(frozen=True)
@@ -300,43 +303,34 @@ def _readable(output: Path) -> Iterator[Record]:
             log.warning("skipped: %s", error)
 
 
-_MOVE = "next step: move it away, and the command that trained the run trains it again"
-
-
 def _read(path: Path, run_id: str) -> Record:
-    content = path.read_bytes()
     try:
-        values = json.loads(content)
-        schema = values.get("schema", 1) if isinstance(values, dict) else None
-        if schema != SCHEMA:
-            raise ConfigError(
-                f"{path}: a record of schema {schema}, and this version reads schema {SCHEMA}; "
-                "next step: choose another folder with output=FOLDER, or use the version that "
-                "wrote it"
-            )
-        record = _RECORD.validate_python(values)
-        expected = run_id_of(record.differences, record.numerics)
+        return _parse(path.read_bytes(), run_id)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: damaged, {where}: {first['msg']}; {_MOVE}") from None
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(f"{path}: damaged, {error}; {_MOVE}") from None
+        problem = f"damaged, {first_problem(error)}"
+    except ConfigError as error:
+        problem = str(error)
+    except ValueError as error:
+        problem = f"damaged, {error}"
+    raise ConfigError(
+        f"{path}: {problem}; next step: move it away, and the command that trained the run trains "
+        "it again, or read it with the version that wrote it"
+    )
+
+
+def _parse(content: bytes, run_id: str) -> Record:
+    values = from_json(content, allow_inf_nan=False)
+    schema = values.get("schema", 1) if isinstance(values, dict) else None
+    if schema != SCHEMA:
+        raise ConfigError(f"a record of schema {schema}, and this version reads schema {SCHEMA}")
+    record = _RECORD.validate_python(values)
+    expected = run_id_of(record.differences, record.numerics)
     if record.run_id != expected:
-        raise ConfigError(
-            f"{path}: run_id={record.run_id}, but its values hash to {expected}; {_MOVE}"
-        )
-    if record.seed != record.differences.get("seed", REFERENCE["seed"]):
-        raise ConfigError(f"{path}: seed={record.seed} is not that of its values; {_MOVE}")
+        raise ConfigError(f"run_id={record.run_id}, but its values hash to {expected}")
     if record.run_id != run_id:
-        raise ConfigError(f"{path}: is the record of run {record.run_id}; {_MOVE}")
-    try:
-        _ = record.run
-    except ConfigError:  # of a later version, with techniques that this one does not have
-        values = ", ".join(f"{key}={value}" for key, value in record.differences.items())
-        raise ConfigError(f"{path}: not a run of this version, {values}; {_MOVE}") from None
+        raise ConfigError(f"is the record of run {record.run_id}")
+    if record.run.seed != record.seed:
+        raise ConfigError(f"seed={record.seed} is not that of its values")
     return record
 
 

@@ -25,6 +25,7 @@ FINGERPRINT = "e8b54433d374" + "0" * 52
 
 def make_scores(top1: float, count: int = 2000) -> Scores:
     """Return scores whose other values follow from the top-1 error."""
+    top1 = min(top1, 1.0)
     return Scores(top1, top1 / 3, 2 * top1, count)
 
 
