@@ -1,4 +1,4 @@
-"""Files that are whole or absent."""
+"""Atomic writing of files."""
 
 import os
 import tempfile
@@ -25,6 +25,6 @@ def write_atomically(path: Path, content: str | bytes, *, lasting: bool = True) 
         os.replace(name, path)
     except BaseException as error:
         Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError):  # a full disk says of no file
+        if isinstance(error, OSError):  # on a full disk it names no file
             error.filename = str(path)
         raise

@@ -11,10 +11,10 @@ from ablations.record import OnlineLoss, Scores
 
 
 def true_class_rank(scores: Tensor, labels: Tensor) -> Tensor:
-    """Position of the true class when classes are sorted by falling score, from 0.
+    """Return the position of the true class when classes are sorted by falling score, from 0.
 
     Of equal scores the lower class number comes first, so that a network which scores every class
-    alike errs as often as chance; a score that is not a number ranks behind every class.
+    alike is at chance; where the true class scores NaN, it ranks behind every class.
 
     Args:
         scores: Logits or probabilities, shape (N, C).
@@ -64,7 +64,7 @@ class ErrorRates(Metric):
         self.count += labels.numel()
 
     def compute(self) -> Tensor:
-        """Top-1 error, top-5 error, loss and count over all processes, shape (4,), float64."""
+        """Return top-1 and top-5 error, loss and count of all processes, shape (4,), float64."""
         sums = torch.stack([self.wrong1, self.wrong5, self.loss, self.count])
         return torch.cat([sums[:3] / self.count.clamp_min(1), sums[3:]])
 
@@ -121,7 +121,7 @@ class WindowedLoss(Metric):
         self.counts[window].add_(losses.numel())
 
     def compute(self) -> Tensor:
-        """Mean loss and count of each window over all processes, shape (2, windows), float64."""
+        """Return mean loss and count of each window, shape (2, windows), float64."""
         return torch.stack([self.sums / self.counts.clamp_min(1), self.counts])
 
     def curve(self) -> OnlineLoss:

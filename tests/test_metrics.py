@@ -20,18 +20,12 @@ SCORES = torch.tensor([row for row, _, _ in TABLE])
 LABELS = torch.tensor([label for _, label, _ in TABLE])
 
 
-def test_ranks_by_hand():
+def test_ranks_and_errors_by_hand():
     assert true_class_rank(SCORES, LABELS).tolist() == [rank for _, _, rank in TABLE]
-
-
-def test_errors_by_hand():
     tally = ErrorRates()
     tally.update(SCORES, LABELS, torch.tensor([0.0, 1.0, 2.0, 3.0, 4.0]))
-    scores = tally.scores()
-    assert scores.top1 == 4 / 5  # all but row 0
-    assert scores.top5 == 2 / 5  # rows 1 and 4
-    assert scores.loss == 2.0
-    assert scores.count == 5
+    # All but row 0; rows 1 and 4.
+    assert tally.scores() == Scores(top1=4 / 5, top5=2 / 5, loss=2.0, count=5)
 
 
 def test_every_image_counts_the_same_whatever_its_batch():
@@ -75,7 +69,7 @@ def test_fewer_than_six_classes_never_err_among_five():
 
 def test_nothing_counted_is_no_error():
     with pytest.warns(UserWarning, match="before the ``update``"):
-        assert ErrorRates().scores().count == 0
+        assert ErrorRates().scores() == Scores(0.0, 0.0, 0.0, 0)
 
 
 def test_counts_beyond_24_bits_are_exact():
@@ -95,21 +89,12 @@ def test_a_loss_that_is_no_number_is_none(loss: float):
 # Windows of steps
 
 
-@pytest.mark.parametrize(
-    ("steps", "ends"),
-    [(1, [1]), (9, [9]), (10, [10]), (11, [10, 11]), (25, [10, 20, 25]), (30, [10, 20, 30])],
-)
-def test_the_first_windows_have_ten_steps(steps: int, ends: list[int]):
-    assert window_ends(steps) == ends
-
-
-def test_later_windows_have_a_twentieth_of_the_steps_so_far():
+def test_windows_have_ten_steps_and_later_a_twentieth_of_the_steps_so_far():
+    assert [window_ends(steps) for steps in (1, 10, 11)] == [[1], [10], [10, 11]]
     ends = window_ends(900_000)
     assert ends[:21] == list(range(10, 220, 10))
-    for before, end in pairwise(ends[20:-1]):
-        assert end == int(1.05 * before)
+    assert all(end == int(1.05 * before) for before, end in pairwise(ends[20:-1]))
     assert ends[-2] < ends[-1] == 900_000
-    assert len(ends) < 200
 
 
 def test_the_loss_of_a_window_by_hand():

@@ -1,61 +1,63 @@
+"""The command ``run.py``, first without training: what it plans, starts and prints."""
+
 import io
 import os
 import re
 import signal
 import sys
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ablations import __main__ as console_script
 from ablations import run as command
-from ablations.launch import start
+from ablations.launch import task
 from ablations.launch.pool import RunState
 from ablations.record import Record, load
 
 
-class FakePool:
-    """Finishes every run at once, except those whose seed is in ``fails``."""
+@dataclass
+class Cluster:
+    """Stands for the devices: a run is finished at once, or failed if ``fails`` has its seed."""
 
-    fails: set[int] = set()  # noqa: RUF012
     record: Record
-    begun: list[int] = []  # noqa: RUF012
+    fails: tuple[int, ...] = ()
+    begun: list[int] = field(default_factory=list)
 
-    def __init__(self, output: Path, watch, deadline: float | None = None, nodes=None) -> None:
-        self.output, self.watch = output, watch
-
-    def run(self, jobs) -> list[RunState]:
+    def start(self, output: Path, jobs: list, console: Any, watch: Any, **rest: Any) -> list:
         states = []
         for job in jobs:
-            self.begun.append(job.run.seed)
-            state = RunState(job, self.output / job.run.run_id)
-            state.status = "failed" if job.run.seed in self.fails else "finished"
+            run = job.run
+            self.begun.append(run.seed)
+            state = RunState(job, output / run.run_id)
+            state.status = "failed" if run.seed in self.fails else "finished"
             if state.status == "finished" and not job.fast_dev_run:
                 state.folder.mkdir()
-                state.record = replace(
-                    self.record,
-                    run_id=job.run.run_id,
-                    seed=job.run.seed,
-                    differences=job.run.differences,
-                )
+                identity = {"run_id": run.run_id, "differences": run.differences}
+                state.record = replace(self.record, seed=run.seed, **identity)
                 state.record.save(state.folder)
             states.append(state)
-        self.watch(states)
+        watch(states)
         return states
 
 
 @pytest.fixture
-def run(monkeypatch, record: Record, cache: Path, tiny, capsys):
-    """Runs the command in this process without training; returns exit code and output."""
-    monkeypatch.setattr(start, "warm_up", lambda: None)
-    monkeypatch.setattr(start, "Pool", FakePool)
-    monkeypatch.setattr(FakePool, "record", record, raising=False)
+def cluster(monkeypatch, record: Record) -> Cluster:
+    cluster = Cluster(record)
+    monkeypatch.setattr(task, "start", cluster.start)
+    return cluster
+
+
+@pytest.fixture
+def run(monkeypatch, cache: Path, tiny, capsys) -> Callable[..., tuple[object, str]]:
+    """Runs the command in this process; returns its exit code and output."""
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
 
-    def run(*words: str, fails: tuple[int, ...] = ()) -> tuple[object, str]:
-        monkeypatch.setattr(FakePool, "fails", set(fails))
-        monkeypatch.setattr(FakePool, "begun", [])
+    def run(*words: str) -> tuple[object, str]:
         monkeypatch.setattr(sys, "argv", ["run.py", *words, *tiny])
         try:
             command.main()
@@ -66,89 +68,83 @@ def run(monkeypatch, record: Record, cache: Path, tiny, capsys):
     return run
 
 
-def test_plan_runs_and_table(run):
+def test_plan_runs_and_table(run, cluster: Cluster):
     code, text = run("-m", "seed=0,1")
     assert code == 0
     parts = ("plan  2 runs", "finished .* seed=0", "finished .* seed=1", "Test error")
     assert re.search(".*".join(parts), text, re.DOTALL)
 
 
-def test_a_run_says_where_its_record_is(run):
+def test_a_run_says_where_its_record_is(run, cluster: Cluster):
     _, text = run()
     (path,) = Path("runs").glob("*/record.json")
     assert f"record {path.parent.resolve()}\n" in text
-    assert "record /" not in run("-m", "seed=0,1")[1]
 
 
-def test_the_same_command_again_trains_nothing_and_shows_the_same_table(run):
+def test_the_same_command_again_trains_nothing_and_one_more_seed_one_run(run, cluster: Cluster):
     _, first = run("-m", "seed=0,1")
     code, second = run("-m", "seed=0,1")
-    assert (code, FakePool.begun) == (0, [])
+    assert (code, cluster.begun) == (0, [0, 1])
     assert "2 runs, 2 finished before" in second
     assert first.partition("Test error")[2] == second.partition("Test error")[2]
-
-
-def test_one_more_seed_trains_one_more_run(run):
-    run("-m", "seed=0,1")
     run("-m", "seed=0,1,2")
-    assert FakePool.begun == [2]
+    assert cluster.begun == [0, 1, 2]
 
 
-def test_a_failure_is_counted_and_repeated(run):
-    assert run("-m", "seed=0,1", fails=(0,))[0] == (
-        "error: 1 of 2 runs failed; the same command repeats them"
-    )
-    assert run("-m", "seed=0,1")[0] == 0
-    assert FakePool.begun == [0]
-    assert run("seed=2", fails=(2,))[0] == (
-        "error: 1 of 1 runs failed; the same command repeats them"
-    )
+@pytest.mark.parametrize("words", [["seed=0"], ["-m", "seed=0,1"]], ids=["run", "sweep"])
+def test_a_failure_is_counted_and_repeated(words: list[str], run, cluster: Cluster):
+    cluster.fails = (0,)
+    code, _ = run(*words)
+    assert code == (f"error: 1 of {len(cluster.begun)} runs failed; the same command repeats them")
+    cluster.fails, cluster.begun = (), []
+    assert run(*words)[0] == 0
+    assert cluster.begun == [0]
 
 
 @pytest.mark.parametrize("last", ["2,3,abc", "2,3,-1"], ids=["typo", "out of range"])
-def test_a_mistake_in_the_last_job_is_found_before_the_first_begins(last: str, run):
+def test_a_mistake_in_the_last_job_is_found_before_the_first_begins(
+    last: str, run, cluster: Cluster
+):
     code, text = run("-m", f"seed={last}")
     assert str(code).startswith(f"error: seed={last.rpartition(',')[2]}")
-    assert (FakePool.begun, text) == ([], "")
+    assert (cluster.begun, text) == ([], "")
 
 
-def test_a_fast_dev_run_leaves_the_records_alone(run):
+def test_a_fast_dev_run_leaves_the_records_alone(run, cluster: Cluster):
     code, text = run("fast_dev_run=true")
     assert code == 0
     assert "Test error" not in text
     assert not list(Path("runs").rglob("record.json"))
 
 
-def test_the_layers_are_shown_instead_of_a_training(run):
+def test_the_layers_are_shown_instead_of_a_training(run, cluster: Cluster):
     code, text = run("-m", "print_model=true", "pooling=overlap,nonoverlap")
-    assert (code, FakePool.begun) == (0, [])
+    assert (code, cluster.begun) == (0, [])
     assert text.count("conv1") == 2
 
 
-def test_it_runs_as_a_file_and_as_a_command(monkeypatch, capsys):
-    from ablations import __main__ as console_script
-
-    monkeypatch.setattr(sys, "argv", ["ablations", "run", "pooling=overlaps"])
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    with pytest.raises(SystemExit, match="error: pooling=overlaps is not valid"):
-        console_script.main()
+# The console script
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
-def test_the_console_script_lists_its_commands(arguments, monkeypatch, capsys):
-    from ablations import __main__ as console_script
-
+def test_the_console_script_lists_its_commands(arguments: list[str], monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["ablations", *arguments])
     console_script.main()
     text = capsys.readouterr().out
     assert all(f"ablations {name}" in text for name in console_script.COMMANDS)
 
 
-def test_an_unknown_command(monkeypatch):
-    from ablations import __main__ as console_script
-
-    monkeypatch.setattr(sys, "argv", ["ablations", "trian"])
-    with pytest.raises(SystemExit, match="error: there is no command `trian`"):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "there is no command `trian`"),
+        (["run", "pooling=overlaps"], "pooling=overlaps is not valid"),
+    ],
+)
+def test_the_console_script_hands_on_its_arguments(arguments, message, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["ablations", *arguments])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    with pytest.raises(SystemExit, match=f"error: {message}"):
         console_script.main()
 
 
