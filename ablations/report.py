@@ -12,10 +12,9 @@ if __package__ in {None, ""}:
 from ablations.errors import ended_in_words, writable
 from ablations.files import write_atomically
 from ablations.record import CHECKPOINT
+from ablations.reporting.documents import page, results
 from ablations.reporting.evidence import gather
-from ablations.reporting.html import page
 from ablations.reporting.labels import tally
-from ablations.reporting.markdown import results
 
 MARKDOWN, PAGE = "RESULTS.md", "report.html"
 
@@ -41,10 +40,10 @@ def report(output: Path, to: Path, *, pictures: bool = True) -> list[Path]:
         # Torch is slow to import, and only pictures need it.
         from ablations.reporting.pictures import draw
 
-        for section in filter(lambda section: section.runs, evidence.sections):
+        for section in evidence.sections:
             if found := draw(output, section.runs):
                 figures[section.key] = found
-            else:
+            elif section.runs:
                 evidence.missing.append(
                     f"{section.name}: no run has a checkpoint here, so there are no pictures of "
                     "its network."
@@ -74,18 +73,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     given = parser.parse_args(arguments)
     with ended_in_words():
-        _write(given.output, given.to or given.output, given.pictures)
-
-
-def _write(output: Path, to: Path, pictures: bool) -> None:
-    if pictures and any(output.glob(f"*/{CHECKPOINT}")):
-        print("drawing pictures of trained networks; --no-pictures leaves them out", flush=True)
-    written = report(output, to, pictures=pictures)
-    for section in gather(output).sections:
-        found = [f"{title.lower()}: {tally(members)}" for title, members in section.groups]
-        print(f"{section.title}: {'; '.join(found) or 'no claims'}")
-    for path in written:
-        print(f"{path} ({path.stat().st_size / 1024:,.0f} kB)")
+        if given.pictures and any(given.output.glob(f"*/{CHECKPOINT}")):
+            print("drawing pictures of trained networks; --no-pictures leaves them out", flush=True)
+        written = report(given.output, given.to or given.output, pictures=given.pictures)
+        for section in gather(given.output).sections:
+            found = [f"{title.lower()}: {tally(members)}" for title, members in section.groups]
+            print(f"{section.title}: {'; '.join(found) or 'no claims'}")
+        for path in written:
+            print(f"{path} ({path.stat().st_size / 1024:,.0f} kB)")
 
 
 if __name__ == "__main__":

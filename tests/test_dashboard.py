@@ -61,8 +61,5 @@ def test_sweeps_for_agents_go_into_a_folder_of_the_users(tmp_path, capsys):
     written = sorted((tmp_path / "agents").iterdir())
     assert sorted(capsys.readouterr().out.split()) == [str(path) for path in written]
     assert any(path.name.startswith("demo-") for path in written)
-
-
-def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").touch()
     assert "--agents" in ended("--agents", str(tmp_path / "file"))

@@ -16,12 +16,27 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 ENTITY = "team"
-PROJECT = "alexnet-ablations"
+PROJECT = {"id": "p", "internalId": "1", "name": "alexnet-ablations", "entityName": ENTITY}
+OWNED = {"id": "p", "name": PROJECT["name"], "entity": {"id": "e", "name": ENTITY}}
+TIMES = dict.fromkeys(("createdAt", "updatedAt"), "2012-12-03T10:00:00")
+VIEWER = {"id": "1", "entity": ENTITY, "username": "me", "email": "me@localhost", "flags": "{}"}
+LISTED = PROJECT | TIMES | {"__typename": "Project", "isBenchmark": False, "user": None}
+LAST_PAGE = {"__typename": "PageInfo", "endCursor": None, "hasNextPage": False}
+
+# Answers that are always the same.
+ANSWERS: dict[str, Any] = {
+    "Viewer": {"viewer": VIEWER | {"teams": {"edges": []}}},
+    "GetDefaultEntity": {"viewer": VIEWER},
+    "ServerFeaturesQuery": {"serverInfo": {"features": []}},
+    "OrganizationCoreWeaveOrganizationID": {"entity": {"organization": None}},
+    "ProjectInternalId": {"project": PROJECT},
+    "GetProjects": {"models": {"pageInfo": LAST_PAGE, "edges": [{"node": LISTED}]}},
+}
 
 
 @dataclass
 class Run:
-    """A run as the server knows it."""
+    """A run as the server knows it; ``starts`` counts how often a client began or resumed it."""
 
     id: str
     name: str = ""
@@ -42,6 +57,26 @@ class Run:
     def values(self, name: str) -> list[Any]:
         """One metric over the rows that have it."""
         return [row[name] for row in self.rows if name in row]
+
+    @property
+    def bucket(self) -> dict[str, Any]:
+        """What GraphQL says of the run."""
+        return {
+            "id": self.id,
+            "name": self.id,
+            "displayName": self.name,
+            "sweepName": self.sweep,
+            "project": OWNED,
+            "tags": self.tags,
+            "config": json.dumps(self.config),
+            "summaryMetrics": json.dumps(self.summary),
+            "historyLineCount": len(self.history),
+            "historyTail": json.dumps([json.dumps(row) for row in self.rows[-1:]]),
+            "eventsLineCount": 0,
+            "eventsTail": "[]",
+            "logLineCount": 0,
+            "wandbConfig": '{"t": 1}',
+        }
 
 
 class WandbServer:
@@ -71,48 +106,14 @@ class WandbServer:
             "no_proxy": "127.0.0.1",
         }
 
-    def graphql(self, operation: str, given: dict[str, Any]) -> dict[str, Any]:
-        """The data that answers an operation."""
+    def graphql(self, operation: str, given: dict[str, Any]) -> dict[str, Any] | None:
+        """The data that answers an operation; None for one that is unknown."""
         answer = getattr(self, f"_{operation}", None)
-        if answer is None:
-            raise NotImplementedError(operation)
-        return answer(given)
-
-    def _Viewer(self, given: dict[str, Any]) -> dict[str, Any]:
-        viewer = {"id": "1", "entity": ENTITY, "username": "me", "email": "me@localhost"}
-        return {"viewer": {**viewer, "flags": "{}", "teams": {"edges": []}}}
-
-    def _GetDefaultEntity(self, given: dict[str, Any]) -> dict[str, Any]:
-        return {"viewer": {"id": "1", "entity": ENTITY}}
-
-    def _ServerFeaturesQuery(self, given: dict[str, Any]) -> dict[str, Any]:
-        return {"serverInfo": {"features": []}}
-
-    def _OrganizationCoreWeaveOrganizationID(self, given: dict[str, Any]) -> dict[str, Any]:
-        return {"entity": {"organization": None}}
+        return answer(given) if answer else ANSWERS.get(operation)
 
     def _RunResumeStatus(self, given: dict[str, Any]) -> dict[str, Any]:
         run = self.runs.get(given["name"])
-        project = {"id": "p", "name": given["project"], "entity": {"id": "e", "name": ENTITY}}
-        if run is None:
-            return {"model": {**project, "bucket": None}}
-        tail = [json.dumps(run.rows[-1])] if run.rows else []
-        bucket = {
-            "id": run.id,
-            "name": run.id,
-            "summaryMetrics": json.dumps(run.summary),
-            "displayName": run.name,
-            "logLineCount": 0,
-            "historyLineCount": len(run.history),
-            "eventsLineCount": 0,
-            "historyTail": json.dumps(tail),
-            "eventsTail": "[]",
-            "config": json.dumps(run.config),
-            "tags": run.tags,
-            "notes": None,
-            "wandbConfig": json.dumps({"t": 1}),
-        }
-        return {"model": {**project, "bucket": bucket}}
+        return {"model": OWNED | {"bucket": run and run.bucket}}
 
     def _UpsertBucket(self, given: dict[str, Any]) -> dict[str, Any]:
         new = given["name"] not in self.runs
@@ -123,27 +124,10 @@ class WandbServer:
         run.name = given["displayName"] or run.name
         run.group = given["groupName"] or run.group
         run.sweep = given["sweep"] or run.sweep
-        if given["tags"] is not None:
-            run.tags = given["tags"]
-        if given["config"] is not None:
-            run.config = json.loads(given["config"])
-        if given["summaryMetrics"] is not None:
-            run.summary = json.loads(given["summaryMetrics"])
-        bucket = {
-            "id": run.id,
-            "name": run.id,
-            "displayName": run.name,
-            "description": None,
-            "config": json.dumps(run.config),
-            "sweepName": run.sweep,
-            "project": {
-                "id": "p",
-                "name": given["project"],
-                "entity": {"id": "e", "name": ENTITY},
-            },
-            "historyLineCount": len(run.history),
-        }
-        return {"upsertBucket": {"bucket": bucket, "inserted": new}}
+        run.tags = given["tags"] or run.tags
+        run.config = json.loads(given["config"] or "null") or run.config
+        run.summary = json.loads(given["summaryMetrics"] or "null") or run.summary
+        return {"upsertBucket": {"bucket": run.bucket, "inserted": new}}
 
     def _CreateRunFiles(self, given: dict[str, Any]) -> dict[str, Any]:
         place = f"{self.url}/storage/{given['run']}"
@@ -153,59 +137,25 @@ class WandbServer:
 
     # Workspaces and reports.
 
-    def _ProjectInternalId(self, given: dict[str, Any]) -> dict[str, Any]:
-        return {"project": {"id": "p", "internalId": "1"}}
-
     def _UpsertView2(self, given: dict[str, Any]) -> dict[str, Any]:
-        inserted = given["name"] not in self.views
         self.views[given["name"]] = given
-        view = {"id": given["name"], "name": given["name"]}
-        return {"upsertView": {"view": view, "inserted": inserted}}
+        return {"upsertView": {"view": {"id": given["name"], "name": given["name"]}}}
 
-    def _GetProjects(self, given: dict[str, Any]) -> dict[str, Any]:
-        node = {
-            "__typename": "Project",
-            "id": "p",
-            "name": PROJECT,
-            "entityName": ENTITY,
-            "createdAt": "2012-12-03T10:00:00",
-            "isBenchmark": False,
-            "user": None,
-        }
-        page = {"__typename": "PageInfo", "endCursor": None, "hasNextPage": False}
-        return {"models": {"pageInfo": page, "edges": [{"node": node}]}}
+    def _View(self, given: dict[str, Any]) -> dict[str, Any]:
+        found = [view for name, view in self.views.items() if name == given["viewName"]]
+        edges = [{"node": view | {"id": view["name"]}} for view in found]
+        return {"project": {"allViews": {"edges": edges}}}
 
     def _upsertView(self, given: dict[str, Any]) -> dict[str, Any]:
         report_id = given["id"] or f"report{len(self.reports):02d}"
         self.reports[report_id] = given
-        return {"upsertView": {"view": self._report(report_id), "inserted": not given["id"]}}
+        return {"upsertView": self._SpecificReport({"reportId": report_id})}
 
     def _SpecificReport(self, given: dict[str, Any]) -> dict[str, Any]:
-        return {"view": self._report(given["reportId"])}
-
-    def _report(self, report_id: str) -> dict[str, Any]:
-        given = self.reports[report_id]
-        return {
-            "id": report_id,
-            "type": given["type"],
-            "name": given["name"],
-            "displayName": given["displayName"],
-            "description": given["description"],
-            "project": {"id": "p", "name": PROJECT, "entityName": ENTITY},
-            "createdAt": "2012-12-03T10:00:00",
-            "updatedAt": "2012-12-03T10:00:00",
-            "spec": given["spec"],
-            "previewUrl": None,
-            "user": {"name": "me", "username": "me", "userInfo": {}},
-        }
-
-    def _View(self, given: dict[str, Any]) -> dict[str, Any]:
-        edges = [
-            {"node": {"id": name, "displayName": view["displayName"], "spec": view["spec"]}}
-            for name, view in self.views.items()
-            if name == given["viewName"]
-        ]
-        return {"project": {"allViews": {"edges": edges}}}
+        report_id = given["reportId"]
+        known = {"id": report_id, "project": PROJECT, "previewUrl": None}
+        user = {"name": "me", "username": "me", "userInfo": {}}
+        return {"view": self.reports[report_id] | TIMES | known | {"user": user}}
 
     def stream(self, run_id: str, sent: dict[str, Any]) -> None:
         """Take a piece of a run's file stream."""
@@ -238,39 +188,36 @@ def _handler(server: WandbServer) -> type[BaseHTTPRequestHandler]:
                 body = gzip.decompress(body)
             with server.lock:
                 status, reply = self.reply(body)
+            content = json.dumps(reply).encode()
             self.send_response(status)
-            self.send_header("content-length", str(len(reply)))
+            self.send_header("content-length", str(len(content)))
             self.send_header("content-type", "application/json")
             self.end_headers()
-            self.wfile.write(reply)
+            self.wfile.write(content)
 
         do_GET = do_POST = do_PUT = answer
 
-        def reply(self, body: bytes) -> tuple[int, bytes]:
+        def reply(self, body: bytes) -> tuple[int, dict[str, Any]]:
             if self.path.startswith("/sdk/otel"):  # telemetry
-                return 200, b"{}"
+                return 200, {}
             server.requests.append(self.path)
             if server.refusal:
-                return server.refusal, b'{"errors": [{"message": "refused"}]}'
+                return server.refusal, {"errors": [{"message": "refused"}]}
             if self.path == "/graphql":
                 return self.graphql(json.loads(body))
             if found := re.fullmatch(r"/files/[^/]+/[^/]+/([^/]+)/file_stream", self.path):
                 server.stream(found[1], json.loads(body))
-                return 200, b"{}"
-            if self.path.startswith("/storage/"):
-                return 200, b"{}"
-            return 404, b"{}"
+                return 200, {}
+            return (200 if self.path.startswith("/storage/") else 404), {}
 
-        def graphql(self, asked: dict[str, Any]) -> tuple[int, bytes]:
+        def graphql(self, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
             operation = asked.get("operationName") or re.findall(r"\w+", asked["query"])[1]
             server.requests[-1] = operation
-            try:
-                data = server.graphql(operation, asked.get("variables") or {})
-            except NotImplementedError:
+            data = server.graphql(operation, asked.get("variables") or {})
+            if data is None:
                 server.requests[-1] = f"unknown: {operation} {json.dumps(asked)}"
-                message = f"this server does not know {operation}"
-                return 200, json.dumps({"errors": [{"message": message}]}).encode()
-            return 200, json.dumps({"data": data}).encode()
+                return 200, {"errors": [{"message": f"this server does not know {operation}"}]}
+            return 200, {"data": data}
 
         def log_message(self, *arguments: Any) -> None:
             pass

@@ -4,13 +4,11 @@
 ``evidence``    reads records and verdicts: one section for each study or experiment
 ``claims``      the table rows, warnings and plan of a claim, as text
 ``labels``      the icon and the rule of each label, and the glossary
-``provenance``  data, hardware, versions and commits behind a section
-``reference``   published ImageNet results, shown next to ours
+``tables``      the arms of a section, published results beside them, their provenance
 ``words``       formats of numbers and names
 ``strips``      forest plot and other charts whose rows are rows of a table
 ``plots``       points by seed and learning curves, drawn by matplotlib
 ``pictures``    kernels, predictions and nearest neighbors of one network; imports torch
-``markdown``    writes ``RESULTS.md``
-``html``        writes ``report.html``
+``documents``   renders ``templates`` to ``RESULTS.md`` and ``report.html``
 ==============  ==================================================================================
 """

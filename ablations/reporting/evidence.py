@@ -12,7 +12,7 @@ from ablations.config import ConfigError
 from ablations.launch.display import count
 from ablations.record import Record
 from ablations.reporting.claims import FAMILIES, order_of
-from ablations.reporting.words import listed, plain, slug, spoken
+from ablations.reporting.words import listed, plain, slug
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Section:
 
     Attributes:
         key: Identifier for URLs, unique in the report.
-        title: Title of the study, or name of the experiment.
+        title: Title of the study, or the names of data and experiment.
         name: Name in the records of the runs.
         dataset: Name of the data.
         fingerprint: Fingerprint of the data.
@@ -172,8 +172,9 @@ def gather(output: Path) -> Evidence:
     for name, runs in others.items():
         _refuse_mixture(name, runs)
         data = runs[0].data
+        title = f"{data.name}: {name}"
         sections.append(
-            Section(slug(name), spoken(name), name, data.name, data.fingerprint, [], _arms(runs))
+            Section(slug(name), title, name, data.name, data.fingerprint, [], _arms(runs))
         )
     return Evidence(sections, missing)
 

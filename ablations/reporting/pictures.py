@@ -41,6 +41,13 @@ class Picture(NamedTuple):
     text: str
 
 
+class Kernels(NamedTuple):
+    """First kernels of a tower, side by side; colorfulness of each, from 0 (gray) to 1."""
+
+    image: Picture
+    colors: list[float]
+
+
 class Prediction(NamedTuple):
     """A test image, its text the true class, with the five most probable classes.
 
@@ -58,31 +65,28 @@ class NearestNeighbors(NamedTuple):
     nearest: list[Picture]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Figures:
     """The pictures of one run.
 
     Attributes:
-        run_id: The run.
-        arm: Its arm.
-        seed: Its seed.
-        pool: Number of training images among which neighbors were searched.
-        kernels: First kernels of each tower, side by side.
-        colors: Colorfulness of the kernels of each tower, from 0 (gray) to 1.
+        run: The run.
+        kernels: Those of each tower.
         predictions: Half of them correct, as far as there are such.
         neighbors: Those of several test images.
         missing: What could not be drawn, and why.
     """
 
-    run_id: str
-    arm: str
-    seed: int
-    pool: int
-    kernels: list[Picture] = field(default_factory=list)
-    colors: list[list[float]] = field(default_factory=list)
+    run: Record
+    kernels: list[Kernels]
     predictions: list[Prediction] = field(default_factory=list)
     neighbors: list[NearestNeighbors] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+
+    @property
+    def pool(self) -> int:
+        """Number of training images among which neighbors were searched."""
+        return min(POOL, self.run.data.train_images)
 
 
 def draw(output: Path, runs: Sequence[Record]) -> Figures | None:
@@ -103,12 +107,11 @@ def draw(output: Path, runs: Sequence[Record]) -> Figures | None:
 
 
 def _draw(run: Record, folder: Path) -> Figures:
-    figures = Figures(run.run_id, run.arm, run.seed, min(POOL, run.data.train_images))
     job = Job.load(folder)
     network = models.build(job.run, run.data.classes)
     network.load_state_dict(weights(folder / CHECKPOINT))
     network.eval()
-    _add_kernels(figures, network)
+    figures = Figures(run, _kernels(network))
     try:
         store = Store.open(Path(job.store))
         if store.fingerprint != run.data.fingerprint:
@@ -121,17 +124,18 @@ def _draw(run: Record, folder: Path) -> Figures:
     if (folder / PREDICTIONS).exists():
         with np.load(folder / PREDICTIONS) as predictions:
             probabilities = predictions["ten_view"].astype(np.float32)
-        figures.predictions.extend(_predictions(store, probabilities))
+        figures.predictions = _predictions(store, probabilities)
     else:
         figures.missing.append(f"No {PREDICTIONS} beside the record: no predictions.")
-    figures.neighbors.extend(_neighbors(job, network, store))
+    figures.neighbors = _neighbors(job, network, store)
     return figures
 
 
-def _add_kernels(figures: Figures, network: torch.nn.Sequential) -> None:
+def _kernels(network: torch.nn.Sequential) -> list[Kernels]:
     first, *rest = (m for m in network.modules() if isinstance(m, torch.nn.Conv2d))
     # §3.2: the second convolution sees the kernels of its own tower only.
     towers = first.weight.detach().double().chunk(rest[0].groups if rest else 1)
+    found = []
     for number, kernels in enumerate(towers, start=1):
         colors = colorfulness(kernels.numpy())
         count, _, height, width = kernels.shape
@@ -139,8 +143,8 @@ def _add_kernels(figures: Figures, network: torch.nn.Sequential) -> None:
             f"{count} kernels of {height} × {width} pixels, mean color {100 * colors.mean():.0f} %"
         )
         text = f"Tower {number}: {text}" if len(towers) > 1 else text
-        figures.kernels.append(Picture(data_uri(mosaic(kernels)), text))
-        figures.colors.append(colors.tolist())
+        found.append(Kernels(Picture(data_uri(mosaic(kernels)), text), colors.tolist()))
+    return found
 
 
 def mosaic(kernels: Tensor) -> NDArray[np.uint8]:

@@ -89,10 +89,10 @@ def _rates(study: Study, claim: Claim) -> list[float]:
 
 def _value(config: Config, key: str) -> str | int | float:
     """Return the value of a key as the command line takes it."""
-    value: Any = config
+    value: Any = config.run.to_dict()
+    value |= value["techniques"]
     for name in key.split("."):
-        value = getattr(value, name) if hasattr(value, name) else getattr(value.techniques, name)
-    value = getattr(value, "value", value)
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
+        value = value[name]
+    if value is None:
+        return "null"
     return value if isinstance(value, int | float) else str(value)

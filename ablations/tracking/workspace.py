@@ -12,9 +12,9 @@ from wandb_workspaces.reports.v2.interface import Report, Runset
 from ablations.claims.results import ClaimResult
 from ablations.files import write_atomically
 from ablations.reporting.claims import warnings_of
+from ablations.reporting.documents import claims_table
 from ablations.reporting.evidence import Section
 from ablations.reporting.labels import word
-from ablations.reporting.markdown import claims_table
 from ablations.reporting.words import capital, spoken
 from ablations.training.loggers import tags
 
@@ -94,7 +94,7 @@ def report(entity: str, project: str, sections: list[Section]) -> Report:
     for section in sections:
         blocks += [wr.H1(section.title), wr.P(f"{section.dataset}: {section.scale}.")]
         if section.shown:
-            blocks.append(wr.MarkdownBlock(text="\n".join(claims_table(section.shown))))
+            blocks.append(wr.MarkdownBlock(text=claims_table(section.shown)))
             blocks.append(wr.H2("All arms"))
         blocks.append(grid("runs", _of(section), _curves("val") + _finals()))
         for result in section.shown:
@@ -162,11 +162,11 @@ def _of(section: Section, claim: str = "") -> str:
     return " and ".join(f"Tags in [{mark!r}]" for mark in marks)
 
 
-def _by_arm(title: str, x: str, y: list[str], title_x: str, title_y: str) -> wr.LinePlot:
+def _by_arm(title: str, x: str, y: list[Any], title_x: str, title_y: str) -> wr.LinePlot:
     return wr.LinePlot(
         title=title,
         x=x,
-        y=list(y),
+        y=y,
         title_x=title_x,
         title_y=title_y,
         groupby=wr.Config("arm"),

@@ -18,11 +18,7 @@ from ablations.stats.labels import Comparison, decide
 
 
 class Folder:
-    """A folder of runs that is filled by hand.
-
-    Args:
-        path: Where it is.
-    """
+    """A folder of runs that is filled by hand."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -6,18 +6,17 @@ from math import log
 import pytest
 from records import make_result
 
-from ablations.reporting.claims import details_of, measure_of, plan_of, rows_of, warnings_of
+from ablations.reporting.claims import details_of, plan_of, rows_of, warnings_of
 from ablations.reporting.evidence import gather
 from ablations.reporting.labels import ICONS, RULES, icon, tally, word
-from ablations.reporting.words import classes, sentence
 from ablations.stats.labels import Label
 
 RESULT = make_result("a", {"": ([0.3, 0.31, 0.3], [0.2, 0.21, 0.2])})
 
 
 @pytest.fixture
-def results(study):
-    return {result.claim: result for result in gather(study.path).sections[0].results}
+def results(written):
+    return {result.claim: result for result in gather(written).sections[0].results}
 
 
 # Rows
@@ -32,17 +31,11 @@ def test_a_row_has_the_papers_figure_ours_with_its_interval_and_the_points(resul
     assert (top5.level, top5.paper) == ("secondary", "1.061× (other data)")
 
 
-def test_at_the_papers_setting_there_is_no_other_data(results):
-    (row, _) = rows_of(replace(results["lrn_lowers_error"], at_paper=True))
-    assert (row.paper, row.label) == ("1.034×", "reproduced")
-
-
 def test_each_part_has_a_row_with_its_own_label(results):
     whole, conv3, conv4 = rows_of(results["each_middle_convolution_matters"])
     assert (whole.ours, whole.points, whole.label) == ("–", "", "direction holds here")
     assert (conv3.name, conv3.label) == ("conv3", "holds here")
     assert (conv4.name, conv4.label) == ("conv4", "direction holds here")
-    assert conv4.points.startswith("+0.")
 
 
 def test_a_gap_is_in_percent_of_the_test_error_which_also_has_to_fall(results):
@@ -62,22 +55,14 @@ def test_a_time_that_was_cut_short_has_an_open_interval(results):
 # Warnings, plan and details
 
 
-def test_an_undecided_claim_says_what_is_detectable_and_how_many_pairs_would_decide(results):
-    first, *_ = warnings_of(results["overlap_pooling_lowers_error"])
-    assert "80 % power: 1.1" in first
-    assert "more pairs would decide" in first
-
-
-def test_warnings_of_the_study_and_of_its_plan_are_shown(results):
-    warnings = warnings_of(results["overlap_pooling_lowers_error"])
-    assert any("not resolvable" in text.lower() for text in warnings)
-    assert any("edge of its grid" in text for text in warnings)
+def test_what_qualifies_a_label_is_a_warning(results):
     assert warnings_of(results["lrn_lowers_error"]) == []
+    found = " ".join(warnings_of(results["overlap_pooling_lowers_error"]))
+    for text in ("80 % power: 1.1", "more pairs would decide", "edge of its grid", "resolvable by"):
+        assert text in found
 
 
 def test_the_reason_of_a_label_is_a_warning_unless_the_gate_gives_it(results):
-    towers = results["two_towers_beat_half_the_kernels"]
-    assert warnings_of(towers) == ["2 pairs so far, the first look is at 3."]
     crops = results["crops_and_flips_curb_overfitting"]
     assert warnings_of(crops) == []
     assert warnings_of(replace(crops, checks=[])) == ["Trained out: changes by −27.3%."]
@@ -87,10 +72,8 @@ def test_the_plan_has_margin_looks_power_and_error_rate(results):
     plan = dict(plan_of(results["lrn_lowers_error"]))
     assert plan["Margin"] == "1.017×: half of the paper's effect"
     assert plan["Looks planned"] == "3, 5 and 8 pairs"
-    assert plan["Looks taken"].startswith("Looked at 3 and 5 pairs; earlier study of the same")
     assert plan["P(holds)"] == "0.31 at Δ = 1.034×, 0.92 at 2Δ"
     assert plan["Error rate"] == "5 %, shared by 4 claims"
-    assert "undecided" in dict(plan_of(results["placebo_changes_nothing"]))["Control"]
 
 
 def test_the_papers_effect_is_twice_the_margin_where_it_gives_no_figure(results):
@@ -99,31 +82,11 @@ def test_the_papers_effect_is_twice_the_margin_where_it_gives_no_figure(results)
 
 
 def test_the_details_have_the_arms_with_their_rates_and_scores(results):
-    details = dict(details_of(results["lrn_lowers_error"], 2))
-    assert details["Paper"] == "errors fall (ILSVRC-2010)"
-    assert details["Rule"] == "0a1b2c3d4e5f, version 2 of the study"
-    assert details["Arm without"] == (
-        "norm=none; chosen: recipe.lr=0.01; validation top-1 error, % of each value: "
-        "0.005: 31, 0.01: 29, 0.02: 30"
-    )
-    assert "conv3, arm with" in dict(details_of(results["each_middle_convolution_matters"], 2))
+    arm = dict(details_of(results["lrn_lowers_error"], 2))["Arm without"]
+    assert arm.startswith("norm=none; chosen: recipe.lr=0.01; validation top-1 error, %")
+    assert arm.endswith("0.005: 31, 0.01: 29, 0.02: 30")
     timed = dict(details_of(results["relu_trains_faster_than_tanh"], 2))["Arm with"]
     assert "epochs to 25 % online training error of each value: 0.005: 0.31" in timed
-
-
-@pytest.mark.parametrize(
-    ("measure", "text"),
-    [
-        ({"of": "test_error"}, "test top-1 error, %"),
-        ({"of": "gap"}, "test minus training top-1 error, points"),
-        ({"of": "epochs_to_error", "target": 0.25}, "epochs to 25 % online training error"),
-        ({"of": "steps_to_loss", "target": 1.8}, "steps to a training loss of 1.8 nats"),
-        ({"of": "color"}, "difference of the towers' mean color, points"),
-        ({"of": "neighbors"}, "nearest neighbors of the same class, %"),
-    ],
-)
-def test_a_measure_is_named_with_its_unit(measure, text):
-    assert measure_of(make_result("a", {"": ([2.0, 3.0], [1.0, 1.0])}, measure=measure)) == text
 
 
 # Labels
@@ -143,16 +106,13 @@ def test_every_label_has_a_rule_and_an_icon_of_its_own():
 def test_claims_are_counted_by_label():
     results = labeled(Label.undecided, Label.holds, Label.holds, Label.no_effect, Label.holds)
     assert tally(results) == "3 hold here, no effect here in 1, 1 undecided"
-    assert tally(labeled(Label.holds)) == "1 holds here"
-    assert tally(labeled(Label.holds, Label.opposite, at_paper=True)) == (
-        "1 reproduced, 1 contradicted"
-    )
 
 
 @pytest.mark.parametrize("label", list(Label))
 def test_reproduced_is_said_at_the_papers_own_setting_only(label):
-    (elsewhere,) = labeled(label)
+    (elsewhere,), (there,) = labeled(label), labeled(label, at_paper=True)
     assert word(elsewhere) not in ("reproduced", "contradicted")
+    assert (word(there) == "reproduced") is (label is Label.holds)
 
 
 @pytest.mark.parametrize(
@@ -173,15 +133,3 @@ def test_a_control_is_as_expected_or_a_false_alarm(label, found):
 @pytest.mark.parametrize(("excluded", "found"), [("", "planned"), ("too small", "excluded")])
 def test_before_its_first_pair_a_claim_is_planned_or_excluded(excluded, found):
     assert icon(replace(RESULT, label="", excluded=excluded)) == found
-
-
-# Words
-
-
-def test_classes_that_differ_in_their_numbers_alone_keep_them():
-    names = ["n02012849 crane", "n03126707 crane"]
-    assert classes(names) == names
-
-
-def test_a_sentence_has_a_capital_minus_signs_and_one_period():
-    assert sentence("changes by -3 % [-5, -1].") == "Changes by −3 % [−5, −1]."

@@ -12,10 +12,6 @@ from ablations.reporting.plots import panels
 from ablations.reporting.strips import Chart, forest, gaps, kernel_colors
 
 
-def section_of(folder):
-    return gather(folder.path).sections[0]
-
-
 def places(strip):
     """Horizontal positions in a strip, in percent of its width."""
     return [float(x) for x in re.findall(r' x\d?="([-\d.]+)%"', strip)]
@@ -24,8 +20,13 @@ def places(strip):
 # Strips
 
 
-def test_the_forest_has_a_row_for_each_primary_verdict(study):
-    charts = forest(section_of(study).shown)
+@pytest.fixture(scope="module")
+def charts(written):
+    """The forest of the study."""
+    return forest(gather(written).sections[0].shown)
+
+
+def test_the_forest_has_a_row_for_each_primary_verdict(charts):
     rows = {name: value for chart in charts for name, _, _, value, _ in chart.rows}
     # Eight claims have had a look; two of them have two parts.
     assert len(rows) == 8 + 2
@@ -35,9 +36,8 @@ def test_the_forest_has_a_row_for_each_primary_verdict(study):
     assert [len(chart.rows) for chart in charts] == [8, 1, 1]
 
 
-def test_a_row_shows_estimate_interval_margin_and_the_papers_effect(study):
-    chart = forest(section_of(study).shown)[0]
-    name, note, strip, value, remark = chart.rows[0]
+def test_a_row_shows_estimate_interval_margin_and_the_papers_effect(charts):
+    name, note, strip, value, remark = charts[0].rows[0]
     assert (name, note) == ("LRN lowers error", "holds here, 5 pairs, margin 1.017×")
     assert value.startswith("1.120× [")
     assert remark == "paper: 1.034× (other data)"
@@ -45,12 +45,11 @@ def test_a_row_shows_estimate_interval_margin_and_the_papers_effect(study):
     assert band < null < band_end < paper < low < ours < high
 
 
-def test_an_open_interval_ends_in_an_arrow_at_the_edge(study):
-    chart = forest(section_of(study).shown)[1]
-    assert '<svg class="interval c-holds" x="100.00%"' in chart.rows[0][2]
+def test_an_open_interval_ends_in_an_arrow_at_the_edge(charts):
+    assert '<svg class="interval c-holds" x="100.00%"' in charts[1].rows[0][2]
 
 
-def test_a_long_interval_leaves_the_others_readable(folder):
+def test_a_long_interval_leaves_the_others_readable():
     wide = make_result("a", {"": ([0.3, 0.31], [0.1, 0.3])}, looks=(2,), claims=1)
     values = {"": ([0.3, 0.31, 0.3], [0.29, 0.3, 0.29])}
     (alone,) = forest([wide])
@@ -66,23 +65,21 @@ def test_ticks_of_ratios_are_on_a_logarithmic_scale():
     assert ticks["4×"] - ticks["2×"] == pytest.approx(ticks["2×"] - ticks["1×"], abs=0.02)
 
 
-def test_without_an_estimate_there_is_no_forest(folder):
-    assert forest([make_result("a", {"": ([], [])})]) == []
-
-
 def test_gaps_are_of_finished_runs(folder):
     folder.add(0.25, 0)
     folder.add(0.25, 1, status="diverged")
     folder.add(0.25, 1, status="diverged", arm="norm=none")
-    (chart,) = gaps(section_of(folder).arms)
-    assert [(row[0], row[1]) for row in chart.rows] == [("baseline", "1 run")]
-    assert chart.rows[0][3] == "gap 9.00 points"
-    assert gaps(section_of(folder).arms[1:]) == []
+    baseline, diverged = gather(folder.path).sections[0].arms
+    (chart,) = gaps([baseline, diverged])
+    assert [(row[0], row[1], row[3]) for row in chart.rows] == [
+        ("baseline", "1 run", "gap 9.00 points")
+    ]
+    assert gaps([diverged]) == []
 
 
 def test_a_small_gap_does_not_fill_the_width(folder):
     folder.add(0.25, 0)
-    (chart,) = gaps(section_of(folder).arms)
+    (chart,) = gaps(gather(folder.path).sections[0].arms)
     found = places(chart.rows[0][2])
     assert max(found) - min(found) > 50
     assert min(found) > 0
@@ -102,9 +99,9 @@ def test_the_colors_of_kernels_are_shown_by_tower():
 
 
 @pytest.fixture
-def draw(study):
+def draw(written):
     """Draws a claim of the study, with other fields where given."""
-    section = section_of(study)
+    (section,) = gather(written).sections
 
     def call(claim, part="", **changes):
         (result,) = (r for r in section.results if r.claim == claim)
@@ -136,11 +133,6 @@ def test_a_pair_with_one_run_is_drawn(draw):
     assert points.rows == [("100", "30.00", "20.00"), ("101", "–", "21.00")]
 
 
-def test_each_part_has_panels_of_its_own(draw):
-    (panel,) = draw("each_middle_convolution_matters", "conv4")
-    assert panel.title == "Each middle convolution matters: conv4: every seed"
-
-
 def test_only_the_curve_that_a_time_is_measured_on_has_a_target(draw):
     _, train, val = draw("relu_trains_faster_than_tanh")
     assert "target 25 %" in train.svg
@@ -154,15 +146,6 @@ def test_steps_to_a_loss_are_shown_on_the_loss_by_steps(draw):
     assert "target 1.8 nats" in train.svg
     assert train.rows[0] == ("10", "2.30", "2.30")
     assert "target" not in val.svg
-
-
-def test_without_validation_images_there_is_no_validation_curve(folder):
-    record = folder.add(0.25, 100)
-    record = folder.add(0.25, 100, curve=[replace(point, val=None) for point in record.curve])
-    folder.study(make_result("a", {"": ([0.3], [0.2])}, runs={"with": [record]}))
-    section = section_of(folder)
-    titles = [panel.title for panel in panels(section, section.results[0], "")]
-    assert titles == ["A: every seed", "A: online training top-1 error, %"]
 
 
 def test_a_plot_is_an_element_with_a_label_in_the_colors_of_the_page(draw):

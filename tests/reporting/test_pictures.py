@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 import shutil
 from dataclasses import replace
 
@@ -27,11 +28,11 @@ def found(finished, record):
 
 
 def test_there_are_kernels_of_both_towers(found, record):
-    assert len(found.kernels) == len(found.colors) == 2
-    for picture in found.kernels:
-        assert decode(picture.source).mode == "RGBA"
-        assert "kernels of 5 × 5 pixels" in picture.text
-    np.testing.assert_allclose([np.mean(colors) for colors in found.colors], record.colors)
+    assert len(found.kernels) == 2
+    for image, _ in found.kernels:
+        assert decode(image.source).mode == "RGBA"
+        assert "kernels of 5 × 5 pixels" in image.text
+    np.testing.assert_allclose([np.mean(colors) for _, colors in found.kernels], record.colors)
 
 
 def test_predictions_are_the_five_most_probable_classes(found):
@@ -44,52 +45,38 @@ def test_predictions_are_the_five_most_probable_classes(found):
         assert marked in ([], [prediction.image.text])
 
 
-def test_neighbors_are_searched_among_all_training_images_where_there_are_few(found, record):
+def test_each_row_of_neighbors_has_the_nearest_training_images(found, record):
     assert found.pool == record.data.train_images
     assert found.neighbors
-    assert all(len(found.nearest) == pictures.NEIGHBORS for found in found.neighbors)
+    assert all(len(row.nearest) == pictures.NEIGHBORS for row in found.neighbors)
 
 
-def test_networks_of_raw_pixels_get_raw_pixels(finished, record, monkeypatch):
+@pytest.mark.parametrize("raw", [False, True])
+def test_networks_of_raw_pixels_get_raw_pixels(raw, finished, record, monkeypatch):
     means = []
-
-    def watched(images, mean):
-        means.append(mean)
-        return to_input(images, mean)
-
-    monkeypatch.setattr(pictures, "to_input", watched)
-    draw(finished.parent, [record])
-    assert means
-    assert all(mean.any() for mean in means)
-    means.clear()
+    monkeypatch.setattr(
+        pictures, "to_input", lambda images, mean: means.append(mean) or to_input(images, mean)
+    )
     model = Job.load(finished).run.model
-    raw = replace(models.MODELS[model], raw_pixels=True)
-    monkeypatch.setitem(models.MODELS, model, raw)
+    entry = replace(models.MODELS[model], raw_pixels=raw)
+    monkeypatch.setitem(models.MODELS, model, entry)
     draw(finished.parent, [record])
-    assert means
-    assert not any(mean.any() for mean in means)
+    assert [bool(mean.any()) for mean in means] == [not raw]
 
 
-def test_without_a_checkpoint_there_are_no_pictures(finished, record, tmp_path):
-    shutil.copytree(finished, tmp_path / record.run_id)
-    (tmp_path / record.run_id / "last.ckpt").unlink()
-    assert draw(tmp_path, [record]) is None
-
-
-def test_missing_predictions_and_images_are_reported(finished, record, tmp_path):
+def test_what_is_missing_is_reported(finished, record, tmp_path):
     folder = tmp_path / record.run_id
     shutil.copytree(finished, folder)
     (folder / "predictions.npz").unlink()
     assert any("no predictions" in note for note in draw(tmp_path, [record]).missing)
-    config = (folder / "config.yaml").read_text()
-    lines = [
-        "store: nowhere" if line.startswith("store:") else line for line in config.splitlines()
-    ]
-    (folder / "config.yaml").write_text("\n".join(lines))
+    config = folder / "config.yaml"
+    config.write_text(re.sub("^store:.*", "store: nowhere", config.read_text(), flags=re.MULTILINE))
     found = draw(tmp_path, [record])
     assert found.kernels
     assert not found.neighbors
     assert any("not here" in note for note in found.missing)
+    (folder / "last.ckpt").unlink()
+    assert draw(tmp_path, [record]) is None
 
 
 def test_a_mosaic_keeps_every_kernel_between_transparent_gaps():

@@ -1,12 +1,88 @@
-"""Data, hardware, versions and commits behind a section."""
+"""The tables of a section: its arms, published results beside them, and their provenance."""
 
 from collections import Counter
 from collections.abc import Iterable
+from importlib.resources import files
+from typing import Any
+
+import yaml
 
 from ablations.launch.display import count, duration
 from ablations.record import Record
 from ablations.reporting.evidence import Section
-from ablations.reporting.words import listed
+from ablations.reporting.words import listed, mean_sd
+
+ARMS_HEAD = (
+    "arm",
+    "n",
+    "top-1, ten views",
+    "top-1, center",
+    "top-5, ten views",
+    "training top-1",
+    "gap",
+    "time per run",
+)
+PUBLISHED_HEAD = ("run", "what", "data", "views", "top-1, %", "top-5, %", "in the paper")
+PUBLISHED: dict[str, Any] = yaml.safe_load(
+    (files("ablations.reporting") / "published.yaml").read_text("utf-8")
+)
+
+
+def arms_rows(section: Section) -> list[tuple[str, ...]]:
+    """Return one row of text for each arm, under :data:`ARMS_HEAD`."""
+    rows = []
+    for arm in section.arms:
+        diverged = len(arm.runs) - len(arm.finished)
+        rows.append(
+            (
+                arm.name,
+                f"{len(arm.runs)}" + f" ({diverged} diverged)" * bool(diverged),
+                mean_sd(arm.errors("ten_view", 1)),
+                mean_sd(arm.errors("center", 1)),
+                mean_sd(arm.errors("ten_view", 5)),
+                mean_sd([train for train, _ in arm.train_test]),
+                mean_sd(arm.gaps),
+                duration(sum(run.seconds for run in arm.runs) / len(arm.runs)),
+            )
+        )
+    return rows
+
+
+def published_rows(section: Section) -> list[tuple[str, ...]]:
+    """Return our errors and published ones under :data:`PUBLISHED_HEAD`.
+
+    They are empty unless the runs are on ImageNet with its 1000 classes.
+    """
+    classes = {run.data.classes for run in section.runs}
+    if "imagenet" not in section.dataset.lower() or 1000 not in classes:
+        return []
+    ours = [
+        (
+            "ours",
+            f"{arm.name}, n = {len(arm.runs)}",
+            section.dataset,
+            views,
+            mean_sd(arm.errors(view, 1)),
+            mean_sd(arm.errors(view, 5)),
+            "",
+        )
+        for arm in section.arms
+        for view, views in (("ten_view", "10"), ("center", "1"))
+    ]
+    theirs = [
+        (
+            f"{who} {row['run']}".strip(),
+            row["what"],
+            row["data"],
+            str(row["views"]),
+            f"{row['top1']:.2f}",
+            f"{row['top5']:.2f}",
+            row.get("traced", ""),
+        )
+        for who, group in (("authors’", "authors"), ("", "others"))
+        for row in PUBLISHED[group]
+    ]
+    return ours + theirs
 
 
 def provenance(section: Section) -> list[tuple[str, str]]:

@@ -1,0 +1,89 @@
+"""Renders ``RESULTS.md`` and ``report.html`` from their templates."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ablations.claims.results import ClaimResult
+from ablations.launch.display import count
+from ablations.reporting import claims, labels, plots, strips, tables, words
+from ablations.reporting.evidence import Evidence, Section
+
+if TYPE_CHECKING:  # it imports torch
+    from ablations.reporting.pictures import Figures
+
+
+def results(evidence: Evidence) -> str:
+    """Return ``RESULTS.md``; the same evidence gives the same text."""
+    template = _TEMPLATES.get_template("results.md")
+    text = template.render(sections=evidence.sections, missing=evidence.missing)
+    return text.rstrip() + "\n"
+
+
+def page(evidence: Evidence, figures: Mapping[str, "Figures"] | None = None) -> str:
+    """Return ``report.html``; the same evidence gives the same text.
+
+    Args:
+        evidence: What it shows.
+        figures: Pictures of one run of a section, by the key of the section.
+    """
+    return _TEMPLATES.get_template("report.html").render(
+        sections=evidence.sections,
+        missing=evidence.missing,
+        figures=figures or {},
+        overview=_overview(evidence.sections),
+    )
+
+
+def claims_table(results: Sequence[ClaimResult]) -> str:
+    """Return a table in Markdown with a row for each claim, and one for each of its parts."""
+    return _TEMPLATES.get_template("claims.md").render(results=results)
+
+
+def escape(text: str) -> str:
+    r"""Return text that Markdown shows as it is, in one line: no HTML, links, emphasis or cells.
+
+    Examples:
+        >>> print(escape("<b> [x](y) *a* 1|2 [0.9, 1.1]"))
+        &lt;b> [x]\(y) \*a\* 1\|2 [0.9, 1.1]
+    """
+    text = re.sub(r"[\\`*|]|(?<=\])\(", r"\\\g<0>", " ".join(text.split()))
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def _overview(sections: list[Section]) -> list[list[ClaimResult | None]]:
+    """Return the results of each claim, one for each study or None, in the order of the paper."""
+    studies = [{r.claim: r for r in section.results} for section in sections if section.study]
+    first = {name: result for study in reversed(studies) for name, result in study.items()}
+    names = [result.claim for result in sorted(first.values(), key=claims.order_of)]
+    return [[study.get(name) for study in studies] for name in names]
+
+
+_TEMPLATES = Environment(
+    loader=PackageLoader("ablations.reporting"),
+    autoescape=lambda name: name is not None and not name.endswith(".md"),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters |= {
+    "capital": words.capital,
+    "count": count,
+    "escaped": escape,
+    "icon": labels.icon,
+    "sentence": words.sentence,
+    "spoken": words.spoken,
+    "tally": labels.tally,
+    "word": labels.word,
+}
+# The templates call the functions of these modules.
+_TEMPLATES.globals |= {
+    "claims": claims,
+    "labels": labels,
+    "plots": plots,
+    "strips": strips,
+    "tables": tables,
+    "words": words,
+}
