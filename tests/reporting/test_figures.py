@@ -77,15 +77,6 @@ def test_gaps_are_of_finished_runs(folder):
     assert gaps([diverged]) == []
 
 
-def test_a_small_gap_does_not_fill_the_width(folder):
-    folder.add(0.25, 0)
-    (chart,) = gaps(gather(folder.path).sections[0].arms)
-    found = places(chart.rows[0][2])
-    assert max(found) - min(found) > 50
-    assert min(found) > 0
-    assert max(found) < 100
-
-
 def test_the_colors_of_kernels_are_shown_by_tower():
     (chart,) = kernel_colors([[0.1, 0.2], [0.7, 0.9]])
     assert [(name, value) for name, _, _, value, _ in chart.rows] == [

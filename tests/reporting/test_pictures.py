@@ -45,10 +45,15 @@ def test_predictions_are_the_five_most_probable_classes(found):
         assert marked in ([], [prediction.image.text])
 
 
-def test_each_row_of_neighbors_has_the_nearest_training_images(found, record):
+def test_each_row_of_neighbors_has_the_nearest_training_images(finished, record, monkeypatch):
+    monkeypatch.setattr(models, "features", lambda network, inputs: inputs)
+    found = draw(finished.parent, [record])
     assert found.pool == record.data.train_images
-    assert found.neighbors
-    assert all(len(row.nearest) == pictures.NEIGHBORS for row in found.neighbors)
+    for row in found.neighbors:
+        assert len(row.nearest) == pictures.NEIGHBORS
+        crops = [np.asarray(decode(p.source), float)[2:-2, 2:-2] for p in (row.image, *row.nearest)]
+        distances = [((crop - crops[0]) ** 2).sum() for crop in crops]
+        assert distances == sorted(distances)
 
 
 @pytest.mark.parametrize("raw", [False, True])
