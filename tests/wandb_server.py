@@ -27,7 +27,6 @@ LAST_PAGE = {"__typename": "PageInfo", "endCursor": None, "hasNextPage": False}
 ANSWERS: dict[str, Any] = {
     "Viewer": {"viewer": VIEWER | {"teams": {"edges": []}}},
     "GetDefaultEntity": {"viewer": VIEWER},
-    "ServerFeaturesQuery": {"serverInfo": {"features": []}},
     "OrganizationCoreWeaveOrganizationID": {"entity": {"organization": None}},
     "ProjectInternalId": {"project": PROJECT},
     "GetProjects": {"models": {"pageInfo": LAST_PAGE, "edges": [{"node": LISTED}]}},
