@@ -9,7 +9,7 @@ several treatments with a control; Smyth 2004, Linear models and empirical Bayes
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import special
 
 Floats = NDArray[np.float64]
@@ -26,10 +26,10 @@ class Spread:
     """Standard deviation of one paired difference, for the K comparisons of one pool.
 
     Attributes:
-        sd: Standard deviation to use, shape (..., K), unit of the differences.
-        df: Degrees of freedom of ``sd``, shape (..., K).
-        own_sd: Standard deviation of the comparison's own differences, shape (..., K).
-        noisy: Comparisons kept out of the pool, shape (..., K), bool.
+        sd: Standard deviation to use, shape (K,), unit of the differences.
+        df: Degrees of freedom of ``sd``, shape (K,).
+        own_sd: Standard deviation of the comparison's own differences, shape (K,).
+        noisy: Comparisons kept out of the pool, shape (K,), bool.
     """
 
     sd: Floats
@@ -38,7 +38,7 @@ class Spread:
     noisy: NDArray[np.bool_]
 
 
-def spread(differences: Floats, floor: ArrayLike = 0.0) -> Spread:
+def spread(differences: Floats, floor: Floats | float = 0.0) -> Spread:
     """Estimate the variance ``max(pooled, own, floor)`` and its degrees of freedom.
 
     With n seeds for each of K comparisons the pooled variance is the mean of their own and has
@@ -51,8 +51,8 @@ def spread(differences: Floats, floor: ArrayLike = 0.0) -> Spread:
     pooled and is tested with its own ``n - 1``.
 
     Args:
-        differences: Shape (..., K, n), NaN where a comparison has no such pair.
-        floor: Least variance of one difference, broadcast to (..., K); unit squared.
+        differences: Shape (K, n), NaN where a comparison has no such pair.
+        floor: Least variance of one difference, one or shape (K,); unit squared.
 
     Raises:
         ValueError: A comparison has fewer than two pairs.
@@ -63,21 +63,20 @@ def spread(differences: Floats, floor: ArrayLike = 0.0) -> Spread:
         (array([1.    , 0.7071]), array([3.2, 3.2]))
     """
     present = ~np.isnan(differences)
-    count = present.sum(-1)
+    count = present.sum(1)
     if (count < 2).any():
         raise ValueError("a comparison needs two pairs before its differences have a variance")
     dof = count - 1.0
-    mean = np.where(present, differences, 0.0).sum(-1) / count
-    squares = np.where(present, differences - mean[..., None], 0.0) ** 2
-    sums = squares.sum(-1)
+    mean = np.where(present, differences, 0.0).sum(1) / count
+    sums = (np.where(present, differences - mean[:, None], 0.0) ** 2).sum(1)
     own = sums / dof
     own_sd = np.sqrt(own)
-    noisy = own_sd > NOISY_RATIO * np.median(own_sd, axis=-1, keepdims=True)
+    noisy = own_sd > NOISY_RATIO * np.median(own_sd)
 
     weight = np.where(noisy, 0.0, dof)
-    total = weight.sum(-1, keepdims=True)
-    pooled = np.where(noisy, 0.0, sums).sum(-1, keepdims=True) / total
-    overlap = np.minimum(weight[..., :, None], weight[..., None, :]).sum((-2, -1))[..., None]
+    total = weight.sum()
+    pooled = np.where(noisy, 0.0, sums).sum() / total
+    overlap = np.minimum(weight[:, None], weight).sum()
     pooled_df = total**2 / ((1 - _SHARED) * total + _SHARED * overlap)
 
     variance = np.maximum(np.maximum(own, floor), np.where(noisy, 0.0, pooled))

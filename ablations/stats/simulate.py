@@ -20,8 +20,6 @@ SEED = 2012
 STUDIES = 1_000
 CLAIMS = 11
 LOOKS = (3, 5, 8)
-# Labels that speak of an effect: wrong where there is none.
-EFFECTS = (Label.holds, Label.direction, Label.opposite)
 
 Array = NDArray[np.float64]
 Draw = Callable[[Generator, tuple[int, int]], Array]

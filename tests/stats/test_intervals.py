@@ -29,8 +29,9 @@ def test_three_comparisons_by_hand():
 
 
 def test_a_pool_never_lowers_a_comparisons_own_variance():
-    found = spread(np.random.default_rng(0).standard_normal((100, 5, 3)))
-    assert (found.sd >= found.own_sd).all()
+    for seed in range(20):
+        found = spread(np.random.default_rng(seed).standard_normal((5, 3)))
+        assert (found.sd >= found.own_sd).all()
 
 
 @pytest.mark.parametrize("count", [1, 2, 6, 11])
@@ -68,10 +69,3 @@ def test_a_floor_keeps_equal_differences_apart_from_certainty():
 def test_a_comparison_with_one_pair_has_no_variance():
     with pytest.raises(ValueError, match="two pairs"):
         spread(np.array([[1.0, np.nan], [1.0, 2.0]]))
-
-
-def test_repeats_are_independent_of_each_other():
-    tables = np.random.default_rng(2).standard_normal((7, 3, 4))
-    together = spread(tables)
-    for i, table in enumerate(tables):
-        assert together.sd[i] == pytest.approx(spread(table).sd)
