@@ -1,5 +1,7 @@
 """Studies whose runs are written by hand: no network is trained here."""
 
+import json
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +14,7 @@ import yaml
 from records import make_record
 
 from ablations import reproduce
+from ablations.claims.gates import Check
 from ablations.claims.results import ClaimResult, StudyResult, load
 from ablations.config import Job
 from ablations.launch.pool import RunState
@@ -39,6 +42,8 @@ STUDY: dict[str, Any] = {
     ],
     "tuning": {"values": [0.01, 0.02, 0.04], "seeds": [1000]},
 }
+# What another claim is made of.
+NORM: dict[str, Any] = {"technique": "norm", "with": ["norm=lrn"], "without": ["norm=none"]}
 # What a run comes to: keyword arguments of make_record; None for a run that fails.
 Outcome = Callable[[Job], dict[str, Any] | None]
 
@@ -48,10 +53,14 @@ def noise(job: Job) -> float:
     return 1 + 0.01 * np.random.default_rng(int(job.run.run_id, 16) % 2**32).standard_normal()
 
 
+def without_pooling(job: Job) -> bool:
+    """Whether a run is of the arm without overlapping pooling."""
+    return job.run.techniques.pooling.value == "nonoverlap"
+
+
 def well(job: Job, effect: float = 0.1, base: float = 0.3) -> dict[str, Any]:
     """A regime in which claims can show: converged, and the arm without pooling overfits."""
-    without = job.run.techniques.pooling.value == "nonoverlap"
-    error = base * (1 + effect * without) * noise(job)
+    error = base * (1 + effect * without_pooling(job)) * noise(job)
     # The best rate is in the middle of the grid.
     error *= {0.02: 1.0}.get(job.run.recipe.lr, 1.2)
     return {"test": error, "val": error, "train": 0.3 * error, "epochs": job.run.recipe.epochs}
@@ -106,6 +115,19 @@ class Laboratory:
     def result(self, claim: str = "overlap", output: str = "runs") -> ClaimResult:
         """The result of a claim."""
         return next(r for r in self.found(output).results if r.claim == claim)
+
+    def check(self, part: str, claim: str = "overlap") -> Check:
+        """The part of the gate of a claim."""
+        return next(check for check in self.result(claim).checks if check.part == part)
+
+    def looks(self) -> list[list[dict[str, Any]]]:
+        """The looks in the ledger of the cache folder and in that of the study ``hand``."""
+        folders = (Path(os.environ["ABLATIONS_CACHE"]), self.folder / "results" / "hand")
+        paths = [folder / "ledger.jsonl" for folder in folders]
+        return [
+            [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+            for path in paths
+        ]
 
     def start(self, output: Path, jobs: list[Job], *rest: Any) -> list[RunState]:
         """Stand in for the launcher: write the records of the jobs."""

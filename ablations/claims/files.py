@@ -11,7 +11,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from ablations.claims.schema import Claim, ClaimPlan, Study, Tuning, is_free
+from ablations.claims.fields import is_free, key_of
+from ablations.claims.schema import Claim, ClaimPlan, Study, Tuning
 from ablations.composition import compose, experiment_names, shipped
 from ablations.config import ConfigError, Model
 
@@ -92,24 +93,33 @@ def read_study(path: Path) -> tuple[Study, list[Claim]]:
         raise ConfigError(f"{_place(path)}: there is no claim `{unknown[0]}`{hint}")
     claims = [_read(known[name], Claim) for name in study.claims]
     for claim in claims:
-        plan = study.plan_of(claim)
-        fixed = plan.margin
-        if fixed and claim.paper.effect is not None:
-            raise ConfigError(
-                f"{_place(path)}: claims.{claim.name}.margin: the paper gives a figure, and the "
-                "margin is half of it; leave `margin` out"
-            )
-        if plan.target and claim.measure.of == "epochs_to_error" and plan.target >= 1:
-            raise ConfigError(
-                f"{_place(path)}: claims.{claim.name}.target: target={plan.target:g} must be an "
-                "error below 1"
-            )
-        if fixed and fixed.margin <= claim.no_effect:
-            raise ConfigError(
-                f"{_place(path)}: claims.{claim.name}.margin: margin={fixed.margin:g}, and an "
-                f"effect of this measure is above {claim.no_effect}"
-            )
+        if misfit := _misfit(study, claim):
+            raise ConfigError(f"{_place(path)}: {misfit}")
     return study, claims
+
+
+def _misfit(study: Study, claim: Claim) -> str:
+    """Return why what a study fixes for a claim does not fit it; empty if it does."""
+    plan, field = study.plan_of(claim), f"claims.{claim.name}"
+    if plan.margin and claim.paper.effect is not None:
+        return (
+            f"{field}.margin: the paper gives a figure, and the margin is half of it; leave "
+            "`margin` out"
+        )
+    if plan.margin and plan.margin.margin <= claim.no_effect:
+        return (
+            f"{field}.margin: margin={plan.margin.margin:g}, and an effect of this measure is "
+            f"above {claim.no_effect}"
+        )
+    if plan.target and claim.measure.of == "epochs_to_error" and plan.target >= 1:
+        return f"{field}.target: target={plan.target:g} must be an error below 1"
+    last = study.first_seed + study.looks_of(claim)[-1] * (claim.ensemble or 1)
+    if clash := sorted(study.tuning_seeds & set(range(study.first_seed, last))):
+        return (
+            f"first_seed={study.first_seed}: {claim.name} would use seed {clash[0]}, which is kept "
+            "for tuning; choose another first_seed"
+        )
+    return ""
 
 
 def ad_hoc(
@@ -135,7 +145,7 @@ def ad_hoc(
     free: list[str] = []
     changes: list[str] = []
     for item in overrides:
-        key = item.partition("=")[0].lstrip("+~")
+        key = key_of(item)
         if key in _REFUSED:
             raise ConfigError(f"{item} cannot be set for a study: {_REFUSED[key]}")
         for claim in asked:
@@ -235,29 +245,30 @@ def _line(place: Place, lines: dict[Place, int]) -> int:
 
 def _explain(error: ErrorDetails, model: type[BaseModel]) -> str:
     field = ".".join(str(part) for part in error["loc"] if part != "[key]")
-    context = error.get("ctx", {})
+    context, given = error.get("ctx", {}), error["input"]
     if not error["loc"]:  # of the whole file: the message names the field
         return str(context.get("error", error["msg"]))
-    *outer, last = error["loc"]
     match error["type"]:
         case "missing":
             return f"the field `{field}` is missing"
         case "extra_forbidden":
+            *outer, last = error["loc"]
             known = _fields(model, outer)
             close = difflib.get_close_matches(str(last), known, n=1, cutoff=0.5)
             hint = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(known)}"
             return f"there is no field `{field}`; {hint}"
         case "literal_error":
-            return f"{field}={error['input']!r} is not valid; it takes {context['expected']}"
-    if error["type"] == "too_short":
-        least = context["min_length"]
-        return f"{field}: must have at least {least} value{'s' * (least > 1)}"
-    if error["type"] == "string_pattern_mismatch":
-        return f"{field}={error['input']!r} is not valid; it takes recipe.KEY or width"
-    reason = context["error"] if error["type"] == "value_error" else _KINDS.get(error["type"])
-    reason = reason or error["msg"]
-    given = "" if isinstance(error["input"], dict) else f" (given: {error['input']!r})"
-    return f"{field}: {reason}{given}"
+            return f"{field}={given!r} is not valid; it takes {context['expected']}"
+        case "string_pattern_mismatch":
+            return f"{field}={given!r} is not valid; it takes recipe.KEY or width"
+        case "too_short":
+            least = context["min_length"]
+            return f"{field}: must have at least {least} value{'s' * (least > 1)}"
+        case "value_error":
+            reason = context["error"]
+        case kind:
+            reason = _KINDS.get(kind, error["msg"])
+    return f"{field}: {reason}" + ("" if isinstance(given, dict) else f" (given: {given!r})")
 
 
 def _fields(model: type[BaseModel], outer: Sequence[str | int]) -> list[str]:

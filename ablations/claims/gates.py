@@ -3,17 +3,21 @@
 It reads tuning seeds only, and their validation and training errors.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import exp, log, sqrt
 from statistics import mean, stdev
 
-from ablations.claims.measures import SIDES, at_chance, smoothed
+from ablations.claims.measures import SIDES, at_chance, smoothed, val_error
 from ablations.claims.runs import Runs
 from ablations.claims.schema import Claim
 from ablations.claims.tuning import Choice
 from ablations.config import Job
 from ablations.record import Record
 from ablations.stats.intervals import critical
+
+# The arms of a claim, ``with`` and ``without`` the technique, by part.
+Choices = Mapping[str, Mapping[str, Choice]]
 
 # Largest change of the validation error when the training is twice as long, relative.
 TRAINED_OUT = 0.05
@@ -35,37 +39,54 @@ class Check:
     passed: bool
     text: str
 
+    def __str__(self) -> str:
+        return f"{self.part}: {self.text}"
 
-def gate_jobs(runs: Runs, claim: Claim, choices: dict[str, Choice]) -> list[Job]:
+
+def gate_jobs(runs: Runs, claim: Claim, choices: Choices) -> list[Job]:
     """Return the runs that the gate of a claim needs beside those of the tuning."""
-    if not claim.trained_out or claim.family == "control" or not _learns(choices, "tuning").passed:
-        return []
-    return [job for pair in _schedule_and_twice(runs, choices["with"]) for job in pair]
+    return [job for arms in choices.values() for job in _gate_jobs(runs, claim, arms)]
 
 
-def gate(runs: Runs, claim: Claim, choices: dict[str, Choice]) -> list[Check] | None:
+def gate(runs: Runs, claim: Claim, choices: Choices) -> list[Check]:
     """Check what a claim needs.
 
     Args:
         runs: The runs of the study.
         claim: The claim.
-        choices: The tuned arms ``with`` and ``without`` the technique.
+        choices: The tuned arms ``with`` and ``without`` the technique, by part.
 
     Returns:
-        The checks; None while a run is missing.
+        The checks of all parts whose runs are there; those that parts share are there once.
     """
-    if any(runs.record(job) is None for job in gate_jobs(runs, claim, choices)):
-        return None
-    learns = _learns(choices, "tuning")
-    checks = [learns] if runs.study.tuning else []
-    if claim.family == "control" or not learns.passed:
+    found: dict[tuple[str, str], Check] = {}
+    for part, arms in choices.items():
+        if any(runs.record(job) is None for job in _gate_jobs(runs, claim, arms)):
+            continue
+        for check in _checks(runs, claim, arms):
+            if part and check.part not in ("trained out", "learns"):
+                check = replace(check, text=f"{part}: {check.text}")
+            found.setdefault((check.part, check.text), check)
+    return list(found.values())
+
+
+def _gate_jobs(runs: Runs, claim: Claim, arms: Mapping[str, Choice]) -> list[Job]:
+    if not claim.trained_out or claim.family == "control" or not _tuning_learns(arms).passed:
+        return []
+    return [job for pair in _schedule_and_twice(runs, arms["with"]) for job in pair]
+
+
+def _checks(runs: Runs, claim: Claim, arms: Mapping[str, Choice]) -> list[Check]:
+    learned = _tuning_learns(arms)
+    checks = [learned] if runs.study.tuning else []
+    if claim.family == "control" or not learned.passed:
         return checks
     if claim.trained_out:
-        checks.append(_trained_out(runs, choices["with"]))
+        checks.append(_trained_out(runs, arms["with"]))
     if not claim.reads_one_run:
-        checks.append(_fair_rates(runs, choices))
+        checks.append(_fair_rates(runs, arms))
     if claim.overfits_without:
-        checks.append(_overfits(choices["without"]))
+        checks.append(_overfits(arms["without"]))
     return checks
 
 
@@ -85,7 +106,7 @@ def _trained_out(runs: Runs, choice: Choice) -> Check:
     if bad >= len(known):  # half of them: each seed has two
         text = f"{bad} of {2 * len(known)} runs of the gate diverged or are at chance"
         return Check("trained out", False, text)
-    ratios = [log(_val_error(twice) / _val_error(once)) for once, twice in known]
+    ratios = [log(_smoothed(twice) / _smoothed(once)) for once, twice in known]
     change = exp(mean(ratios)) - 1
     reach = critical(0.05, len(ratios) - 1) * stdev(ratios) / sqrt(len(ratios))
     low, high = (exp(mean(ratios) + sign * reach) - 1 for sign in (-1, 1))
@@ -102,23 +123,22 @@ def _percent(share: float) -> str:
     return f"{share:+.1%}".replace("-", "−")
 
 
-def _val_error(record: Record) -> float:
-    error = record.val.top1 if record.val else 1 - 1 / record.data.classes
-    return smoothed(error, record, record.val)
+def _smoothed(record: Record) -> float:
+    return smoothed(val_error(record), record, record.val)
 
 
-def _fair_rates(runs: Runs, choices: dict[str, Choice]) -> Check:
+def _fair_rates(runs: Runs, arms: Mapping[str, Choice]) -> Check:
     tuning = runs.study.tuning
     if tuning is None:
         return Check(
             "fair rates", False, "the study tunes no rate; passes with `tuning` in its file"
         )
-    chosen = [f"{choices[side].tuned[0]} {side} the technique" for side in SIDES]
-    extended = max(choices[side].extended for side in SIDES)
+    chosen = [f"{arms[side].tuned[0]} {side} the technique" for side in SIDES]
+    extended = max(arms[side].extended for side in SIDES)
     text = f"chosen on seeds {', '.join(map(str, tuning.seeds))}: {', '.join(chosen)}"
     if extended:
         text += f"; the grid was extended {'once' if extended == 1 else f'{extended} times'}"
-    edges = [side for side in SIDES if choices[side].at_edge]
+    edges = [side for side in SIDES if arms[side].at_edge]
     if edges:
         text += f"; at the edge of the grid {' and '.join(edges)} it (required: inside)"
     return Check("fair rates", not edges, text)
@@ -149,21 +169,23 @@ def _has_learned(record: Record) -> bool:
     return record.status == "finished" and not at_chance(record)
 
 
-def _learns(choices: dict[str, Choice], what: str) -> Check:
-    """Fail an arm of which half of the runs diverged or are at chance."""
+def learns(records: Mapping[str, Sequence[Record]], what: str) -> Check:
+    """Fail an arm of which half of the runs diverged or are at chance.
+
+    Args:
+        records: Runs ``with`` and ``without`` the technique.
+        what: The kind of run: ``tuning`` or ``paired``.
+    """
     for side in SIDES:
-        records = choices[side].records
-        bad = sum(not _has_learned(record) for record in records)
-        if records and 2 * bad >= len(records):
-            return Check(
-                "learns",
-                False,
-                f"{bad} of {len(records)} {what} runs {side} the technique diverged or are at "
-                "chance",
+        bad = sum(not _has_learned(record) for record in records[side])
+        if bad and 2 * bad >= len(records[side]):
+            text = (
+                f"{bad} of {len(records[side])} {what} runs {side} the technique diverged or are "
+                "at chance"
             )
+            return Check("learns", False, text)
     return Check("learns", True, "most runs of both arms are better than chance")
 
 
-def learns(records: dict[str, list[Record]]) -> Check:
-    """Check the runs of the pairs themselves, once they are there."""
-    return _learns({side: Choice((), records=found) for side, found in records.items()}, "paired")
+def _tuning_learns(arms: Mapping[str, Choice]) -> Check:
+    return learns({side: arms[side].records for side in SIDES}, "tuning")

@@ -8,7 +8,7 @@ both files is the one way around it.
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -45,6 +45,11 @@ class Look:
     estimate: float | None
     time: str = ""
 
+    @property
+    def key(self) -> tuple[str, str, str, int]:
+        """What tells one look from another: a repeated study takes the same looks."""
+        return self.claim, self.data, self.attempt, self.pairs
+
 
 class Ledger:
     """Reads and appends looks.
@@ -56,24 +61,19 @@ class Ledger:
     """
 
     def __init__(self, study: str, cache: Path | None, results: Path) -> None:
-        own = [(cache or cache_folder()) / LEDGER, results / study / LEDGER]
+        self.own = [(cache or cache_folder()) / LEDGER, results / study / LEDGER]
         others = [*results.glob(f"*/{LEDGER}"), *shipped("results").glob(f"*/{LEDGER}")]
-        self.own = own
         self.looks: dict[tuple[str, str, str, int], Look] = {}
-        for path in dict.fromkeys(path.resolve() for path in (*own, *others)):
+        for path in dict.fromkeys(path.resolve() for path in (*self.own, *others)):
             for look in _read(path):
-                key = (look.claim, look.data, look.attempt, look.pairs)
-                known = self.looks.get(key)
-                if known is None or look.time < known.time:
-                    self.looks[key] = look
+                known = self.looks.setdefault(look.key, look)
+                if look.time < known.time:
+                    self.looks[look.key] = look
 
     def append(self, looks: list[Look]) -> None:
         """Append the looks that are not in the ledger yet."""
         now = datetime.now(UTC).isoformat(timespec="microseconds")
-        for look in looks:
-            key = (look.claim, look.data, look.attempt, look.pairs)
-            self.looks.setdefault(key, Look(**{**asdict(look), "time": now}))
-        wanted = [self.looks[look.claim, look.data, look.attempt, look.pairs] for look in looks]
+        wanted = [self.looks.setdefault(look.key, replace(look, time=now)) for look in looks]
         for path in self.own:
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(path.with_name(f".{LEDGER}.lock")):
@@ -91,21 +91,17 @@ class Ledger:
             data: Fingerprint of the data.
             attempt: The attempt that is judged.
         """
-        of_claim = [
-            look for look in self.looks.values() if (look.claim, look.data) == (claim, data)
-        ]
-        began = min((look.time for look in of_claim if look.attempt == attempt), default="9999")
-        first: dict[str, str] = {}
-        for look in of_claim:
-            first[look.attempt] = min(look.time, first.get(look.attempt, look.time))
-        before = {other for other, time in first.items() if other != attempt and time < began}
-        found = [look for look in of_claim if look.attempt in before]
-        return sorted(found, key=lambda look: (look.time, look.pairs))
+        found = [look for look in self.looks.values() if (look.claim, look.data) == (claim, data)]
+        began: dict[str, str] = {}
+        for look in found:
+            began[look.attempt] = min(look.time, began.get(look.attempt, look.time))
+        own = began.pop(attempt, "9999")
+        before = [look for look in found if began.get(look.attempt, own) < own]
+        return sorted(before, key=lambda look: (look.time, look.pairs))
 
     def own_looks(self, claim: str, data: str, attempt: str) -> list[int]:
         """Return the numbers of pairs at which this attempt has looked at a claim."""
-        keys = [key for key in self.looks if key[:3] == (claim, data, attempt)]
-        return sorted(pairs for *_, pairs in keys)
+        return sorted(n for *of, n in self.looks if tuple(of) == (claim, data, attempt))
 
 
 def alpha_after(earlier: list[Look], alpha: float) -> float:
@@ -115,23 +111,22 @@ def alpha_after(earlier: list[Look], alpha: float) -> float:
 
 def history(earlier: list[Look], own: list[int]) -> str:
     """Word what was looked at: this study's pairs, then earlier studies and their labels."""
-    parts = []
-    if own:
-        parts.append(f"looked at {_listed([str(pairs) for pairs in own])} pairs")
+    parts = [f"looked at {_listed(own)} pairs"] if own else []
     studies: dict[str, list[Look]] = {}
     for look in earlier:
         studies.setdefault(look.attempt, []).append(look)
     for looks in studies.values():
-        pairs = _listed([str(look.pairs) for look in looks])
+        last = looks[-1]
         parts.append(
-            f"earlier study of the same claim on these data: {looks[-1].study}, {pairs} pairs, "
-            f"{looks[-1].time[:10]}, {looks[-1].label}"
+            f"earlier study of the same claim on these data: {last.study}, "
+            f"{_listed([look.pairs for look in looks])} pairs, {last.time[:10]}, {last.label}"
         )
     return "; ".join(parts)
 
 
-def _listed(words: list[str]) -> str:
-    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+def _listed(numbers: list[int]) -> str:
+    *most, last = map(str, numbers)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _read(path: Path) -> Iterator[Look]:

@@ -1,8 +1,8 @@
 """Numbers read from records: one for each arm and pair, and their differences."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from dataclasses import replace
+from functools import lru_cache
 from math import isfinite, log, nan
 from pathlib import Path
 from statistics import mean
@@ -10,6 +10,7 @@ from statistics import mean
 import numpy as np
 from numpy.typing import NDArray
 
+from ablations.claims.runs import Runs
 from ablations.claims.schema import ERRORS, TIMES, Claim, Study
 from ablations.config import ConfigError
 from ablations.record import PREDICTIONS, Record, Scores
@@ -18,259 +19,229 @@ from ablations.stats.timing import first_passage
 
 SIDES = ("with", "without")
 
+# By first seed: the runs of either side of a pair, one or the members of an ensemble.
+Pairs = Mapping[int, Mapping[str, Sequence[Record]]]
+# A number for either side, by first seed of the pair.
+Values = Mapping[str, Mapping[int, float]]
 
-@dataclass(frozen=True)
-class Pairs:
-    """The records of one comparison of a claim.
 
-    Attributes:
+def measure(
+    runs: Runs, claim: Claim, side: str, members: Sequence[Record], view: str, k: int = 1
+) -> float:
+    """Read the measure of a claim from one side of a pair.
+
+    Args:
+        runs: The runs of the study.
         claim: The claim.
-        study: The study, for margins, looks and targets.
-        part: Name of the comparison; empty if the claim makes just one.
-        records: Of ``with`` and ``without``, by first seed of the pair: one run, or the members of
-            an ensemble.
-        views: Views that the test error of either side is read in.
-        output: Folder of the runs, for the predictions that ensembles average.
-        pool: Same for comparisons that share the baseline arm; empty for others.
+        side: ``with`` or ``without`` the technique.
+        members: One run, or the members of an ensemble.
+        view: View that the test error is read in.
+        k: 1 or 5, for errors.
+
+    Returns:
+        An error rate or a gap as a fraction, a time in epochs or steps (infinite if the target was
+        not reached), a distance of colors, or an agreement. A diverged run counts as a network that
+        guesses.
     """
+    record, target = members[0], runs.study.target_of(claim)
+    match claim.measure.of:
+        case "test_error" if claim.ensemble and side == "with":
+            return smoothed(ensemble_error(runs.output, members, view, k), record)
+        case "test_error":
+            return smoothed(mean(member.test_error(view, k) for member in members), record)
+        case "train_error":
+            return smoothed(train_error(record), record, record.train)
+        case "gap":
+            return record.test_error("center", 1) - train_error(record)
+        case "epochs_to_error":
+            online = claim.measure.curve == "online"
+            scores = [point.train if online else point.val for point in record.curve]
+            epochs = [point.epoch for point in record.curve]
+            return _time(epochs, [score and score.top1 for score in scores], target)
+        case "steps_to_loss":
+            return _time(record.online_loss.steps, record.online_loss.loss, target)
+        case "color":
+            return abs(record.colors[0] - record.colors[1]) if record.colors else 0.0
+        case "neighbors":
+            if record.neighbors is None:
+                return 1 / record.data.classes
+            return getattr(record.neighbors, "features" if side == "with" else "pixels")
 
-    claim: Claim
-    study: Study
-    part: str
-    records: Mapping[str, Mapping[int, Sequence[Record]]]
-    views: Mapping[str, str]
-    output: Path
-    pool: str = ""
 
-    @cached_property
-    def seeds(self) -> list[int]:
-        """Seeds of the pairs that both sides have, in order."""
-        return [seed for seed in self.records["with"] if seed in self.records["without"]]
+def compare(
+    claim: Claim, study: Study, pairs: Pairs, values: Values, blank: Comparison
+) -> list[Comparison]:
+    """Take the differences of the pairs of a part.
 
-    def values(self, k: int = 1) -> dict[str, dict[int, float]]:
-        """Read the claim's measure of each side and pair.
+    Args:
+        claim: The claim.
+        study: The study, for the scale.
+        pairs: The runs.
+        values: The measure of each.
+        blank: The comparison without its differences; ``pool`` names the baseline.
 
-        Args:
-            k: 1 or 5, for errors.
+    Returns:
+        One comparison; two for a claim on the generalization gap, which also has to lower the test
+        error.
+    """
+    of, scale = claim.measure.of, study.scale_of(claim)
+    if of in TIMES:
+        return [_compare_times(claim, pairs, values, blank)]
+    unit = _baseline_error(pairs) if scale == "relative" else 1.0
+    differences = {
+        seed: log(high / low) if scale == "ratio" else (high - low) / unit
+        for seed, high, low in _ends(claim, values)
+    }
+    step = _step(claim, pairs, scale)
+    first = replace(
+        blank, differences=differences, floor=step**2 / 6, pool=_pool(blank, f"{of} {scale}")
+    )
+    if of != "gap":
+        return [first]
+    error = {
+        (seed, side): smoothed(members[0].test_error("center", 1), members[0])
+        for seed, pair in pairs.items()
+        for side, members in pair.items()
+    }
+    step = _step(claim, pairs, "ratio")
+    second = replace(
+        blank,
+        part=f"{blank.part} test error".strip(),
+        differences={seed: log(error[seed, "without"] / error[seed, "with"]) for seed in pairs},
+        margin=step,  # it has to fall, and one image is the least that a test can show
+        floor=step**2 / 6,
+        pool=_pool(blank, "test_error ratio"),
+    )
+    return [replace(first, part=f"{blank.part} gap".strip()), second]
 
-        Returns:
-            Error rates as fractions, gaps, times in epochs or steps (infinite if the target was not
-            reached), distances of colors, or agreements. A diverged run counts as a network that
-            guesses.
-        """
-        return {
-            side: {seed: self._value(side, found, k) for seed, found in self.records[side].items()}
-            for side in SIDES
-        }
 
-    def _value(self, side: str, records: Sequence[Record], k: int) -> float:
-        claim, record, view = self.claim, records[0], self.views[side]
-        target = self.study.target_of(claim)
-        match claim.measure.of:
-            case "test_error" if claim.ensemble and side == "with":
-                return smoothed(ensemble_error(self.output, records, view, k), record)
-            case "test_error":
-                return smoothed(mean(r.test_error(view, k) for r in records), record)
-            case "train_error":
-                return smoothed(train_error(record), record, record.train)
-            case "gap":
-                return record.test_error("center", 1) - train_error(record)
-            case "epochs_to_error":
-                online = claim.measure.curve == "online"
-                scores = [point.train if online else point.val for point in record.curve]
-                return _time(
-                    [point.epoch for point in record.curve],
-                    [score and score.top1 for score in scores],
-                    target,
-                )
-            case "steps_to_loss":
-                return _time(record.online_loss.steps, record.online_loss.loss, target)
-            case "color":
-                return abs(record.colors[0] - record.colors[1]) if record.colors else 0.0
-            case "neighbors":
-                if record.neighbors is None:
-                    return 1 / record.data.classes
-                return getattr(record.neighbors, "features" if side == "with" else "pixels")
+def judges_top5(claim: Claim, study: Study, pairs: Pairs) -> bool:
+    """Whether the top-5 error is judged: with a figure of the paper, from 100 classes up."""
+    known = study.effect_of(claim, 5) is not None
+    return known and any(pair["with"][0].data.classes >= 100 for pair in pairs.values())
 
-    def compare(self, alpha: float, obstacle: str = "", missing: str = "") -> list[Comparison]:
-        """Take the differences of the pairs.
 
-        Args:
-            alpha: Error rate of the family for this claim.
-            obstacle: Which part of the gate failed.
-            missing: Why the comparison is incomplete.
-
-        Returns:
-            One comparison; two for a claim on the generalization gap, which also has to lower the
-            test error.
-        """
-        claim, values = self.claim, self.values()
-        margin, _ = self.study.margin_of(claim)
-        scale = self.study.scale_of(claim)
-        first = Comparison(
-            claim=claim.name,
-            part=self.part,
-            differences={},
-            margin=margin,
-            looks=self.study.looks_of(claim),
-            alpha=alpha,
-            obstacle=obstacle,
-            missing=missing,
-        )
-        if claim.measure.of in TIMES:
-            return [self._compare_times(first, values)]
-        unit = self._baseline_error if scale == "relative" else 1.0
-        first = replace(
-            first,
-            differences={
-                seed: log(high / low) if scale == "ratio" else (high - low) / unit
-                for seed, high, low in self._ends(values)
-            },
-            floor=self._step(scale) ** 2 / 6,
-            pool=self._pooled(f"{claim.measure.of} {scale}"),
-        )
-        if claim.measure.of != "gap":
-            return [first]
-        errors = {
-            side: {
-                seed: smoothed(found[0].test_error("center", 1), found[0])
-                for seed, found in self.records[side].items()
-            }
-            for side in SIDES
-        }
-        second = replace(
-            first,
-            part=" ".join(filter(None, (self.part, "test error"))),
-            differences={
-                seed: log(errors["without"][seed] / errors["with"][seed]) for seed in self.seeds
-            },
-            # It has to fall, and one image is the least that a test can show.
-            margin=self._step("ratio"),
-            floor=self._step("ratio") ** 2 / 6,
-            pool=self._pooled("test_error ratio"),
-        )
-        return [replace(first, part=" ".join(filter(None, (self.part, "gap")))), second]
-
-    def compare_top5(self, alpha: float, obstacle: str = "") -> list[Comparison]:
-        """Take the differences of the top-5 error: a secondary comparison from 100 classes up."""
-        effect = self.study.effect_of(self.claim, 5)
-        if effect is None or not self.seeds:
-            return []
-        if self.records["with"][self.seeds[0]][0].data.classes < 100:
-            return []
-        ratio = self.study.scale_of(self.claim) == "ratio"
-        differences = {
+def compare_top5(
+    claim: Claim, study: Study, pairs: Pairs, values: Values, blank: Comparison
+) -> Comparison:
+    """Take the differences of the top-5 error: a secondary comparison, see :func:`compare`."""
+    ratio = study.scale_of(claim) == "ratio"
+    return replace(
+        blank,
+        part=f"{blank.part} top-5".strip(),
+        differences={
             seed: log(high / low) if ratio else high - low
-            for seed, high, low in self._ends(self.values(5))
-        }
-        return [
-            Comparison(
-                claim=self.claim.name,
-                part=" ".join(filter(None, (self.part, "top-5"))),
-                differences=differences,
-                margin=effect / 2,
-                looks=self.study.looks_of(self.claim),
-                alpha=alpha,
-                obstacle=obstacle,
-                pool=self._pooled("top5"),
+            for seed, high, low in _ends(claim, values)
+        },
+        margin=(study.effect_of(claim, 5) or 0) / 2,
+        pool=_pool(blank, "top5"),
+    )
+
+
+def _pool(blank: Comparison, measure: str) -> str:
+    return f"{blank.pool} {measure}" if blank.pool else ""
+
+
+def _ends(claim: Claim, values: Values) -> list[tuple[int, float, float]]:
+    """Return the larger and the smaller value of each pair, if the claim is right."""
+    sides = ("without", "with") if claim.measure.direction == "lower" else SIDES
+    larger, smaller = (values[side] for side in sides)
+    return [(seed, larger[seed], smaller[seed]) for seed in larger]
+
+
+def _compare_times(claim: Claim, pairs: Pairs, values: Values, blank: Comparison) -> Comparison:
+    """Take log ratios of times.
+
+    A time cut short by the end of training counts as the whole training: the mean is that of the
+    restricted log ratio, and a bound on one side. A pair in which neither arm arrived says nothing.
+    """
+    found, silent, low_holds, high_holds = {}, 0, True, True
+    for seed, long, short in _ends(claim, values):
+        end = min(budget(claim, members[0]) for members in pairs[seed].values())
+        cut_long, cut_short = long >= end, short >= end
+        if cut_long and cut_short:
+            silent += 1
+            continue
+        low_holds, high_holds = low_holds and not cut_short, high_holds and not cut_long
+        found[seed] = log(min(long, end) / min(short, end))
+    obstacle = blank.obstacle
+    if 2 * silent > len(pairs):
+        found = {}
+        obstacle = obstacle or (f"neither arm reached the target in {silent} of {len(pairs)} pairs")
+    return replace(
+        blank,
+        differences=found,
+        silent=silent if found else 0,
+        pool="",
+        low_holds=low_holds,
+        high_holds=high_holds,
+        obstacle=obstacle,
+    )
+
+
+def _baseline_error(pairs: Pairs) -> float:
+    errors = [pair["with"][0].test_error("center", 1) for pair in pairs.values()]
+    return max(mean(errors), 1e-9) if errors else 1.0
+
+
+def _step(claim: Claim, pairs: Pairs, scale: str) -> float:
+    """Return the resolution of a difference: one image of the measure."""
+    if not pairs:
+        return 1e-6
+    record = next(iter(pairs.values()))["with"][0]
+    step = 1 / record.data.test_images
+    if claim.measure.of == "neighbors" and record.neighbors:
+        step = 1 / record.neighbors.queries
+    elif claim.measure.of not in (*ERRORS, "gap"):
+        return 0.0
+    if scale in ("ratio", "relative"):
+        return step / (_baseline_error(pairs) + step / 2)
+    return step
+
+
+def runs_of(pairs: Pairs) -> dict[str, list[Record]]:
+    """Return all runs of either side."""
+    return {side: [run for pair in pairs.values() for run in pair[side]] for side in SIDES}
+
+
+def points(claim: Claim, values: Values) -> float | None:
+    """Return the mean difference of errors as a fraction, positive in the paper's direction."""
+    ends = _ends(claim, values)
+    if claim.measure.of not in ERRORS or not ends:
+        return None
+    return mean(high - low for _, high, low in ends)
+
+
+def warnings(claim: Claim, pairs: Pairs) -> list[str]:
+    """Return what a reader should know of the runs of a part beside the label."""
+    found = []
+    for side, runs in runs_of(pairs).items():
+        for what, count in (
+            ("diverged", sum(run.status == "diverged" for run in runs)),
+            ("are at chance", sum(map(at_chance, runs))),
+        ):
+            if count:
+                found.append(f"{side} the technique {count} of {len(runs)} runs {what}")
+    if claim.measure.of == "test_error" and not claim.reads_one_run and pairs:
+        firsts = [(pair["without"][0], pair["with"][0]) for pair in pairs.values()]
+        train = mean(train_error(a) - train_error(b) for a, b in firsts)
+        test = mean(a.test_error("center", 1) - b.test_error("center", 1) for a, b in firsts)
+        if abs(train) > abs(test):
+            found.append(
+                f"the arms differ more in training error ({100 * train:+.1f} points) than in "
+                f"test error ({100 * test:+.1f} points, center view)"
             )
-        ]
-
-    def _pooled(self, measure: str) -> str:
-        return f"{self.pool} {measure}" if self.pool else ""
-
-    def _ends(self, values: Mapping[str, Mapping[int, float]]) -> list[tuple[int, float, float]]:
-        """The larger and the smaller value of each pair, if the claim is right."""
-        sides = ("without", "with") if self.claim.measure.direction == "lower" else SIDES
-        larger, smaller = (values[side] for side in sides)
-        return [(seed, larger[seed], smaller[seed]) for seed in self.seeds]
-
-    def _compare_times(
-        self, empty: Comparison, values: Mapping[str, Mapping[int, float]]
-    ) -> Comparison:
-        """Take log ratios of times.
-
-        A time cut short by the end of training counts as the whole training: the mean is that of
-        the restricted log ratio, and a bound on one side. A pair in which neither arm arrived says
-        nothing.
-        """
-        found, silent, low_holds, high_holds = {}, 0, True, True
-        for seed, long, short in self._ends(values):
-            end = min(budget(self.claim, self.records[side][seed][0]) for side in SIDES)
-            cut_long, cut_short = long >= end, short >= end
-            if cut_long and cut_short:
-                silent += 1
-                continue
-            low_holds, high_holds = low_holds and not cut_short, high_holds and not cut_long
-            found[seed] = log(min(long, end) / min(short, end))
-        obstacle = empty.obstacle
-        if 2 * silent > len(self.seeds):
-            found = {}
-            obstacle = obstacle or (
-                f"neither arm reached the target in {silent} of {len(self.seeds)} pairs"
-            )
-        return replace(
-            empty,
-            differences=found,
-            silent=silent if found else 0,
-            low_holds=low_holds,
-            high_holds=high_holds,
-            obstacle=obstacle,
-        )
-
-    @cached_property
-    def _baseline_error(self) -> float:
-        errors = [self.records["with"][s][0].test_error("center", 1) for s in self.seeds]
-        return max(mean(errors), 1e-9) if errors else 1.0
-
-    def _step(self, scale: str) -> float:
-        """Resolution of a difference: one image of the measure."""
-        if not self.seeds:
-            return 1e-6
-        record = self.records["with"][self.seeds[0]][0]
-        step = 1 / record.data.test_images
-        if self.claim.measure.of == "neighbors" and record.neighbors:
-            step = 1 / record.neighbors.queries
-        elif self.claim.measure.of not in (*ERRORS, "gap"):
-            return 0.0
-        if scale in ("ratio", "relative"):
-            return step / (self._baseline_error + step / 2)
-        return step
-
-    def points(self) -> float | None:
-        """Mean difference of errors as a fraction, positive in the paper's direction."""
-        if self.claim.measure.of not in ERRORS or not self.seeds:
-            return None
-        return mean(high - low for _, high, low in self._ends(self.values()))
-
-    def warnings(self) -> list[str]:
-        """Return what a reader should know of these runs beside the label."""
-        found = []
-        for side in SIDES:
-            runs = [record for members in self.records[side].values() for record in members]
-            for what, count in (
-                ("diverged", sum(run.status == "diverged" for run in runs)),
-                ("are at chance", sum(map(at_chance, runs))),
-            ):
-                if count:
-                    found.append(f"{side} the technique {count} of {len(runs)} runs {what}")
-        if self.claim.measure.of == "test_error" and not self.claim.reads_one_run and self.seeds:
-            pairs = [
-                (self.records["without"][s][0], self.records["with"][s][0]) for s in self.seeds
-            ]
-            train = mean(train_error(a) - train_error(b) for a, b in pairs)
-            test = mean(a.test_error("center", 1) - b.test_error("center", 1) for a, b in pairs)
-            if abs(train) > abs(test):
-                found.append(
-                    f"the arms differ more in training error ({100 * train:+.1f} points) than in "
-                    f"test error ({100 * test:+.1f} points, center view)"
-                )
-        return found
+    return found
 
 
 def train_error(record: Record) -> float:
     """Return the training error of the trained network; chance for a diverged run."""
     return record.train.top1 if record.train else 1 - 1 / record.data.classes
+
+
+def val_error(record: Record) -> float:
+    """Return the validation error of the trained network; chance without one."""
+    return record.val.top1 if record.val else 1 - 1 / record.data.classes
 
 
 def smoothed(error: float, record: Record, scores: Scores | None = None) -> float:

@@ -1,6 +1,7 @@
 """Read and write ``verdicts.json``: the rule of each claim, and its verdict."""
 
 import json
+import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from math import exp
@@ -11,7 +12,6 @@ from filelock import FileLock
 from pydantic import TypeAdapter, ValidationError
 
 from ablations.claims.gates import Check
-from ablations.claims.schema import Claim, Study
 from ablations.config import ConfigError
 from ablations.files import write_atomically
 from ablations.stats.labels import Label, Verdict, joint
@@ -200,48 +200,24 @@ class StudyResult:
 _STUDY = TypeAdapter(StudyResult)
 
 
-def planned(
-    claim: Claim, study: Study, attempt: str, alpha: float, claims: int, **known: Any
-) -> ClaimResult:
-    """Return the result of a claim before its first run: its rule alone.
-
-    Args:
-        claim: The claim.
-        study: The study.
-        attempt: Hash of the rule and its context.
-        alpha: Error rate of its family for this claim.
-        claims: Claims of its family.
-        known: Other fields of the result.
-    """
-    margin, reason = study.margin_of(claim)
-    return ClaimResult(
-        claim=claim.name,
-        statement=claim.statement,
-        section=claim.section,
-        family=claim.family,
-        technique=claim.technique,
-        measure=claim.measure.model_dump(mode="json"),
-        paper=claim.paper.model_dump(mode="json"),
-        confounds=list(claim.confounds),
-        at_paper=study.at_paper(claim),
-        scale=study.scale_of(claim),
-        margin=margin,
-        margin_reason=reason,
-        effect=study.effect_of(claim),
-        effect5=study.effect_of(claim, 5),
-        target=study.target_of(claim),
-        looks=list(study.looks_of(claim)),
-        attempt=attempt,
-        rule=study.rule_of(claim),
-        alpha=alpha,
-        claims_in_family=claims,
-        **known,
-    )
-
-
 def label_of(verdicts: Sequence[Verdict]) -> str:
     """Return the label of a claim; empty without verdicts."""
     return joint(verdicts).value if verdicts else ""
+
+
+def commit_of_rules() -> str | None:
+    """Return the commit of the rules and the study files, with ``-dirty`` after local changes."""
+
+    def git(*words: str) -> str:
+        command = ("git", "-C", str(Path(__file__).resolve().parents[2]), *words)
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+
+    try:
+        head = git("rev-parse", "HEAD")
+        changed = git("status", "--porcelain", "--", "ablations", "sweeps", "conf")
+    except FileNotFoundError:
+        return None
+    return head + "-dirty" * bool(changed) if head else None
 
 
 def load(output: Path) -> list[StudyResult]:

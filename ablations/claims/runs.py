@@ -10,7 +10,8 @@ from rich.console import Console
 
 from ablations import models, record
 from ablations.arms import difference
-from ablations.claims.schema import FREE_KEYS, READINGS, RELATIVE, TIMES, Claim, Study, is_free
+from ablations.claims.fields import FREE_KEYS, READINGS, RELATIVE, is_free, key_of
+from ablations.claims.schema import TIMES, Claim, Study
 from ablations.composition import alter, compose
 from ablations.config import Config, ConfigError, Job
 from ablations.data.store import is_prepared
@@ -58,26 +59,24 @@ class Runs:
         *,
         plan_only: bool = False,
     ) -> None:
-        self.study, self.console = study, console
-        self.deadline = deadline
         for item in overrides:
-            key = item.partition("=")[0].lstrip("+~")
-            if not is_free(key):
+            if not is_free(key_of(item)):
                 raise ConfigError(
-                    f"{item}: the study {study.name} fixes {key}; change its file and raise its "
-                    f"version, or set only {', '.join(FREE_KEYS)}"
+                    f"{item}: the study {study.name} fixes {key_of(item)}; change its file and "
+                    f"raise its version, or set only {', '.join(FREE_KEYS)}"
                 )
-        elsewhere = any(item.partition("=")[0] in _OTHER_DATA for item in overrides)
-        self.study = study = study.model_copy(update={"elsewhere": elsewhere})
+        elsewhere = any(key_of(item) in _OTHER_DATA for item in overrides)
+        self.study = study.model_copy(update={"elsewhere": elsewhere})
         self.given = compose([f"experiment={study.experiment}", *study.changes, *overrides])
         self.output = Path(self.given.output).resolve()
+        self.console, self.deadline = console, deadline
         self.report, self.plan_only = report, plan_only
         self.failed: set[str] = set()
         self._configs: dict[Arm, Config] = {}
         self._records: dict[str, Record] = {}
-        self._users: dict[Arm, dict[str, None]] = {}
+        self._users: dict[Arm, dict[str, None]] = {}  # names of claims
         self._template: Job | None = None
-        self._elsewhere = False
+        self._left_elsewhere = False
 
     def exclusion(self, claim: Claim) -> str:
         """Return why a claim makes no sense here; empty if it does."""
@@ -188,12 +187,8 @@ class Runs:
         run = replace(config.run, seed=seed).on_data(self.fingerprint, self.dataset)
         name = difference(run, self.given.run)
         if run.replicate:
-            name = " ".join(
-                filter(None, (name.replace("baseline", ""), f"replicate={run.replicate}"))
-            )
-        users = next(
-            (names for known, names in self._users.items() if arm[: len(known)] == known), {}
-        )
+            name = f"{name.removeprefix('baseline')} replicate={run.replicate}".strip()
+        users = (names for known, names in self._users.items() if arm[: len(known)] == known)
         return replace(
             self._template,
             run=run,
@@ -201,7 +196,7 @@ class Runs:
             arm=name,
             label=name,
             trainer=replace(config.trainer, threads=threads_for(config.trainer, config.data.crop)),
-            claims=tuple(users),
+            claims=tuple(next(users, ())),
         )
 
     def view(self, arm: Arm) -> str:
@@ -218,7 +213,9 @@ class Runs:
     @property
     def out_of_time(self) -> bool:
         """Whether nothing more starts here: the deadline has passed, or runs wait elsewhere."""
-        return self._elsewhere or (self.deadline is not None and time.monotonic() >= self.deadline)
+        return self._left_elsewhere or (
+            self.deadline is not None and time.monotonic() >= self.deadline
+        )
 
     def train(self, jobs: Iterable[Job]) -> bool:
         """Train all jobs that have no record, side by side, in the order given.
@@ -226,8 +223,11 @@ class Runs:
         Returns:
             False if there was nothing to train, or no time.
         """
-        left = {job.run.run_id: job for job in jobs if self.record(job) is None}
-        left = {run_id: job for run_id, job in left.items() if run_id not in self.failed}
+        left = {
+            job.run.run_id: job
+            for job in jobs
+            if self.record(job) is None and job.run.run_id not in self.failed
+        }
         if not left or self.out_of_time:
             return False
         with Monitor(self.console) as monitor:
@@ -236,7 +236,9 @@ class Runs:
             )
         show_waiting(self.console, states)
         # In SLURM's queue, or for torchrun on several machines.
-        self._elsewhere = any(state.status in {"queued", "running", "waiting"} for state in states)
+        self._left_elsewhere = any(
+            state.status in {"queued", "running", "waiting"} for state in states
+        )
         self.failed |= {state.job.run.run_id for state in states if state.status == "failed"}
         return True
 

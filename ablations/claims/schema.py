@@ -7,15 +7,11 @@ its first run: experiment, claims, margins, looks, seeds and the grids of tuned 
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import fields
-from itertools import pairwise
 from math import log
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -25,77 +21,23 @@ from pydantic import (
     model_validator,
 )
 
-from ablations.techniques import Techniques
-
-# Chosen by the command, or by the study for all of its claims alike.
-COMMAND_KEYS = (
-    *("experiment", "seed", "trainer", "logger", "output", "cache"),
-    *("fast_dev_run", "print_model", "pretrained"),
+from ablations.claims.fields import (
+    READINGS,
+    RELATIVE,
+    Experiment,
+    ExperimentOrModel,
+    Factor,
+    Fraction,
+    Looks,
+    Override,
+    Positive,
+    Seeds,
+    Text,
+    Values,
 )
 
-# Readings of one run, which no key of a run sets.
-READINGS = ("ensemble", "neighbors")
-
-# What a command may still set for a study file: hardware, places, and where the data lie.
-FREE_KEYS = (
-    *("trainer", "logger", "output", "cache"),
-    *("data.name", "data.source", "data.path", "data.train", "data.test", "data.subset"),
-    *("data.image", "data.label", "data.storage"),
-)
-
-_FACTORS = (
-    *(entry.name for entry in fields(Techniques)),
-    *("init", "width", "replicate"),
-    *READINGS,
-)
-
-
-# A value relative to the study's: `x0.5` is half of it.
-RELATIVE = re.compile(r"x\d+(\.\d+)?")
-
-
-def _check_override(text: str) -> str:
-    key, equals, value = text.partition("=")
-    if not equals or not value or not re.fullmatch(r"\w+(\.\w+)*", key):
-        raise ValueError("an override is KEY=VALUE, as on the command line")
-    if key.partition(".")[0] in COMMAND_KEYS:
-        raise ValueError(f"`{key}` is for the command line, not for a claim")
-    return text
-
-
-def _check_factor(name: str) -> str:
-    if name not in _FACTORS and not name.startswith("recipe."):
-        raise ValueError(f"takes {', '.join(_FACTORS)} or recipe.KEY")
-    return name
-
-
-def _check_experiment(name: str, info: ValidationInfo) -> str:
-    known = (info.context or {}).get("experiments")
-    if known is not None and name not in known:
-        raise ValueError(f"there is no experiment `{name}`; it takes {', '.join(sorted(known))}")
-    return name
-
-
-def _check_looks(looks: tuple[int, ...]) -> tuple[int, ...]:
-    if not looks or looks[0] < 2 or any(b <= a for a, b in pairwise(looks)):
-        raise ValueError("must be rising numbers of pairs, at least 2")
-    return looks
-
-
-def _check_rising(values: Any) -> Any:
-    if any(b <= a for a, b in pairwise(values)):
-        raise ValueError("must be rising numbers")
-    return values
-
-
-Override = Annotated[str, AfterValidator(_check_override)]
-Factor = Annotated[str, AfterValidator(_check_factor)]
-Text = Annotated[str, Field(min_length=1)]
-Experiment = Annotated[str, AfterValidator(_check_experiment)]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Looks = Annotated[tuple[int, ...], AfterValidator(_check_looks)]
-Values = Annotated[list[FiniteFloat], Field(min_length=2), AfterValidator(_check_rising)]
-Seeds = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_check_rising)]
+ERRORS = ("test_error", "train_error")
+TIMES = ("epochs_to_error", "steps_to_loss")
 
 
 class _Part(BaseModel):
@@ -103,9 +45,6 @@ class _Part(BaseModel):
 
 
 # Claims
-
-ERRORS = ("test_error", "train_error")
-TIMES = ("epochs_to_error", "steps_to_loss")
 
 
 class Measure(_Part):
@@ -214,7 +153,7 @@ class Claim(_Part):
     trained_out: bool = True
     paper: Paper
     confounds: list[Text]
-    excluded: dict[str, Text] = {}
+    excluded: dict[ExperimentOrModel, Text] = {}
 
     @field_validator("parts")
     @classmethod
@@ -231,15 +170,6 @@ class Claim(_Part):
         if margin is not None and margin <= least:
             raise ValueError(f"an effect of this measure is above {least}")
         return margin
-
-    @field_validator("excluded")
-    @classmethod
-    def _is_known(cls, excluded: dict[str, str], info: ValidationInfo) -> dict[str, str]:
-        context = info.context or {}
-        known = {*context.get("experiments", ()), *context.get("models", ())}
-        if known and (unknown := sorted(set(excluded) - known)):
-            raise ValueError(f"there is no experiment or model `{unknown[0]}`")
-        return excluded
 
     @model_validator(mode="after")
     def _fits(self) -> "Claim":
@@ -347,10 +277,10 @@ class ClaimPlan(_Part):
 
     looks: Looks | None = None
     grid: Grid | None = None
-    target: Annotated[FiniteFloat, Field(gt=0)] | None = None
+    target: Positive | None = None
     why_target: Text | None = None
     margin: Margin | None = None
-    planning_sd: Annotated[FiniteFloat, Field(gt=0)] | None = None
+    planning_sd: Positive | None = None
 
     @field_validator("why_target")
     @classmethod
@@ -393,7 +323,7 @@ class Study(_Part):
     first_seed: Annotated[int, Field(ge=0)] = 100
     tuning: Tuning | None = None
     gate_seeds: Annotated[Seeds, Field(min_length=5)] = (1000, 1001, 1002, 1003, 1004)
-    planning_sd: Annotated[FiniteFloat, Field(gt=0)] | None = None
+    planning_sd: Positive | None = None
     elsewhere: bool = False
 
     @field_validator("claims", mode="before")
@@ -412,6 +342,18 @@ class Study(_Part):
     def looks_of(self, claim: Claim) -> tuple[int, ...]:
         """Return the looks of a claim."""
         return self.plan_of(claim).looks or self.looks
+
+    @property
+    def tuning_seeds(self) -> set[int]:
+        """Seeds of the tuning and the gate, which no verdict uses."""
+        return {*self.gate_seeds, *(self.tuning.seeds if self.tuning else ())}
+
+    def grid_of(self, claim: Claim, side: str) -> list[float]:
+        """Return the values of the tuned key for the arm ``with`` or ``without`` the technique."""
+        assert self.tuning is not None, "only tuned arms have a grid"
+        if grid := self.plan_of(claim).grid:
+            return grid.with_ if side == "with" else grid.without
+        return self.tuning.values
 
     def at_paper(self, claim: Claim) -> bool:
         """Whether data and network are the paper's own, so that effects are in points."""
@@ -442,15 +384,12 @@ class Study(_Part):
         Half of the paper's effect, on that scale; a margin of the study file or of the claim where
         the paper has no figure.
         """
-        fixed = self.plan_of(claim).margin
-        scale = self.scale_of(claim)
-        if fixed is not None:
-            return (log(fixed.margin) if scale == "ratio" else fixed.margin), fixed.why
-        effect = self.effect_of(claim)
-        if effect is not None:
+        fixed, effect = self.plan_of(claim).margin, self.effect_of(claim)
+        if fixed is None and effect is not None:
             return effect / 2, "half of the paper's effect"
-        assert claim.margin is not None, "checked when the claim was read"
-        return (log(claim.margin) if scale == "ratio" else claim.margin), claim.why or ""
+        margin, why = (fixed.margin, fixed.why) if fixed else (claim.margin, claim.why)
+        assert margin is not None, "checked when the claim was read"
+        return (log(margin) if self.scale_of(claim) == "ratio" else margin), why or ""
 
     def effect_of(self, claim: Claim, k: int = 1) -> float | None:
         """Return the paper's effect on the scale of the analysis; None if it gives no figure.
@@ -501,8 +440,3 @@ class Study(_Part):
         known = {"study": self.name, **self.rule_of(claim), **(context or {})}
         text = json.dumps(known, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def is_free(key: str) -> bool:
-    """Whether a command may set a key for a study file."""
-    return any(key == free or key.startswith(f"{free}.") for free in FREE_KEYS)

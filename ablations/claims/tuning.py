@@ -1,13 +1,13 @@
 """Rates of the arms, chosen on tuning seeds that no verdict uses."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import exp, inf, isfinite, log
 from statistics import mean
 
-from ablations.claims.measures import SIDES, Pairs, budget
-from ablations.claims.runs import Arm, Runs
-from ablations.claims.schema import TIMES, Claim, Study
+from ablations.claims.measures import SIDES, budget, measure, val_error
+from ablations.claims.runs import Arm, Runs, arms_of
+from ablations.claims.schema import TIMES, Claim
 from ablations.config import Job
 from ablations.record import Record
 
@@ -18,7 +18,8 @@ class Choice:
 
     Attributes:
         arm: The arm that the value is chosen on, with the value.
-        tuned: The override that sets the value; none where nothing is tuned.
+        tuned: The override that sets the value: the first of the grid while runs are missing; none
+            where nothing is tuned.
         scores: Mean score of each value over the tuning seeds, smaller is better.
         records: Runs of the chosen value.
         at_edge: The best value is on the edge of a grid that was extended as often as allowed.
@@ -37,17 +38,20 @@ class Choice:
     missing: list[Job] = field(default_factory=list)
 
 
-def tuned_arms(claim: Claim, arms: tuple[Arm, Arm]) -> dict[str, Arm]:
-    """Return the arm that each side's rate is chosen on.
+def choose_all(runs: Runs, claim: Claim) -> dict[str, dict[str, Choice]]:
+    """Choose the tuned value of every arm of a claim, by part and side, from the records at hand.
 
     Claims that read one network twice, and controls, inherit the rate of that network.
     """
-    ours, theirs = arms
-    if claim.family == "control":
-        return dict.fromkeys(SIDES, theirs)
-    if claim.reads_one_run:
-        return dict.fromkeys(SIDES, ours)
-    return dict(zip(SIDES, arms, strict=True))
+    choices = {}
+    for part in claim.comparisons:
+        arms = dict(zip(SIDES, arms_of(claim, part), strict=True))
+        if claim.family == "control":
+            arms = dict.fromkeys(SIDES, arms["without"])
+        elif claim.reads_one_run:
+            arms = dict.fromkeys(SIDES, arms["with"])
+        choices[part] = {side: choose(runs, claim, side, arm) for side, arm in arms.items()}
+    return choices
 
 
 def choose(runs: Runs, claim: Claim, side: str, arm: Arm) -> Choice:
@@ -61,26 +65,25 @@ def choose(runs: Runs, claim: Claim, side: str, arm: Arm) -> Choice:
         runs: The runs of the study.
         claim: The claim.
         side: ``with`` or ``without``.
-        arm: See :func:`tuned_arms`.
+        arm: The arm without the tuned key.
     """
-    study = runs.study
-    tuning = study.tuning
+    tuning, choice = runs.study.tuning, Choice(arm)
     if tuning is None:
-        return Choice(arm)
-    grid = study.plan_of(claim).grid
-    values = sorted(
-        getattr(grid, f"{side}_" if side == "with" else side) if grid else tuning.values
-    )
-    choice = Choice(arm)
+        return choice
+    values = grid = runs.study.grid_of(claim, side)
     checked = arm if claim.measure.of in TIMES else (*arm, *runs.with_validation)
     while True:
-        jobs = {v: _jobs(runs, checked, tuning.key, v, tuning.seeds) for v in values}
+        jobs = {
+            value: [runs.job((*checked, f"{tuning.key}={value:g}"), seed) for seed in tuning.seeds]
+            for value in values
+        }
         choice.jobs = [job for group in jobs.values() for job in group]
         choice.missing = [job for job in choice.jobs if runs.record(job) is None]
         if choice.missing:
+            choice.tuned = (f"{tuning.key}={grid[0]:g}",)
             return choice
         found = {v: [r for j in group if (r := runs.record(j))] for v, group in jobs.items()}
-        ranks = {v: _score(claim, study, side, records, runs) for v, records in found.items()}
+        ranks = {v: _score(runs, claim, side, records) for v, records in found.items()}
         best = min(values, key=lambda v: ranks[v])
         choice.tuned = (f"{tuning.key}={best:g}",)
         choice.arm = (*arm, *choice.tuned)
@@ -94,32 +97,14 @@ def choose(runs: Runs, claim: Claim, side: str, arm: Arm) -> Choice:
         values = sorted([*values, float(f"{beyond:.6g}")])
 
 
-def _jobs(runs: Runs, arm: Arm, key: str, value: float, seeds: Sequence[int]) -> list[Job]:
-    return [runs.job((*arm, f"{key}={value:g}"), seed) for seed in seeds]
-
-
-def _score(
-    claim: Claim, study: Study, side: str, records: list[Record], runs: Runs
-) -> tuple[float, float]:
+def _score(runs: Runs, claim: Claim, side: str, records: list[Record]) -> tuple[float, float]:
     """Score a value; smaller is better, the second number decides between equals."""
-    chance = [1 - 1 / record.data.classes for record in records]
     if claim.measure.of not in TIMES:
-        errors = [r.val.top1 if r.val else c for r, c in zip(records, chance, strict=True)]
-        return mean(errors), 0.0
-    pairs = Pairs(
-        claim,
-        study,
-        "",
-        {name: {r.seed: [r] for r in records} for name in SIDES},
-        dict.fromkeys(SIDES, "center"),
-        runs.output,
-    )
-    values = pairs.values()[side].values()
+        return mean(map(val_error, records)), 0.0
+    # A time that was cut short counts as the whole training; the loss tells such values apart.
+    times = [min(measure(runs, claim, side, [r], "center"), budget(claim, r)) for r in records]
     last = [r.curve[-1].train.loss if r.curve else None for r in records]
     losses = [inf if loss is None else loss for loss in last]
-    # A time that was cut short counts as the whole training; the loss tells such values apart.
-    budgets = [budget(claim, record) for record in records]
-    times = [min(v, b) for v, b in zip(values, budgets, strict=True)]
     return exp(mean(map(log, times))), mean(losses) if all(map(isfinite, losses)) else inf
 
 

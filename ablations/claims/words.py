@@ -10,8 +10,8 @@ MINUS = "−"
 
 def remarks(result: ClaimResult) -> list[str]:
     """Return everything that qualifies a label, in order of weight: gate, notes, earlier looks."""
-    failed = [f"gate failed, {c.part}: {c.text}" for c in result.checks if not c.passed]
-    passed = [f"gate passed, {c.part}: {c.text}" for c in result.checks if c.passed]
+    failed = [f"gate failed, {check}" for check in result.checks if not check.passed]
+    passed = [f"gate passed, {check}" for check in result.checks if check.passed]
     return list(dict.fromkeys([*failed, *notes(result), *passed, *filter(None, [result.history])]))
 
 

@@ -1,0 +1,99 @@
+"""The kinds of fields in claim and study files: overrides, names, numbers of pairs, grids."""
+
+import re
+from dataclasses import fields
+from itertools import pairwise
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, FiniteFloat, ValidationInfo
+
+from ablations.techniques import Techniques
+
+# Chosen by the command, or by the study for all of its claims alike.
+COMMAND_KEYS = (
+    *("experiment", "seed", "trainer", "logger", "output", "cache"),
+    *("fast_dev_run", "print_model", "pretrained"),
+)
+
+# What a command may still set for a study file: hardware, places, and where the data lie.
+FREE_KEYS = (
+    *("trainer", "logger", "output", "cache"),
+    *("data.name", "data.source", "data.path", "data.train", "data.test", "data.subset"),
+    *("data.image", "data.label", "data.storage"),
+)
+
+# Readings of one run, which no key of a run sets.
+READINGS = ("ensemble", "neighbors")
+
+# What a claim may be about.
+_FACTORS = (
+    *(entry.name for entry in fields(Techniques)),
+    *("init", "width", "replicate"),
+    *READINGS,
+)
+
+# A value relative to the study's: `x0.5` is half of it.
+RELATIVE = re.compile(r"x\d+(\.\d+)?")
+
+
+def key_of(override: str) -> str:
+    """Return the key of an override as on the command line, ``KEY=VALUE`` or ``+KEY=VALUE``."""
+    return override.partition("=")[0].lstrip("+~")
+
+
+def is_free(key: str) -> bool:
+    """Whether a command may set a key for a study file."""
+    return any(key == free or key.startswith(f"{free}.") for free in FREE_KEYS)
+
+
+def _check_override(text: str) -> str:
+    key, equals, value = text.partition("=")
+    if not equals or not value or not re.fullmatch(r"\w+(\.\w+)*", key):
+        raise ValueError("an override is KEY=VALUE, as on the command line")
+    if key.partition(".")[0] in COMMAND_KEYS:
+        raise ValueError(f"`{key}` is for the command line, not for a claim")
+    return text
+
+
+def _check_factor(name: str) -> str:
+    if name not in _FACTORS and not name.startswith("recipe."):
+        raise ValueError(f"takes {', '.join(_FACTORS)} or recipe.KEY")
+    return name
+
+
+def _is_known(*kinds: str) -> AfterValidator:
+    """Check a name against those that the reader of a file knows: its context, by kind."""
+
+    def check(name: str, info: ValidationInfo) -> str:
+        context = info.context or {}
+        known = [name for kind in kinds for name in context.get(f"{kind}s", ())]
+        if known and name not in known:
+            what = " or ".join(kinds)
+            raise ValueError(f"there is no {what} `{name}`; it takes {', '.join(sorted(known))}")
+        return name
+
+    return AfterValidator(check)
+
+
+def _check_looks(looks: tuple[int, ...]) -> tuple[int, ...]:
+    if not looks or looks[0] < 2 or any(b <= a for a, b in pairwise(looks)):
+        raise ValueError("must be rising numbers of pairs, at least 2")
+    return looks
+
+
+def _check_rising(values: Any) -> Any:
+    if any(b <= a for a, b in pairwise(values)):
+        raise ValueError("must be rising numbers")
+    return values
+
+
+Override = Annotated[str, AfterValidator(_check_override)]
+Factor = Annotated[str, AfterValidator(_check_factor)]
+Text = Annotated[str, Field(min_length=1)]
+Experiment = Annotated[str, _is_known("experiment")]
+ExperimentOrModel = Annotated[str, _is_known("experiment", "model")]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[FiniteFloat, Field(gt=0)]
+Looks = Annotated[tuple[int, ...], AfterValidator(_check_looks)]
+Values = Annotated[list[FiniteFloat], Field(min_length=2), AfterValidator(_check_rising)]
+Seeds = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_check_rising)]
