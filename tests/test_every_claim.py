@@ -1,11 +1,9 @@
 """Every claim of this version: its figures, and its arms at every experiment."""
 
 import io
-from collections.abc import Callable
 from dataclasses import replace
 from math import log
 from statistics import median
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -181,26 +179,16 @@ def test_the_rate_within_maps_falls_after_120_and_130_of_140_epochs() -> None:
 # What their arms are
 
 
-@pytest.fixture
-def runs_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Runs]:
+def runs_at(experiment: str, *changes: str) -> Runs:
     """The runs of a study of all claims at an experiment, without its data."""
-    job = SimpleNamespace(store="", run=SimpleNamespace(fingerprint=""))
-    plan = SimpleNamespace(jobs=[job])
-    monkeypatch.setattr("ablations.claims.runs.make_plan", lambda configs, report: plan)
-
-    def at(experiment: str, *changes: str) -> Runs:
-        values = {"name": "a", "title": "a", "experiment": experiment, "changes": changes}
-        claims = {name: {"target": 0.5} for name in CLAIMS}
-        study = Study.model_validate(values | {"claims": claims})
-        return Runs(study, [], Console(file=io.StringIO()))
-
-    return at
+    values = {"name": "a", "title": "a", "experiment": experiment, "changes": changes}
+    claims = {name: {"target": 0.5} for name in CLAIMS}
+    study = Study.model_validate(values | {"claims": claims})
+    return Runs(study, [], Console(file=io.StringIO()), plan_only=True)
 
 
 @pytest.mark.parametrize("experiment", sorted(set(EXPERIMENTS) - set(TUTORIALS)))
-def test_arms_differ_in_the_technique_alone_at_every_experiment(
-    experiment: str, runs_at: Callable[..., Runs]
-) -> None:
+def test_arms_differ_in_the_technique_alone_at_every_experiment(experiment: str) -> None:
     runs = runs_at(experiment)
     for claim in CLAIMS.values():
         assert runs.exclusion(claim) == claim.excluded.get(experiment, "")
@@ -209,9 +197,7 @@ def test_arms_differ_in_the_technique_alone_at_every_experiment(
 
 
 @pytest.mark.parametrize("experiment", TUTORIALS)
-def test_a_network_of_a_tutorial_refuses_claims_on_what_it_fixes(
-    experiment: str, runs_at: Callable[..., Runs]
-) -> None:
+def test_a_network_of_a_tutorial_refuses_claims_on_what_it_fixes(experiment: str) -> None:
     runs, refused = runs_at(experiment), {}
     for claim in CLAIMS.values():
         if experiment in claim.excluded:
@@ -241,15 +227,13 @@ def test_a_network_of_a_tutorial_refuses_claims_on_what_it_fixes(
     ],
 )
 def test_claims_exclude_networks_where_they_would_test_something_else(
-    name: str, model: str, runs_at: Callable[..., Runs]
+    name: str, model: str
 ) -> None:
     assert runs_at("cifar10", f"model={model}").exclusion(CLAIMS[name])
     assert not runs_at("cifar10").exclusion(CLAIMS[name])
 
 
-def test_parts_change_the_networks_size_and_the_length_of_training(
-    runs_at: Callable[..., Runs],
-) -> None:
+def test_parts_change_the_networks_size_and_the_length_of_training() -> None:
     runs, claim = runs_at("cifar10_small"), CLAIMS["larger_and_longer_is_better"]
     larger, longer = (arms_of(claim, part) for part in claim.comparisons)
     assert [runs.config(arm).width for arm in larger] == [0.25, 0.125]

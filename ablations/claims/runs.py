@@ -69,6 +69,7 @@ class Runs:
         self.study = study.model_copy(update={"elsewhere": elsewhere})
         self.given = compose([f"experiment={study.experiment}", *study.changes, *overrides])
         self.output = Path(self.given.output).resolve()
+        self.cache = Path(self.given.cache) if self.given.cache else None
         self.console, self.deadline = console, deadline
         self.report, self.plan_only = report, plan_only
         self.failed: set[str] = set()
@@ -95,28 +96,13 @@ class Runs:
         Raises:
             ConfigError: The arms of a claim differ in more than its technique, or cannot be built.
         """
-        arms: list[Arm] = []
         for claim in claims:
-            for part, comparison in claim.comparisons.items():
-                pair = arms_of(claim, part)
-                if self.study.tuning and self.study.tuning.key == claim.technique:
-                    raise ConfigError(
-                        f"study {self.study.name}: tunes {claim.technique}, which tells the arms "
-                        f"of {claim.name} apart"
-                    )
-                try:
-                    self._check_factor(comparison.technique or claim.technique, *pair)
-                except ConfigError as error:
-                    raise ConfigError(f"claim {claim.name}: {error}") from None
-                arms += pair
-                for arm in pair:
-                    self._users.setdefault(arm, {})[claim.name] = None
-        cache = Path(self.given.cache) if self.given.cache else None
-        if self.plan_only and not is_prepared(self.given.data, cache):
+            self._check_arms(claim)
+        if self.plan_only and not is_prepared(self.given.data, self.cache):
             self._admit_without_data()
             return
         # Without an arm the baseline stands for the data.
-        configs = [(self.config(arm), self.given.run) for arm in dict.fromkeys(arms)]
+        configs = [(self.config(arm), self.given.run) for arm in self._users]
         plan = make_plan(configs or [(self.given, self.given.run)], self.report)
         self._template = plan.jobs[0]
         if len({job.store for job in plan.jobs}) > 1:
@@ -127,6 +113,31 @@ class Runs:
                 f"is on {str(self.study.fingerprint)[:16]}; next step: give its data, see the head "
                 "of its file"
             )
+
+    def _check_arms(self, claim: Claim) -> None:
+        """Refuse arms that differ in more than the technique, or not at all."""
+        if self.study.tuning and self.study.tuning.key == claim.technique:
+            raise ConfigError(
+                f"study {self.study.name}: tunes {claim.technique}, which tells the arms of "
+                f"{claim.name} apart"
+            )
+        for part, comparison in claim.comparisons.items():
+            technique, arms = comparison.technique or claim.technique, arms_of(claim, part)
+            try:
+                with_technique, without = (self.config(arm) for arm in arms)
+                for config in (with_technique, without):
+                    models.check(config.run)
+            except ConfigError as error:
+                raise ConfigError(f"claim {claim.name}: {error}") from None
+            differing = set(_differing(with_technique, without))
+            if differing != {technique} - set(READINGS):
+                raise ConfigError(
+                    f"claim {claim.name}: the arms must differ in {technique} and in nothing else, "
+                    f"but differ in {', '.join(sorted(differing)) or 'nothing'}. Move what both "
+                    "need to `common`"
+                )
+            for arm in arms:
+                self._users.setdefault(arm, {})[claim.name] = None
 
     def _admit_without_data(self) -> None:
         given, known = self.given, self.study.fingerprint
@@ -241,19 +252,6 @@ class Runs:
         )
         self.failed |= {state.job.run.run_id for state in states if state.status == "failed"}
         return True
-
-    def _check_factor(self, technique: str, ours: Arm, theirs: Arm) -> None:
-        """Refuse arms that differ in more than the technique, or not at all."""
-        with_technique, without = self.config(ours), self.config(theirs)
-        for config in (with_technique, without):
-            models.check(config.run)
-        differing = set(_differing(with_technique, without))
-        wanted = {technique} - set(READINGS)
-        if differing != wanted:
-            raise ConfigError(
-                f"the arms must differ in {technique} and in nothing else, but differ in "
-                f"{', '.join(sorted(differing)) or 'nothing'}. Move what both need to `common`"
-            )
 
 
 def _differing(one: Config, other: Config) -> Iterable[str]:

@@ -46,8 +46,7 @@ class StudyRun:
         self.excluded = {c.name: reason for c in claims if (reason := runs.exclusion(c))}
         here = [claim for claim in asked if claim.name not in self.excluded]
         runs.admit(here)
-        cache = Path(runs.given.cache) if runs.given.cache else None
-        self.ledger = Ledger(self.study.name, cache, results)
+        self.ledger = Ledger(self.study.name, runs.cache, results)
         self.rules = {claim.name: self._rule(claim) for claim in asked}
         self.active = [ClaimRun(runs, claim, self.rules[claim.name]) for claim in here]
 
@@ -195,9 +194,8 @@ class StudyRun:
                 for i in (0, 1)
             )
             for one in members:
-                one.judge(
-                    *([v for v in found if v.claim == one.claim.name] for found in (first, top5))
-                )
+                own = ([v for v in found if v.claim == one.claim.name] for found in (first, top5))
+                one.judge(*own)
 
     def _enter_looks(self) -> None:
         """Append the latest looks to the ledger, and note the history of each claim."""
