@@ -50,9 +50,9 @@ def main() -> None:
     device = torch.device("cuda") if torch.cuda.is_available() else cpu
     paths = sorted(p for p in Path(sys.argv[1]).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))
     samples = [Sample(paths[n % len(paths)], str(paths[n % len(paths)])) for n in range(BATCH)]
-    encoded, content = encode_images(samples, SIZE, Storage.jpeg)
+    encoded = encode_images(samples, SIZE, Storage.jpeg)
     offsets = np.cumsum([0, *encoded.lengths])
-    images = JpegImages(np.frombuffer(content, np.uint8), offsets, SIZE)
+    images = JpegImages(np.frombuffer(encoded.content, np.uint8), offsets, SIZE)
     pack = cost(lambda: encode_images(samples, SIZE, Storage.jpeg), BATCH, cpu)
     found = [("prepare: read, scale, encode (once)", pack)]
     if fast := jpeg._simplejpeg:
@@ -90,7 +90,7 @@ def main() -> None:
     console = Console()
     console.print(table)
     mean_kb = np.mean([p.stat().st_size for p in paths]) / 1e3
-    stored = len(content) / len(encoded.kept) / 1e3
+    stored = len(encoded.content) / len(encoded.lengths) / 1e3
     console.print(f"photographs of {mean_kb:.0f} kB, stored in {stored:.0f} kB; {device}")
 
 

@@ -226,7 +226,7 @@ def bare(
 
     def step() -> None:
         share = next(shares)
-        batch = images.__getitems__(share)
+        batch = images.gather(share)
         x = inputs(batch.images, batch.positions.to(device, non_blocking=True))
         if not tricks:
             x = x.contiguous()

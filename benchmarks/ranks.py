@@ -37,7 +37,7 @@ def bare(config: Config, data: Store, rank: int, world: int) -> Callable[[], Non
     inputs = augmenter(config, data, len(rows))
 
     def step() -> None:
-        batch = images.__getitems__(next(shares))
+        batch = images.gather(next(shares))
         loss = F.cross_entropy(parallel(inputs(batch.images, batch.positions)), batch.labels)
         optimizer.zero_grad()
         loss.backward()

@@ -179,7 +179,7 @@ def reading(rounds: int, seconds: float) -> list[Row]:
 
     def gather() -> None:
         for share in batches:
-            images.__getitems__(share)
+            images.gather(share)
 
     steps = {"gather": gather, "copy": whole.copy}
     found = alternate(steps, 5 * rounds, seconds)

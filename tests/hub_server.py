@@ -1,4 +1,7 @@
-"""A stand-in for the Hugging Face hub: serves the data sets of a folder to its own client."""
+"""A stand-in for the Hugging Face hub: serves the data sets of a folder to its own client.
+
+The commit of a data set is a digest of its files.
+"""
 
 import hashlib
 import json
@@ -8,8 +11,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from urllib.parse import parse_qs, unquote, urlsplit
-
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @contextmanager
@@ -32,6 +33,7 @@ def serve(root: Path) -> Iterator[dict[str, str]]:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     folder: Path
+    commit = ""
 
     def log_message(self, *args: object) -> None:
         pass
@@ -49,10 +51,13 @@ class _Handler(BaseHTTPRequestHandler):
         owner, name, *rest = (*rest.split("/", 3), "", "")[:4]
         repository = self.folder / owner / name
         action, _, path = "/".join(rest).strip("/").partition("/")
-        path = path.partition("/")[2] if path.startswith(("main/", COMMIT)) else ""
+        path = path.partition("/")[2]  # behind a branch or commit
         if not (owner and name and repository.is_dir()):
             self._answer(b"{}", 404, {"X-Error-Code": "RepoNotFound"})
-        elif action == "resolve":
+            return
+        files = sorted(file for file in repository.rglob("*") if file.is_file())
+        self.commit = hashlib.sha1("".join(map(_digest, files)).encode()).hexdigest()
+        if action == "resolve":
             file = repository / path
             if file.is_file():
                 self._answer(file.read_bytes(), 200, {"ETag": f'"{_digest(file)}"'})
@@ -63,16 +68,17 @@ class _Handler(BaseHTTPRequestHandler):
             found = sorted((repository / path).glob("**/*" if deep else "*"))
             self._json([_entry(file, repository) for file in found])
         elif kind == "api/":
-            files = sorted(file for file in repository.rglob("*") if file.is_file())
             siblings = [{"rfilename": str(file.relative_to(repository))} for file in files]
-            self._json({"id": f"{owner}/{name}", "sha": COMMIT, "siblings": siblings, "tags": []})
+            self._json(
+                {"id": f"{owner}/{name}", "sha": self.commit, "siblings": siblings, "tags": []}
+            )
 
     def _json(self, value: object) -> None:
         self._answer(json.dumps(value).encode(), 200, {"Content-Type": "application/json"})
 
     def _answer(self, body: bytes, code: int, headers: dict[str, str] | None = None) -> None:
         self.send_response(code)
-        for key, value in {"X-Repo-Commit": COMMIT, **(headers or {})}.items():
+        for key, value in {"X-Repo-Commit": self.commit, **(headers or {})}.items():
             self.send_header(key, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -83,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
 def _entry(file: Path, repository: Path) -> dict[str, object]:
     path = str(file.relative_to(repository))
     if file.is_dir():
-        return {"type": "directory", "path": path, "oid": COMMIT, "size": 0}
+        return {"type": "directory", "path": path, "oid": "0" * 40, "size": 0}
     return {"type": "file", "path": path, "oid": _digest(file), "size": file.stat().st_size}
 
 

@@ -11,12 +11,11 @@ import shutil
 import time
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
@@ -24,9 +23,9 @@ from PIL import UnidentifiedImageError
 
 from ablations.config import ConfigError, DataConfig, Storage
 from ablations.data.decode import decode
-from ablations.data.executors import cpu_cores, processes, threads
+from ablations.data.executors import cpu_cores, processes
 from ablations.data.jpeg import encode
-from ablations.data.sources import Images, Report, Sample, Split
+from ablations.data.sources import Report, Sample, SourceData, Split
 from ablations.data.statistics import PixelSums
 
 CHUNK_BYTES = 2**24  # decoded pixels that a process or thread handles at a time
@@ -34,34 +33,25 @@ CHUNK_BYTES = 2**24  # decoded pixels that a process or thread handles at a time
 JPEG_BYTES_PER_PIXEL = 0.6
 
 
-@dataclass
-class Encoded:
-    """What is known about several images of a split, their bytes apart.
+class Encoded(NamedTuple):
+    """Several images of a split as they are stored.
 
     Attributes:
+        content: Bytes of the images that could be decoded, one after the other.
+        lengths: Bytes of each of them.
+        kept: For every image, whether it could be decoded.
+        broken: The reason for each of the others, by its place.
         sums: Sums over the pixels that a reader of the store gets.
-        samples: Number of images, the broken ones included.
-        lengths: Bytes of each image that could be decoded.
-        kept: Position of each of them among the images.
-        broken: Reason for each of the others, by its place.
     """
 
+    content: bytes
+    lengths: list[int]
+    kept: list[bool]
+    broken: dict[str, str]
     sums: PixelSums
-    samples: int = 0
-    lengths: list[int] = field(default_factory=list)
-    kept: list[int] = field(default_factory=list)
-    broken: dict[str, str] = field(default_factory=dict)
-
-    def __iadd__(self, following: "Encoded") -> Self:
-        self.sums += following.sums
-        self.lengths += following.lengths
-        self.kept += [self.samples + position for position in following.kept]
-        self.broken |= following.broken
-        self.samples += following.samples
-        return self
 
 
-def encode_images(samples: list[Sample], size: int, storage: Storage) -> tuple[Encoded, bytes]:
+def encode_images(samples: list[Sample], size: int, storage: Storage) -> Encoded:
     """Decode, scale and encode images; one that cannot be decoded is noted, not raised.
 
     Args:
@@ -69,36 +59,34 @@ def encode_images(samples: list[Sample], size: int, storage: Storage) -> tuple[E
         size: Height and width that they are stored at, in pixels.
         storage: How they are stored.
 
-    Returns:
-        What is known about them, and the bytes of those that could be decoded, concatenated.
-
     Raises:
         ConfigError: A file cannot be read, which says nothing about its image.
     """
-    encoded, parts = Encoded(PixelSums(size), len(samples)), []
+    broken: dict[str, str] = {}
+    parts: list[bytes] = []
     pixels = np.empty((len(samples), size, size, 3), np.uint8)
-    for position, sample in enumerate(samples):
+    for sample in samples:
         content = _read(sample)
-        target = pixels[len(encoded.kept)]
+        target = pixels[len(parts)]
         try:
             target[...] = decode(content, size)
         except MemoryError:
             raise  # says nothing about the image
         except UnidentifiedImageError:
-            encoded.broken[sample.where] = "no known image format" if content else "empty file"
+            broken[sample.where] = "no known image format" if content else "empty file"
             continue
         except Exception as error:  # decoders raise errors of many types on broken bytes
-            encoded.broken[sample.where] = str(error)
+            broken[sample.where] = str(error)
             continue
-        part = target.tobytes()
         if storage is Storage.jpeg:
-            part = encode(target)
-            target[...] = decode(part, size)  # what a reader of the store gets
-        parts.append(part)
-        encoded.kept.append(position)
-        encoded.lengths.append(len(part))
-    encoded.sums.add(pixels[: len(encoded.kept)])
-    return encoded, b"".join(parts)
+            parts.append(encode(target))
+            target[...] = decode(parts[-1], size)  # what a reader of the store gets
+        else:
+            parts.append(target.tobytes())
+    sums = PixelSums(size)
+    sums.add(pixels[: len(parts)])
+    kept = [sample.where not in broken for sample in samples]
+    return Encoded(b"".join(parts), [len(part) for part in parts], kept, broken, sums)
 
 
 def _read(sample: Sample) -> bytes | np.ndarray:
@@ -111,7 +99,7 @@ def _read(sample: Sample) -> bytes | np.ndarray:
         ) from None
 
 
-def build(images: Images, folder: Path, data: DataConfig, report: Report) -> None:
+def build(images: SourceData, folder: Path, data: DataConfig, report: Report) -> None:
     """Write arrays and manifest of a store into a folder; the manifest comes last.
 
     Raises:
@@ -121,25 +109,11 @@ def build(images: Images, folder: Path, data: DataConfig, report: Report) -> Non
     """
     _check_classes(images)
     _require_space(images, folder, data)
-    arrays: dict[str, Any] = {}
-    parts: list[Encoded] = []
-    for name, split in (("train", images.train), ("test", images.test)):
-        part, arrays[f"{name}_images"] = _write_images(folder, name, split, data, report)
-        parts.append(part)
-        if not part.kept:
-            raise ConfigError(
-                f"data.source={data.source.value}: no {name} images ({len(part.broken)} broken); "
-                "next step: check the files"
-            )
-        if data.storage is Storage.jpeg:
-            offsets = np.cumsum([0, *part.lengths])
-            arrays[f"{name}_offsets"] = _save(folder / f"{name}_offsets.npy", offsets)
-        arrays[f"{name}_labels"] = _save(folder / f"{name}_labels.npy", split.labels[part.kept])
-    fingerprint = hashlib.sha256(json.dumps(arrays, sort_keys=True).encode()).hexdigest()
-    sums = parts[0].sums
-    arrays["mean_image"] = _save(folder / "mean_image.npy", sums.mean_image())
+    train, sums, skipped = _write_split(folder, "train", images.train, data, report)
+    test, _, broken = _write_split(folder, "test", images.test, data, report)
+    arrays, skipped = train | test, skipped | broken
+    arrays["mean_image"] = _save(folder, "mean_image", sums.mean_image())
     color_std, color_basis = sums.principal_colors()
-    skipped = parts[0].broken | parts[1].broken
     manifest = {
         "name": images.name,
         "source": data.source.value,
@@ -150,14 +124,20 @@ def build(images: Images, folder: Path, data: DataConfig, report: Report) -> Non
         "skipped": skipped,
         "color_std": color_std.tolist(),
         "color_basis": color_basis.tolist(),
-        "fingerprint": fingerprint,
+        "fingerprint": fingerprint(arrays),
         "arrays": arrays,
     }
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-    train, test = (len(part.kept) for part in parts)
+    counts = [arrays[f"{split}_labels"]["shape"][0] for split in ("train", "test")]
     left_out = f", {len(skipped)} broken ones left out" if skipped else ""
     if data.skip_broken or not skipped:  # otherwise an error reports them
-        report(f"decoded {train:,} training and {test:,} test images{left_out}")
+        report(f"decoded {counts[0]:,} training and {counts[1]:,} test images{left_out}")
+
+
+def fingerprint(arrays: dict[str, Any]) -> str:
+    """Return SHA-256 of the pixels and labels that a manifest lists, 64 hexadecimal digits."""
+    of_images = {name: array for name, array in arrays.items() if name != "mean_image"}
+    return hashlib.sha256(json.dumps(of_images, sort_keys=True).encode()).hexdigest()
 
 
 def describe(array: np.ndarray) -> dict[str, Any]:
@@ -169,12 +149,12 @@ def _description(dtype: np.dtype, shape: tuple[int, ...], values: Any) -> dict[s
     return {"dtype": dtype.str, "shape": list(shape), "sha256": values.hexdigest()}
 
 
-def _save(path: Path, array: np.ndarray) -> dict[str, Any]:
-    np.save(path, array)
+def _save(folder: Path, name: str, array: np.ndarray) -> dict[str, Any]:
+    np.save(folder / f"{name}.npy", array)
     return describe(array)
 
 
-def _check_classes(images: Images) -> None:
+def _check_classes(images: SourceData) -> None:
     if unknown := sorted(set(images.test.labels.tolist()) - set(images.train.labels.tolist())):
         names = ", ".join(images.classes[label] for label in unknown[:5])
         raise ConfigError(
@@ -183,7 +163,7 @@ def _check_classes(images: Images) -> None:
         )
 
 
-def _require_space(images: Images, folder: Path, data: DataConfig) -> None:
+def _require_space(images: SourceData, folder: Path, data: DataConfig) -> None:
     pixels = (len(images.train.labels) + len(images.test.labels)) * data.size**2
     needed = pixels * (3 if data.storage is Storage.raw else JPEG_BYTES_PER_PIXEL)
     free = shutil.disk_usage(folder).free
@@ -194,33 +174,46 @@ def _require_space(images: Images, folder: Path, data: DataConfig) -> None:
         )
 
 
-def _write_images(
+def _write_split(
     folder: Path, name: str, split: Split, data: DataConfig, report: Report
-) -> tuple[Encoded, dict[str, Any]]:
-    """Write the images of a split; return what is known about them and the array's description."""
-    total, size = len(split.labels), data.size
-    written, values = Encoded(PixelSums(size)), hashlib.sha256()
+) -> tuple[dict[str, Any], PixelSums, dict[str, str]]:
+    """Write a split; return the descriptions of its arrays, its sums, and its broken images."""
+    total, size, jpeg = len(split.labels), data.size, data.storage is Storage.jpeg
+    sums, values = PixelSums(size), hashlib.sha256()
+    lengths: list[int] = []
+    kept: list[bool] = []
+    broken: dict[str, str] = {}
     with (folder / f"{name}_images.npy").open("wb") as file:
-        _write_header(file, (0,) if data.storage is Storage.jpeg else (0, size, size, 3))
+        _write_header(file, (0,) if jpeg else (0, size, size, 3))
         begun = reported = time.monotonic()
-        for part, content in _encoded(split, data):
-            file.write(content)
-            values.update(content)
-            written += part
+        for part in _encoded(split, data):
+            file.write(part.content)
+            values.update(part.content)
+            sums += part.sums
+            lengths += part.lengths
+            kept += part.kept
+            broken |= part.broken
             now = time.monotonic()
             if now - reported > 1:
                 reported = now
-                left = (now - begun) / written.samples * (total - written.samples)
-                done = f"{written.samples:,} of {total:,}"
-                report(f"decoding {name} images: {done}, {_time(left)}")
-        shape = (len(written.kept), size, size, 3)
-        if data.storage is Storage.jpeg:
-            shape = (sum(written.lengths),)
+                left = (now - begun) / len(kept) * (total - len(kept))
+                report(f"decoding {name} images: {len(kept):,} of {total:,}, {_time(left)}")
+        shape = (sum(lengths),) if jpeg else (len(lengths), size, size, 3)
         file.seek(0)
         _write_header(file, shape)
         file.flush()
         os.fsync(file.fileno())  # the store gets its name only when it is on the disk
-    return written, _description(np.dtype(np.uint8), shape, values)
+    if not lengths:
+        raise ConfigError(
+            f"data.source={data.source.value}: no {name} images ({len(broken)} broken); next "
+            "step: check the files"
+        )
+    arrays = {f"{name}_images": _description(np.dtype(np.uint8), shape, values)}
+    if jpeg:
+        offsets = np.cumsum([0, *lengths])
+        arrays[f"{name}_offsets"] = _save(folder, f"{name}_offsets", offsets)
+    arrays[f"{name}_labels"] = _save(folder, f"{name}_labels", split.labels[kept])
+    return arrays, sums, broken
 
 
 def _time(seconds: float) -> str:
@@ -236,12 +229,12 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     npy.write_array_header_1_0(file, header)
 
 
-def _encoded(split: Split, data: DataConfig) -> Iterator[tuple[Encoded, bytes]]:
+def _encoded(split: Split, data: DataConfig) -> Iterator[Encoded]:
     """Encode the images in order, on all cores."""
     length = max(1, CHUNK_BYTES // (data.size**2 * 3))
-    several = len(split.labels) > length
-    # Pixels would have to pass from process to process, and threads decode them side by side.
-    with (processes if data.storage is Storage.jpeg and several else threads)() as pool:
+    # Threads hand over pixels without a copy; encoding JPEG would make them wait for one another.
+    apart = data.storage is Storage.jpeg and len(split.labels) > length
+    with processes() if apart else ThreadPoolExecutor(cpu_cores()) as pool:
         try:
             yield from _in_order(pool, split, length, data)
         except BrokenProcessPool:
@@ -253,10 +246,8 @@ def _encoded(split: Split, data: DataConfig) -> Iterator[tuple[Encoded, bytes]]:
             pool.shutdown(cancel_futures=True)
 
 
-def _in_order(
-    pool: Executor, split: Split, length: int, data: DataConfig
-) -> Iterator[tuple[Encoded, bytes]]:
-    waiting: deque[Future[tuple[Encoded, bytes]]] = deque()
+def _in_order(pool: Executor, split: Split, length: int, data: DataConfig) -> Iterator[Encoded]:
+    waiting: deque[Future[Encoded]] = deque()
     samples = iter(split.samples)
     while chunk := list(islice(samples, length)):
         waiting.append(pool.submit(encode_images, chunk, data.size, data.storage))

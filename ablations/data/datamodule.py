@@ -3,14 +3,13 @@
 import pytorch_lightning as pl
 import torch
 from torch import distributed
-from torch.utils.data import DataLoader
 
 from ablations.config import Run
 from ablations.data.loading import (
     Batch,
     EpochBatches,
     EvaluationBatches,
-    GatherLoader,
+    Loader,
     PixelBatches,
     ResumableLoader,
 )
@@ -67,13 +66,13 @@ class Images(pl.LightningDataModule):
             for images in sets:
                 images.to(device)
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> Loader:
         return ResumableLoader(self.train_images, self.batches)
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> Loader:
         return self._load_once(self.val_images, self.batch_size)
 
-    def test_dataloader(self) -> list[DataLoader]:
+    def test_dataloader(self) -> list[Loader]:
         """Training and validation images for the center view, test images for ten views."""
         train = self._load_once(self.train_images, self.batch_size)
         val = [self._load_once(self.val_images, self.batch_size)] if len(self.val_images) else []
@@ -86,6 +85,6 @@ class Images(pl.LightningDataModule):
         # Lightning's own way looks through every kind of collection first.
         return Batch(*(part.to(device, non_blocking=True) for part in batch))
 
-    def _load_once(self, images: PixelBatches, batch_size: int) -> DataLoader:
+    def _load_once(self, images: PixelBatches, batch_size: int) -> Loader:
         shares = EvaluationBatches(len(images), batch_size, self.rank, self.world)
-        return GatherLoader(images, shares)
+        return Loader(images, shares)

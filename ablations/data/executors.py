@@ -1,4 +1,4 @@
-"""The processor, and threads and processes that share the work of decoding images."""
+"""The processor, and processes that share the work of decoding images."""
 
 import multiprocessing
 import os
@@ -6,17 +6,17 @@ import re
 import signal
 import threading
 import warnings
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 
 def cpu_cores() -> int:
-    """Cores that this process may use."""
+    """Return how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def physical_cores() -> int:
-    """Cores that this process may use, hardware threads of one core counted once."""
+    """Return how many cores this process may use, hardware threads of one core counted once."""
     if not hasattr(os, "sched_getaffinity"):
         return cpu_cores()
     folder = Path("/sys/devices/system/cpu")
@@ -34,13 +34,8 @@ def cpu_flags() -> list[str]:
     return sorted(flag for flag in found[1].split() if vector.match(flag)) if found else []
 
 
-def threads() -> ThreadPoolExecutor:
-    """A thread per core."""
-    return ThreadPoolExecutor(cpu_cores())
-
-
 def processes() -> ProcessPoolExecutor:
-    """A process per core; they end with this one, however it ends."""
+    """Return a pool of a process per core; they end with this one, however it ends."""
     # Spawned: a fork copies the locks of other threads as they happen to be.
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(cpu_cores(), context, initializer=_begin)

@@ -1,8 +1,9 @@
 """Images through Hugging Face's ``datasets``: parquet files, image folders, data sets of the hub.
 
-``datasets`` copies what it reads into Arrow files, which are deleted once the store is built;
-downloads from the hub stay in its own cache (``$HF_HOME``). Images are taken from the Arrow columns
-as they are, encoded bytes or paths (``decode=False``), and decoded like those of all sources.
+Parquet files are streamed from where they are. Of everything else ``datasets`` makes Arrow files,
+which are deleted once the store is built; downloads from the hub stay in its own cache
+(``$HF_HOME``). Images are taken from the columns as they are, encoded bytes or paths, and decoded
+like those of all sources.
 """
 
 import errno
@@ -10,7 +11,6 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,51 +22,30 @@ from datasets import ClassLabel, Image, Value, concatenate_datasets, load_datase
 
 from ablations.config import ConfigError, DataConfig
 from ablations.data.sources import (
-    Images,
     Report,
     Sample,
+    SourceData,
     Split,
-    is_hub_name,
+    hub_name,
+    hub_revision,
     local_folder,
     match_files,
 )
 from ablations.data.stratified import stratified_order
 
-BATCH = 256  # rows converted from Arrow at a time
 TEST_SPLITS = ("test", "validation", "valid", "val")  # the first of them that has labels is taken
 TEST_SHARE = 6  # without one of them, one training image of this many becomes a test image
+MOST_CLASSES = 100_000  # where classes have no names; larger labels are no class numbers
 
-Rows = Any  # a Dataset of `datasets`, or an IterableDataset
-
-
-@dataclass(frozen=True)
-class _Part:
-    """The rows of a split, and what is known about them.
-
-    Attributes:
-        rows: All columns.
-        image: Column of the images.
-        labels: Values of the label column: class numbers, texts, or None.
-        classes: Names of the classes, if the files have them.
-        where: Name of the split, for messages.
-    """
-
-    rows: Rows
-    image: str
-    labels: list[int | str | None]
-    classes: list[str] | None
-    where: str
+# Loads the named columns of a split, all for None, as a Dataset or IterableDataset of `datasets`.
+Load = Callable[[list[str] | None], Any]
 
 
-def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> Images:
+def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> SourceData:
     """Read all labels, and prepare to read the images one after the other.
 
-    Args:
-        data: Its ``train`` and ``test`` are files, or splits of ``path``; ``path`` is a folder, one
-            or several files, or the name of a data set of the hub.
-        cache: Not used.
-        scratch: Folder for Arrow files; it must exist until the images are read.
-        report: Called with one line on what is being done.
+    ``data.path`` is a folder, one or several files, or the name of a data set of the hub;
+    ``data.train`` and ``data.test`` are files, or names of its splits.
 
     Raises:
         ConfigError: The data cannot be loaded, or their splits, columns, class names or labels do
@@ -77,21 +56,13 @@ def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> Images
             match_files("train", data.train), match_files("test", data.test), data, scratch
         )
     report(f"reading {data.path}")
-    splits, name = _load_splits(data, scratch)
-    train, test = _choose(data, splits, name)
-    if test is None:
-        return _cut(train, name, report)
-    return _images(train, test, name)
+    splits, name = _find_splits(data, scratch)
+    return _images(name, *_choose(data, splits, name), report)
 
 
 def read_files(
-    train: Sequence[str],
-    test: Sequence[str],
-    data: DataConfig,
-    scratch: Path,
-    *,
-    streaming: bool = False,
-) -> Images:
+    train: Sequence[str], test: Sequence[str], data: DataConfig, scratch: Path
+) -> SourceData:
     """Read the files of each split, as :func:`read`.
 
     Args:
@@ -99,19 +70,72 @@ def read_files(
         test: Paths of the test files.
         data: Its ``image`` and ``label`` name the columns; None finds them.
         scratch: Folder for Arrow files.
-        streaming: Read parquet files where they are, without a copy in Arrow files.
 
     Raises:
         ConfigError: As :func:`read`.
     """
-    parts, name = [], _name(train)
+    name, parts = _name(train), []
     for split, files in (("train", train), ("test", test)):
         where = files[0] if len(files) == 1 else f"{name} {split}"
-        rows = _load_files(files, scratch, streaming)
-        # A stream reads all columns unless its loader is told.
-        load = partial(_load_files, files, scratch, streaming) if streaming else None
-        parts.append(_part(rows, where, data, load))
-    return _images(parts[0], parts[1], name)
+        parts.append(_Part(partial(_load_files, files, scratch), where, data))
+    return _images(name, *parts)
+
+
+class _Part:
+    """The rows of a split: the columns that matter, and all labels.
+
+    Args:
+        load: Loads its columns.
+        where: Name of the split, for messages.
+        data: Names the columns, or None where they are found by their types.
+
+    Attributes:
+        labels: Values of the label column: class numbers, texts, or None.
+        classes: Names of the classes, if the files have them.
+    """
+
+    def __init__(self, load: Load, where: str, data: DataConfig) -> None:
+        self.load, self.where = load, where
+        features: dict[str, Any] = dict(load(None).features)
+        images = [name for name, kind in features.items() if isinstance(kind, Image)]
+        images = images or [name for name, kind in features.items() if _holds_bytes(kind)]
+        classes = [name for name, kind in features.items() if isinstance(kind, ClassLabel)]
+        classes = classes or [name for name, kind in features.items() if _holds(kind, "int")]
+        self.image = _column("image", data.image, images, features, where)
+        label = _column("label", data.label, classes, features, where)
+        self.labels: list[int | str | None] = list(self._values(label, 10_000))
+        self.classes: list[str] | None = getattr(features[label], "names", None)
+
+    def _values(self, column: str, at_once: int) -> Iterator[Any]:
+        with _loading(self.where, "download or export the data again"):
+            for table in self.load([column]).with_format("arrow").iter(at_once):
+                yield from table[column].to_pylist()
+
+    def numbers(self, number: dict[Any, int]) -> np.ndarray:
+        """Return the class number of each row, shape (N,), int64."""
+        for row, label in enumerate(self.labels):
+            if label not in number:
+                raise ConfigError(
+                    f"{self.where} row {row}: label {label} is none of {len(number)} classes; next "
+                    "step: give data with labels (a challenge's test images have none)"
+                )
+        return np.array([number[label] for label in self.labels], np.int64)
+
+    def split(self, numbers: np.ndarray, chosen: np.ndarray | None = None) -> Split:
+        """Return the rows, or those of them that are chosen, with their class numbers."""
+        if chosen is None:
+            chosen = np.ones(len(numbers), bool)
+        return Split(numbers[chosen], self._samples(chosen))
+
+    def _samples(self, chosen: np.ndarray) -> Iterator[Sample]:
+        for row, image in enumerate(self._values(self.image, 256)):
+            if not chosen[row]:
+                continue
+            held = image if isinstance(image, dict) else {"bytes": image}
+            if held["bytes"] is None and held.get("path") and os.path.isfile(held["path"]):
+                yield Sample(Path(held["path"]), held["path"])
+            else:
+                yield Sample(held["bytes"] or b"", f"{self.where} row {row}")
 
 
 # Loading
@@ -138,47 +162,45 @@ def _loading(what: str, next_step: str) -> Iterator[None]:
         raise ConfigError(f"{what}: cannot be read ({text}); next step: {next_step}") from None
 
 
-def _load_files(
-    files: Sequence[str],
-    scratch: Path,
-    streaming: bool = False,
-    columns: Sequence[str] | None = None,
-) -> Rows:
+def _load_files(files: Sequence[str], scratch: Path, columns: list[str] | None) -> Any:
     """Load files as one split."""
-    options: dict[str, Any] = {"streaming": streaming, "cache_dir": str(scratch)}
-    if columns:
-        options["columns"] = list(columns)
-    module = "imagefolder"
-    if files[0].endswith(".parquet"):
-        module = "parquet"
-        for file in files:
-            with _loading(file, "download or export this parquet file again"):
-                pq.read_schema(file)
+    parquet = files[0].endswith(".parquet")
+    for file in files if parquet else ():
+        with _loading(file, "download or export this parquet file again"):
+            pq.read_schema(file)
+    given = {"data_files": {"train": list(files)}, "split": "train", "cache_dir": str(scratch)}
     with _loading(", ".join(files), "check that these files have the same columns"):
-        return load_dataset(module, data_files={"train": list(files)}, split="train", **options)
+        if parquet:
+            # Without its columns named here, a stream reads all of them.
+            return load_dataset("parquet", streaming=True, columns=columns, **given)
+        return _select(load_dataset("imagefolder", **given), columns)
 
 
-def _load_splits(data: DataConfig, scratch: Path) -> tuple[dict[str, Rows], str]:
-    """Load all splits of ``data.path``; return them by name, and the name of the data set."""
-    path = str(data.path)
+def _find_splits(data: DataConfig, scratch: Path) -> tuple[dict[str, Load], str]:
+    """Find the splits of ``data.path``; return them by name, and the name of the data set."""
+    path, revision = str(data.path), None
     if folder := local_folder(data):
         path, name = str(folder), folder.name
         next_step = (
             "put the images of each class into train/CLASS/ and test/CLASS/; several "
             "configurations need data.subset=NAME"
         )
-    elif is_hub_name(data):
-        name = path
+    elif name := hub_name(data):
+        revision = hub_revision(name).commit
         next_step = (
             "check the name, which is a local path or OWNER/NAME on the Hugging Face hub, and the "
             "network; several configurations need data.subset=NAME, gated data `hf auth login`"
         )
     else:
         files = match_files("path", [path])
-        return {"train": _load_files(files, scratch)}, _name(files)
+        return {"train": partial(_load_files, files, scratch)}, _name(files)
     with _loading(f"data.path={data.path}", next_step):
-        splits = load_dataset(path, data.subset, cache_dir=str(scratch))
-    return {str(split): rows for split, rows in splits.items()}, name
+        splits = load_dataset(path, data.subset, revision=revision, cache_dir=str(scratch))
+    return {str(split): partial(_select, rows) for split, rows in splits.items()}, name
+
+
+def _select(rows: Any, columns: list[str] | None) -> Any:
+    return rows.select_columns(columns) if columns else rows
 
 
 def _name(files: Sequence[str]) -> str:
@@ -190,24 +212,6 @@ def _name(files: Sequence[str]) -> str:
 
 
 # Columns and splits
-
-
-def _part(
-    rows: Rows, where: str, data: DataConfig, load: Callable[[list[str]], Rows] | None = None
-) -> _Part:
-    """Find the columns of a split and read its labels, with ``load`` where it is given."""
-    features: dict[str, Any] = dict(rows.features)
-    images = [name for name, kind in features.items() if isinstance(kind, Image)]
-    images = images or [name for name, kind in features.items() if _holds_bytes(kind)]
-    classes = [name for name, kind in features.items() if isinstance(kind, ClassLabel)]
-    classes = classes or [name for name, kind in features.items() if _holds(kind, "int")]
-    image = _column("image", data.image, images, features, where)
-    label = _column("label", data.label, classes, features, where)
-    with _loading(where, "download or export the data again"):
-        labelled = load([label]) if load else rows.select_columns([label])
-        tables = labelled.with_format("arrow").iter(10_000)
-        labels = [value for table in tables for value in table[label].to_pylist()]
-    return _Part(rows, image, labels, getattr(features[label], "names", None), where)
 
 
 def _holds(kind: Any, dtype: str) -> bool:
@@ -237,7 +241,7 @@ def _column(
     )
 
 
-def _choose(data: DataConfig, splits: dict[str, Rows], name: str) -> tuple[_Part, _Part | None]:
+def _choose(data: DataConfig, splits: dict[str, Load], name: str) -> tuple[_Part, _Part | None]:
     """Return the training split and the test split, if there is one."""
 
     def part(key: str, names: Sequence[str]) -> _Part:
@@ -245,9 +249,11 @@ def _choose(data: DataConfig, splits: dict[str, Rows], name: str) -> tuple[_Part
             raise ConfigError(
                 f"data.{key}=[{','.join(unknown)}]: {name} has the splits {', '.join(splits)}"
             )
-        rows = [splits[split] for split in names]
-        rows = rows[0] if len(rows) == 1 else concatenate_datasets(rows)
-        return _part(rows, f"{name} {'+'.join(names)}", data)
+
+        def load(columns: list[str] | None) -> Any:
+            return concatenate_datasets([splits[split](columns) for split in names])
+
+        return _Part(load, f"{name} {'+'.join(names)}", data)
 
     if data.train:
         return part("train", data.train), part("test", data.test)
@@ -265,33 +271,33 @@ def _choose(data: DataConfig, splits: dict[str, Rows], name: str) -> tuple[_Part
     return part("train", [chosen]), None
 
 
-# Labels and images
+# Labels
 
 
-def _images(train: _Part, test: _Part, name: str) -> Images:
+def _images(
+    name: str, train: _Part, test: _Part | None, report: Report = lambda line: None
+) -> SourceData:
+    """Number the classes; without a test split, cut one from the training images."""
+    if test is None:
+        classes, number = _classes(train.labels, train.classes)
+        numbers = train.numbers(number)
+        chosen = np.zeros(len(numbers), bool)
+        chosen[stratified_order(numbers)[: len(numbers) // TEST_SHARE]] = True
+        report(
+            f"{name} has no test split: {chosen.sum():,} of its {len(numbers):,} images are cut "
+            "for it"
+        )
+        return SourceData(
+            name, classes, train.split(numbers, ~chosen), train.split(numbers, chosen)
+        )
     if train.classes and test.classes and train.classes != test.classes:
         raise ConfigError(
             f"{train.where} and {test.where} name different classes; next step: give files of one "
             "data set"
         )
-    names = train.classes or test.classes
-    classes, number = _classes([*train.labels, *test.labels], names)
-    train_split, test_split = (
-        Split(_numbers(part, number), _samples(part, np.arange(len(part.labels))))
-        for part in (train, test)
-    )
-    return Images(name, classes, train_split, test_split)
-
-
-def _cut(part: _Part, name: str, report: Report) -> Images:
-    """Cut a test split from the only split."""
-    classes, number = _classes(part.labels, part.classes)
-    labels = _numbers(part, number)
-    order = stratified_order(labels)
-    test, train = (np.sort(rows) for rows in np.split(order, [len(order) // TEST_SHARE]))
-    report(f"{name} has no test split: {len(test):,} of its {len(order):,} images are cut for it")
-    train_split, test_split = (Split(labels[rows], _samples(part, rows)) for rows in (train, test))
-    return Images(name, classes, train_split, test_split)
+    classes, number = _classes([*train.labels, *test.labels], train.classes or test.classes)
+    splits = [part.split(part.numbers(number)) for part in (train, test)]
+    return SourceData(name, classes, *splits)
 
 
 def _classes(
@@ -302,30 +308,5 @@ def _classes(
     if texts := sorted(label for label in given if isinstance(label, str)):
         return texts, {text: n for n, text in enumerate(texts)}
     count = max((int(label) for label in given), default=-1) + 1
-    names = names or [str(n) for n in range(count)]
+    names = names or [str(n) for n in range(min(count, MOST_CLASSES))]
     return names, {n: n for n in range(len(names))}
-
-
-def _numbers(part: _Part, number: dict[Any, int]) -> np.ndarray:
-    for row, label in enumerate(part.labels):
-        if label not in number:
-            raise ConfigError(
-                f"{part.where} row {row}: label {label} is none of {len(number)} classes; next "
-                "step: give data with labels (a challenge's test images have none)"
-            )
-    return np.array([number[label] for label in part.labels], np.int64)
-
-
-def _samples(part: _Part, numbers: np.ndarray) -> Iterator[Sample]:
-    """Yield the images of some rows, which are ascending."""
-    rows = part.rows if len(numbers) == len(part.labels) else part.rows.select(numbers)
-    where = iter(numbers.tolist())
-    with _loading(part.where, "download or export the data again"):
-        for table in rows.select_columns([part.image]).with_format("arrow").iter(BATCH):
-            for image in table[part.image].to_pylist():
-                held = image if isinstance(image, dict) else {"bytes": image}
-                row = f"{part.where} row {next(where)}"
-                if held["bytes"] is None and held.get("path") and os.path.isfile(held["path"]):
-                    yield Sample(Path(held["path"]), held["path"])
-                else:
-                    yield Sample(held["bytes"] or b"", row)

@@ -29,9 +29,9 @@ from ablations.data.sources import (
     KAGGLE_LABELS,
     TRAIN_TAR,
     VAL_TAR,
-    Images,
     Report,
     Sample,
+    SourceData,
     Split,
     imagenet_base,
     imagenet_files,
@@ -41,14 +41,8 @@ CLASSES = 1000  # of the challenge; with another number of classes it is another
 KAGGLE_WORDS = "LOC_synset_mapping.txt"
 
 
-def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> Images:
-    """List the images of both splits; the official validation images are the test split.
-
-    Args:
-        data: Its ``path`` is the folder that holds one of the forms.
-        cache: Not used.
-        scratch: Folder for what is read from the development kit.
-        report: Called with one line before an archive is unpacked.
+def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> SourceData:
+    """List the images in ``data.path``; the official validation images are the test split.
 
     Raises:
         ConfigError: An archive is damaged or cannot be unpacked, a folder holds no images, or a
@@ -57,7 +51,7 @@ def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> Images
     root = Path(data.path or "").expanduser().absolute()
     train, val = imagenet_files(data)
     if train[0].suffix == ".parquet":
-        return read_files([*map(str, train)], [*map(str, val)], data, scratch, streaming=True)
+        return read_files([*map(str, train)], [*map(str, val)], data, scratch)
     base = imagenet_base(root)
     try:
         words, answers = _devkit(root, scratch)
@@ -84,7 +78,7 @@ def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> Images
                 f"{path}: its class ({name}) has no training images; next step: check that all "
                 f"of {root} is of ILSVRC-2012"
             )
-    return Images(
+    return SourceData(
         "ImageNet (ILSVRC-2012)" if len(classes) == CLASSES else root.name,
         [words.get(name, name) for name in classes],
         _split(images),

@@ -1,7 +1,11 @@
-"""What a source returns, and the local files that it reads.
+"""What a source returns, and the local files or the data set of the hub that it reads.
 
 Files are found before anything is decoded: they name the store, so that the same files are never
 decoded twice. This module must import within milliseconds.
+
+The module of each source has a function ``read(data, cache, scratch, report)``, which returns
+:class:`SourceData`: ``cache`` is the folder for downloads, ``scratch`` one for temporary files,
+which lasts until the images are read, and ``report`` is called with one line on what is being done.
 """
 
 import glob
@@ -9,6 +13,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +22,8 @@ import numpy as np
 from ablations.config import ConfigError, DataConfig, Source
 
 Report = Callable[[str], None]  # called with one line on what is being done
+
+HUB_SECONDS = 5.0  # to wait for an answer of the hub
 
 # The challenge's files, and the folder in which Kaggle's archive holds the images.
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
@@ -50,7 +57,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Images:
+class SourceData:
     """All images of a source.
 
     Attributes:
@@ -94,7 +101,7 @@ def find_files(data: DataConfig) -> list[File]:
         case Source.huggingface if folder := local_folder(data):
             found = (Path(at, name) for at, _, names in os.walk(folder) for name in names)
             return sorted(_stamp(path) for path in found)
-        case Source.huggingface if not is_hub_name(data):
+        case Source.huggingface if not hub_name(data):
             return [_stamp(path) for path in match_files("path", [data.path or ""])]
     return []
 
@@ -105,11 +112,35 @@ def local_folder(data: DataConfig) -> Path | None:
     return folder if data.path and folder.is_dir() else None
 
 
-def is_hub_name(data: DataConfig) -> bool:
-    """Return whether ``data.path`` is no local file and may name a data set of the hub."""
+def hub_name(data: DataConfig) -> str | None:
+    """Return the name of a data set of the hub, or None where the data are local files."""
     path = data.path or ""
+    if data.source is not Source.huggingface or data.files_given or os.path.exists(path):
+        return None
     name = re.fullmatch(r"\w[\w.-]*(/[\w.-]+)?", path)
-    return name is not None and not os.path.exists(path) and not path.endswith(".parquet")
+    return path if name and not path.endswith(".parquet") else None
+
+
+class Revision(NamedTuple):
+    """The latest commit of a data set of the hub, or None and why it is unknown."""
+
+    commit: str | None
+    problem: str = ""
+
+
+@cache
+def hub_revision(name: str) -> Revision:
+    """Ask the hub for the latest commit of a data set, once: all runs of a command read the same.
+
+    Args:
+        name: ``OWNER/NAME``.
+    """
+    from huggingface_hub import HfApi  # half a second, which commands on local data do not wait for
+
+    try:
+        return Revision(HfApi().dataset_info(name, timeout=HUB_SECONDS).sha)
+    except Exception as error:  # of huggingface_hub and httpx; no network is only one of many
+        return Revision(None, str(error).partition("\n")[0] or type(error).__name__)
 
 
 def match_files(key: str, patterns: list[str]) -> list[str]:

@@ -18,14 +18,15 @@ import numpy as np
 
 from ablations.config import ConfigError, DataConfig, Source
 from ablations.data import synthetic
-from ablations.data.build import build, describe
+from ablations.data.build import build, describe, fingerprint
 from ablations.data.cache import cache_folder, writing_alone
 from ablations.data.jpeg import JpegImages
-from ablations.data.sources import File, Report, find_files
+from ablations.data.sources import Report, find_files, hub_name, hub_revision
 from ablations.data.stratified import stratified_order
 
 LAYOUT = 3  # raised when stores are decoded or laid out differently
 SMALL_BYTES = 2**25  # arrays up to this size are checked whole at every start
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)  # of a damaged manifest
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class Store:
         name: Name of the data set, as its source gives it.
         fingerprint: SHA-256 of the pixels and labels of both splits, 64 hexadecimal digits.
         classes: Class names; a label is a position in this list.
-        skipped: File and row of each image that could not be decoded.
+        skipped: Why an image could not be decoded, by its file or row.
         color_std: Standard deviations of the training pixels along their principal colors, scale
             0 to 255, largest first, shape (3,).
         color_basis: The principal colors: unit vectors in RGB as columns, shape (3, 3).
@@ -51,7 +52,7 @@ class Store:
     name: str
     fingerprint: str
     classes: tuple[str, ...]
-    skipped: tuple[str, ...]
+    skipped: dict[str, str]
     color_std: np.ndarray
     color_basis: np.ndarray
 
@@ -64,19 +65,19 @@ class Store:
         """
         try:
             manifest = _manifest(path)
-        except (OSError, ValueError) as error:
+            return cls(
+                path,
+                manifest.get("name", path.name),  # of an older version
+                manifest["fingerprint"],
+                tuple(manifest["classes"]),
+                dict(manifest["skipped"]),
+                np.array(manifest["color_std"], np.float32).reshape(3),
+                np.array(manifest["color_basis"], np.float32).reshape(3, 3),
+            )
+        except UNREADABLE as error:
             raise ConfigError(
                 f"no data store in {path} ({error}); next step: prepare the data again"
             ) from None
-        return cls(
-            path,
-            manifest.get("name", path.name),  # of an older version
-            manifest["fingerprint"],
-            tuple(manifest["classes"]),
-            tuple(manifest["skipped"]),
-            np.array(manifest["color_std"], np.float32),
-            np.array(manifest["color_basis"], np.float32),
-        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Store.open, (self.path,)
@@ -154,10 +155,9 @@ def prepare(data: DataConfig, cache: Path | None = None, report: Report | None =
         ConfigError: The data are missing or broken, or the cache folder cannot be used.
     """
     report = report or (lambda line: None)
-    if data.path and (Path(data.path).expanduser() / "manifest.json").is_file():
-        return _given(Path(data.path).expanduser().absolute(), data)
-    files = find_files(data)
-    path = _place(data, files, cache or cache_folder())
+    if given := _given(data):
+        return _checked(given, data)
+    path = _place(data, (cache or cache_folder()).absolute(), report)
     if damage(path) is not None:
         with writing_alone(path, report):
             # Another process may have built it while this one waited.
@@ -166,32 +166,60 @@ def prepare(data: DataConfig, cache: Path | None = None, report: Report | None =
                     log.warning(
                         "the data store %s is damaged (%s): building it again", path, reason
                     )
-                _build(data, files, path, report)
+                _build(data, path, report)
     return _accepted(Store.open(path), data)
 
 
 def is_prepared(data: DataConfig, cache: Path | None = None) -> bool:
-    """Whether :func:`prepare` would find the store of an earlier call; nothing is decoded.
+    """Return whether :func:`prepare` would find the store of an earlier call.
 
     Args:
-        data: The data set.
+        data: The data set; nothing of it is decoded.
         cache: Folder of the stores; None takes ``cache_folder()``.
     """
-    if data.path and (Path(data.path).expanduser() / "manifest.json").is_file():
+    if _given(data):
         return True
     try:
-        files = find_files(data)
+        path = _place(data, cache or cache_folder(), lambda line: None)
     except ConfigError:  # they are not there
         return False
-    return damage(_place(data, files, cache or cache_folder())) is None
+    return damage(path) is None
 
 
-def _place(data: DataConfig, files: list[File], cache: Path) -> Path:
-    return cache / f"{data.source.value}-{data.size}px-{_key(data, files)}"
+def _place(data: DataConfig, cache: Path, report: Report) -> Path:
+    """Return the folder of a data set in the cache; of one of the hub, that of its latest commit.
+
+    Where the hub does not tell it, the store that was prepared last is taken.
+    """
+    where = [data.path, data.train, data.test, data.subset, data.image, data.label]
+    if data.source is not Source.huggingface:
+        where = []
+    content = [LAYOUT, data.source.value, data.size, data.storage.value, find_files(data), where]
+    if data.source is Source.synthetic:
+        content.append(synthetic.VERSION)
+    key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+    path = cache / f"{data.source.value}-{data.size}px-{key}"
+    if not (name := hub_name(data)):
+        return path
+    commit, problem = hub_revision(name)
+    if commit:
+        return path.with_name(f"{path.name}-{commit[:12]}")
+    # An older version named no commit.
+    stores = [path, *cache.glob(f"{path.name}-{'[0-9a-f]' * 12}")]
+    made = [store for store in stores if (store / "manifest.json").exists()]
+    if not made:
+        return path
+    report(f"data.path={name}: taken as last prepared, the hub gives no latest version ({problem})")
+    return max(made, key=lambda store: (store / "manifest.json").stat().st_mtime)
 
 
-def _given(path: Path, data: DataConfig) -> Store:
-    """A store that was prepared before, perhaps on another machine."""
+def _given(data: DataConfig) -> Path | None:
+    """Return ``data.path`` if it is a store, prepared before, perhaps on another machine."""
+    path = Path(data.path or "").expanduser().absolute()
+    return path if data.path and (path / "manifest.json").is_file() else None
+
+
+def _checked(path: Path, data: DataConfig) -> Store:
     if reason := damage(path):
         raise ConfigError(
             f"data.path={path}: the store is damaged ({reason}); next step: copy it again"
@@ -206,9 +234,9 @@ def _given(path: Path, data: DataConfig) -> Store:
 
 
 def _accepted(store: Store, data: DataConfig) -> Store:
-    """The store, unless broken images are missing from it and that was not asked for."""
+    """Return the store, unless broken images are missing from it and that was not asked for."""
     if store.skipped and not data.skip_broken:
-        where, reason = next(iter(_manifest(store.path)["skipped"].items()))
+        where, reason = next(iter(store.skipped.items()))
         more = f", as are {len(store.skipped) - 1} more" if len(store.skipped) > 1 else ""
         raise ConfigError(
             f"{where}: cannot be decoded ({reason}){more}, see {store.path}/manifest.json; next "
@@ -226,6 +254,7 @@ def damage(path: Path) -> str | None:
     than it protects.
     """
     try:
+        Store.open(path)
         manifest = _manifest(path)
         written = (path / "manifest.json").stat().st_mtime_ns
         for name, expected in manifest["arrays"].items():
@@ -235,12 +264,12 @@ def damage(path: Path) -> str | None:
             changed = (path / f"{name}.npy").stat().st_mtime_ns > written
             if (changed or array.nbytes <= SMALL_BYTES) and describe(array) != expected:
                 return f"{name}: checksum differs"
-    except (OSError, ValueError, KeyError) as error:
+    except (ConfigError, *UNREADABLE) as error:
         return str(error)
     return None
 
 
-def _build(data: DataConfig, files: list[File], path: Path, report: Report) -> None:
+def _build(data: DataConfig, path: Path, report: Report) -> None:
     partial = path.with_name(f"{path.name}.partial")
     # A killed build may have left one; the lock ensures that no other process writes to it.
     shutil.rmtree(partial, ignore_errors=True)
@@ -257,18 +286,11 @@ def _build(data: DataConfig, files: list[File], path: Path, report: Report) -> N
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _key(data: DataConfig, files: list[File]) -> str:
-    where = [data.path, data.train, data.test, data.subset, data.image, data.label]
-    if data.source is not Source.huggingface:
-        where = []
-    content = [LAYOUT, data.source.value, data.size, data.storage.value, files, where]
-    if data.source is Source.synthetic:
-        content.append(synthetic.VERSION)
-    return hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
-
-
 def _manifest(path: Path) -> dict[str, Any]:
-    return json.loads((path / "manifest.json").read_text())
+    manifest = json.loads((path / "manifest.json").read_text())
+    if fingerprint(manifest["arrays"]) != manifest["fingerprint"]:
+        raise ValueError("the fingerprint in manifest.json is not that of its arrays")
+    return manifest
 
 
 def _array(path: Path, name: str) -> np.ndarray:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ablations.config import DataConfig
-from ablations.data.sources import Images, Report, Sample, Split
+from ablations.data.sources import Report, Sample, SourceData, Split
 
 VERSION = 1  # raised when the pixels change
 
@@ -27,17 +27,10 @@ TRAIN_IMAGES, TEST_IMAGES = 6000, 2000
 BLOCK = 250  # images drawn at once; each block has its own stream of random numbers
 
 
-def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> Images:
-    """Draw both splits at ``data.size``; every class is equally frequent.
-
-    Args:
-        data: Only its ``size`` is used.
-        cache: Not used.
-        scratch: Not used.
-        report: Not used.
-    """
+def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> SourceData:
+    """Draw both splits at ``data.size``; every class is equally frequent."""
     train, test = _split("train", TRAIN_IMAGES, data), _split("test", TEST_IMAGES, data)
-    return Images("synthetic", list(CLASSES), train, test)
+    return SourceData("synthetic", list(CLASSES), train, test)
 
 
 def _split(name: str, count: int, data: DataConfig) -> Split:
@@ -66,9 +59,10 @@ def draw(labels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     count = len(labels)
     canvas = _background(count, size, rng)
     for _ in range(2):
-        _paint(canvas, rng.integers(len(CLASSES), size=count), _small(count, rng), rng)
-    _paint(canvas, labels, _large(count, rng), rng)
-    _paint(canvas, rng.integers(len(CLASSES), size=count), _small(count, rng), rng)
+        _paint_others(canvas, rng)
+    pose = np.hstack([_uniform(rng, (count, 2), -0.25, 0.25), _uniform(rng, (count, 1), 0.5, 0.8)])
+    _paint(canvas, labels, pose, rng)
+    _paint_others(canvas, rng)
 
     axis = _axis(size)
     gain = _uniform(rng, (count, 1, 1, 3), 0.75, 1.15)
@@ -76,19 +70,6 @@ def draw(labels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     light = slope[0] * axis[:, None, None] + slope[1] * axis[:, None] + np.float32(1)
     noise = _uniform(rng, canvas.shape, -0.06, 0.06)
     return ((canvas * gain * light + noise).clip(0, 1) * np.float32(255)).astype(np.uint8)
-
-
-# Poses: center x, center y and half the width of an object, in half image widths, shape (N, 3).
-
-
-def _large(count: int, rng: np.random.Generator) -> np.ndarray:
-    center = _uniform(rng, (count, 2), -0.25, 0.25)
-    return np.hstack([center, _uniform(rng, (count, 1), 0.5, 0.8)])
-
-
-def _small(count: int, rng: np.random.Generator) -> np.ndarray:
-    center = _uniform(rng, (count, 2), -1, 1)
-    return np.hstack([center, _uniform(rng, (count, 1), 0.15, 0.3)])
 
 
 def _uniform(
@@ -121,10 +102,25 @@ def _background(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
     return rows[:, :, cell] * (1 - across) + rows[:, :, cell + 1] * across
 
 
+def _paint_others(canvas: np.ndarray, rng: np.random.Generator) -> None:
+    """Draw one small object of any class anywhere into each image, in place."""
+    count = len(canvas)
+    labels = rng.integers(len(CLASSES), size=count)
+    pose = np.hstack([_uniform(rng, (count, 2), -1, 1), _uniform(rng, (count, 1), 0.15, 0.3)])
+    _paint(canvas, labels, pose, rng)
+
+
 def _paint(
     canvas: np.ndarray, labels: np.ndarray, pose: np.ndarray, rng: np.random.Generator
 ) -> None:
-    """Draw one object into each image, in place."""
+    """Draw one object into each image, in place.
+
+    Args:
+        canvas: Shape (N, S, S, 3).
+        labels: Class of each object, shape (N,).
+        pose: Its center x, center y and half its width, in half image widths, shape (N, 3).
+        rng: Source of everything else.
+    """
     count, size = canvas.shape[:2]
     x, y = _object_frame(pose, size, rng)
     depth = np.empty_like(x)

@@ -17,14 +17,16 @@ Encode = Callable[..., bytes]
 WriteParquet = Callable[..., str]
 
 
+def _encode(pixels: np.ndarray, form: str = "PNG", mode: str | None = None, **options) -> bytes:
+    image, file = Image.fromarray(pixels), io.BytesIO()
+    (image.convert(mode) if mode else image).save(file, form, **options)
+    return file.getvalue()
+
+
 @pytest.fixture
 def encode() -> Encode:
-    def encode(pixels: np.ndarray, form: str = "PNG", mode: str | None = None, **options) -> bytes:
-        image, file = Image.fromarray(pixels), io.BytesIO()
-        (image.convert(mode) if mode else image).save(file, form, **options)
-        return file.getvalue()
-
-    return encode
+    """Encodes pixels, shape (H, W, 3), uint8."""
+    return _encode
 
 
 @pytest.fixture
@@ -83,19 +85,15 @@ def few_synthetic(monkeypatch: pytest.MonkeyPatch) -> None:
 WNIDS = ("n01440764", "n01443537", "n02084071")
 
 
-def _photograph(seed: int, width: int = 500, height: int = 375) -> Image.Image:
+def _photograph(
+    seed: int, mode: str = "RGB", size: tuple[int, int] = (500, 375), form: str = "JPEG", **exif
+) -> bytes:
     """Smooth colors with some grain, as large as the photographs of ImageNet."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8))
-    smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)).astype(int)
-    grain = rng.integers(-12, 13, smooth.shape)
-    return Image.fromarray((smooth + grain).clip(0, 255).astype(np.uint8))
-
-
-def _encode(image: Image.Image, form: str = "JPEG", **options) -> bytes:
-    file = io.BytesIO()
-    image.save(file, form, **options)
-    return file.getvalue()
+    smooth = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC)).astype(int)
+    pixels = (smooth + rng.integers(-12, 13, smooth.shape)).clip(0, 255).astype(np.uint8)
+    return _encode(pixels, form, mode, **exif)
 
 
 @pytest.fixture(scope="session")
@@ -104,22 +102,19 @@ def photographs() -> dict[str, bytes]:
     exif = Image.Exif()
     exif[0x0112] = 6
     cat, fish, dog = (f"train/{wnid}/{wnid}" for wnid in WNIDS)
-    files = {
-        f"{name}_{n}.JPEG": _encode(_photograph(n)) for name in (cat, fish, dog) for n in (1, 2)
-    }
+    files = {f"{name}_{n}.JPEG": _photograph(n) for name in (cat, fish, dog) for n in (1, 2)}
     files |= {
-        f"{cat}_3.JPEG": _encode(_photograph(3).convert("CMYK")),
-        f"{cat}_4.JPEG": _encode(_photograph(4).convert("L")),
-        f"{fish}_3.JPEG": _encode(_photograph(5), exif=exif.tobytes()),
-        f"{fish}_4.JPEG": _encode(_photograph(6, 120, 90), "PNG"),
+        f"{cat}_3.JPEG": _photograph(3, "CMYK"),
+        f"{cat}_4.JPEG": _photograph(4, "L"),
+        f"{fish}_3.JPEG": _photograph(5, exif=exif.tobytes()),
+        f"{fish}_4.JPEG": _photograph(6, size=(120, 90), form="PNG"),
         f"{dog}_3.JPEG": files[f"{dog}_1.JPEG"][:-3000],
         f"{dog}_4.JPEG": b"",
-        f"{dog}_5.JPEG": _encode(_photograph(7)),
+        f"{dog}_5.JPEG": _photograph(7),
     }
     # Classes 2, 0, 1 in the order of the challenge's numbers.
     for n, label in ((1, 2), (2, 0), (3, 1)):
-        name = f"ILSVRC2012_val_{n:08d}.JPEG"
-        files[f"val/{WNIDS[label]}/{name}"] = _encode(_photograph(10 + n))
+        files[f"val/{WNIDS[label]}/ILSVRC2012_val_{n:08d}.JPEG"] = _photograph(10 + n)
     return files
 
 

@@ -21,37 +21,29 @@ def test_the_center_is_cut_out(encode):
     assert (decode(encode(RAMP.transpose(1, 0, 2)), 8) == RAMP[:, 2:10].transpose(1, 0, 2)).all()
 
 
-def test_scaling_keeps_the_aspect_ratio_and_smooths(encode):
-    board = (np.indices((32, 64)).sum(0) % 2 * 255).astype(np.uint8)
-    pixels = decode(encode(np.dstack([board] * 3)), 8)
-    # Each pixel of the result averages a checkerboard; without smoothing it would be 0 or 255.
-    assert pixels.shape == (8, 8, 3)
-    assert np.abs(pixels.astype(int) - 127).max() <= 2
-
-
-def test_scaling_the_center_equals_scaling_the_image_and_cutting_it(encode):
+def test_the_short_side_is_scaled_and_smoothed(encode):
     pixels = np.random.default_rng(0).integers(0, 256, (16, 32, 3), np.uint8)
     scaled = np.asarray(Image.fromarray(pixels).resize((16, 8), Image.Resampling.BICUBIC))
     assert (decode(encode(pixels), 8) == scaled[:, 4:12]).all()
+    board = np.dstack([(np.indices((32, 64)).sum(0) % 2 * 255).astype(np.uint8)] * 3)
+    # Each pixel of the result averages a checkerboard; without smoothing it would be 0 or 255.
+    assert np.abs(decode(encode(board), 8).astype(int) - 127).max() <= 2
+    assert (decode(encode(np.full((4, 6, 3), 77, np.uint8)), 8) == 77).all()  # enlarged
 
 
-def test_small_images_are_enlarged(encode):
-    assert (decode(encode(np.full((4, 6, 3), 77, np.uint8)), 8) == 77).all()
-
-
-@pytest.mark.parametrize(("form", "mode"), [("PNG", "L"), ("PNG", "P"), ("PNG", "RGBA")])
-def test_other_modes_become_rgb(encode, form, mode):
-    pixels = np.full((8, 8, 3), 102, np.uint8)  # a color of Pillow's default palette
-    assert (decode(encode(pixels, form, mode), 8) == 102).all()
-
-
-def test_black_and_white_becomes_rgb(encode):
-    assert (decode(encode(np.full((8, 8, 3), 255, np.uint8), "PNG", "1"), 8) == 255).all()
-
-
-def test_a_palette_with_transparency_becomes_rgb(encode):
-    content = encode(np.full((8, 8, 3), 102, np.uint8), "PNG", "P", transparency=b"\x00\x80\xff")
-    assert (decode(content, 8) == 102).all()
+@pytest.mark.parametrize(
+    ("mode", "value", "options"),
+    [
+        ("L", 102, {}),
+        ("P", 102, {}),  # a color of Pillow's default palette
+        ("P", 102, {"transparency": b"\x00\x80\xff"}),
+        ("RGBA", 102, {}),
+        ("1", 255, {}),
+    ],
+)
+def test_other_modes_become_rgb(encode, mode: str, value: int, options: dict):
+    pixels = np.full((8, 8, 3), value, np.uint8)
+    assert (decode(encode(pixels, "PNG", mode, **options), 8) == value).all()
 
 
 def test_cmyk_jpegs_keep_their_colors(encode):

@@ -1,9 +1,20 @@
-import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from ablations.data.executors import cpu_cores, cpu_flags, processes, threads
+from ablations.data.executors import cpu_flags
+
+POOL = """
+import os, time
+from ablations.data.executors import processes
+if __name__ == "__main__":
+    with processes() as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        time.sleep(600)
+"""
 
 
 @pytest.mark.parametrize(
@@ -20,13 +31,16 @@ def test_vector_instructions_of_the_processor(monkeypatch, text: str, flags: lis
     assert cpu_flags() == flags
 
 
-def test_a_thread_per_core():
-    with threads() as pool:
-        assert pool._max_workers == cpu_cores()
-        assert list(pool.map(abs, [-1, 2])) == [1, 2]
-
-
-@pytest.mark.slow
-def test_work_is_done_in_other_processes():
-    with processes() as pool:
-        assert pool.submit(os.getpid).result() != os.getpid()
+def test_processes_end_with_the_one_that_was_killed(tmp_path: Path):
+    (tmp_path / "pool.py").write_text(POOL)
+    command = [sys.executable, str(tmp_path / "pool.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = Path("/proc", parent.stdout.readline().strip())
+        assert child.name != str(parent.pid)
+        assert child.exists()
+        parent.kill()
+    deadline = time.monotonic() + 30
+    while child.exists() and "zombie" not in (child / "status").read_text():
+        assert time.monotonic() < deadline, "it goes on alone"
+        time.sleep(0.05)

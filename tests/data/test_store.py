@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +18,10 @@ import numpy as np
 import platformdirs
 import pytest
 
-from ablations.config import ConfigError, DataConfig, Storage
+from ablations.config import ConfigError, DataConfig, Source, Storage
 from ablations.data import build, cache
 from ablations.data import store as store_module
-from ablations.data.sources import Images, Sample, Split
+from ablations.data.sources import Sample, SourceData, Split
 from ablations.data.store import Store, damage, prepare
 from ablations.data.stratified import stratified_order
 
@@ -59,19 +58,19 @@ def tiny(few_synthetic) -> DataConfig:
     return DataConfig(size=8, crop=8)
 
 
-def _images(pixels: np.ndarray, labels: Iterable[int] | None = None) -> Images:
+def _images(pixels: np.ndarray, labels: Iterable[int] | None = None) -> SourceData:
     def split(labels: np.ndarray) -> Split:
         return Split(labels, (Sample(image, f"image {n}") for n, image in enumerate(pixels)))
 
     alternating = np.arange(len(pixels)) % 2
     given = alternating if labels is None else np.array(labels)
-    return Images("grays", ["a", "b"], split(alternating), split(given))
+    return SourceData("grays", ["a", "b"], split(alternating), split(given))
 
 
-def _build(images: Images, folder: Path, **changes) -> dict:
+def _build(images: SourceData, folder: Path) -> str:
     folder.mkdir(exist_ok=True)
-    build.build(images, folder, DataConfig(size=8, crop=8, **changes), lambda line: None)
-    return json.loads((folder / "manifest.json").read_text())
+    build.build(images, folder, DataConfig(size=8, crop=8), lambda line: None)
+    return Store.open(folder).fingerprint
 
 
 # What is stored
@@ -87,46 +86,43 @@ def test_numbers_of_a_small_store_by_hand(shades_dataset: DataConfig, tmp_path: 
     # Grays 0, 10, ... 50 in the training split alone: mean 25, variance 35 / 12 * 100.
     assert (store.mean_image == 25).all()
     assert store.color_std == pytest.approx([np.sqrt(3 * 3500 / 12), 0, 0], abs=1e-3)
-    assert store.skipped == ()
+    assert store.skipped == {}
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 600, 2**22])
 def test_the_store_is_the_same_for_every_chunk_length(chunk_bytes, tmp_path: Path, monkeypatch):
     pixels = np.random.default_rng(0).integers(0, 256, (25, 8, 8, 3), np.uint8)
     monkeypatch.setattr(build, "CHUNK_BYTES", chunk_bytes)
-    manifest = _build(_images(pixels), tmp_path)
+    assert _build(_images(pixels), tmp_path).startswith("36b597dff20b13e1")
     assert (np.load(tmp_path / "train_images.npy") == pixels).all()
-    assert manifest["fingerprint"].startswith("36b597dff20b13e1")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("storage", list(Storage))
+def test_the_store_of_photographs_is_the_same_for_every_chunk_length(
+    storage, plain_folders: DataConfig, tmp_path: Path, monkeypatch
+):
+    data = replace(plain_folders, storage=storage)
+    one = prepare(data, tmp_path / "one")
+    monkeypatch.setattr(build, "CHUNK_BYTES", 1)
+    many = prepare(data, tmp_path / "many")
+    content = [(store.path / "manifest.json").read_bytes() for store in (one, many)]
+    assert content[0] == content[1]
 
 
 def test_the_fingerprint_depends_on_pixels_labels_and_splits(tmp_path: Path):
     pixels = np.zeros((4, 8, 8, 3), np.uint8)
     changed = pixels.copy()
     changed[3, 7, 7, 2] = 1
-    plain, other = _images(pixels), _images(changed)
     variants = [
-        plain,
-        replace(other, test=_images(pixels).test),
-        replace(other, train=_images(pixels).train),
+        _images(pixels),
+        replace(_images(changed), test=_images(pixels).test),
+        replace(_images(changed), train=_images(pixels).train),
         _images(pixels, [0, 1, 0, 0]),
         _images(pixels[:3]),
     ]
-    found = {_build(images, tmp_path / str(n))["fingerprint"] for n, images in enumerate(variants)}
+    found = {_build(images, tmp_path / str(n)) for n, images in enumerate(variants)}
     assert len(found) == len(variants)
-
-
-def test_broken_images_are_named_and_the_others_kept(encode, tmp_path: Path):
-    ramp = np.repeat(np.arange(0, 240, 20, dtype=np.uint8)[None, :, None], 8, 0).repeat(3, 2)
-    whole = encode(ramp, "JPEG")
-    contents = {"a": whole, "cut": whole[:-80], "empty": b"", "text": b"text", "b": whole}
-    samples = [Sample(content, where) for where, content in contents.items()]
-    encoded, content = build.encode_images(samples, 8, Storage.raw)
-    assert encoded.kept == [0, 4]
-    assert content[:192] == content[192:]
-    assert list(encoded.broken) == ["cut", "empty", "text"]
-    assert "runcated" in encoded.broken["cut"]
-    assert encoded.broken["empty"] == "empty file"
-    assert encoded.broken["text"] == "no known image format"
 
 
 def test_test_images_of_an_unknown_class_are_refused(tmp_path: Path):
@@ -138,12 +134,11 @@ def test_test_images_of_an_unknown_class_are_refused(tmp_path: Path):
 # Written once, and whole
 
 
-def test_data_are_decoded_once(tiny: DataConfig, tmp_path: Path, monkeypatch):
+def test_data_are_decoded_once(tiny: DataConfig, tmp_path: Path):
     lines: list[str] = []
     first = prepare(tiny, tmp_path, lines.append)
-    assert lines == ["decoded 60 training and 20 test images"]
-    monkeypatch.setattr(store_module, "build", None)
     second = prepare(replace(tiny, train_limit=10, val_size=5, name="other"), tmp_path)
+    assert lines == ["decoded 60 training and 20 test images"]
     assert second.path == first.path
     assert second.fingerprint == first.fingerprint
 
@@ -162,28 +157,9 @@ def test_two_processes_build_once(tmp_path: Path):
     outputs = [child.communicate(timeout=60)[0].splitlines() for child in children]
     assert all(child.returncode == 0 for child in children)
     assert outputs[0][-1] == outputs[1][-1]
-    assert sum(line == "drawing" for lines in outputs for line in lines) == 80
-
-
-def test_a_second_writer_waits_and_says_so(tmp_path: Path):
-    order: list[str] = []
-    waiting = threading.Event()
-
-    def report(line: str) -> None:
-        order.append(line)
-        waiting.set()
-
-    def second() -> None:
-        with cache.writing_alone(tmp_path / "entry", report):
-            order.append("second")
-
-    thread = threading.Thread(target=second)
-    with cache.writing_alone(tmp_path / "entry", print):
-        thread.start()
-        assert waiting.wait(10)
-        order.append("first")
-    thread.join()
-    assert order == ["waiting for another process that prepares the same data", "first", "second"]
+    lines = [line for output in outputs for line in output]
+    assert lines.count("drawing") == 80
+    assert lines.count("waiting for another process that prepares the same data") == 1
 
 
 def test_a_killed_build_leaves_nothing_that_counts_as_whole(tiny: DataConfig, tmp_path: Path):
@@ -198,32 +174,14 @@ def test_a_killed_build_leaves_nothing_that_counts_as_whole(tiny: DataConfig, tm
     assert list(tmp_path.glob("*px-*/")) == [store.path]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("storage", list(Storage))
-def test_a_store_is_the_same_in_threads_and_in_processes(
-    storage, plain_folders: DataConfig, tmp_path: Path, monkeypatch
-):
-    data = replace(plain_folders, storage=storage)
-    one = prepare(data, tmp_path / "one")
-    monkeypatch.setattr(build, "CHUNK_BYTES", 1)
-    many = prepare(data, tmp_path / "many")
-    content = [(store.path / "manifest.json").read_bytes() for store in (one, many)]
-    assert content[0] == content[1]
-
-
-@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC])
 def test_a_folder_that_cannot_be_written_is_named_and_left_clean(
     tiny: DataConfig, tmp_path: Path, monkeypatch, number: int
 ):
-    calls = iter(range(10))
+    def fail(handle: int) -> None:  # after all images of a split
+        raise OSError(number, "the reason of the system")
 
-    def fail(file, shape) -> None:
-        if next(calls) == 1:  # after all images of a split
-            raise OSError(number, "the reason of the system")
-        write(file, shape)
-
-    write = build._write_header
-    monkeypatch.setattr(build, "_write_header", fail)
+    monkeypatch.setattr(build.os, "fsync", fail)
     with pytest.raises(ConfigError, match=r"cannot write .*the reason of the system.*next step"):
         prepare(tiny, tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*px-*/"))
@@ -245,32 +203,31 @@ def test_the_cache_folder_is_the_variable_or_the_users(tmp_path: Path, monkeypat
         prepare(DataConfig(), tmp_path / "file/cache")
 
 
-def test_progress_is_reported_about_once_a_second(tmp_path: Path, monkeypatch):
+def test_progress_is_reported_about_once_a_second(tiny, tmp_path: Path, monkeypatch):
     clock = iter(np.arange(0, 1000, 0.4))
     monkeypatch.setattr(build.time, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(build, "CHUNK_BYTES", 1)
+    monkeypatch.setattr(build, "CHUNK_BYTES", 8 * 8 * 3 * 6)
     lines: list[str] = []
-    images = _images(np.zeros((10, 8, 8, 3), np.uint8))
-    build.build(images, tmp_path, DataConfig(size=8, crop=8), lines.append)
-    assert lines[0] == "decoding train images: 3 of 10, less than a minute left"
-    assert len(lines) == 7
+    prepare(tiny, tmp_path, lines.append)
+    assert lines[0] == "decoding train images: 18 of 60, less than a minute left"
+    assert len(lines) == 3 + 1 + 1
 
 
-def test_few_images_are_decoded_ahead(tmp_path: Path, monkeypatch):
+def test_few_images_are_decoded_ahead(monkeypatch):
+    # Data need not fit into memory.
     monkeypatch.setattr(build, "CHUNK_BYTES", 1)
     monkeypatch.setattr(build, "cpu_cores", lambda: 2)
-    ahead, done = [0], [0]
+    drawn: list[int] = []
 
     def samples():
         for n in range(100):
-            ahead.append(n - done[-1])
+            drawn.append(n)
             yield Sample(np.zeros((8, 8, 3), np.uint8), str(n))
 
     split = Split(np.zeros(100, int), samples())
-    for part, _ in build._encoded(split, DataConfig(size=8, crop=8)):
-        done.append(done[-1] + part.samples)
-    assert done[-1] == 100
-    assert max(ahead) <= 5
+    for done, _ in enumerate(build._encoded(split, DataConfig(size=8, crop=8))):
+        assert len(drawn) <= done + 6
+    assert len(drawn) == 100
 
 
 # Damage
@@ -278,7 +235,7 @@ def test_few_images_are_decoded_ahead(tmp_path: Path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["train_images", "test_labels", "mean_image"])
 @pytest.mark.parametrize("harm", ["cut", "flip", "delete", "lie"])
-def test_a_damaged_store_is_built_again(
+def test_a_damaged_array_is_built_again(
     tiny: DataConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, harm: str
 ):
     sound = prepare(tiny, tmp_path)
@@ -298,8 +255,24 @@ def test_a_damaged_store_is_built_again(
     assert "is damaged" in caplog.text
     assert again.fingerprint == sound.fingerprint
     assert damage(again.path) is None
-    (again.path / "manifest.json").write_text("{")
-    assert prepare(tiny, tmp_path).fingerprint == sound.fingerprint
+
+
+@pytest.mark.parametrize(
+    "harm", ["{", "[]", "null", {"color_std": None}, {"classes": None}, {"fingerprint": "0" * 64}]
+)
+def test_a_damaged_manifest_is_built_again(tiny: DataConfig, tmp_path: Path, harm: str | dict):
+    sound = prepare(tiny, tmp_path)
+    file = sound.path / "manifest.json"
+    harmed = {**json.loads(file.read_text()), **harm} if isinstance(harm, dict) else None
+    file.write_text(json.dumps(harmed) if harmed else str(harm))
+    given = replace(tiny, source=Source.huggingface, path=str(sound.path))
+    with pytest.raises(ConfigError, match=r"the store is damaged .*copy it again"):
+        prepare(given, tmp_path)
+    with pytest.raises(ConfigError, match="no data store in"):
+        Store.open(sound.path)
+    again = prepare(tiny, tmp_path)
+    assert (again.fingerprint, again.classes) == (sound.fingerprint, sound.classes)
+    assert (again.color_std == sound.color_std).all()
 
 
 def test_a_large_array_is_checked_whole_where_it_is_newer(tiny: DataConfig, tmp_path, monkeypatch):
@@ -315,14 +288,13 @@ def test_a_large_array_is_checked_whole_where_it_is_newer(tiny: DataConfig, tmp_
 # Opening and copying
 
 
-def test_a_store_pickles_as_its_path(tiny: DataConfig, tmp_path: Path):
-    store = prepare(tiny, tmp_path)
-    assert store.train_images.size
-    copied = pickle.dumps(store)
-    assert len(copied) < 1000
-    assert (pickle.loads(copied).mean_image == store.mean_image).all()
-    with pytest.raises(ConfigError, match="no data store in"):
-        Store.open(tmp_path)
+def test_a_store_pickles_as_its_path(reference: Store):
+    assert reference.train_images[0].size
+    content = pickle.dumps(reference)
+    assert len(content) < 1000
+    copied = pickle.loads(content)
+    assert (copied.mean_image == reference.mean_image).all()
+    assert (copied.train_images[1] == reference.train_images[1]).all()
 
 
 def test_a_store_is_used_without_its_source(reference: Store, plain_folders, tmp_path: Path):
@@ -333,16 +305,13 @@ def test_a_store_is_used_without_its_source(reference: Store, plain_folders, tmp
     assert (store.fingerprint, store.name) == (reference.fingerprint, reference.name)
     with pytest.raises(ConfigError, match=r"have 64 pixels, and data\.size=32"):
         prepare(replace(data, size=32, crop=32), tmp_path / "cache")
-    (tmp_path / "copy/train_labels.npy").unlink()
-    with pytest.raises(ConfigError, match="the store is damaged"):
-        prepare(data, tmp_path / "cache")
 
 
 # Validation and limits
 
 
 def _store(labels: np.ndarray) -> Store:
-    store = Store(Path(), "", "", (), (), np.zeros(3), np.zeros((3, 3)))
+    store = Store(Path(), "", "", (), {}, np.zeros(3), np.zeros((3, 3)))
     store.__dict__["train_labels"] = labels
     return store
 
@@ -355,33 +324,20 @@ def test_every_stretch_of_the_order_holds_the_classes_in_proportion():
         assert abs(int((labels[order[start : start + 9]] == 0).sum()) - 3) <= 1
 
 
-def test_validation_is_cut_evenly_over_the_classes():
-    labels = np.repeat([0, 1, 2], [50, 30, 20])
-    train, val = _store(labels).split(None, 10)
-    assert np.bincount(labels[val]).tolist() == [5, 3, 2]
-    assert np.bincount(labels[train]).tolist() == [45, 27, 18]
-    assert train.dtype == val.dtype == np.int64
-    assert sorted([*train, *val]) == list(range(100))
-
-
-def test_the_limit_is_spread_over_the_classes_and_leaves_validation_alone():
-    labels = np.arange(1000) % 10
+def test_validation_is_cut_evenly_and_the_limit_leaves_it_alone():
+    labels = np.repeat([0, 1, 2], [500, 300, 200])
     store = _store(labels)
-    small, val = store.split(95, 50)
-    large, same = store.split(200, 50)
+    train, val = store.split(None, 100)
+    assert np.bincount(labels[val]).tolist() == [50, 30, 20]
+    assert train.dtype == val.dtype == np.int64
+    assert sorted([*train, *val]) == list(range(1000))
+    small, same = store.split(100, 100)
+    larger, _ = store.split(200, 100)
     assert (val == same).all()
-    assert len(small) == 95
-    assert set(np.bincount(labels[small])) == {9, 10}
-    assert set(small) <= set(large)
-    assert not set(large) & set(val)
-    assert (np.diff(large) > 0).all()
-
-
-def test_without_validation_all_images_are_trained_on():
-    store = _store(np.arange(12) % 3)
-    train, val = store.split(None, 0)
-    assert (train.tolist(), val.tolist()) == (list(range(12)), [])
-    assert set(store.split(6, 0)[0]) <= set(train)
+    assert np.bincount(labels[small]).tolist() == [50, 30, 20]
+    assert set(small) <= set(larger) <= set(train)
+    assert (np.diff(larger) > 0).all()
+    assert store.split(None, 0)[0].tolist() == list(range(1000))
 
 
 def test_the_split_is_the_same_for_ever():

@@ -5,6 +5,7 @@ import numpy as np
 
 from ablations.config import DataConfig
 from ablations.data import synthetic
+from ablations.data.store import prepare
 
 
 def test_pixels_are_the_same_on_every_machine():
@@ -14,23 +15,12 @@ def test_pixels_are_the_same_on_every_machine():
     assert hashlib.sha256(pixels.data).hexdigest()[:16] == "e26560160e8b6837"
 
 
-def test_every_size_can_be_drawn():
-    for size in (8, 33, 64):
-        pixels = synthetic.draw(np.arange(10), size, np.random.default_rng(0))
-        assert pixels.shape == (10, size, size, 3)
-        assert pixels.dtype == np.uint8
-        assert pixels.std() > 10
-
-
 def test_splits_are_balanced_and_share_no_image(few_synthetic, tmp_path: Path):
-    images = synthetic.read(DataConfig(size=16, crop=16), tmp_path, tmp_path, print)
-    train = {sample.content.tobytes() for sample in images.train.samples}
-    test = {sample.content.tobytes() for sample in images.test.samples}
-    assert np.bincount(images.train.labels).tolist() == [6] * 10
-    assert np.bincount(images.test.labels).tolist() == [2] * 10
-    assert len(train) == 60
-    assert len(test) == 20
-    assert not train & test
+    store = prepare(DataConfig(size=17, crop=17), tmp_path)
+    assert np.bincount(store.train_labels).tolist() == [6] * 10
+    assert np.bincount(store.test_labels).tolist() == [2] * 10
+    images = {image.tobytes() for image in (*store.train_images, *store.test_images)}
+    assert len(images) == 60 + 20
 
 
 def test_mean_color_does_not_tell_the_class():
