@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr
+from contextlib import AbstractContextManager, chdir, redirect_stderr
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -70,6 +70,14 @@ def main(task: Callable[[DictConfig], Any]) -> None:
         sys.exit(f"error: {_explain(error)}")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def in_start_folder() -> AbstractContextManager[None]:
+    """Return to the folder in which the command was started; ``hydra.job.chdir`` leaves it.
+
+    Relative paths begin there.
+    """
+    return chdir(HydraConfig.get().runtime.cwd)
 
 
 def compose(overrides: Sequence[str]) -> Config:

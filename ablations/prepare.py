@@ -47,7 +47,7 @@ def prepare_one(composed: DictConfig) -> None:
     console = Console()
     config = composition.to_config(composed)
     try:
-        with console.status("") as status:
+        with console.status("") as status, composition.in_start_folder():
             cache = Path(config.cache) if config.cache else None
             store = prepare(config.data, cache, Reporter(console, status))
     except KeyboardInterrupt:
@@ -58,7 +58,7 @@ def prepare_one(composed: DictConfig) -> None:
 
 
 def describe(config: Config, store: Store) -> Table:
-    """A table of what a store holds."""
+    """Return a table of what a store holds."""
     manifest = json.loads((store.path / "manifest.json").read_text())
     size = len(store.mean_image)
     used = sum(path.stat().st_size for path in store.path.iterdir())

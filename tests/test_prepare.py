@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
 
-from ablations import models, prepare
+from ablations import prepare
 from ablations.composition import compose
 from ablations.config import Run, Storage
 from ablations.training.optimizer import RateSchedule
-
-EXPERIMENTS = ("imagenet", "imagenet_released", "tiny_imagenet")
 
 
 @pytest.fixture
@@ -30,14 +29,6 @@ def photographs(tmp_path: Path) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             (image.convert("L") if n > 6 else image).save(path, quality=90)
     return tmp_path / "photographs"
-
-
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_the_experiments_can_be_trained(experiment: str):
-    config = compose([f"experiment={experiment}"])
-    models.check(config.run)
-    assert config.experiment == experiment
-    assert config.data.val_size >= 5000
 
 
 def test_imagenet_is_the_printed_recipe():
@@ -75,15 +66,16 @@ def run_command(*overrides: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_command_says_what_it_made(photographs: Path, tmp_path: Path):
-    keys = ["experiment=imagenet", "data.size=64", "data.crop=56"]
-    made = run_command(*keys, f"data.path={photographs}", f"cache={tmp_path / 'cache'}")
+    # Relative paths begin where the command is started, whatever folder Hydra works in.
+    keys = ["experiment=imagenet", "data.size=64", "data.crop=56", "hydra.job.chdir=true"]
+    made = run_command(*keys, "data.path=photographs", "cache=mine")
     assert made.returncode == 0, made.stderr
     assert "photographs" in made.stdout  # not ImageNet, whatever the experiment is called
     assert re.search(r"images +9 training, 4 test", made.stdout)
     assert re.search(r"kept as +64x64 pixels, jpeg, [0-9]+ MB", made.stdout)
     assert re.search(r"left out +none", made.stdout)
     path = Path(made.stdout.splitlines()[-1])
-    assert path.parent == tmp_path / "cache"
+    assert path.parent == tmp_path / "mine"
     # What it made can stand for the photographs, for instance on another machine.
     moved = run_command(*keys, f"data.path={path}", "data.name=Mine", f"cache={tmp_path / 'none'}")
     assert moved.returncode == 0, moved.stderr
@@ -112,8 +104,6 @@ def test_ctrl_c_ends_in_a_sentence(capsys, monkeypatch):
 
 
 def test_progress_outside_a_terminal_is_a_line_now_and_then(capsys, monkeypatch):
-    from rich.console import Console
-
     console = Console()
     clock = iter((0, 0, 5, 16, 16, 17))
     monkeypatch.setattr(prepare.time, "monotonic", lambda: next(clock))
@@ -124,7 +114,7 @@ def test_progress_outside_a_terminal_is_a_line_now_and_then(capsys, monkeypatch)
 
 
 @pytest.mark.slow
-def test_imagenet_trains_on_a_tree_of_photographs(photographs: Path, start, tmp_path: Path):
+def test_imagenet_trains_on_a_tree_of_photographs(photographs: Path, start):
     keys = ("experiment=imagenet", f"data.path={photographs}")
     made = run_command(*keys)
     assert made.returncode == 0, made.stderr
