@@ -1,8 +1,6 @@
 """What Hydra calls: train the jobs of a command that have no record, and return their errors."""
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -10,7 +8,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from rich.console import Console
 
-from ablations.composition import experiment_of, to_config
+from ablations.composition import experiment_of, in_start_folder, to_config
 from ablations.config import Config, ConfigError, Job, Trainer
 from ablations.errors import RunsFailed
 from ablations.launch.display import Monitor, show_plan, show_waiting
@@ -44,7 +42,7 @@ def train_one(composed: DictConfig) -> float | None:
     """
     hydra_config = HydraConfig.get()
     launcher = hydra_config.runtime.choices.get("hydra/launcher")
-    with _working_directory(hydra_config.runtime.cwd):  # hydra.job.chdir moves relative paths
+    with in_start_folder():
         config = to_config(composed)
         if hydra_config.mode == RunMode.MULTIRUN and config.trainer.slurm.submit:
             raise ConfigError(
@@ -153,13 +151,3 @@ def _failure(states: Sequence[RunState]) -> RunsFailed | None:
     if not failed:
         return None
     return RunsFailed(f"{failed} of {len(states)} runs failed; the same command repeats them")
-
-
-@contextmanager
-def _working_directory(folder: str) -> Iterator[None]:
-    before = os.getcwd()
-    os.chdir(folder)
-    try:
-        yield
-    finally:
-        os.chdir(before)
