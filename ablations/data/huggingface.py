@@ -149,6 +149,8 @@ def _loading(what: str, next_step: str) -> Iterator[None]:
     datasets.disable_progress_bars()
     try:
         yield
+    except ConfigError:
+        raise
     except Exception as error:  # of datasets, huggingface_hub, httpx, pyarrow, fsspec
         cause: BaseException = error
         while cause.__cause__:

@@ -64,20 +64,24 @@ class Store:
             ConfigError: There is no store in the folder.
         """
         try:
-            manifest = _manifest(path)
-            return cls(
-                path,
-                manifest.get("name", path.name),  # of an older version
-                manifest["fingerprint"],
-                tuple(manifest["classes"]),
-                dict(manifest["skipped"]),
-                np.array(manifest["color_std"], np.float32).reshape(3),
-                np.array(manifest["color_basis"], np.float32).reshape(3, 3),
-            )
+            return cls._read(path)
         except UNREADABLE as error:
             raise ConfigError(
                 f"no data store in {path} ({error}); next step: prepare the data again"
             ) from None
+
+    @classmethod
+    def _read(cls, path: Path) -> "Store":
+        manifest = _manifest(path)
+        return cls(
+            path,
+            manifest.get("name", path.name),  # of an older version
+            manifest["fingerprint"],
+            tuple(manifest["classes"]),
+            dict(manifest["skipped"]),
+            np.array(manifest["color_std"], np.float32).reshape(3),
+            np.array(manifest["color_basis"], np.float32).reshape(3, 3),
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Store.open, (self.path,)
@@ -254,7 +258,7 @@ def damage(path: Path) -> str | None:
     than it protects.
     """
     try:
-        Store.open(path)
+        Store._read(path)
         manifest = _manifest(path)
         written = (path / "manifest.json").stat().st_mtime_ns
         for name, expected in manifest["arrays"].items():
@@ -264,7 +268,7 @@ def damage(path: Path) -> str | None:
             changed = (path / f"{name}.npy").stat().st_mtime_ns > written
             if (changed or array.nbytes <= SMALL_BYTES) and describe(array) != expected:
                 return f"{name}: checksum differs"
-    except (ConfigError, *UNREADABLE) as error:
+    except UNREADABLE as error:
         return str(error)
     return None
 
