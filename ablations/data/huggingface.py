@@ -26,8 +26,8 @@ from ablations.data.sources import (
     Sample,
     SourceData,
     Split,
+    hub_commit,
     hub_name,
-    hub_revision,
     local_folder,
     match_files,
 )
@@ -188,7 +188,7 @@ def _find_splits(data: DataConfig, scratch: Path) -> tuple[dict[str, Load], str]
             "configurations need data.subset=NAME"
         )
     elif name := hub_name(data):
-        revision = hub_revision(name).commit
+        revision, _ = hub_commit(name)
         next_step = (
             "check the name, which is a local path or OWNER/NAME on the Hugging Face hub, and the "
             "network; several configurations need data.subset=NAME, gated data `hf auth login`"

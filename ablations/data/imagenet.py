@@ -59,10 +59,10 @@ def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> Source
             _unpack(base / "train", TRAIN_TAR, parse_train_archive, report)
         if (root / VAL_TAR).exists():
             _unpack(base / "val", VAL_TAR, parse_val_archive, report, wnids=answers)
-        images, classes = _class_folders(base / "train")
+        train_images = ImageFolder(base / "train")
         if any(path.is_dir() for path in (base / "val").iterdir()):
-            found, names = _class_folders(base / "val")
-            test = [(path, names[label]) for path, label in found]
+            found = ImageFolder(base / "val")
+            test = [(path, found.classes[label]) for path, label in found.samples]
         else:
             test = _flat_folder(base / "val", root, answers)
     except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
@@ -71,7 +71,8 @@ def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> Source
             "access there and room for the 150 GB of its archives, or download what is damaged "
             "again"
         ) from None
-    number = {name: n for n, name in enumerate(classes)}
+    classes = train_images.classes
+    number = train_images.class_to_idx
     for path, name in test:
         if name not in number:
             raise ConfigError(
@@ -81,7 +82,7 @@ def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> Source
     return SourceData(
         "ImageNet (ILSVRC-2012)" if len(classes) == CLASSES else root.name,
         [words.get(name, name) for name in classes],
-        _split(images),
+        _split(train_images.samples),
         _split([(path, number[name]) for path, name in test]),
     )
 
@@ -89,12 +90,6 @@ def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> Source
 def _split(images: list[tuple[str, int]]) -> Split:
     labels = np.array([label for _, label in images], np.int64)
     return Split(labels, (Sample(Path(path), path) for path, _ in images))
-
-
-def _class_folders(folder: Path) -> tuple[list[tuple[str, int]], list[str]]:
-    """Return path and label of each image, by class and name, and the names of the classes."""
-    images = ImageFolder(folder)
-    return images.samples, images.classes
 
 
 def _flat_folder(folder: Path, root: Path, answers: list[str]) -> list[tuple[str, str]]:

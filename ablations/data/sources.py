@@ -73,16 +73,11 @@ class SourceData:
     test: Split
 
 
-class File(NamedTuple):
-    """A file or folder as it was found; size in bytes, modification time in nanoseconds."""
+def find_files(data: DataConfig) -> list[tuple[str, int, int]]:
+    """List the local files and folders that the data set consists of; none of what is downloaded.
 
-    path: str
-    size: int
-    mtime: int
-
-
-def find_files(data: DataConfig) -> list[File]:
-    """List the local files that the data set consists of; none for what is downloaded.
+    Returns:
+        Path, size in bytes and modification time in nanoseconds of each.
 
     Raises:
         ConfigError: A file or folder is missing.
@@ -121,26 +116,22 @@ def hub_name(data: DataConfig) -> str | None:
     return path if name and not path.endswith(".parquet") else None
 
 
-class Revision(NamedTuple):
-    """The latest commit of a data set of the hub, or None and why it is unknown."""
-
-    commit: str | None
-    problem: str = ""
-
-
 @cache
-def hub_revision(name: str) -> Revision:
+def hub_commit(name: str) -> tuple[str | None, str]:
     """Ask the hub for the latest commit of a data set, once: all runs of a command read the same.
 
     Args:
         name: ``OWNER/NAME``.
+
+    Returns:
+        The commit, or None and why it is unknown.
     """
     from huggingface_hub import HfApi  # half a second, which commands on local data do not wait for
 
     try:
-        return Revision(HfApi().dataset_info(name, timeout=HUB_SECONDS).sha)
+        return HfApi().dataset_info(name, timeout=HUB_SECONDS).sha, ""
     except Exception as error:  # of huggingface_hub and httpx; no network is only one of many
-        return Revision(None, str(error).partition("\n")[0] or type(error).__name__)
+        return None, str(error).partition("\n")[0] or type(error).__name__
 
 
 def match_files(key: str, patterns: list[str]) -> list[str]:
@@ -220,6 +211,6 @@ def _classes(split: Path) -> list[Path]:
     return [path for path in folders if path.is_dir() and not path.name.startswith(".")]
 
 
-def _stamp(path: str | Path) -> File:
+def _stamp(path: str | Path) -> tuple[str, int, int]:
     stat = os.stat(path)
-    return File(str(path), stat.st_size, stat.st_mtime_ns)
+    return str(path), stat.st_size, stat.st_mtime_ns

@@ -21,7 +21,7 @@ from ablations.data import synthetic
 from ablations.data.build import build, describe, fingerprint
 from ablations.data.cache import cache_folder, writing_alone
 from ablations.data.jpeg import JpegImages
-from ablations.data.sources import Report, find_files, hub_name, hub_revision
+from ablations.data.sources import Report, find_files, hub_commit, hub_name
 from ablations.data.stratified import stratified_order
 
 LAYOUT = 3  # raised when stores are decoded or laid out differently
@@ -205,7 +205,7 @@ def _place(data: DataConfig, cache: Path, report: Report) -> Path:
     path = cache / f"{data.source.value}-{data.size}px-{key}"
     if not (name := hub_name(data)):
         return path
-    commit, problem = hub_revision(name)
+    commit, problem = hub_commit(name)
     if commit:
         return path.with_name(f"{path.name}-{commit[:12]}")
     # An older version named no commit.
