@@ -151,43 +151,41 @@ def allocate(trainer: Trainer) -> tuple[list[Slot], int]:
     Raises:
         ConfigError: The machine does not have what ``trainer`` asks for.
     """
-    gpus, cores = visible_gpus(), cpu_cores()
-    accelerator = trainer.accelerator
+    accelerator, devices = trainer.accelerator, trainer.devices
+    gpus = visible_gpus() if accelerator is not Accelerator.cpu else []
     if accelerator is Accelerator.gpu and not gpus:
         raise ConfigError(
             "trainer.accelerator=gpu, but no GPU is visible here; use trainer=cpu, or check "
             "`nvidia-smi` and CUDA_VISIBLE_DEVICES"
         )
-    if gpus and accelerator is not Accelerator.cpu:
-        return _gpu_slots(trainer, gpus)
-    if accelerator is Accelerator.auto and trainer.devices > cores:
+    cores = _core_numbers()
+    if gpus and devices > len(gpus):
         raise ConfigError(
-            f"trainer.devices={trainer.devices}, but this machine has no GPU, and its {cores} CPU "
-            f"cores can stand in for at most {cores}; use trainer.devices=1 to {cores}, or "
-            "trainer.accelerator=cpu to crowd more processes onto the cores"
-        )
-    each = trainer.devices * (trainer.threads or 1)
-    fitting = max(1, cores // each)
-    slots = [
-        Slot("cpu", (), trainer.devices, tuple(f"core{i * each + n}" for n in range(each)))
-        for i in range(max(fitting, trainer.parallel or 0))
-    ]
-    return slots, trainer.parallel or fitting
-
-
-def _gpu_slots(trainer: Trainer, gpus: list[str]) -> tuple[list[Slot], int]:
-    if trainer.devices > len(gpus):
-        raise ConfigError(
-            f"trainer.devices={trainer.devices}, but {len(gpus)} GPU(s) are visible here "
+            f"trainer.devices={devices}, but {len(gpus)} GPU(s) are visible here "
             f"({', '.join(gpus)}); use trainer.devices=1 to {len(gpus)}"
         )
-    whole = len(gpus) // trainer.devices
-    groups = [tuple(gpus[i * trainer.devices : (i + 1) * trainer.devices]) for i in range(whole)]
-    at_once = trainer.parallel or whole
+    if not gpus and accelerator is Accelerator.auto and devices > len(cores):
+        raise ConfigError(
+            f"trainer.devices={devices}, but this machine has no GPU, and its {len(cores)} CPU "
+            f"cores can stand in for at most {len(cores)}; use trainer.devices=1 to {len(cores)}, "
+            "or trainer.accelerator=cpu to crowd more processes onto the cores"
+        )
+    kind, units = ("gpu", gpus) if gpus else ("cpu", cores)
+    # Asked for by name, processes may crowd onto fewer cores than they are.
+    each = min(devices if gpus else devices * (trainer.threads or 1), len(units))
+    groups = [tuple(units[i : i + each]) for i in range(0, len(units) - each + 1, each)]
+    at_once = trainer.parallel or len(groups)
     slots = []
-    # More slots than groups of GPUs: several runs share a card that one does not fill.
-    for i in range(max(whole, at_once)):
-        group, share = groups[i % whole], i // whole
-        names = tuple(f"gpu{name.replace('/', '-')}-{share}" for name in group)
-        slots.append(Slot("gpu", group, trainer.devices, names))
+    # More slots than groups: several runs share a GPU that one does not fill, or a core.
+    for i in range(max(len(groups), at_once)):
+        group, share = groups[i % len(groups)], i // len(groups)
+        names = tuple(f"{kind}{unit.replace('/', '-')}-{share}" for unit in group)
+        slots.append(Slot(kind, group if gpus else (), devices, names))
     return slots, at_once
+
+
+def _core_numbers() -> list[str]:
+    """Numbers of the cores that this process may use: commands on others do not wait for it."""
+    if hasattr(os, "sched_getaffinity"):
+        return [str(number) for number in sorted(os.sched_getaffinity(0))]
+    return [str(number) for number in range(cpu_cores())]

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,7 +12,14 @@ import pytest
 
 from ablations.config import Accelerator, ConfigError, Precision, Slurm, Trainer
 from ablations.launch import devices
-from ablations.launch.devices import Devices, allocate, slow_precision, threads_for, visible_gpus
+from ablations.launch.devices import (
+    Devices,
+    Slot,
+    allocate,
+    slow_precision,
+    threads_for,
+    visible_gpus,
+)
 
 Machine = Callable[[int, int], None]
 CPU = Accelerator.cpu
@@ -26,7 +34,7 @@ def machine(monkeypatch) -> Machine:
         monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
         monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
         monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: gpus)
-        monkeypatch.setattr(devices, "cpu_cores", lambda: cores)
+        monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)))
         monkeypatch.setattr(devices, "physical_cores", lambda: cores // 2)
 
     return machine
@@ -64,7 +72,6 @@ def test_chosen_gpus_are_the_visible_ones(value: str, names: list[str], machine,
         (1, Trainer(parallel=3), ["0", "0", "0"], 3),  # several runs share a GPU
         (2, Trainer(parallel=3), ["0", "1", "0"], 3),
         (4, Trainer(devices=2, parallel=4), ["01", "23", "01", "23"], 4),
-        (8, Trainer(devices=4, num_nodes=2), ["0123", "4567"], 2),
     ],
 )
 def test_gpus_are_shared_out(gpus, trainer, slots, at_once, machine):
@@ -88,7 +95,6 @@ def test_gpus_are_shared_out(gpus, trainer, slots, at_once, machine):
         (0, 8, Trainer(threads=16), 1, 1),
         (0, 2, Trainer(parallel=5), 5, 5),  # beyond the cores
         (0, 2, Trainer(CPU, devices=8), 1, 1),  # asked for by name, processes may crowd
-        (0, 8, Trainer(num_nodes=2), 8, 8),
     ],
 )
 def test_cores_are_shared_out(gpus, cores, trainer, slots, at_once, machine):
@@ -122,43 +128,55 @@ def test_what_the_machine_does_not_have(gpus, trainer, message, machine):
 # Commands beside each other
 
 
+def take(*devices: Devices) -> list[Slot]:
+    """A slot of each; no two of them have a core or a share of a GPU in common."""
+    slots = [one.take() for one in devices]
+    assert None not in slots
+    found = [slot for slot in slots if slot]
+    assert_disjoint(found)
+    return found
+
+
 @pytest.mark.parametrize("gpus", [0, 2])
 def test_two_commands_never_hold_one_slot(gpus, machine):
     machine(gpus, 2)
     first, second = Devices(Trainer()), Devices(Trainer())
-    one, other = first.take(), second.take()
-    assert one is not None
-    assert other is not None
-    assert_disjoint([one, other])
+    one, _ = take(first, second)
     assert (first.take(), second.take()) == (None, None)
     first.give_back(one)
     assert second.take() == one
     assert first.take() is None
 
 
-def test_a_command_holds_its_share_only(machine):
-    machine(0, 8)
+def test_a_command_holds_its_share_and_may_go_beyond_the_cores(machine):
+    machine(0, 4)
     first, second = Devices(Trainer(parallel=2)), Devices(Trainer(parallel=2))
-    slots = [first.take(), first.take(), second.take(), second.take()]
-    assert_disjoint(slots)
+    take(first, first, second, second)
     assert (first.take(), second.take()) == (None, None)
+    crowd = Devices(Trainer(parallel=6))
+    take(crowd, crowd)
+    assert crowd.take() is None  # the others hold four of the six
 
 
-def test_beyond_the_cores_a_command_uses_slots_above(machine):
+def test_commands_on_other_cores_do_not_wait_for_each_other(machine, monkeypatch):
     machine(0, 2)
-    first, crowd = Devices(Trainer()), Devices(Trainer(parallel=4))
-    slots = [first.take(), first.take(), crowd.take(), crowd.take()]
-    assert_disjoint(slots)
-    assert crowd.take() is None  # the first holds two of the four
+    both = Devices(Trainer())
+    (first,) = take(both)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1})
+    upper = Devices(Trainer())
+    take(upper)
+    assert both.take() is None
+    both.give_back(first)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0})
+    assert Devices(Trainer()).take() == first
 
 
 def test_runs_of_several_commands_share_a_gpu(machine, monkeypatch):
     machine(8, 8)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-a/1/0")
     first, second, whole = (Devices(Trainer(parallel=n)) for n in (3, 3, None))
-    slots = [first.take(), second.take(), first.take()]
-    assert {slot.gpus for slot in slots if slot} == {("MIG-a/1/0",)}
-    assert_disjoint(slots)
+    slots = take(first, second, first)
+    assert {slot.gpus for slot in slots} == {("MIG-a/1/0",)}
     assert second.take() is None
     assert whole.take() is None  # one run a GPU
     first.give_back(slots[0])
@@ -168,7 +186,7 @@ def test_runs_of_several_commands_share_a_gpu(machine, monkeypatch):
 def test_a_slot_of_several_cores_is_taken_whole_or_not_at_all(machine):
     machine(0, 2)
     one, two = Devices(Trainer()), Devices(Trainer(devices=2))
-    first, second = one.take(), one.take()
+    first, second = take(one, one)
     one.give_back(first)
     assert two.take() is None
     assert one.take() == first  # two has not kept the free core
@@ -187,14 +205,14 @@ sys.stdin.read()
 """
 
 
-def test_a_killed_process_holds_nothing(machine):
-    machine(0, 1)
+def test_a_killed_process_holds_nothing():
     with subprocess.Popen(
         [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as other:
         assert other.stdout is not None
-        assert b"core0" in other.stdout.readline()
-        here = Devices(Trainer())
+        held = other.stdout.readline()
+        here = Devices(Trainer(Accelerator.cpu, parallel=1))
+        here.slots = [slot for slot in here.slots if str(slot.names).encode() in held]
         assert here.take() is None
         other.kill()
     assert here.take() is not None
@@ -222,41 +240,33 @@ def test_a_job_of_slurm_shares_its_devices_with_nobody_else(machine, monkeypatch
 
 # CPU threads of each process
 
-
-@pytest.mark.parametrize("parallel", [None, 1, 8])
-def test_threads_do_not_depend_on_what_runs_beside(parallel, machine):
-    machine(0, 16)
-    for accelerator in (Accelerator.auto, CPU):
-        assert threads_for(Trainer(accelerator, parallel=parallel), crop=127) == 1
-    assert threads_for(Trainer(parallel=parallel), crop=128) == 8
-    assert threads_for(Trainer(parallel=parallel, devices=3), crop=128) == 2
-    assert threads_for(Trainer(CPU, devices=20), crop=128) == 1
+CLUSTER = Slurm(submit=True, cpus=6)
 
 
-@pytest.mark.parametrize("crop", [24, 224])
-def test_threads_on_gpus_and_where_they_are_given(crop: int, machine):
-    machine(0, 16)
-    assert threads_for(Trainer(threads=3), crop) == 3
-    machine(2, 16)
-    assert threads_for(Trainer(threads=3), crop) == 3
-    # Each GPU has its share of the physical cores.
-    assert threads_for(Trainer(), crop) == 4
-    assert threads_for(Trainer(devices=2, parallel=2), crop) == 4
-    machine(16, 8)
-    assert threads_for(Trainer(), crop) == 1
-    # GPUs that are not used leave the CPU as it is.
-    assert threads_for(Trainer(CPU), 24) == 1
-
-
-def test_a_job_of_slurm_has_the_cores_that_it_asks_for(machine):
-    machine(0, 64)
-    slurm = Slurm(submit=True, cpus=6)
-    assert threads_for(Trainer(Accelerator.gpu, slurm=slurm), 24) == 6
-    for accelerator in (Accelerator.auto, CPU):  # neither is given a GPU
-        assert threads_for(Trainer(accelerator, slurm=slurm), 24) == 1
-        assert threads_for(Trainer(accelerator, slurm=slurm), 224) == 6
-    several = Trainer(CPU, devices=2, slurm=slurm)  # so many for each device
-    assert threads_for(several, 224) == 6
+@pytest.mark.parametrize(
+    ("gpus", "cores", "trainer", "crop", "threads"),
+    [
+        (0, 16, Trainer(), 127, 1),
+        (0, 16, Trainer(), 128, 8),
+        (0, 16, Trainer(parallel=8), 128, 8),  # whatever runs beside
+        (0, 16, Trainer(devices=3), 128, 2),
+        (0, 16, Trainer(CPU, devices=20), 128, 1),
+        (0, 16, Trainer(threads=3), 224, 3),
+        (2, 16, Trainer(threads=3), 24, 3),
+        (2, 16, Trainer(), 24, 4),  # each GPU has its share of the physical cores
+        (2, 16, Trainer(devices=2, parallel=2), 224, 4),
+        (16, 8, Trainer(), 24, 1),
+        (16, 8, Trainer(CPU), 24, 1),  # GPUs that are not used leave the CPU as it is
+        # A job of SLURM has the cores that it asks for, for each of its devices.
+        (0, 64, Trainer(Accelerator.gpu, slurm=CLUSTER), 24, 6),
+        (0, 64, Trainer(slurm=CLUSTER), 24, 1),  # it is given no GPU
+        (0, 64, Trainer(CPU, slurm=CLUSTER), 224, 6),
+        (0, 64, Trainer(CPU, devices=2, slurm=CLUSTER), 224, 6),
+    ],
+)
+def test_threads(gpus, cores, trainer, crop, threads, machine):
+    machine(gpus, cores)
+    assert threads_for(trainer, crop) == threads
 
 
 @pytest.mark.parametrize(
