@@ -1,9 +1,8 @@
-"""A SLURM cluster on this machine: munge, accounting, a controller, and a daemon for each node.
+"""A SLURM cluster on this machine: munge, a controller, and a daemon for each node.
 
 As ``python tests/slurm_cluster.py [NODES]`` it runs until Ctrl-C or SIGTERM, and says how to speak
-to it. It needs Debian's packages slurmctld, slurmd, slurmdbd, slurm-client, munge and
-mariadb-server-core, and no rights: everything lies in a temporary folder, listens on loopback, and
-runs as the user who starts it.
+to it. It needs Debian's packages slurmctld, slurmd, slurm-client and munge, and no rights:
+everything lies in a temporary folder, listens on loopback, and runs as the user who starts it.
 """
 
 import contextlib
@@ -21,8 +20,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 PROGRAMS = (
-    *("munged", "mariadbd", "slurmdbd", "slurmctld", "slurmd"),
-    *("sbatch", "squeue", "scontrol", "scancel", "srun", "sinfo", "sacct", "sacctmgr"),
+    *("munged", "slurmctld", "slurmd"),
+    *("sbatch", "squeue", "scontrol", "scancel", "srun", "sinfo"),
 )
 START_SECONDS = 60.0
 
@@ -30,9 +29,7 @@ START_SECONDS = 60.0
 _NAME = "127.0.0.{}"
 
 # `config_overrides`: nodes may have more CPUs than the machine. `cred_expire`: a job that is queued
-# again waits for its old credential to expire, two minutes otherwise. `AccountingStoragePass`: who
-# speaks to slurmdbd finds munge by it, not by `AuthInfo`. A job may be in the queue for 5 seconds
-# before sacct knows it: a fixed interval of the controller.
+# again waits for its old credential to expire, two minutes otherwise.
 _CONF = """\
 ClusterName=loopback
 SlurmctldHost=localhost(127.0.0.1)
@@ -47,10 +44,6 @@ TaskPlugin=task/none
 SwitchType=switch/none
 MpiDefault=none
 JobAcctGatherType=jobacct_gather/none
-AccountingStorageType=accounting_storage/slurmdbd
-AccountingStorageHost=127.0.0.1
-AccountingStoragePort={accounting}
-AccountingStoragePass={folder}/munge.sock
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
 SlurmdParameters=config_overrides
@@ -68,30 +61,6 @@ PlugStackConfig=/dev/null
 {nodes}
 PartitionName=all Nodes=ALL Default=YES State=UP
 """
-
-_ACCOUNTING = """\
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge.sock
-DbdHost=localhost
-DbdAddr=127.0.0.1
-DbdPort={accounting}
-SlurmUser={user}
-StorageType=accounting_storage/mysql
-StorageHost=localhost
-StorageUser={user}
-StorageLoc=slurm
-PidFile={folder}/slurmdbd.pid
-LogFile={folder}/slurmdbd.log
-"""
-
-_TABLES = "share/mysql/mysql_system_tables.sql"
-# Only who may open the folder can speak to the server, which therefore asks for no password; and
-# its data go with it, so that nothing needs to survive a crash.
-_DATABASE = (
-    *("--skip-networking", "--skip-grant-tables", "--innodb-buffer-pool-size=16M"),
-    *("--innodb-log-file-size=8M", "--innodb-flush-log-at-trx-commit=0"),
-    *("--innodb-flush-method=nosync", "--debug-no-sync", "--skip-innodb-doublewrite"),
-)
 
 
 class Unavailable(RuntimeError):
@@ -147,14 +116,10 @@ def serve(nodes: int = 2, cpus: int = 1) -> Iterator[Cluster]:
     programs = {name: shutil.which(name, path=where) for name in PROGRAMS}
     if missing := [name for name, path in programs.items() if path is None]:
         raise Unavailable(f"not installed: {', '.join(missing)}")
-    # mariadb-install-db reads them too, but starts the server twice and needs another package.
-    tables = Path(str(programs["mariadbd"])).resolve().parents[1] / _TABLES
-    if not tables.exists():
-        raise Unavailable(f"MariaDB's {tables} is missing")
     # A short path: that of munge's socket has a limit.
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     names = [_NAME.format(number + 1) for number in range(nodes)]
-    controller, accounting, *ports = _free_ports(nodes + 2)
+    controller, *ports = _free_ports(nodes + 1)
     (folder / "munge.key").write_bytes(secrets.token_bytes(128))
     (folder / "munge.key").chmod(0o600)
     (folder / "state").mkdir()
@@ -162,22 +127,19 @@ def serve(nodes: int = 2, cpus: int = 1) -> Iterator[Cluster]:
         f"NodeName={name} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} CPUs={cpus}"
         for name, port in zip(names, ports, strict=True)
     ]
-    values = {"folder": folder, "user": getpass.getuser(), "accounting": accounting}
     (folder / "slurm.conf").write_text(
-        _CONF.format(controller=controller, nodes="\n".join(lines), **values)
+        _CONF.format(
+            controller=controller, nodes="\n".join(lines), folder=folder, user=getpass.getuser()
+        )
     )
-    (folder / "slurmdbd.conf").write_text(_ACCOUNTING.format(**values))
-    (folder / "slurmdbd.conf").chmod(0o600)  # or slurmdbd refuses it
-    (folder / "mysql.sql").write_text(f"CREATE DATABASE mysql;\nUSE mysql;\n{tables.read_text()}")
-    (folder / "mysql").mkdir()
     cluster = Cluster({"SLURM_CONF": str(folder / "slurm.conf")}, names)
     daemons: list[subprocess.Popen] = []
 
-    def start(name: str, *words: str, **variables: str) -> None:
+    def start(name: str, *words: str) -> None:
         with (folder / f"{name}.out").open("wb") as out:
             daemon = subprocess.Popen(
                 [str(programs[name]), *words],
-                env={**os.environ, **cluster.environment, **variables},
+                env={**os.environ, **cluster.environment},
                 stdout=out,
                 stderr=out,
                 start_new_session=True,
@@ -199,23 +161,7 @@ def serve(nodes: int = 2, cpus: int = 1) -> Iterator[Cluster]:
         pairs = zip(files, places, strict=True)
         options = [f"--{file}={folder / place}" for file, place in pairs]
         start("munged", "--foreground", "--force", *options)
-        database = folder / "mysql.sock"
-        start(
-            "mariadbd",
-            "--no-defaults",
-            f"--user={getpass.getuser()}",  # as root it does not start otherwise
-            f"--datadir={folder / 'mysql'}",
-            f"--socket={database}",
-            f"--pid-file={folder / 'mysql.pid'}",
-            f"--init-file={folder / 'mysql.sql'}",
-            *_DATABASE,
-        )
         until((folder / "munge.sock").exists, "munged")
-        until(database.exists, "mariadbd")
-        # slurmdbd.conf cannot name a socket; MariaDB's library takes it from here.
-        start("slurmdbd", "-D", MYSQL_UNIX_PORT=str(database))
-        # The controller exits when it finds no accounting.
-        until(lambda: _answers(cluster, "sacctmgr", "show", "cluster"), "slurmdbd")
         start("slurmctld", "-D")
         for name in names:
             (folder / "spool" / name).mkdir(parents=True)
@@ -235,13 +181,6 @@ def serve(nodes: int = 2, cpus: int = 1) -> Iterator[Cluster]:
                 os.killpg(daemon.pid, signal.SIGKILL)
                 daemon.wait()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _answers(cluster: Cluster, *words: str) -> bool:
-    with contextlib.suppress(AssertionError):
-        cluster.ask(*words)
-        return True
-    return False
 
 
 def _idle(cluster: Cluster) -> int:

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import os
 import signal
 import sys
@@ -25,6 +26,9 @@ from ablations.record import PROGRESS, Record, load
 POLL_SECONDS = 0.25
 GRACE_SECONDS = 15.0
 TAIL_LINES = 15
+# What a terminal, a service manager and SLURM send to every process of a command. It is the command
+# that ends its runs; the server inherits that they are blocked, or the runs would end with it.
+GROUP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR2}
 SPINS = "10000"  # rounds that an OpenMP thread waits awake
 
 _context = multiprocessing.get_context("forkserver")
@@ -40,7 +44,6 @@ class RunState:
         status: ``waiting``, ``queued``, ``running``, ``finished``, ``diverged``, ``failed`` or
             ``stopped``.
         progress: What its process last wrote into ``progress.json``.
-        began: Monotonic time of its start, in seconds.
         record: Its record, once it is done.
         tail: Last lines of its log, once it has failed.
     """
@@ -49,7 +52,6 @@ class RunState:
     folder: Path
     status: str = "waiting"
     progress: dict[str, Any] = field(default_factory=dict)
-    began: float = 0.0
     record: Record | None = None
     tail: str = ""
 
@@ -60,10 +62,8 @@ def warm_up() -> None:
         # A worker of joblib, whose own method the server does not know.
         multiprocessing.set_start_method("forkserver", force=True)
     _context.set_forkserver_preload(
-        [
-            *("ablations.launch.server", "ablations.launch.ranks", "ablations.launch.task"),
-            "ablations.models.initialization",  # imports Triton
-        ]
+        # The last one imports Triton.
+        ["ablations.launch.ranks", "ablations.launch.task", "ablations.models.initialization"]
     )
     # OpenMP reads this once, when torch is loaded. Threads that spin for long while they wait for
     # each other slow one another on a busy machine; threads that sleep at once make two hardly
@@ -71,7 +71,10 @@ def warm_up() -> None:
     chosen = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ)
     if not chosen:
         os.environ["GOMP_SPINCOUNT"] = SPINS
+    multiprocessing.resource_tracker.ensure_running()  # or the server starts it, and unblocks them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
     multiprocessing.forkserver.ensure_running()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if not chosen:
         del os.environ["GOMP_SPINCOUNT"]
 
@@ -111,7 +114,7 @@ class Pool:
         """
         states = [RunState(job, run_folder(self.output, job)) for job in jobs]
         with collect_signals() as received:
-            for trainer, group in by_hardware(states):
+            for trainer, group in by_hardware(states).items():
                 self._run_group(Devices(trainer), group, states, received)
         if received:
             print("interrupted: the same command continues", file=sys.stderr)
@@ -153,7 +156,7 @@ class Pool:
         if self.nodes is None or self.nodes.rank == 0:
             freeze(state)
         process = fork(state.folder, slot, self.nodes)
-        state.status, state.began = "running", time.monotonic()
+        state.status = "running"
         self.running[process.sentinel] = (process, state, slot)
 
     def stop(self) -> None:
@@ -173,7 +176,7 @@ def freeze(state: RunState) -> None:
 
 def fork(folder: Path, slot: Slot, nodes: Nodes | None) -> ForkServerProcess:
     """Start a process that trains the run in ``folder``."""
-    # The server's environment is that of its own start; W&B may have been found away since.
+    # The server's environment is that of its own start; since then W&B may have been set offline.
     process = _context.Process(
         target=run_process, args=(folder, slot, nodes, os.environ.get("WANDB_MODE"))
     )
@@ -207,12 +210,12 @@ def run_folder(output: Path, job: Job) -> Path:
     return output / (".fast_dev_run" if job.fast_dev_run else "") / job.run.run_id
 
 
-def by_hardware(states: list[RunState]) -> Iterator[tuple[Trainer, list[RunState]]]:
+def by_hardware(states: list[RunState]) -> dict[Trainer, list[RunState]]:
     """Runs that need equal hardware, together."""
     groups: dict[Trainer, list[RunState]] = {}
     for state in states:
         groups.setdefault(state.job.trainer, []).append(state)
-    yield from groups.items()
+    return groups
 
 
 def conclude(state: RunState, exitcode: int) -> None:
@@ -237,7 +240,7 @@ def tail(folder: Path) -> str:
 
 
 def read_progress(folder: Path) -> dict[str, Any] | None:
-    """What a run last said of itself; none before its first words."""
+    """Return the latest progress of a run, or None."""
     try:
         return json.loads((folder / PROGRESS).read_text())
     except FileNotFoundError:

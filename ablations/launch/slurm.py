@@ -1,20 +1,22 @@
 """Carries out the runs of a plan as jobs of SLURM: an array for each sweep, a job for each run.
 
 The records stay the only state of a run. Beside them, ``slurm.json`` in a run's folder names its
-latest job, so that a command that comes back submits nothing that is queued or running.
+latest job, so that a command that comes back submits nothing that is queued or running. submitit
+submits the jobs and queues them again; their states are ``squeue``'s, as SLURM's accounting, which
+submitit reads, learns late of a job and never of one of an array that is cancelled in the queue.
 """
 
-from __future__ import annotations
-
 import json
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from shutil import which
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock
 
@@ -32,18 +34,20 @@ from ablations.launch.pool import (
 from ablations.launch.slurm_task import Task
 from ablations.record import load
 
-if TYPE_CHECKING:
-    from submitit import SlurmJob
-
 JOB = "slurm.json"
 STATE_SECONDS = 5.0
 LOOK_SECONDS = 0.5
 # Records on a shared filesystem may be seen a little after their job has ended.
 SETTLE_SECONDS = 10.0
-# SLURM's accounting may learn of a job a little after it was submitted.
-KNOWN_SECONDS = 60.0
 # SLURM signals so long before the time limit: enough for a step and a checkpoint.
 SIGNAL_SECONDS = 120
+
+_ALIVE = ("queued", "running")
+# States that a job does not leave; every other one is of a job that is queued or running.
+_ENDED = {
+    *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY"),
+    *("PREEMPTED", "TIMEOUT"),
+}
 
 
 def check(trainer: Trainer) -> None:
@@ -57,16 +61,10 @@ def check(trainer: Trainer) -> None:
             "trainer=slurm: the package submitit is not installed; next step: "
             "pip install 'alexnet-ablations[slurm]'"
         )
-    if missing := [name for name in ("sbatch", "sacct", "srun") if which(name) is None]:
+    if missing := [name for name in ("sbatch", "squeue", "srun") if which(name) is None]:
         raise ConfigError(
             f"trainer=slurm: there is no command {missing[0]} here; start this on a login node of "
             "the cluster, or train on this machine with trainer=auto"
-        )
-    # What submitit asks for the states of jobs.
-    if (known := _sacct()).returncode:
-        raise ConfigError(
-            f"trainer=slurm: sacct fails here: {_last_line(known.stderr)}; the states of jobs are "
-            "read from SLURM's accounting; without it use hydra/launcher=submitit_slurm"
         )
     given = {**options(trainer), "time": trainer.slurm.minutes}
     words = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
@@ -96,7 +94,8 @@ def options(trainer: Trainer) -> dict[str, Any]:
 
 def describe(trainer: Trainer, jobs: list[Job], output: Path) -> str:
     """The jobs that would be submitted, in a line."""
-    alive = len(known_jobs([output / job.run.run_id for job in jobs]))
+    states = job_states()
+    alive = sum(_is_alive(states.get(_last_job(output / job.run.run_id))) for job in jobs)
     each = [f"{key.replace('_', '-')}={value}" for key, value in options(trainer).items()]
     limit = f", at most {trainer.parallel} at once" if trainer.parallel else ""
     before = f"; {alive} queued or running already" if alive else ""
@@ -126,10 +125,9 @@ class Queue:
         self.output = output
         self.watch = watch
         self.deadline = deadline
-        self.jobs: dict[str, SlurmJob] = {}  # by run id
-        self.known: set[str] = set()  # run ids whose jobs accounting has listed
-        self.answered = True  # whether accounting did, last
-        self.ended: dict[str, float] = {}  # when a job was first seen to have ended, by run id
+        self.jobs: dict[Path, str] = {}  # names of SLURM's jobs by the folder of their run
+        self.states: dict[str, str] = {}  # what SLURM last said of each job
+        self.ended: dict[Path, float] = {}  # when a job was first seen to have ended
 
     def run(self, jobs: list[Job]) -> list[RunState]:
         """Submit what SLURM does not have yet, and watch all of it to the end.
@@ -145,15 +143,14 @@ class Queue:
         with collect_signals() as received:
             with FileLock(self.output / ".slurm.lock"):  # two commands must not submit one run
                 self._adopt(states)
-                for trainer, group in by_hardware(states):
+                for trainer, group in by_hardware(states).items():
                     self._submit(trainer, [one for one in group if one.status == "waiting"])
             self._watch(states, received)
         if received:
-            left = [self.jobs[one.job.run.run_id] for one in states if one.status in _ALIVE]
+            left = [self.jobs[one.folder] for one in states if one.status in _ALIVE]
             print(
                 f"{len(left)} jobs go on in SLURM; the same command watches them again, and "
-                f"`scancel {' '.join(sorted({job.job_id.split('_')[0] for job in left}))}` ends "
-                "them",
+                f"`scancel {' '.join(sorted({name.split('_')[0] for name in left}))}` ends them",
                 file=sys.stderr,
             )
             sys.exit(128 + received[0])
@@ -161,28 +158,31 @@ class Queue:
 
     def _adopt(self, states: list[RunState]) -> None:
         """Find the runs that an earlier command has submitted."""
-        known = known_jobs([state.folder for state in states])
+        self.states = job_states()
         for state in states:
-            if state.folder in known:
-                job = self.jobs[state.job.run.run_id] = known[state.folder]
-                state.status, state.began = _status(job), time.monotonic()
+            name = _last_job(state.folder)
+            if _is_alive(said := self.states.get(name)):
+                self.jobs[state.folder] = name
+                state.status = _status(said)
 
     def _submit(self, trainer: Trainer, states: list[RunState]) -> None:
         if not states or (self.deadline is not None and time.monotonic() >= self.deadline):
             return
         for state in states:
             freeze(state)
-        jobs = submit(self.output, trainer, [Task(self.output, state.job) for state in states])
-        for state, job in zip(states, jobs, strict=True):
-            write_atomically(state.folder / JOB, json.dumps({"job": job.job_id}))
-            self.jobs[state.job.run.run_id] = job
+        names = submit(self.output, trainer, [Task(self.output, state.job) for state in states])
+        for state, name in zip(states, names, strict=True):
+            write_atomically(state.folder / JOB, json.dumps({"job": name}))
+            self.jobs[state.folder] = name
+            self.states[name] = "PENDING"
             state.status = "queued"
 
     def _watch(self, states: list[RunState], received: list[int]) -> None:
         asked = -STATE_SECONDS
         while not received:
             if time.monotonic() - asked >= STATE_SECONDS:
-                self._ask()
+                with suppress(ConfigError):  # without an answer they are as they were
+                    self.states = job_states()
                 asked = time.monotonic()
                 self._keep_deadline(states)
             for state in states:
@@ -194,59 +194,31 @@ class Queue:
                 return
             time.sleep(LOOK_SECONDS)
 
-    def _ask(self) -> None:
-        """Learn the states of all jobs with one question."""
-        if not self.jobs:
-            return
-        job = next(iter(self.jobs.values()))
-        self.answered = not _sacct("--jobs", job.job_id).returncode
-        if self.answered:  # forget what was: see `_look`
-            job.watcher.clear()
-        job.watcher.update()
-
     def _look(self, state: RunState) -> None:
-        run_id = state.job.run.run_id
-        job = self.jobs[run_id]
+        name = self.jobs[state.folder]
+        said = self.states.get(name)
         if load(state.folder) is not None:
             conclude(state, 0)
-            return
-        said = _state(job)
-        # Of a job of an array that is cancelled before it begins, accounting keeps no word.
-        gone = said == "UNKNOWN"
-        if gone and not self.answered:
-            return
-        if not gone and not job.watcher.is_done(job.job_id, mode="cache"):
-            self.known.add(run_id)
-            self.ended.pop(run_id, None)
-            if _status(job) == "running" and state.status != "running":
-                state.began = time.monotonic()
-            state.status = _status(job)
+        elif _is_alive(said):
+            self.ended.pop(state.folder, None)  # a job that is queued again had ended
+            state.status = _status(said)
             state.progress = read_progress(state.folder) or state.progress
-            return
-        now = time.monotonic()
-        patience = {"COMPLETED": SETTLE_SECONDS, "UNKNOWN": SETTLE_SECONDS}.get(said, 0.0)
-        if gone and run_id not in self.known:
-            patience = KNOWN_SECONDS
-        if now - self.ended.setdefault(run_id, now) >= patience:
-            if gone:  # the next command need not ask again
-                (state.folder / JOB).unlink(missing_ok=True)
+        elif time.monotonic() - self.ended.setdefault(state.folder, time.monotonic()) >= (
+            SETTLE_SECONDS
+        ):
             conclude(state, 0 if said == "COMPLETED" else 1)
             if state.status == "failed":
-                said = "not known any more; cancelled before it began?" if gone else said
-                state.tail += f"\nSLURM's job {job.job_id}: {said}; see {logs(self.output)}"
+                why = said or "no longer known"
+                state.tail += f"\nSLURM's job {name}: {why}; see {logs(self.output)}"
 
     def _keep_deadline(self, states: list[RunState]) -> None:
         if self.deadline is None or time.monotonic() < self.deadline:
             return
         for state in states:
             if state.status == "queued":
-                name = self.jobs[state.job.run.run_id].job_id
                 # What has begun since the last look goes on.
-                subprocess.run(["scancel", "--state=PENDING", name])
+                subprocess.run(["scancel", "--state=PENDING", self.jobs[state.folder]])
                 state.status = "waiting"
-
-
-_ALIVE = ("queued", "running")
 
 
 def logs(output: Path) -> Path:
@@ -254,8 +226,8 @@ def logs(output: Path) -> Path:
     return output / ".slurm"
 
 
-def submit(output: Path, trainer: Trainer, tasks: list[Task]) -> list[Any]:
-    """Submit tasks as one array of submitit's jobs.
+def submit(output: Path, trainer: Trainer, tasks: Sequence[Task]) -> list[str]:
+    """Submit tasks as one array, and return the names of its jobs.
 
     Raises:
         ConfigError: SLURM does not take them, in its own words.
@@ -280,41 +252,37 @@ def submit(output: Path, trainer: Trainer, tasks: list[Task]) -> list[Any]:
             jobs = [executor.submit(task) for task in tasks]
     except FailedJobError as error:
         raise ConfigError(f"trainer=slurm: sbatch failed: {_last_line(str(error))}") from None
-    return jobs
+    return [job.job_id for job in jobs]
 
 
-def known_jobs(folders: list[Path]) -> dict[Path, SlurmJob]:
-    """The jobs that runs were last submitted as, where they are queued or running."""
-    paths = {folder: folder / JOB for folder in folders if (folder / JOB).exists()}
-    if not paths:
-        return {}
-    import submitit
+def job_states() -> dict[str, str]:
+    """Return the state of each of this user's jobs that SLURM remembers, by its name.
 
-    now, jobs = time.time(), {}
-    for folder, path in paths.items():
-        name = json.loads(path.read_text())["job"]
-        jobs[folder] = submitit.SlurmJob(logs(folder.parent) / "%j", name)
-    submitit.SlurmJob.watcher.update()
-    return {
-        folder: job
-        for folder, job in jobs.items()
-        if not job.watcher.is_done(job.job_id, mode="cache")
-        and (_state(job) != "UNKNOWN" or now - paths[folder].stat().st_mtime < KNOWN_SECONDS)
-    }
+    Raises:
+        ConfigError: SLURM does not answer.
+    """
+    words = ["squeue", "--me", "--array", "--states=all", "--noheader", "--format=%i %T"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode:
+        raise ConfigError(f"trainer=slurm: squeue fails here: {_last_line(done.stderr)}")
+    return dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
 
 
-def _sacct(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["sacct", "--format=JobID", *words], capture_output=True, text=True)
+def _last_job(folder: Path) -> str:
+    """Name of the job that a run was last submitted as; empty if it never was."""
+    path = folder / JOB
+    return json.loads(path.read_text())["job"] if path.exists() else ""
 
 
-def _state(job: SlurmJob) -> str:
-    return job.watcher.get_state(job.job_id, mode="cache")
+def _is_alive(said: str | None) -> bool:
+    return said is not None and said not in _ENDED
 
 
-def _status(job: SlurmJob) -> str:
-    return "running" if _state(job) in {"RUNNING", "COMPLETING"} else "queued"
+def _status(said: str | None) -> str:
+    return "running" if said in {"RUNNING", "COMPLETING"} else "queued"
 
 
 def _last_line(text: str) -> str:
-    lines = [line for line in text.strip().splitlines() if line.strip()]
-    return lines[-1].removeprefix("sbatch: ").removeprefix("error: ") if lines else "no word why"
+    """Return what a command of SLURM says last, without its name."""
+    lines = [line for line in text.strip().splitlines() if line.strip()] or ["no reason given"]
+    return re.sub(r"^\w+: (error: )?", "", lines[-1])

@@ -1,8 +1,5 @@
 """What a job of SLURM does: train one run, in a process of its own, on each of its nodes."""
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +29,7 @@ class Task:
         nodes = nodes_of_step(self.job.trainer.num_nodes)
         self.pool = Pool(self.output, lambda states: None, nodes=nodes)
         self.before = self._checkpoints()
-        # SLURM signals every process of a job; only this one knows what to do about it.
-        with _ignored(signal.SIGUSR2):
-            warm_up()
+        warm_up()
         (state,) = self.pool.run([self.job])
         # Node 0 tells the failure: it is one of the run.
         if state.status == "failed" and (nodes is None or nodes.rank == 0):
@@ -56,12 +51,3 @@ class Task:
     def _checkpoints(self) -> list[tuple[str, int]]:
         folder = run_folder(self.output, self.job)
         return sorted((path.name, path.stat().st_mtime_ns) for path in folder.glob("*.ckpt"))
-
-
-@contextmanager
-def _ignored(number: int) -> Iterator[None]:
-    before = signal.signal(number, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(number, before)

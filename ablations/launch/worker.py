@@ -29,8 +29,10 @@ def run_process(folder: Path, slot: Slot, nodes: Nodes | None, wandb_mode: str |
         wandb_mode: ``WANDB_MODE`` of the command; None where it is not set.
     """
     os.setpgid(0, 0)  # Ctrl-C in the terminal is the parent's to handle
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     end_with_parent(os.getppid())
-    home = home_of(folder, nodes)
+    # The nodes share the run's folder: each further one has its log and its lock below it.
+    home = folder / f"node{nodes.rank}" if nodes and nodes.rank else folder
     home.mkdir(exist_ok=True)
     _write_output_to(home / LOG)
     # None for a run on a CPU, which would otherwise take page-locked memory, and a context, on one.
@@ -41,8 +43,7 @@ def run_process(folder: Path, slot: Slot, nodes: Nodes | None, wandb_mode: str |
     from ablations.launch.ranks import train_on_ranks
     from ablations.training.fit import train_folder
 
-    # Two commands may want the same run: the second waits, and finds the record. Of several nodes,
-    # each has a lock, and node 0's is the run's.
+    # Two commands may want the same run: the second waits, and finds the record.
     with FileLock(home / "lock"):
         if load(folder) is not None:
             return
@@ -51,11 +52,6 @@ def run_process(folder: Path, slot: Slot, nodes: Nodes | None, wandb_mode: str |
                 train_folder(folder)
             else:
                 train_on_ranks(folder, home, slot.processes, nodes)
-
-
-def home_of(folder: Path, nodes: Nodes | None) -> Path:
-    """Where a node keeps its logs of the run in ``folder``, which all nodes share."""
-    return folder if nodes is None or nodes.rank == 0 else folder / f"node{nodes.rank}"
 
 
 def end_with_parent(parent: int) -> None:

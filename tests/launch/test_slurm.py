@@ -5,7 +5,6 @@ import subprocess
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import submitit
@@ -15,6 +14,8 @@ from slurm_cluster import Cluster
 from ablations.config import Accelerator, ConfigError, Slurm, Trainer
 from ablations.launch import slurm as module
 from ablations.launch.slurm import Queue, check, describe, options
+from ablations.launch.slurm_task import Task
+from ablations.record import load
 
 HERE = Trainer(Accelerator.cpu, threads=1, checkpoint_steps=1, slurm=Slurm(submit=True, cpus=1))
 
@@ -23,53 +24,34 @@ class FakeCluster:
     """SLURM as a table of states by job; what is submitted is queued, a job for each run.
 
     Attributes:
-        table: What accounting says of each job.
+        table: What SLURM says of each job.
         submitted: Seeds of each array.
         cancelled: What ``scancel`` was given.
-        away: Whether accounting does not answer.
-        asked: How often it was asked.
+        away: Whether SLURM does not answer.
     """
 
     def __init__(self, monkeypatch, record) -> None:
-        self.monkeypatch, self.record = monkeypatch, record
+        self.record = record
         self.table: dict[str, str] = {}
         self.submitted: list[list[int]] = []
         self.cancelled: list[list[str]] = []
-        self.away, self.asked = False, 0
+        self.away = False
         monkeypatch.setattr(module, "submit", self.submit)
-        calls = SimpleNamespace(check_output=self.sacct)
-        monkeypatch.setattr(submitit.core.core, "subprocess", calls)
         monkeypatch.setattr(module.subprocess, "run", self.run)
         for name in ("STATE_SECONDS", "LOOK_SECONDS", "SETTLE_SECONDS"):
             monkeypatch.setattr(module, name, 0.0)
-        self.come_back()
 
-    def come_back(self) -> None:
-        """Forget what a process knows of jobs."""
-        watcher = type(submitit.SlurmJob.watcher)(delay_s=600)
-        self.monkeypatch.setattr(submitit.SlurmJob, "watcher", watcher)
-
-    def submit(self, output: Path, trainer, tasks) -> list[submitit.SlurmJob]:
+    def submit(self, output: Path, trainer, tasks) -> list[str]:
         self.submitted.append([task.job.run.seed for task in tasks])
         names = [f"{len(self.submitted)}_{number}" for number in range(len(tasks))]
         self.table |= dict.fromkeys(names, "PENDING")
-        return [submitit.SlurmJob(output / ".slurm" / "%j", name) for name in names]
-
-    def sacct(self, words: list[str], **rest) -> bytes:
-        self.asked += 1
-        if self.away:
-            raise subprocess.CalledProcessError(1, words)
-        arrays = words[words.index("-j") + 1 :: 2]
-        lines = ["JobID|State|NodeList"]
-        for name, state in self.table.items():
-            if name.split("_")[0] in arrays:
-                lines += [f"{name}|{state}|n1", f"{name}.batch|{state}|n1"]
-        return "\n".join(lines).encode()
+        return names
 
     def run(self, words: list[str], **rest) -> subprocess.CompletedProcess:
         if words[0] == "scancel":
             self.cancelled.append(words[1:])
-        return subprocess.CompletedProcess(words, int(self.away), "", "")
+        lines = "".join(f"{name} {state}\n" for name, state in self.table.items())
+        return subprocess.CompletedProcess(words, int(self.away), lines, "squeue: error: no answer")
 
     def finish(self, output: Path, job) -> None:
         """Leave the record of a run."""
@@ -108,73 +90,40 @@ def test_a_sweep_is_one_array_and_ends_with_its_records(cluster, tiny_job, runs_
     assert cluster.submitted == [[0, 1, 2]]
     assert seen == [["queued"] * 3, ["running", "queued", "queued"], ["finished"] * 3]
     assert all(state.record is not None for state in states)
-    assert cluster.asked == 3  # of all jobs at once
 
 
 def test_a_command_that_comes_back_submits_only_what_slurm_does_not_have(
-    cluster, tiny_job, runs_dir: Path, monkeypatch
+    cluster, tiny_job, runs_dir: Path
 ):
     jobs = [detached(tiny_job(seed=seed)) for seed in range(3)]
 
     def again() -> list[str]:
-        cluster.come_back()
         return [state.status for state in Queue(runs_dir, unwatched).run(jobs)]
 
     assert again() == again() == ["queued"] * 3
     assert cluster.submitted == [[0, 1, 2]]
-    cluster.table |= {"1_0": "RUNNING", "1_1": "CANCELLED by 1000"}
-    del cluster.table["1_2"]  # accounting may learn of it a little later
+    cluster.table |= {"1_0": "RUNNING", "1_1": "CANCELLED"}
+    del cluster.table["1_2"]  # as of one of an array that is cancelled before it begins
     assert again() == ["running", "queued", "queued"]
-    assert cluster.submitted == [[0, 1, 2], [1]]
-    monkeypatch.setattr(module, "KNOWN_SECONDS", 0.0)  # or it has forgotten it
-    assert again() == ["running", "queued", "queued"]
-    assert cluster.submitted == [[0, 1, 2], [1], [2]]
+    assert cluster.submitted == [[0, 1, 2], [1, 2]]
+    text = describe(replace(jobs[0].trainer, parallel=2), [*jobs, tiny_job(seed=3)], runs_dir)
+    assert text.startswith("1 job to submit, at most 2 at once, each nodes=1 ntasks-per-node=1")
+    assert text.endswith("time=720; 3 queued or running already")
+    cluster.away = True
+    with pytest.raises(ConfigError, match="trainer=slurm: squeue fails here: no answer"):
+        again()
 
 
-@pytest.mark.parametrize("began", [True, False])
-@pytest.mark.parametrize(
-    "said", ["CANCELLED by 0", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT", "FAILED", "COMPLETED"]
-)
-def test_a_job_that_ends_without_a_record_has_failed(
-    said, began, cluster, tiny_job, runs_dir: Path
-):
+@pytest.mark.parametrize("said", ["CANCELLED", "NODE_FAIL", "OUT_OF_MEMORY", "COMPLETED", ""])
+def test_a_job_that_ends_without_a_record_has_failed(said, cluster, tiny_job, runs_dir: Path):
     def watch(states) -> None:
-        before = cluster.table["1_0"]
-        cluster.table["1_0"] = "RUNNING" if began and before == "PENDING" else said
+        before = cluster.table.pop("1_0", said)
+        if after := "RUNNING" if before == "PENDING" else said:
+            cluster.table["1_0"] = after
 
     (state,) = Queue(runs_dir, watch).run([tiny_job(trainer=HERE)])
     assert state.status == "failed"
-    assert f"SLURM's job 1_0: {said}" in state.tail
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_a_job_of_which_accounting_keeps_no_word_has_failed(
-    known, cluster, tiny_job, runs_dir: Path, monkeypatch
-):
-    # One of an array that is cancelled before it begins.
-    monkeypatch.setattr(module, "SETTLE_SECONDS" if known else "KNOWN_SECONDS", 0.2)
-    looks = []
-
-    def submit(*given) -> list[submitit.SlurmJob]:
-        jobs = cluster.submit(*given)
-        cluster.table.clear()
-        return jobs
-
-    def watch(states) -> None:
-        cluster.table.clear()
-        looks.append(states[0].status)
-        if len(looks) == 3:
-            time.sleep(0.3)
-        cluster.away = 3 <= len(looks) < 10  # no word at all says nothing
-
-    if not known:
-        monkeypatch.setattr(module, "submit", submit)
-    states = Queue(runs_dir, watch).run([tiny_job(trainer=HERE)])
-    assert states[0].status == "failed"
-    assert "SLURM's job 1_0: not known any more; cancelled before it began?" in states[0].tail
-    assert looks[:9] == ["queued"] * 9
-    Queue(runs_dir, unwatched).run([detached(states[0].job)])  # submits it again at once
-    assert len(cluster.submitted) == 2
+    assert f"SLURM's job 1_0: {said or 'no longer known'}; see" in state.tail
 
 
 def test_a_record_may_be_seen_after_its_job_has_ended(
@@ -209,16 +158,18 @@ def test_a_job_that_is_queued_again_is_waited_for(cluster, tiny_job, runs_dir: P
     assert seen == ["queued", "running", "running", "queued", "queued", "running", "finished"]
 
 
-def test_accounting_that_is_away_stops_no_watching(cluster, tiny_job, runs_dir: Path):
+def test_a_controller_that_does_not_answer_stops_no_watching(cluster, tiny_job, runs_dir: Path):
     job = tiny_job(trainer=HERE)
+    seen = []
 
     def watch(states) -> None:
-        cluster.away = True
-        if cluster.asked > 3:
+        seen.append(states[0].status)
+        cluster.away, cluster.table = True, {}
+        if len(seen) == 4:
             cluster.finish(runs_dir, job)
 
-    (state,) = Queue(runs_dir, watch).run([job])
-    assert state.status == "finished"
+    Queue(runs_dir, watch).run([job])
+    assert seen == ["queued"] * 4 + ["finished"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -257,20 +208,11 @@ def test_what_a_job_asks_for():
     assert (found["nodes"], found["ntasks_per_node"], found["gpus_per_node"]) == (2, 1, 4)
 
 
-def test_the_plan_counts_the_jobs(cluster, tiny_job, runs_dir: Path):
-    jobs = [detached(tiny_job(seed=seed)) for seed in range(3)]
-    Queue(runs_dir, unwatched).run(jobs[:1])
-    text = describe(replace(jobs[0].trainer, parallel=2), jobs, runs_dir)
-    assert text.startswith("2 jobs to submit, at most 2 at once, each nodes=1 ntasks-per-node=1")
-    assert text.endswith("time=720; 1 queued or running already")
-
-
 @pytest.mark.parametrize(
     ("package", "command", "refuses", "message"),
     [
         (False, True, None, r"submitit is not installed.*ablations\[slurm\]"),
         (True, False, None, r"no command sbatch here; .* or .* trainer=auto"),
-        (True, True, "sacct", r"sacct fails here: .*not like it; .*accounting"),
         (True, True, "sbatch", r"refuses `.*--partition=nope .*`: it does not like it; see"),
         (True, True, None, None),
     ],
@@ -290,6 +232,36 @@ def test_slurm_itself_says_what_it_takes(package, command, refuses, message, mon
     else:
         with pytest.raises(ConfigError, match=message):
             check(trainer)
+
+
+# What a job does
+
+
+@pytest.mark.slow
+def test_a_job_that_fails_says_why(tiny_job, runs_dir: Path):
+    job = replace(tiny_job(trainer=HERE), store="nowhere")
+    task = submitit.LocalExecutor(runs_dir / ".slurm" / "%j").submit(Task(runs_dir, job))
+    with pytest.raises(submitit.core.utils.FailedJobError, match="nowhere"):
+        task.result()
+    assert load(runs_dir / job.run.run_id) is None
+
+
+class FakePool:
+    def stop(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_a_job_that_has_to_go_is_queued_again_if_it_made_progress(
+    progress, tiny_job, runs_dir: Path
+):
+    job = tiny_job(trainer=HERE)
+    task = Task(runs_dir, job)
+    (runs_dir / job.run.run_id).mkdir()
+    task.pool, task.before = FakePool(), []
+    if progress:
+        (runs_dir / job.run.run_id / "last.ckpt").touch()
+    assert (task.checkpoint() is not None) is progress
 
 
 # A controller and nodes on this machine
@@ -321,48 +293,39 @@ def name_of(seed: int) -> str:
 
 
 @pytest.mark.slow
-def test_six_runs_of_which_one_is_cancelled_on_two_nodes_of_which_one_is_drained(
+def test_four_runs_of_which_one_is_cancelled_on_two_nodes_of_which_one_is_drained(
     submit, slurm: Cluster
 ):
-    arguments = ("seed=0,1,2,3,4,5", "recipe.epochs=4")
+    arguments = ("seed=0,1,2,3", "recipe.epochs=4")
     command = submit(*arguments)
-    command.wait_until(lambda: all(map(name_of, range(6))))
-    jobs = [name_of(seed) for seed in range(6)]
+    command.wait_until(lambda: all(map(name_of, range(4))))
+    jobs = [name_of(seed) for seed in range(4)]
     assert len({name.partition("_")[0] for name in jobs}) == 1  # one array
+    slurm.ask("scancel", jobs[3])  # before its turn has come
     first, second = slurm.nodes
-    command.wait_until(
-        lambda: (
-            {slurm.queue()[jobs[seed]] for seed in (0, 1)}
-            == {f"RUNNING {node}" for node in slurm.nodes}
-        )
-    )
-    slurm.ask("scancel", jobs[4])
+    running = {f"RUNNING {first}", f"RUNNING {second}"}
+    command.wait_until(lambda: {slurm.queue()[jobs[seed]] for seed in (0, 1)} == running)
     slurm.ask("scontrol", "update", f"nodename={second}", "state=drain", "reason=test")
     assert command.finish().code == 1, command.err
-    assert "6 jobs to submit, each nodes=1 ntasks-per-node=1 cpus-per-task=1" in command.out
-    assert f"SLURM's job {jobs[4]}: not known any more; cancelled" in command.out
-    assert "1 of 6 runs failed; the same command repeats them" in command.err
-    assert sorted(records()) == [0, 1, 2, 3, 5]
+    assert "4 jobs to submit, each nodes=1 ntasks-per-node=1 cpus-per-task=1" in command.out
+    assert f"SLURM's job {jobs[3]}: no longer known" in command.out
+    assert "1 of 4 runs failed; the same command repeats them" in command.err
+    assert sorted(records()) == [0, 1, 2]
     # What was running on the drained node has ended there; what was queued went to the other.
-    ended = slurm.ended()
-    assert {ended[jobs[seed]] for seed in (2, 3, 5)} == {f"COMPLETED {first}"}
+    assert slurm.ended()[jobs[2]] == f"COMPLETED {first}"
 
     again = submit(*arguments).finish()
     assert again.code == 0, again.err
-    assert "6 runs, 5 finished before, 1 to train" in again.out
+    assert "4 runs, 3 finished before, 1 to train" in again.out
     assert "1 job to submit" in again.out
-    assert sorted(records()) == [0, 1, 2, 3, 4, 5]
-    before = slurm.ended()
-    last = submit(*arguments).finish()
-    assert (last.code, slurm.ended()) == (0, before)
-    assert "6 runs, 6 finished before" in last.out
-    assert not command.left_over(5)
+    assert sorted(records()) == [0, 1, 2, 3]
+    assert not again.left_over(5)
 
 
 @pytest.mark.slow
 def test_a_job_that_has_to_go_continues_as_the_same_run_of_wandb(submit, slurm: Cluster):
     command = submit(
-        "seed=7", "recipe.epochs=150", "logger=wandb", "trainer.checkpoint_steps=1", **OFFLINE
+        "seed=7", "recipe.epochs=60", "logger=wandb", "trainer.checkpoint_steps=1", **OFFLINE
     )
     command.wait_until(has_begun(seed=7, epochs=3))
     name, folder = name_of(7), folder_of(7)
@@ -373,7 +336,7 @@ def test_a_job_that_has_to_go_continues_as_the_same_run_of_wandb(submit, slurm: 
     before = Interrupted(folder)
     assert len(before.kept) >= 3
     assert command.finish().code == 0, command.out + command.err
-    before.assert_continued(150)
+    before.assert_continued(60)
     assert "Restarts=1" in slurm.ask("scontrol", "show", "job", name)
     logged = sorted(path.name for path in folder.rglob("*.wandb"))
     assert set(logged) == {f"run-{folder.name}.wandb"}
@@ -382,7 +345,7 @@ def test_a_job_that_has_to_go_continues_as_the_same_run_of_wandb(submit, slurm: 
 
 @pytest.mark.slow
 def test_a_run_on_two_nodes_survives_the_loss_of_one(submit, slurm: Cluster):
-    arguments = ("trainer.num_nodes=2", "seed=3", "recipe.epochs=100", "trainer.checkpoint_steps=1")
+    arguments = ("trainer.num_nodes=2", "seed=3", "recipe.epochs=60", "trainer.checkpoint_steps=1")
     command = submit(*arguments)
     command.wait_until(has_begun(seed=3))
     name, folder = name_of(3), folder_of(3)
@@ -395,7 +358,7 @@ def test_a_run_on_two_nodes_survives_the_loss_of_one(submit, slurm: Cluster):
         assert f"SLURM's job {name}: NODE_FAIL" in command.out
         command = submit(*arguments).finish()
     assert command.code == 0, command.out + command.err
-    before.assert_continued(100)
+    before.assert_continued(60)
     assert records()[3].hardware.devices == 2
     assert slurm.ended()[name_of(3)] == "COMPLETED 127.0.0.[1-2]"
 
@@ -404,14 +367,11 @@ def test_a_run_on_two_nodes_survives_the_loss_of_one(submit, slurm: Cluster):
 def test_a_sweep_inside_an_allocation_of_two_nodes(start, tiny, slurm: Cluster):
     words = ("srun", "--nodes=2", "--ntasks-per-node=1", "--kill-on-bad-exit=1")
     arguments = ("-m", *tiny, "seed=0,1", "trainer.num_nodes=2")
-    for finished_before in (False, True):
-        command = start(*arguments, before=words, **slurm.environment)
-        assert command.finish().code == 0, command.out + command.err
-        assert sorted(records()) == [0, 1]
-        assert command.out.count("Test error") == 1  # node 0 alone shows it
-        assert ("2 finished before" in command.out) is finished_before
-        assert not command.left_over(5)
-    assert {record.hardware.devices for record in records().values()} == {2}
+    command = start(*arguments, before=words, **slurm.environment).finish()
+    assert command.code == 0, command.out + command.err
+    assert {seed: one.hardware.devices for seed, one in records().items()} == {0: 2, 1: 2}
+    assert command.out.count("Test error") == 1  # node 0 alone shows it
+    assert not command.left_over(5)
 
 
 @pytest.mark.slow
