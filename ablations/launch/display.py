@@ -87,19 +87,18 @@ def show_plan(console: Console, plan: Plan) -> None:
             "trainer alone, which changes no number: trained once, as first asked for"
         )
     show_slow_precision(console, plan.left)
-    show_jobs(console, plan)
+    for trainer in dict.fromkeys(job.trainer for job in plan.left):
+        if trainer.slurm.submit:
+            jobs = [job for job in plan.left if job.trainer == trainer]
+            console.print(
+                f"[bold]slurm[/]  {describe(trainer, jobs, plan.output)}", highlight=False
+            )
 
 
 def show_slow_precision(console: Console, jobs: Iterable[Job]) -> None:
     """Warn of jobs in a precision that this CPU has no instructions for."""
     if warning := slow_precision(jobs):
         console.print(f"[bold]warning[/]  {warning}", highlight=False, soft_wrap=True)
-
-
-def show_jobs(console: Console, plan: Plan) -> None:
-    """Say which jobs SLURM would get, where it gets any."""
-    for trainer, jobs in plan.submissions:
-        console.print(f"[bold]slurm[/]  {describe(trainer, jobs, plan.output)}", highlight=False)
 
 
 def show_torchrun(console: Console, folders: Iterable[Path], trainer: Trainer) -> None:
@@ -191,12 +190,8 @@ def _cells(state: RunState) -> tuple[str, str, str, str]:
     error = f"{progress['val_top1']:.1%}" if "val_top1" in progress else ""
     if progress["stage"] == "test":
         left = progress.get("seconds_left")
-        return (
-            f"{epochs}/{epochs}",
-            error,
-            "",
-            "testing" + (f", {duration(left)} left" if left else ""),
-        )
+        testing = f"testing, {duration(left)} left" if left else "testing"
+        return f"{epochs}/{epochs}", error, "", testing
     return (
         f"{progress['epoch']:.1f}/{epochs}",
         error,
@@ -210,12 +205,13 @@ def _line(state: RunState) -> Text:
     text.append(f" {state.job.label} seed={state.job.run.seed}", style="default")
     if state.status == "running" and state.progress:
         epoch, error, rate, left = _cells(state)
-        facts = [f"epoch {epoch}", left]
-        if error:
-            facts.insert(1, f"val top-1 {error}")
-        if rate:
-            facts.insert(-1, f"{rate} images/s")
-        text.append("  " + ", ".join(facts), style="dim")
+        facts = (
+            f"epoch {epoch}",
+            error and f"val top-1 {error}",
+            rate and f"{rate} images/s",
+            left,
+        )
+        text.append("  " + ", ".join(filter(None, facts)), style="dim")
     elif state.record is not None and state.status == "finished":
         view = state.record.evaluation
         text.append(

@@ -55,15 +55,6 @@ class Plan:
     merged: int = 0
 
     @property
-    def submissions(self) -> list[tuple[Trainer, list[Job]]]:
-        """What SLURM is to carry out of what is left, by hardware."""
-        groups: dict[Trainer, list[Job]] = {}
-        for job in self.left:
-            if job.trainer.slurm.submit:
-                groups.setdefault(job.trainer, []).append(job)
-        return list(groups.items())
-
-    @property
     def left(self) -> list[Job]:
         """One job for each run without a record."""
         runs = {job.run.run_id: job for job in reversed(self.jobs)}
@@ -127,15 +118,15 @@ def _check_trainer(trainer: Trainer) -> None:
 
 
 def _check_logger(logger: Logger) -> None:
-    if logger.kind is LoggerKind.tensorboard and find_spec("tensorboard") is None:
+    packages = {
+        LoggerKind.tensorboard: "'alexnet-ablations[tensorboard]'",
+        LoggerKind.wandb: "wandb",
+    }
+    package, name = packages.get(logger.kind), logger.kind.value
+    if package and find_spec(name) is None:
         raise ConfigError(
-            "logger=tensorboard: the package is not installed; next step: "
-            "pip install 'alexnet-ablations[tensorboard]', or use logger=csv"
-        )
-    if logger.kind is LoggerKind.wandb and find_spec("wandb") is None:
-        raise ConfigError(
-            "logger=wandb: the package is not installed; next step: pip install wandb, or use "
-            "logger=csv or logger=none"
+            f"logger={name}: the package is not installed; next step: pip install {package}, or "
+            "use logger=csv or logger=none"
         )
 
 

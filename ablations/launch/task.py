@@ -1,6 +1,7 @@
 """What Hydra calls: train the jobs of a command that have no record, and return their errors."""
 
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -9,7 +10,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from ablations.composition import experiment_of, in_start_folder, to_config
-from ablations.config import Config, ConfigError, Job, Trainer
+from ablations.config import Config, ConfigError, Job
 from ablations.errors import RunsFailed
 from ablations.launch.display import Monitor, show_plan, show_waiting
 from ablations.launch.layer_table import show_layers
@@ -21,7 +22,7 @@ from ablations.launch.summary import show_summary
 from ablations.record import Record
 
 # What all jobs of a command share.
-_SHARED = ("output", "cache", "fast_dev_run", "print_model", "logger")
+_SHARED = ("output", "cache", "fast_dev_run", "print_model", "logger", "trainer.num_nodes")
 
 
 def train_one(composed: DictConfig) -> float | None:
@@ -69,7 +70,7 @@ def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
     """
     console = Console()
     for key in _SHARED:
-        if len({repr(getattr(config, key)) for config in configs}) > 1:
+        if len(set(map(attrgetter(key), configs))) > 1:
             raise ConfigError(f"{key}: all runs of a sweep share it; give one value")
     _refuse_blind_search(configs)
     if configs[0].print_model:
@@ -77,8 +78,8 @@ def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
             show_layers(console, config)
         return [None] * len(configs)
     output = Path(configs[0].output).resolve()
-    trainers = [config.trainer for config in configs]
-    nodes = nodes_of_step(_one_count(trainers)) if not trainers[0].slurm.submit else None
+    trainer = configs[0].trainer
+    nodes = None if trainer.slurm.submit else nodes_of_step(trainer.num_nodes)
     if nodes is not None and nodes.rank > 0:
         jobs = [Job.load(output / run_id) for run_id in await_plan(nodes, output)]
         states = start(output, jobs, console, lambda states: None, nodes=nodes) if jobs else []
@@ -134,16 +135,6 @@ def _refuse_blind_search(configs: Sequence[Config]) -> None:
             f"hydra/sweeper={sweeper} searches by the validation error, and fast_dev_run=true or "
             "data.val_size=0 gives none; set data.val_size and leave fast_dev_run out"
         )
-
-
-def _one_count(trainers: Sequence[Trainer]) -> int:
-    counts = sorted({trainer.num_nodes for trainer in trainers})
-    if len(counts) > 1:
-        raise ConfigError(
-            f"trainer.num_nodes={','.join(map(str, counts))}: all runs of a command share "
-            "its nodes; give one value"
-        )
-    return counts[0]
 
 
 def _failure(states: Sequence[RunState]) -> RunsFailed | None:

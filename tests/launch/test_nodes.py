@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ablations.config import ConfigError
+from ablations.config import Config, ConfigError, Job
 from ablations.launch import nodes as module
+from ablations.launch import task
 from ablations.launch.nodes import (
     Nodes,
     await_plan,
@@ -82,21 +83,23 @@ def test_a_step_of_another_size(name: str, step):
         nodes_of_step(2)
 
 
-@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "WORLD_SIZE"])
-def test_torchrun_around_the_command_is_refused(name: str, monkeypatch):
-    monkeypatch.setenv(name, "1")
-    with pytest.raises(ConfigError, match=f"{name}=1 is set.*start the command once, without"):
-        refuse_another_launcher()
-
-
-def test_several_slurm_tasks_on_a_node_are_refused(monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("RANK", "1", "RANK=1 is set.*start the command once, without"),
+        ("WORLD_SIZE", "2", "WORLD_SIZE=2 is set.*start the command once, without"),
+        ("SLURM_NTASKS_PER_NODE", "4", "once per node, with --ntasks-per-node=1"),
+        ("SLURM_NTASKS_PER_NODE", "1(x2)", None),  # one on each node
+    ],
+)
+def test_a_command_is_started_once_per_node(name, value, message, monkeypatch):
     refuse_another_launcher()
-    for tasks in ("1", "1(x2)"):  # one on each node
-        monkeypatch.setenv("SLURM_NTASKS_PER_NODE", tasks)
+    monkeypatch.setenv(name, value)
+    if message is None:
         refuse_another_launcher()
-    monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "4")
-    with pytest.raises(ConfigError, match="once per node, with --ntasks-per-node=1"):
-        refuse_another_launcher()
+    else:
+        with pytest.raises(ConfigError, match=message):
+            refuse_another_launcher()
 
 
 # What node 0 tells the others
@@ -105,7 +108,7 @@ FIRST = Nodes(2, 0, "n[7-8]", "40-0")
 
 
 @pytest.mark.parametrize("run_ids", [[], ["a", "b"]])
-def test_the_others_wait_for_the_runs_of_node_0(run_ids: list[str], runs_dir: Path, monkeypatch):
+def test_the_others_wait_for_the_runs_of_node_0(run_ids: list[str], runs_dir: Path):
     later = threading.Timer(0.2, tell_nodes, (FIRST, runs_dir, run_ids))
     later.start()
     assert await_plan(replace(FIRST, rank=1), runs_dir) == run_ids
@@ -117,3 +120,36 @@ def test_another_step_has_another_plan_and_nobody_waits_forever(runs_dir: Path, 
     monkeypatch.setattr(module, "JOIN_SECONDS", 0.1)
     with pytest.raises(ConfigError, match=r"node 1 has found no .* file system that all nodes"):
         await_plan(replace(FIRST, rank=1, step="40-1"), runs_dir)
+
+
+@pytest.mark.parametrize("status", ["finished", "failed"])
+def test_node_1_trains_what_node_0_names(
+    status, tiny_config: Config, tiny_job, runs_dir: Path, monkeypatch, capsys
+):
+    jobs = [tiny_job(seed=seed) for seed in (1, 0)]
+    for job in jobs:
+        (runs_dir / job.run.run_id).mkdir()
+        job.save(runs_dir / job.run.run_id)
+    nodes, begun = Nodes(2, 1, "a", "1"), []
+
+    def start(output: Path, jobs: list[Job], *rest, nodes: Nodes) -> list[task.RunState]:
+        begun.extend(job.run.seed for job in jobs)
+        return [task.RunState(job, output / job.run.run_id, status) for job in jobs]
+
+    monkeypatch.setattr(task, "nodes_of_step", lambda count: nodes)
+    monkeypatch.setattr(task, "await_plan", lambda *given: [job.run.run_id for job in jobs])
+    monkeypatch.setattr(task, "start", start)
+    outcomes = task.train_all(
+        [replace(tiny_config, output=str(runs_dir), seed=n) for n in (0, 1, 2)]
+    )
+    assert begun == [1, 0]
+    assert len(outcomes) == 3
+    failed = all(isinstance(one, task.RunsFailed) for one in outcomes)
+    assert failed is (status == "failed")
+    assert capsys.readouterr().out == ""  # node 0 shows everything
+
+
+def test_runs_of_a_command_share_its_nodes(tiny_config: Config):
+    more = replace(tiny_config, trainer=replace(tiny_config.trainer, num_nodes=2))
+    with pytest.raises(ConfigError, match=r"trainer.num_nodes: all runs of a sweep share it"):
+        task.train_all([tiny_config, more])

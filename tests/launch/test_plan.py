@@ -1,12 +1,11 @@
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ablations import config as settings
 from ablations.config import (
-    Accelerator,
     Config,
     ConfigError,
     DataConfig,
@@ -17,7 +16,6 @@ from ablations.config import (
     Trainer,
 )
 from ablations.data.store import Store
-from ablations.launch import devices
 from ablations.launch import plan as module
 from ablations.launch.plan import Estimate, Plan, make_plan
 from ablations.record import Record, load_all
@@ -53,37 +51,28 @@ def test_a_run_asked_for_twice_is_planned_once(plan_of, tiny_config: Config):
     plan = plan_of(tiny_config, other, tiny_config, other)
     assert [job.run.seed for job in plan.jobs] == [0, 1]
     assert plan.left == plan.jobs
-
-
-def test_a_batch_larger_than_the_training_images_is_refused(plan_of, tiny_config: Config):
-    recipe = replace(tiny_config.recipe, batch_size=9)
-    dataset = replace(tiny_config.data, train_limit=8)
-    with pytest.raises(
-        ConfigError, match=r"recipe\.batch_size=9: there are only 8 training images"
-    ):
-        plan_of(replace(tiny_config, recipe=recipe, data=dataset))
-
-
-@pytest.mark.parametrize("few", ["val", "test"])
-def test_each_device_needs_an_image_of_an_evaluation(plan_of, tiny_config: Config, few: str):
-    # 23 test images
-    devices, val_size = (3, 2) if few == "val" else (24, 25)
-    config = replace(
-        tiny_config,
-        data=replace(tiny_config.data, val_size=val_size),
-        trainer=replace(tiny_config.trainer, devices=devices),
-    )
-    what = r"data\.val_size=2" if few == "val" else "23 test images"
-    with pytest.raises(
-        ConfigError, match=f"{what}: {devices} devices share .*fewer trainer.devices"
-    ):
-        plan_of(config)
-
-
-def test_two_evaluations_of_one_run_need_one_training(plan_of, tiny_config: Config):
+    # Two evaluations of one run need one training.
     plan = plan_of(tiny_config, replace(tiny_config, evaluation=Evaluation.center))
-    assert len(plan.jobs) == 2
-    assert len(plan.left) == 1
+    assert (len(plan.jobs), len(plan.left)) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"recipe": {"batch_size": 9}, "data": {"train_limit": 8}}, "only 8 training images"),
+        # 60 training and 23 test images
+        ({"data": {"val_size": 2}, "trainer": {"devices": 3}}, "data.val_size=2: 3 devices share"),
+        (
+            {"data": {"val_size": 25}, "trainer": {"devices": 24}},
+            "23 test images: 24 devices share",
+        ),
+        ({"data": {"val_size": 60}}, "60 training images are too few"),
+    ],
+)
+def test_too_few_images(given, message, plan_of, tiny_config: Config):
+    parts = {key: replace(getattr(tiny_config, key), **values) for key, values in given.items()}
+    with pytest.raises(ConfigError, match=message):
+        plan_of(replace(tiny_config, **parts))
 
 
 def test_finished_runs_are_left_out(plan_of, tiny_config: Config, record: Record):
@@ -172,16 +161,6 @@ def test_jobs_know_their_data_their_hardware_and_their_arm(plan_of, tiny_config:
     assert job.trainer.threads == 2
 
 
-@pytest.mark.parametrize("parallel", [None, 1, 2])
-def test_a_plan_settles_the_threads_whatever_runs_beside(
-    parallel: int | None, plan_of, tiny_config: Config
-):
-    trainer = Trainer(Accelerator.cpu, parallel=parallel)
-    configs = [replace(tiny_config, trainer=trainer, seed=seed) for seed in range(3)]
-    for planned in (plan_of(*configs), plan_of(configs[0])):
-        assert {job.trainer.threads for job in planned.jobs} == {1}
-
-
 def test_a_sweep_names_the_default_arm_too(plan_of, tiny_config: Config):
     plan = plan_of(tiny_config, replace(tiny_config, pooling=Pooling.nonoverlap))
     assert [job.label for job in plan.jobs] == ["pooling=overlap", "pooling=nonoverlap"]
@@ -189,7 +168,7 @@ def test_a_sweep_names_the_default_arm_too(plan_of, tiny_config: Config):
 
 
 def test_time_is_estimated_from_finished_runs_like_it(plan_of, tiny_config, record, monkeypatch):
-    monkeypatch.setattr(devices, "cpu_cores", lambda: 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
     configs = [replace(tiny_config, seed=seed) for seed in range(3)]
     assert plan_of(*configs).estimate == Estimate(0.0, unknown=3, runs=3)
     finish(plan_of(*configs), record, 0, images_per_second=10.0)
@@ -209,41 +188,29 @@ def test_other_hardware_says_nothing_of_the_time(other, plan_of, tiny_config, re
     assert plan_of(*configs).estimate == Estimate(0.0, unknown=2, runs=2)
 
 
+@pytest.mark.parametrize(
+    ("change", "environment", "message"),
+    [
+        ({"width": 0.01}, {}, r"width=0\.01"),
+        ({"trainer": Trainer(devices=8)}, {}, "trainer.devices=8, but 1 GPU"),
+        ({"logger": Logger(LoggerKind.tensorboard)}, {}, "logger=tensorboard: .* use logger=csv"),
+        ({"logger": Logger(LoggerKind.wandb)}, {}, "logger=wandb: .* use logger=csv"),
+        ({}, {"LOCAL_RANK": "0"}, "LOCAL_RANK=0 is set.*start the command once, without"),
+    ],
+)
 def test_nothing_is_read_or_written_before_every_configuration_is_checked(
-    tiny_config: Config, tmp_path: Path, monkeypatch
+    change, environment, message, tiny_config: Config, tmp_path: Path, monkeypatch
 ):
     monkeypatch.setattr(module, "prepare", lambda *arguments: pytest.fail("data were prepared"))
-    bad = replace(tiny_config, width=0.01, output=str(tmp_path / "out"))
-    good = replace(tiny_config, output=str(tmp_path / "out"))
-    with pytest.raises(ConfigError, match=r"width=0\.01"):
-        make_plan([(good, good.run), (bad, bad.run)], report=print)
-    assert not (tmp_path / "out").exists()
-
-
-def test_too_many_devices_are_told_before_data_are_read(tiny_config: Config, monkeypatch):
-    monkeypatch.setattr(module, "prepare", lambda *arguments: pytest.fail("data were prepared"))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    bad = replace(tiny_config, trainer=Trainer(devices=8))
-    with pytest.raises(ConfigError, match=r"trainer.devices=8, but 1 GPU"):
-        make_plan([(bad, bad.run)], report=print)
-
-
-@pytest.mark.parametrize("kind", [LoggerKind.tensorboard, LoggerKind.wandb])
-def test_a_logger_that_is_not_installed_is_told_before_data_are_read(
-    kind: LoggerKind, plan_of, tiny_config: Config, monkeypatch
-):
     monkeypatch.setattr(module, "find_spec", lambda name: None)
-    monkeypatch.setattr(module, "prepare", lambda *arguments: pytest.fail("data were prepared"))
-    with pytest.raises(ConfigError, match=rf"logger={kind.value}: .* use logger=csv") as error:
-        plan_of(replace(tiny_config, logger=Logger(kind)))
+    for name, value in {"CUDA_VISIBLE_DEVICES": "0", **environment}.items():
+        monkeypatch.setenv(name, value)
+    good = replace(tiny_config, output=str(tmp_path / "out"))
+    bad = replace(good, **change)
+    with pytest.raises(ConfigError, match=message) as error:
+        make_plan([(good, good.run), (bad, bad.run)], report=print)
     assert "\n" not in str(error.value)
-
-
-def test_another_launcher_is_refused_before_data_are_read(plan_of, tiny_config, monkeypatch):
-    monkeypatch.setenv("LOCAL_RANK", "0")
-    monkeypatch.setattr(module, "prepare", lambda *arguments: pytest.fail("data were prepared"))
-    with pytest.raises(ConfigError, match="start the command once"):
-        plan_of(tiny_config)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("output", ["/proc/runs", "/dev/null/runs"])
@@ -263,24 +230,15 @@ def test_a_full_disk_is_told_before_anything_is_trained(tiny_config, runs_dir, m
         make_plan([(config, config.run)], report=print)
 
 
-def test_too_few_images_for_the_split(plan_of, tiny_config: Config):
-    config = replace(tiny_config, data=replace(tiny_config.data, val_size=60))
-    with pytest.raises(ConfigError, match="60 training images are too few"):
-        plan_of(config)
-
-
 def test_missing_files_are_named(plan_of, tiny_config: Config):
     dataset = DataConfig(source=Source.huggingface, train=["no.parquet"], test=["no.parquet"])
     with pytest.raises(ConfigError, match=r"data.train: no file matches .*no\.parquet"):
         plan_of(replace(tiny_config, data=dataset))
 
 
-def test_a_plan_splits_the_data_once_and_asks_a_run_once(plan_of, tiny_config, monkeypatch):
+def test_a_plan_splits_the_data_once(plan_of, tiny_config, monkeypatch):
     asked: list[str] = []
-    split, plain = Store.split, settings.asdict
+    split = Store.split
     monkeypatch.setattr(Store, "split", lambda *given: (asked.append("split"), split(*given))[1])
-    monkeypatch.setattr(settings, "asdict", lambda run: (asked.append("run"), plain(run))[1])
     plan_of(*(replace(tiny_config, seed=seed) for seed in range(10)))
-    assert asked.count("split") == 1
-    # For its arm, as it was asked for; and with the fingerprint of its data; and the base.
-    assert asked.count("run") <= 10 + 10 + 1
+    assert asked == ["split"]
