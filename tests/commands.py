@@ -13,10 +13,9 @@ from ablations.config import Job
 from ablations.record import CHECKPOINT, Record, load, load_all
 
 # Long enough to be stopped in the middle.
-LONG = ("recipe.epochs=100", "trainer.checkpoint_steps=1")
+LONG = ("recipe.epochs=60", "trainer.checkpoint_steps=1")
 
-# Imported by every python that is started; touched are the server that forks the runs, and the
-# ranks of torchrun.
+# Touched are the server that forks the runs, and the ranks of torchrun.
 _BREAKS = """
 import os, sys
 words = " ".join(sys.orig_argv)
@@ -33,11 +32,17 @@ if "forkserver" in words or "-u -m ablations.train" in words:
 """
 
 
+def hook(source: str) -> dict[str, str]:
+    """Environment of a command whose every python runs ``source`` first."""
+    Path("hooks").mkdir(exist_ok=True)
+    Path("hooks/sitecustomize.py").write_text(source)
+    before = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(Path("hooks").resolve()), before)))}
+
+
 def breaking(deed: str, when: str = "rank == 1 and seed == 0 and step >= 2") -> dict[str, str]:
     """Environment of a command whose processes do ``deed`` in a training step."""
-    Path("breaks").mkdir(exist_ok=True)
-    Path("breaks/sitecustomize.py").write_text(_BREAKS.format(when=when, deed=deed))
-    return {"PYTHONPATH": str(Path("breaks").resolve())}
+    return hook(_BREAKS.format(when=when, deed=deed))
 
 
 def records(output: str = "runs") -> dict[int, Record]:
@@ -51,9 +56,9 @@ def numbers(output: str = "runs") -> dict[int, dict[str, Any]]:
 
 
 def numbers_of(record: Record) -> dict[str, Any]:
-    """All of a record but times and where it is from."""
+    """All of a record but times, where it is from, and what its command calls it."""
     values = asdict(record)
-    for name in ("seconds", "evaluation_seconds", "images_per_second", "provenance"):
+    for name in ("seconds", "evaluation_seconds", "images_per_second", "provenance", "arm"):
         del values[name]
     for point in values["curve"]:
         del point["seconds"]

@@ -5,6 +5,7 @@ words) in a copy of the repository, one at a time, and runs the tests beside it:
 exits with 1 where a defect goes unnoticed, or where its place in the code is gone.
 """
 
+import os
 import shutil
 import subprocess
 import sys
@@ -318,7 +319,63 @@ DEFECTS = [
         "ablations/launch/worker.py",
         "    end_with_parent(os.getppid())\n",
         "",
-        "tests/launch/test_ranks.py -k kill",
+        "tests/launch/test_ranks.py -k stopped",
+    ),
+    Defect(
+        "a signal to the whole group of a command leaves its runs to it",
+        "ablations/launch/pool.py",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, set())",
+        "tests/launch/test_ranks.py -k ctrl_c",
+    ),
+    Defect(
+        "no run starts after the deadline of its command",
+        "ablations/launch/pool.py",
+        "time.monotonic() < self.deadline",
+        "time.monotonic() > 0",
+        "tests/launch/test_pool.py -k deadline",
+    ),
+    Defect(
+        "commands on different cores do not wait for each other",
+        "ablations/launch/devices.py",
+        "sorted(os.sched_getaffinity(0))",
+        "range(len(os.sched_getaffinity(0)))",
+        "tests/launch/test_devices.py",
+    ),
+    Defect(
+        "a finished run is not trained again",
+        "ablations/launch/plan.py",
+        "if job.run.run_id not in self.records and",
+        "if",
+        "tests/launch/test_plan.py",
+    ),
+    Defect(
+        "a working directory of Hydra's moves no run",
+        "ablations/launch/task.py",
+        "    os.chdir(folder)\n",
+        "",
+        "tests/launch/test_launchers.py -k working",
+    ),
+    Defect(
+        "a run that is queued in SLURM is not submitted again",
+        "ablations/launch/slurm.py",
+        "if _is_alive(said := self.states.get(name)):",
+        "if _is_alive(said := None):",
+        "tests/launch/test_slurm.py -k comes_back",
+    ),
+    Defect(
+        "a run whose job was cancelled in SLURM's queue is submitted again",
+        "ablations/launch/slurm.py",
+        "return said is not None and said not in _ENDED",
+        "return said not in _ENDED",
+        "tests/launch/test_slurm.py -k comes_back",
+    ),
+    Defect(
+        "a job of SLURM that makes no progress is not queued again",
+        "ablations/launch/slurm_task.py",
+        "if self._checkpoints() == self.before:",
+        "if not self.before == self.before:",
+        "tests/launch/test_slurm.py -k progress",
     ),
     Defect(
         "torchrun around run.py is refused",
@@ -703,6 +760,7 @@ def noticed(defect: Defect, copy: Path) -> str:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *words, "-m", "not gpu"],
             cwd=copy,
+            env={**os.environ, "PYTHONPATH": str(copy)},  # for what the tests start elsewhere
             capture_output=True,
             text=True,
         )

@@ -47,21 +47,6 @@ def test_a_frozen_run_gives_the_numbers_of_training_in_this_process(frozen, star
     assert not alone.left_over(5)
 
 
-@pytest.mark.slow
-def test_torchrun_on_one_machine_and_too_few_processes(frozen, start):
-    folder = frozen(devices=2)
-    words = ("--standalone", "--nproc-per-node=2", "-m", "ablations.train", str(folder))
-    refused = start(str(folder), program=ALONE).finish()
-    assert refused.code == 1
-    assert refused.err.startswith(f"error: {folder}: is to be trained by 2 processes, here are 1;")
-    assert refused.err.count("\n") == 1
-    done = start(*words, program=("-m", "torch.distributed.run")).finish()
-    assert done.code == 0, done.err
-    found = load(folder)
-    assert found is not None
-    assert (found.hardware.devices, found.hardware.threads) == (2, 1)
-
-
 @pytest.mark.parametrize(
     ("trainer", "environment"),
     [

@@ -319,7 +319,8 @@ def test_four_runs_of_which_one_is_cancelled_on_two_nodes_of_which_one_is_draine
     assert "4 runs, 3 finished before, 1 to train" in again.out
     assert "1 job to submit" in again.out
     assert sorted(records()) == [0, 1, 2, 3]
-    assert not again.left_over(5)
+    slurm.ended()
+    assert not again.left_over(20)
 
 
 @pytest.mark.slow
