@@ -210,8 +210,7 @@ def bare(
     else:
         for name, layer in list(network.named_children()):
             if isinstance(layer, ResponseNorm):
-                c = layer.constants
-                plain = nn.LocalResponseNorm(c["size"], c["alpha"] * c["size"], c["beta"], c["k"])
+                plain = nn.LocalResponseNorm(5, 5 * layer.alpha, 0.75, layer.k)
                 setattr(network, name, plain)
         network = network.to(device)
         optimizer = torch.optim.SGD(network.parameters(), run.recipe.lr, momentum=0.9)

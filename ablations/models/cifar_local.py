@@ -80,7 +80,7 @@ class CifarLocal(nn.Sequential):
 
         def normalize(channels: int) -> nn.Module:
             # The authors' 0.001 is divided by the 5 maps of the window.
-            return norm_layer(chosen.norm, channels, ResponseNorm(size=5, k=1.0, alpha=1e-3 / 5))
+            return norm_layer(chosen.norm, channels, ResponseNorm(k=1.0, alpha=1e-3 / 5))
 
         super().__init__(
             OrderedDict(

@@ -10,11 +10,8 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 
-import torch
 from torch import Tensor, nn
 
-from ablations.rng import counter_bits
-from ablations.techniques.dropout import SeededDropout
 from ablations.techniques.norm import BatchNorm2d
 
 Bounds = tuple[float | Tensor, float]
@@ -73,22 +70,3 @@ def torch_default(layer: nn.Module) -> Bounds:
     """
     bound = 1 / math.sqrt(layer.get_parameter("weight")[0].numel())
     return bound, bound
-
-
-class InvertedDropout(SeededDropout):
-    """Dropout as Keras and torch have it: what is kept grows in training, nothing happens after.
-
-    Args:
-        features: Number of inputs.
-        rate: Probability to be set to zero, as a multiple of 1/65536.
-    """
-
-    def toss(self, key: int, rows: Tensor) -> Tensor:
-        """A coin of the rate for each input: a number of 16 bits, four of which make a word."""
-        words = counter_bits(key, rows, -(-self.features // 4))
-        numbers = words.view(torch.int16)[:, : self.features]
-        return numbers >= round(self.rate * 2**16) - 2**15
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Mask and scale ``x``, shape (N, features), in training."""
-        return self.masked(x) / (1 - self.rate) if self.training else x

@@ -20,8 +20,11 @@ from ablations.techniques import Activation
 # Root mean square of a pixel minus the mean image, in gray levels: natural images have 60 to 70.
 _PIXEL_RMS = 64.0
 
+Free = AlexNet | CifarConv | CifarLocal  # networks whose techniques, width and images may change
 
-def initialize(network: nn.Sequential, run: Run) -> nn.Sequential:
+
+@torch.no_grad()
+def initialize(network: Free | Fixed, run: Run) -> nn.Sequential:
     """Set all weights and biases in place.
 
     Args:
@@ -31,12 +34,19 @@ def initialize(network: nn.Sequential, run: Run) -> nn.Sequential:
     Returns:
         The network, channels last in memory.
     """
-    if isinstance(network, Fixed):
-        _draw_evenly(network, run)
-    elif isinstance(network, AlexNet | CifarConv | CifarLocal):
-        _draw_normally(network, run)
-    else:
-        raise TypeError(f"{type(network).__name__}: has no rule for its initial weights")
+    seed = rng.derive(run.seed, run.replicate)
+    stds = {} if isinstance(network, Fixed) else _standard_deviations(network, run)
+    for name in network.decay_scale:
+        layer = network.get_submodule(name)
+        weight, bias = layer.get_parameter("weight"), layer.get_parameter("bias")
+        generator = rng.generator(seed, "init", name)
+        if isinstance(network, Fixed):
+            largest_weight, largest_bias = network.initial_bounds[name]
+            weight.uniform_(-1, 1, generator=generator).mul_(largest_weight)
+            bias.uniform_(-1, 1, generator=generator).mul_(largest_bias)
+        else:
+            weight.normal_(0, stds[name], generator=generator)
+            bias.fill_(network.initial_bias[name])
     return network.to(memory_format=torch.channels_last)
 
 
@@ -48,62 +58,34 @@ def fan_in(layer: nn.Module) -> int:
         36
     """
     weight = layer.get_parameter("weight")
-    if isinstance(layer, LocallyConnected):
-        return weight.shape[1]
-    return weight[0].numel()
+    return weight.shape[1] if isinstance(layer, LocallyConnected) else weight[0].numel()
 
 
-def _draw_normally(network: AlexNet | CifarConv | CifarLocal, run: Run) -> None:
-    """Draw Gaussian weights of the run's standard deviations, and set the biases."""
-    seed = rng.derive(run.seed, run.replicate)
-    stds = _printed_stds(network, run) if run.init is Init.paper else _fan_in_stds(network, run)
-    for name, std in stds.items():
-        layer = network.get_submodule(name)
-        generator = rng.generator(seed, "init", name)
-        with torch.no_grad():
-            layer.get_parameter("weight").normal_(0, std, generator=generator)
-            layer.get_parameter("bias").fill_(network.initial_bias[name])
+def _standard_deviations(network: Free, run: Run) -> dict[str, float]:
+    """Return the standard deviation of the Gaussian weights of each layer.
 
+    ``init=paper``: the authors' (§5), chosen for the printed size. Where a narrower network or a
+    smaller image leaves a layer fewer inputs, its standard deviation grows by the root of the
+    ratio, so that signals keep the strength that they have in the printed network.
 
-def _printed_stds(network: AlexNet | CifarConv | CifarLocal, run: Run) -> dict[str, float]:
-    """Return the authors' standard deviations (§5), rescaled to the size of the network.
-
-    They were chosen for the printed size; where a narrower network or a smaller image leaves a
-    layer fewer inputs, its standard deviation grows by the root of the ratio, so that signals keep
-    the strength that they have in the printed network.
+    ``init=fan_in``: the roots of 2 / fan-in for ReLU (He et al. 2015) and of 1 / fan-in for the
+    others (LeCun et al. 1998). The first layer is also divided by the strength of a pixel: all
+    hidden layers then start with outputs of about 1, where the paper's constants of LRN change
+    little but their scale. The last layer is ten times smaller, so that training starts from nearly
+    equal probabilities.
     """
-    # A network's defaults are the size that the authors chose; its shapes alone take no memory.
-    with torch.device("meta"):
-        printed = type(network)(techniques=run.techniques)
-    stds = {}
-    for name, std in network.initial_std.items():
-        ratio = fan_in(printed.get_submodule(name)) / fan_in(network.get_submodule(name))
-        stds[name] = std * math.sqrt(ratio)
-    return stds
-
-
-def _fan_in_stds(network: AlexNet | CifarConv | CifarLocal, run: Run) -> dict[str, float]:
-    """Return the roots of 2 / fan-in for ReLU (He et al. 2015), 1 / fan-in for the others.
-
-    The latter are those of LeCun et al. 1998. The first layer is also divided by the strength of a
-    pixel: all hidden layers then start with outputs of about 1, where the paper's constants of LRN
-    change little but their scale. The last layer is ten times smaller, so that training starts from
-    nearly equal probabilities.
-    """
+    inputs = {name: fan_in(network.get_submodule(name)) for name in network.initial_std}
+    if run.init is Init.paper:
+        # A network's defaults are the printed size; its shapes alone take no memory.
+        with torch.device("meta"):
+            printed = type(network)(techniques=run.techniques)
+        return {
+            name: std * math.sqrt(fan_in(printed.get_submodule(name)) / inputs[name])
+            for name, std in network.initial_std.items()
+        }
     gain = 2.0 if run.techniques.activation is Activation.relu else 1.0
-    names = list(network.initial_std)
-    stds = {name: math.sqrt(gain / fan_in(network.get_submodule(name))) for name in names}
-    stds[names[0]] /= _PIXEL_RMS
-    stds[names[-1]] /= 10
+    stds = {name: math.sqrt(gain / n) for name, n in inputs.items()}
+    first, *_, last = stds
+    stds[first] /= _PIXEL_RMS
+    stds[last] /= 10
     return stds
-
-
-def _draw_evenly(network: Fixed, run: Run) -> None:
-    """Draw all weights and biases evenly between the bounds of the network's source."""
-    seed = rng.derive(run.seed, run.replicate)
-    for name, (weight, bias) in network.initial_bounds.items():
-        layer = network.get_submodule(name)
-        generator = rng.generator(seed, "init", name)
-        with torch.no_grad():
-            layer.get_parameter("weight").uniform_(-1, 1, generator=generator).mul_(weight)
-            layer.get_parameter("bias").uniform_(-1, 1, generator=generator).mul_(bias)

@@ -8,8 +8,9 @@ Each function takes the number of outputs, and a factor on the numbers of kernel
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ablations.models.fixed import Fixed, InvertedDropout, glorot, torch_default
+from ablations.models.fixed import Fixed, glorot, torch_default
 from ablations.models.stack import Stack
+from ablations.techniques.dropout import InvertedDropout
 from ablations.techniques.norm import BatchNorm2d, ResponseNorm
 
 

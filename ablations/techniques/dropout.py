@@ -24,8 +24,8 @@ from ablations.rng import counter_bits
 from ablations.techniques import Dropout
 
 
-def draw_mask(key: int, rows: Tensor, features: int) -> Tensor:
-    """Toss a fair coin for each feature of each row, whichever rows are asked for.
+def draw_mask(key: int, rows: Tensor, features: int, *, rate: float = 0.5, bits: int = 8) -> Tensor:
+    """Toss a coin for each feature of each row, whichever rows are asked for.
 
     Paper: §4.2.
 
@@ -33,6 +33,8 @@ def draw_mask(key: int, rows: Tensor, features: int) -> Tensor:
         key: Seed of the whole batch, new in each step and layer.
         rows: Positions of the images in the global batch, shape (N,), int64.
         features: Number of outputs of the layer.
+        rate: Probability to be set to zero, as a multiple of 2 ** -bits.
+        bits: Random bits for each coin, 8 or 16.
 
     Returns:
         True where the output is kept, shape (N, features), bool, on the device of ``rows``.
@@ -42,9 +44,9 @@ def draw_mask(key: int, rows: Tensor, features: int) -> Tensor:
         >>> torch.equal(mask[2:], draw_mask(0, torch.tensor([2, 3]), 10))
         True
     """
-    words = counter_bits(key, rows, -(-features // 8))
-    # Each of the eight bytes of a word gives one coin: its sign.
-    return words.view(torch.int8)[:, :features] >= 0
+    words = counter_bits(key, rows, -(-features * bits // 64))
+    numbers = words.view({8: torch.int8, 16: torch.int16}[bits])[:, :features]  # signed
+    return numbers >= round(rate * 2**bits) - 2 ** (bits - 1)
 
 
 class SeededDropout(nn.Module):
@@ -56,21 +58,17 @@ class SeededDropout(nn.Module):
     Args:
         features: Number of inputs.
         rate: Probability to be set to zero.
+        bits: See :func:`draw_mask`.
     """
 
-    def __init__(self, features: int, rate: float) -> None:
+    def __init__(self, features: int, rate: float, bits: int) -> None:
         super().__init__()
-        self.features = features
-        self.rate = rate
+        self.features, self.rate, self.bits = features, rate, bits
         self._mask: Tensor | None = None
-
-    def toss(self, key: int, rows: Tensor) -> Tensor:
-        """The mask of some rows of a batch, True where an input is kept; see :func:`draw_mask`."""
-        raise NotImplementedError
 
     def draw(self, key: int, rows: Tensor) -> None:
         """Draw the mask of the next forward pass, see :func:`draw_mask`."""
-        self._mask = self.toss(key, rows)
+        self._mask = draw_mask(key, rows, self.features, rate=self.rate, bits=self.bits)
 
     def masked(self, x: Tensor) -> Tensor:
         """Set to zero what the mask drops of ``x``, shape (N, features).
@@ -100,15 +98,27 @@ class PaperDropout(SeededDropout):
     """
 
     def __init__(self, features: int) -> None:
-        super().__init__(features, rate=0.5)
-
-    def toss(self, key: int, rows: Tensor) -> Tensor:
-        """A fair coin for each input."""
-        return draw_mask(key, rows, self.features)
+        super().__init__(features, rate=0.5, bits=8)
 
     def forward(self, x: Tensor) -> Tensor:
         """Mask (training) or halve (evaluation) ``x``, shape (N, features)."""
         return self.masked(x) if self.training else x * 0.5
+
+
+class InvertedDropout(SeededDropout):
+    """Dropout as Keras and torch have it: what is kept grows in training, nothing happens after.
+
+    Args:
+        features: Number of inputs.
+        rate: Probability to be set to zero, as a multiple of 1/65536.
+    """
+
+    def __init__(self, features: int, rate: float) -> None:
+        super().__init__(features, rate, bits=16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mask and scale ``x``, shape (N, features), in training."""
+        return self.masked(x) / (1 - self.rate) if self.training else x
 
 
 def dropout_layer(kind: Dropout, features: int) -> nn.Module:

@@ -45,89 +45,61 @@ jit: Any = triton.jit if triton else lambda kernel: kernel
 
 
 def response_normalization(
-    x: Tensor,
-    *,
-    size: int = 5,
-    k: float = 2.0,
-    alpha: float = 1e-4,
-    beta: float = 0.75,
-    towers: int = 1,
+    x: Tensor, *, k: float = 2.0, alpha: float = 1e-4, towers: int = 1
 ) -> Tensor:
-    """Divide each activation by the energy of its neighboring channels.
+    """Divide each activation by the energy of its neighbors in five adjacent channels.
 
-    Paper: §3.3; the defaults are its constants.
-    Deviates: towers, see the card. ``torch.nn.LocalResponseNorm`` gives the same for
-        ``alpha * size``.
+    Paper: §3.3; the defaults, the window n = 5 and the exponent beta = 0.75 are its constants.
+    Deviates: towers, see the card. ``torch.nn.LocalResponseNorm(5)`` gives the same for
+        ``5 * alpha``.
 
     Args:
         x: Activations, shape (N, C, H, W); fastest where channels come last in memory.
-        size: Channels in the window, centered on each channel; odd, at least 1.
         k: Added to the energy, positive.
         alpha: Weight of the summed squares, positive; 1e-4 suits pixels of 0 to 255.
-        beta: Exponent, positive.
         towers: Equal parts of the channels that do not see each other.
 
     Returns:
         Same shape and dtype as ``x``; computed in float32 or better.
 
     Raises:
-        ValueError: ``size`` is even or below 1, or ``towers`` does not divide the channels.
+        ValueError: ``towers`` does not divide the channels.
 
     Examples:
         >>> x = torch.ones(1, 1, 1, 1)
-        >>> response_normalization(x, size=1, k=1.0, alpha=1.0, beta=1.0).item()
-        0.5
+        >>> response_normalization(x, k=1.0, alpha=15.0).item()
+        0.125
     """
     n, channels, height, width = x.shape
-    if size < 1 or size % 2 == 0:
-        raise ValueError(f"size={size}: the window of channels is odd and at least 1")
     if channels % towers:
         raise ValueError(f"towers={towers} does not divide {channels} channels")
     rows = x.permute(0, 2, 3, 1).reshape(-1, channels // towers)
-    rows = _divide_rows(rows, size, k, alpha, beta)
+    if kernels_take(rows):
+        rows = FusedResponseNorm.apply(rows, k, alpha)
+    else:
+        rows = _DivideByEnergy.apply(rows, _five_channels(), k, alpha)
     return rows.reshape(n, height, width, channels).permute(0, 3, 1, 2)
 
 
-def _divide_rows(x: Tensor, size: int, k: float, alpha: float, beta: float) -> Tensor:
-    """Normalize rows of channels, shape (N, C), in the way that suits the device."""
-    if kernels_take(x, size, beta):
-        return FusedResponseNorm.apply(x, k, alpha)
-    room: dict[int, Tensor] = {}
-
-    def window(a: Tensor, b: Tensor) -> Tensor:
-        if _blockwise(a):
-            return _window_sum(a, b, size // 2, room)
-        # A product with a band matrix is one pass over the memory of a GPU.
-        channel = torch.arange(x.shape[1], device=a.device)
-        band = ((channel[:, None] - channel).abs() <= size // 2).to(a.dtype)
-        # Calls with `out` are exempt from autocast, which would take the sum in half precision.
-        return torch.mm(a * b, band, out=torch.empty_like(a))
-
-    return _DivideByEnergy.apply(x, window, k, alpha, beta)
-
-
-def within_map_response_normalization(
-    x: Tensor, *, size: int, alpha: float, k: float = 1.0, beta: float = 0.75
-) -> Tensor:
+def within_map_response_normalization(x: Tensor, *, size: int, alpha: float) -> Tensor:
     """Divide each activation by the energy of its neighbors in the same map.
 
-    Paper: not in it; ``rnorm`` of the authors' code, which divides alpha by the window's area.
+    Paper: not in it; ``rnorm`` of the authors' code, which divides alpha by the window's area, with
+        k = 1 and beta = 0.75.
 
     Args:
         x: Activations, shape (N, C, H, W).
         size: Height and width of the window, centered on each pixel; odd. Beyond the borders are
             zeros.
         alpha: Weight of the mean square, positive.
-        k: Added to the energy, positive.
-        beta: Exponent, positive.
 
     Returns:
         Same shape and dtype as ``x``; computed in float32 or better.
 
     Examples:
         >>> x = torch.ones(1, 1, 1, 1)
-        >>> within_map_response_normalization(x, size=1, alpha=1.0, beta=1.0).item()
-        0.5
+        >>> within_map_response_normalization(x, size=1, alpha=15.0).item()
+        0.125
     """
 
     def window(a: Tensor, b: Tensor) -> Tensor:
@@ -137,7 +109,92 @@ def within_map_response_normalization(
 
     # Conversions between precisions are fastest in the order of memory.
     last = x.permute(0, 2, 3, 1)
-    return _DivideByEnergy.apply(last, window, k, alpha / size**2, beta).permute(0, 3, 1, 2)
+    return _DivideByEnergy.apply(last, window, 1.0, alpha / size**2).permute(0, 3, 1, 2)
+
+
+# In torch's operations: on a CPU in blocks of rows that stay in its cache
+
+Window = Callable[[Tensor, Tensor], Tensor]
+
+
+class _DivideByEnergy(torch.autograd.Function):
+    """x * (k + alpha * window(x, x)) ** -0.75, with its gradient in closed form.
+
+    ``window(a, b)`` sums a * b over neighbors in the same row (index 0), in which each of two
+    neighbors counts for the other. Autograd would keep twice as many tensors and walk through
+    each of them. Half precision is widened block by block, which never leaves the cache of a CPU.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor, window: Window, k: float, alpha: float) -> Tensor:
+        out = torch.empty_like(x)
+        root = torch.empty_like(x, dtype=_wide(x.dtype))  # the fourth root of 1 / energy
+        # Not new_tensor, which copies from the host and has a GPU wait for it.
+        base = root.new_full((), k)
+        for x_, root_, out_ in _blocks(x, root, out):
+            wide = x_.to(root.dtype)
+            # Roots are cheaper than a power, and the backward pass needs none again.
+            torch.add(base, window(wide, wide), alpha=alpha, out=root_).rsqrt_().sqrt_()
+            torch.mul(root_.square().mul_(root_), wide, out=out_)
+        ctx.save_for_backward(x, root)
+        ctx.window, ctx.alpha = window, alpha
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor):
+        x, root = ctx.saved_tensors
+        out = torch.empty_like(x)
+        for x_, root_, grad_, out_ in _blocks(x, root, grad, out):
+            wide = x_.to(root.dtype)
+            slope = root_.square().mul_(root_).mul_(grad_.to(root.dtype))
+            through_energy = ctx.window(slope, root_.square().square_().mul_(wide))
+            slope.addcmul_(through_energy, wide, value=-1.5 * ctx.alpha)
+            out_.copy_(slope)
+        return out, None, None, None
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    return torch.promote_types(dtype, torch.float32)
+
+
+def _blockwise(x: Tensor) -> bool:
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def _blocks(*tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:
+    """Cut tensors of one shape into blocks of rows on a CPU; elsewhere one block is all."""
+    first = tensors[0]
+    if not _blockwise(first):
+        return [tensors]
+    rows = max(1, 2**18 // (first.element_size() * first.shape[1:].numel()))
+    return zip(*(tensor.split(rows) for tensor in tensors), strict=True)
+
+
+def _five_channels() -> Window:
+    """Return a sum over five neighboring channels of a pixel, for rows of shape (N, C)."""
+    room: dict[int, Tensor] = {}  # for the products, by number of rows: blocks are equally long
+
+    def window(a: Tensor, b: Tensor) -> Tensor:
+        n, channels = a.shape
+        if not _blockwise(a):
+            # A product with a band matrix is one pass over the memory of a GPU.
+            channel = torch.arange(channels, device=a.device)
+            band = ((channel[:, None] - channel).abs() <= 2).to(a.dtype)
+            # Calls with `out` are exempt from autocast, which would take the sum in half precision.
+            return torch.mm(a * b, band, out=torch.empty_like(a))
+        # With two zeros after each row, a neighbor is a shift of flat memory, for every row. On one
+        # core this takes 0.9 (32 channels) to 0.6 (128) of the time of the band matrix.
+        width = channels + 2
+        if n not in room:
+            room[n] = a.new_zeros(2 + n * width + 2)
+        flat = room[n]
+        torch.mul(a, b, out=flat[2:-2].view(n, width)[:, :channels])
+        pairs = flat[:-1] + flat[1:]
+        fours = pairs[:-2] + pairs[2:]
+        return fours[:-1].add_(flat[4:]).view(n, width)[:, :channels]
+
+    return window
 
 
 # On a GPU: two Triton kernels
@@ -151,18 +208,13 @@ def within_map_response_normalization(
 QUADS = 256  # of neighboring activations in a program: two for each of its threads
 
 
-def kernels_take(x: Tensor, size: int, beta: float) -> bool:
-    """Whether the kernels take these activations, window and exponent.
-
-    They do on a GPU, for the paper's window and exponent, where four divides the channels.
+def kernels_take(x: Tensor) -> bool:
+    """Whether the kernels take these activations: on a GPU, where four divides the channels.
 
     Args:
         x: Activations of a pixel in each row, shape (N, C).
-        size: Channels in the window.
-        beta: Exponent.
     """
-    wanted = size == 5 and beta == 0.75 and x.shape[1] % 4 == 0 and x.dtype != torch.float64
-    return wanted and x.is_cuda and _compile(x.device)
+    return x.is_cuda and x.shape[1] % 4 == 0 and x.dtype != torch.float64 and _compile(x.device)
 
 
 @cache
@@ -321,138 +373,19 @@ def _backward(x, grad, out, quads, per_row, k, alpha, QUADS: tl.constexpr):
     _store(out + 4 * first, after, exist, a, b, c, d)
 
 
-# Elsewhere: operations of torch's, on a CPU in blocks that stay in its cache
-
-
-def _wide(dtype: torch.dtype) -> torch.dtype:
-    return torch.promote_types(dtype, torch.float32)
-
-
-class _DivideByEnergy(torch.autograd.Function):
-    """x * (k + alpha * window(x, x)) ** -beta, with its gradient in closed form.
-
-    ``window(a, b)`` sums a * b over neighbors in the same row (index 0), in which each of two
-    neighbors counts for the other. Autograd would keep twice as many tensors and walk through
-    each of them. Half precision is widened block by block, which never leaves the cache of a CPU.
-    """
-
-    @staticmethod
-    def forward(
-        ctx,
-        x: Tensor,
-        window: Callable[[Tensor, Tensor], Tensor],
-        k: float,
-        alpha: float,
-        beta: float,
-    ):
-        out = torch.empty_like(x)
-        kept = torch.empty_like(x, dtype=_wide(x.dtype))
-        # Not new_tensor, which copies from the host and has a GPU wait for it.
-        base = kept.new_full((), k)
-        for x_, kept_, out_ in _blocks(x, kept, out):
-            wide = x_.to(kept.dtype)
-            torch.add(base, window(wide, wide), alpha=alpha, out=kept_)
-            if beta == 0.75:  # roots are cheaper than a power, and backward needs none again
-                kept_.rsqrt_().sqrt_()
-            torch.mul(_power(kept_, beta), wide, out=out_)
-        ctx.save_for_backward(x, kept)
-        ctx.window, ctx.alpha, ctx.beta = window, alpha, beta
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad: Tensor):
-        x, kept = ctx.saved_tensors
-        out = torch.empty_like(x)
-        for x_, kept_, grad_, out_ in _blocks(x, kept, grad, out):
-            wide = x_.to(kept.dtype)
-            scaled = _power(kept_, ctx.beta).mul_(grad_.to(kept.dtype))
-            through_energy = ctx.window(scaled, _inverse(kept_, ctx.beta).mul_(wide))
-            scaled.addcmul_(through_energy, wide, value=-2 * ctx.alpha * ctx.beta)
-            out_.copy_(scaled)
-        return out, None, None, None, None
-
-
-def _power(kept: Tensor, beta: float) -> Tensor:
-    """Energy ** -beta, of the fourth root of 1 / energy (beta = 0.75) or of the energy."""
-    if beta != 0.75:
-        return kept**-beta
-    return kept.square().mul_(kept)
-
-
-def _inverse(kept: Tensor, beta: float) -> Tensor:
-    """1 / energy, of the same."""
-    return kept.reciprocal() if beta != 0.75 else kept.square().square_()
-
-
-def _blockwise(x: Tensor) -> bool:
-    return x.device.type == "cpu" and not torch.compiler.is_compiling()
-
-
-def _blocks(*tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:
-    """Cut tensors of one shape into blocks of rows; on a CPU they stay in its cache."""
-    first = tensors[0]
-    if not _blockwise(first):
-        return [tensors]
-    rows = max(1, 2**18 // (first.element_size() * first.shape[1:].numel()))
-    return zip(*(tensor.split(rows) for tensor in tensors), strict=True)
-
-
-def _window_sum(a: Tensor, b: Tensor, half: int, room: dict[int, Tensor]) -> Tensor:
-    """Sum a * b over the ``half`` neighbors on both sides in a row; zeros lie beyond.
-
-    On one core of a CPU, forward and backward with it take 0.9 (32 channels) to 0.6 (128) of the
-    time of a product with a band matrix.
-
-    Args:
-        a: Shape (N, C).
-        b: Same shape.
-        half: Neighbors on each side.
-        room: Memory for the products, by number of rows, which equally long blocks share.
-    """
-    n, channels = a.shape
-    # With zeros after each row, a neighbor is a shift of flat memory, for every row.
-    width = channels + half
-    if n not in room:
-        room[n] = a.new_zeros(half + n * width + half)
-    flat = room[n]
-    torch.mul(a, b, out=flat[half : half + n * width].view(n, width)[:, :channels])
-    return _run_sum(flat, 2 * half + 1).view(n, width)[:, :channels]
-
-
-def _run_sum(x: Tensor, length: int) -> Tensor:
-    """x[i] + x[i + 1] + ..., ``length`` terms: in about 2 log2(length) additions."""
-    if length == 1:
-        return x
-    reach = length // 2
-    halved = _run_sum(x, reach)
-    total = halved[:-reach] + halved[reach:]
-    if length % 2:
-        total = total[:-1].add_(x[length - 1 :])
-    return total
-
-
 # Layers
 
 
 class ResponseNorm(nn.Module):
     """:func:`response_normalization` as a layer."""
 
-    def __init__(
-        self,
-        *,
-        size: int = 5,
-        k: float = 2.0,
-        alpha: float = 1e-4,
-        beta: float = 0.75,
-        towers: int = 1,
-    ) -> None:
+    def __init__(self, *, k: float = 2.0, alpha: float = 1e-4, towers: int = 1) -> None:
         super().__init__()
-        self.constants = {"size": size, "k": k, "alpha": alpha, "beta": beta, "towers": towers}
+        self.k, self.alpha, self.towers = k, alpha, towers
 
     def forward(self, x: Tensor) -> Tensor:
         """Shape (N, C, H, W) to the same."""
-        return response_normalization(x, **self.constants)
+        return response_normalization(x, k=self.k, alpha=self.alpha, towers=self.towers)
 
 
 class WithinMapResponseNorm(nn.Module):

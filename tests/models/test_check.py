@@ -12,7 +12,6 @@ from ablations.techniques import (
     Depth,
     Dropout,
     Edition,
-    Evaluation,
     Techniques,
     Towers,
 )
@@ -24,10 +23,6 @@ FREE = [model for model in Model if model not in FIXED]
 def test_checking_does_not_load_torch() -> None:
     code = "import sys, ablations.models; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_every_model_is_registered() -> None:
-    assert set(MODELS) == set(Model)
 
 
 @pytest.mark.parametrize("model", [Model.cifar_conv, Model.cifar_local])
@@ -62,11 +57,6 @@ def test_the_edition_acts_on_a_cifar_net_by_bias_rate_and_color_noise(run_of) ->
         ConfigError, match=r"edition=released has no effect.*recipe\.bias_lr_mult=1"
     ):
         check(run_of(Model.cifar_conv, **chosen, recipe=Recipe(bias_lr_mult=1.0)))
-
-
-@pytest.mark.parametrize("model", FREE)
-def test_evaluation_applies_everywhere(run_of, model: Model) -> None:
-    check(run_of(model, crop=56, evaluation=Evaluation.center))
 
 
 @pytest.mark.parametrize("model", FREE)

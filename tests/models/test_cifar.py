@@ -18,18 +18,6 @@ def test_both_arms_have_the_authors_parameters(network, parameters: int) -> None
         assert sum(p.numel() for p in built.parameters()) == parameters
 
 
-def test_maps_shrink_from_32_to_4() -> None:
-    network, x = CifarConv(), torch.zeros(1, 3, 32, 32)
-    sizes = [(x := layer(x)).shape[-1] for layer in network if x.dim() == 4]
-    assert sorted(set(sizes[:-1]), reverse=True) == [32, 16, 8, 4]
-
-
-def test_the_last_layer_is_decayed_250_times_as_much() -> None:
-    # 1 / 0.004, the same in both arms.
-    for norm in (Norm.lrn, Norm.none):
-        assert CifarConv(techniques=Techniques(norm=norm)).decay_scale["fc10"] == 250
-
-
 def test_lrn_precedes_both_pooling_layers_and_the_convolutions_are_not_decayed() -> None:
     network = CifarLocal()
     names = [name for name, _ in network.named_children()]

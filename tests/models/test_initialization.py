@@ -20,7 +20,7 @@ def std(network: torch.nn.Module, layer: str) -> float:
 
 
 def test_arms_of_one_seed_share_their_weights(small) -> None:
-    one, other = small(), small(norm=Norm.none, dropout=Dropout.off)
+    one, other = small(), small(norm=Norm.none, dropout=Dropout.off, activation=Activation.tanh)
     for ours, theirs in zip(one.parameters(), other.parameters(), strict=True):
         assert torch.equal(ours, theirs)
 
@@ -82,10 +82,3 @@ def test_fan_in_depends_on_the_activation(small) -> None:
         small(init=Init.fan_in, activation=kind) for kind in (Activation.relu, Activation.tanh)
     )
     torch.testing.assert_close(relu.conv3.weight, math.sqrt(2) * tanh.conv3.weight)
-
-
-def test_the_printed_network_starts_with_standard_deviation_0_01(run_of) -> None:
-    # One forward pass of the real thing is left to the studies: 60 million parameters.
-    network = build(run_of(Model.alexnet, width=0.125), 10)
-    assert std(network, "conv1") == pytest.approx(0.01, rel=0.05)
-    assert std(network, "fc7") == pytest.approx(0.01 * math.sqrt(8), rel=0.05)

@@ -1,5 +1,4 @@
 from ablations.config import Model
-from ablations.techniques import Depth
 
 
 def test_multiply_adds_by_hand(table) -> None:
@@ -10,12 +9,6 @@ def test_multiply_adds_by_hand(table) -> None:
     assert rows["norm1"].multiply_adds == rows["pool1"].multiply_adds == 0
     assert rows["conv5"].shape == (256, 13, 13)
     assert sum(row.parameters for row in rows.values()) == 60_965_224
-
-
-def test_a_removed_convolution_has_no_row_and_the_next_one_counts_its_own_inputs(table) -> None:
-    rows = table(Model.alexnet, depth=Depth.no_conv2)
-    assert rows.keys() & {"conv2", "activation2", "norm2"} == set()
-    assert rows["conv3"].multiply_adds == 13 * 13 * 384 * 3 * 3 * 96
 
 
 def test_locally_connected_weights_are_used_once(table) -> None:

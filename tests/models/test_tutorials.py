@@ -1,7 +1,6 @@
 """The networks that their source fixes: their tables, what they share, LeNet-5's own layers."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +10,9 @@ from torch import nn
 
 from ablations.config import Model, Recipe
 from ablations.models import MODELS, build, construct
-from ablations.models.fixed import InvertedDropout
 from ablations.models.lenet5 import TABLE, Gray, Squash, Subsampling, TableConvolution
 from ablations.models.tutorials import Resize
+from ablations.techniques.dropout import InvertedDropout
 from ablations.training.optimizer import build_optimizer
 
 FIXED = [model for model, spec in MODELS.items() if spec.fixed]
@@ -105,29 +104,16 @@ def test_parameters_for_a_thousand_classes(table, model: Model, parameters: int)
     assert sum(row.parameters + row.statistics for row in rows) == parameters
 
 
-@pytest.mark.parametrize("model", [Model.torch_style, Model.two_branch])
-def test_branches_meet_in_convolution_3_only(on_meta, model: Model) -> None:
-    network = on_meta(model)
-    assert [network.get_submodule(f"conv{i}").groups for i in range(1, 6)] == [1, 2, 1, 2, 2]
-
-
-def test_a_window_of_lrn_stays_within_its_branch(on_meta) -> None:
-    network = on_meta(Model.two_branch)
-    assert network.norm1.constants["towers"] == network.norm2.constants["towers"] == 2
-
-
-@pytest.mark.parametrize("model", [Model.two_branch, *HALVES])
-def test_the_border_is_wider_on_the_right_and_at_the_bottom(on_meta, model: Model) -> None:
-    assert on_meta(model).border.padding == (1, 2, 1, 2)
-
-
 def test_resizing_is_bilinear_about_the_centers_of_the_pixels() -> None:
     x = torch.tensor([0.0, 4.0]).expand(1, 1, 2, 2)
     assert Resize(4)(x)[0, 0, 0].tolist() == [0.0, 1.0, 3.0, 4.0]
 
 
-def test_one_network_alone_reads_raw_pixels() -> None:
-    assert [model for model, spec in MODELS.items() if spec.raw_pixels] == [Model.keras_resized]
+def test_branches_meet_in_convolution_3_and_the_border_is_wider_at_the_end(on_meta) -> None:
+    network = on_meta(Model.two_branch)
+    assert [network.get_submodule(f"conv{i}").groups for i in range(1, 6)] == [1, 2, 1, 2, 2]
+    assert (network.norm1.towers, network.norm2.towers) == (2, 2)
+    assert network.border.padding == (1, 2, 1, 2)
 
 
 def test_batch_normalization_has_the_constants_of_keras(on_meta) -> None:
@@ -186,13 +172,6 @@ def test_lenet5_starts_with_the_variance_of_one_over_the_fan_in(run_of) -> None:
     assert not network.conv3.bias.any()
 
 
-def test_seeds_have_weights_of_their_own(run_of) -> None:
-    run = narrow(run_of, Model.half_tower_v2)
-    one, same, other = (build(replace(run, seed=seed), 3).conv1.weight for seed in (0, 0, 1))
-    assert torch.equal(one, same)
-    assert not torch.equal(one, other)
-
-
 @each
 def test_it_trains_one_step_and_evaluates_repeatably(run_of, model: Model) -> None:
     run = narrow(run_of, model)
@@ -206,32 +185,6 @@ def test_it_trains_one_step_and_evaluates_repeatably(run_of, model: Model) -> No
         assert parameter.grad.isfinite().all(), name
     network.eval()
     assert torch.equal(network(x), network(x))
-
-
-# Dropout of Keras and torch
-
-
-@pytest.mark.parametrize("model", TUTORIALS)
-def test_dropout_rates(on_meta, model: Model) -> None:
-    rates = [layer.rate for layer in on_meta(model) if isinstance(layer, InvertedDropout)]
-    assert rates == ([0.2, 0.2] if model in HALVES else [0.5, 0.5])
-
-
-def test_dropout_scales_what_it_keeps_and_rests_in_evaluation() -> None:
-    layer, x = InvertedDropout(1001, rate=0.2), torch.ones(40, 1001)
-    layer.draw(3, torch.arange(40))
-    kept = layer(x)
-    assert set(kept.unique().tolist()) == {0.0, 1.25}
-    assert (kept == 0).float().mean().item() == pytest.approx(0.2, abs=0.01)
-    assert torch.equal(layer.eval()(x), x)
-
-
-def test_the_dropout_mask_of_an_image_does_not_depend_on_the_batch() -> None:
-    layer, x = InvertedDropout(10, rate=0.5), torch.ones(4, 10)
-    layer.draw(7, torch.arange(4))
-    whole = layer(x)
-    layer.draw(7, torch.tensor([2, 3]))
-    assert torch.equal(layer(x[:2]), whole[2:])
 
 
 # Layers of LeNet-5

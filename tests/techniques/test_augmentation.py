@@ -50,14 +50,6 @@ def test_without_augmentation_the_center_is_left() -> None:
     assert not none.color.any()
 
 
-def test_draws_can_be_selected_by_position() -> None:
-    full = draws(Augmentation.full)
-    positions = torch.tensor([3, 1])
-    assert torch.equal(full[positions].top, full.top[[3, 1]])
-    assert full[positions].color.shape == (2, 3)
-    assert full[:5].flip.shape == (5,)
-
-
 def test_crops_and_reflections_are_slices_of_the_image() -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (20, 9, 9, 3), dtype=torch.uint8, generator=generator)

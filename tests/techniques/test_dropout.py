@@ -1,15 +1,17 @@
 import pytest
 import torch
-from torch import nn
 
-from ablations.techniques import Dropout
-from ablations.techniques.dropout import PaperDropout, draw_mask, dropout_layer
+from ablations.techniques.dropout import InvertedDropout, PaperDropout, draw_mask
 
 
-def test_two_processes_draw_the_masks_of_one() -> None:
+@pytest.mark.parametrize("bits", [8, 16])
+def test_two_processes_draw_the_masks_of_one(bits: int) -> None:
     rows = torch.arange(7)
-    whole = draw_mask(5, rows, 21)
-    assert torch.equal(torch.cat([draw_mask(5, rows[:3], 21), draw_mask(5, rows[3:], 21)]), whole)
+    whole, first, second = (
+        draw_mask(5, part, 21, bits=bits) for part in (rows, rows[:3], rows[3:])
+    )
+    assert torch.equal(torch.cat([first, second]), whole)
+    assert not torch.equal(whole, draw_mask(6, rows, 21, bits=bits))
 
 
 def test_half_of_the_outputs_are_kept() -> None:
@@ -17,12 +19,6 @@ def test_half_of_the_outputs_are_kept() -> None:
     # Six standard deviations of 200,000 coins, and of the 500 coins of a column.
     assert abs(mask.float().mean() - 0.5) < 6 * 0.5 / 200_000**0.5
     assert (mask.float().mean(0) - 0.5).abs().max() < 6 * 0.5 / 500**0.5
-
-
-def test_masks_differ_between_keys_and_rows() -> None:
-    mask = draw_mask(1, torch.arange(2), 64)
-    assert not torch.equal(mask[0], mask[1])
-    assert not torch.equal(mask, draw_mask(2, torch.arange(2), 64))
 
 
 def test_training_keeps_the_size_and_evaluation_halves_it() -> None:
@@ -54,12 +50,10 @@ def test_a_mask_of_another_batch_is_refused() -> None:
         layer(torch.ones(4, 10))
 
 
-def test_dropout_keeps_the_dtype() -> None:
-    layer = PaperDropout(8)
-    layer.draw(0, torch.arange(2))
-    assert layer(torch.ones(2, 8, dtype=torch.bfloat16)).dtype == torch.bfloat16
-
-
-def test_off_does_nothing() -> None:
-    assert isinstance(dropout_layer(Dropout.off, 8), nn.Identity)
-    assert isinstance(dropout_layer(Dropout.on, 8), PaperDropout)
+def test_dropout_of_keras_scales_what_it_keeps_and_rests_in_evaluation() -> None:
+    layer, x = InvertedDropout(1001, rate=0.2), torch.ones(40, 1001)
+    layer.draw(3, torch.arange(40))
+    kept = layer(x)
+    assert set(kept.unique().tolist()) == {0.0, 1.25}
+    assert (kept == 0).float().mean().item() == pytest.approx(0.2, abs=0.01)
+    assert torch.equal(layer.eval()(x), x)

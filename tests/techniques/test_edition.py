@@ -10,13 +10,6 @@ def test_the_editions_differ_in_every_detail() -> None:
         assert getattr(printed, field.name) != getattr(released, field.name), field.name
 
 
-def test_printed_is_the_text() -> None:
-    printed = details(Edition.printed)
-    assert printed.lrn_alpha == 1e-4
-    assert printed.middle_std == 0.01
-    assert printed.bias_lr_mult == 1.0
-
-
 def test_both_borders_give_55_positions() -> None:
     for edition in Edition:
         left, right, top, bottom = details(edition).border

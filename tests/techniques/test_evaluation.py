@@ -4,7 +4,6 @@ from torch.nn import functional
 from ablations.techniques.evaluation import (
     average_cross_entropy,
     average_probabilities,
-    center_crop,
     ten_views,
 )
 
@@ -24,12 +23,6 @@ def test_ten_views_are_corners_center_and_their_mirror_images() -> None:
                     pixel = images[n, top + i, left + j]
                     assert torch.equal(views[n, view, i, j], pixel)
                     assert torch.equal(views[n, view + 5, i, 3 - j], pixel)
-
-
-def test_the_center_of_a_mean_image_is_cut_like_that_of_an_image() -> None:
-    images = torch.rand(3, 8, 8, 3)
-    assert torch.equal(center_crop(images, 4)[1], center_crop(images[1], 4))
-    assert torch.equal(center_crop(images, 4), images[:, 2:6, 2:6])
 
 
 def test_probabilities_are_averaged_not_logits() -> None:
