@@ -205,26 +205,6 @@ def train_here(runs_dir: Path) -> Train:
     return lambda job: _train(job, runs_dir)
 
 
-@pytest.fixture
-def interrupt_in_epoch_2(train_here: Train, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Trains a job in this process until SIGTERM in the second of its epochs."""
-    from ablations.training import fit as module
-    from ablations.training.progress import Progress
-
-    def stop(self: Any, trainer: Any, *arguments: Any) -> None:
-        if trainer.global_step == 4:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    def train(job: Job) -> None:
-        with monkeypatch.context() as patch:
-            stopping = type("Stopping", (Progress,), {"on_train_batch_end": stop})
-            patch.setattr(module, "Progress", stopping)
-            with pytest.raises(SystemExit):
-                train_here(job)
-
-    return train
-
-
 @pytest.fixture(scope="session")
 def finished(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of ``tiny_config``'s run, trained in this process; not to be written to."""

@@ -8,6 +8,7 @@ import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 from torch import Tensor, nn
@@ -19,28 +20,52 @@ from ablations.models import construct
 _NETWORK = "network."  # what Lightning calls the module's attribute
 
 
+class DamagedCheckpoint(Exception):
+    """A file is no checkpoint, or was changed after it had been written."""
+
+
+def read_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
+    """Return the content of a checkpoint.
+
+    Args:
+        path: The checkpoint.
+        device: Where to put its tensors; ``meta`` for their shapes alone.
+
+    Raises:
+        DamagedCheckpoint: See there.
+        OSError: It cannot be read.
+    """
+    try:
+        with ZipFile(path) as file:
+            if name := file.testzip():  # torch does not compare the checksums
+                raise DamagedCheckpoint(name)
+        return torch.load(path, map_location=device, weights_only=True, mmap=True)
+    except (RuntimeError, EOFError, ValueError, BadZipFile, pickle.UnpicklingError) as error:
+        raise DamagedCheckpoint(str(error)) from None
+
+
 def weights(path: Path, device: str = "cpu") -> dict[str, Tensor]:
     """Weights and running statistics of the network in a checkpoint.
 
     Args:
         path: The checkpoint of a run.
-        device: Where to put them; ``meta`` for their shapes alone.
+        device: See :func:`read_checkpoint`.
 
     Raises:
         ConfigError: The file cannot be read.
     """
     try:
-        found: Any = torch.load(path, map_location=device, weights_only=True, mmap=True)
+        found = read_checkpoint(path, device)["state_dict"]
     except OSError as error:
         raise ConfigError(plain(error)) from None
-    except (RuntimeError, EOFError, pickle.UnpicklingError):
+    except (DamagedCheckpoint, KeyError):
         raise ConfigError(
             f"{path}: no whole checkpoint; next step: delete its folder, and the command that made "
             "it trains the run again"
         ) from None
     return {
         name.removeprefix(_NETWORK): value
-        for name, value in found["state_dict"].items()
+        for name, value in found.items()
         if name.startswith(_NETWORK)
     }
 

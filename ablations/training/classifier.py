@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torchmetrics import Metric
 
 from ablations import models
 from ablations.config import ConfigError, Run
@@ -101,18 +102,8 @@ class Classifier(pl.LightningModule):
         crop = center_crop(channels_last(images), self.run.data.crop)
         return self.network(to_input(crop, self.mean))
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        recipe = self.run.recipe
-        optimizer = build_optimizer(self.network, recipe, self.details.bias_lr_mult)
-        schedule = RateSchedule(optimizer, recipe, self.steps)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
-
-    # Training
-
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Augment and classify a batch; return its share of the mean loss of the global batch."""
         images, labels, draws, rows, share = self._place(batch, batch_idx)
         inputs = self._augment(images, draws)
         for index, layer in enumerate(self.dropouts):
@@ -122,6 +113,99 @@ class Classifier(pl.LightningModule):
         self.train_errors.update(logits.detach(), labels, losses.detach())
         self.online_loss.update(self.current_epoch * self.steps + batch_idx, losses.detach())
         return losses.sum() * share
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self._evaluate(batch, self.val_errors)
+
+    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        split = self.splits[dataloader_idx]
+        if split != "center":
+            self._evaluate(batch, self.test_errors[split])
+            return
+        images, labels, *place = batch
+        views = ten_views(channels_last(images), self.run.data.crop)
+        logits = self.network(to_input(views.flatten(0, 1), self.mean)).float()
+        logits = logits.view(*views.shape[:2], -1)
+        center = logits[:, CENTER_VIEW]
+        losses = F.cross_entropy(center, labels, reduction="none")
+        self.test_errors["center"].update(center, labels, losses)
+        probabilities = average_probabilities(logits)
+        losses = average_cross_entropy(logits, labels)
+        self.test_errors["ten_view"].update(probabilities, labels, losses)
+        if place:
+            self.seen.append((place[0], center.softmax(1), probabilities))
+
+    def _evaluate(self, batch: Any, errors: ErrorRates) -> None:
+        images, labels, *_ = batch
+        logits = self(images)
+        errors.update(logits, labels, F.cross_entropy(logits, labels, reduction="none"))
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        recipe = self.run.recipe
+        optimizer = build_optimizer(self.network, recipe, self.details.bias_lr_mult)
+        schedule = RateSchedule(optimizer, recipe, self.steps)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    # Each epoch
+
+    def on_train_epoch_start(self) -> None:
+        self.train_errors.reset()  # not where an interrupted run continues within an epoch
+
+    def on_train_epoch_end(self) -> None:
+        """Log the errors of the epoch, and let the schedule see them."""
+        if self.diverged:
+            return
+        log_exactly(self, score_metrics("train", self.train_errors.scores()))
+        if val := self.val_scores:
+            log_exactly(self, score_metrics("val", val))
+            schedule: Any = self.lr_schedulers()
+            schedule.observe(val.top1)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss of the last epoch is NaN or infinite, or has exploded.
+
+        Every process has to ask. The last step may break a network whose online loss was finite.
+        """
+        train, val = self.train_errors.scores(), self.val_scores
+        limit = EXPLODED * math.log(self.classes)
+        broken = train.loss is None or train.loss >= limit
+        return broken or (val is not None and val.loss is None)
+
+    @property
+    def val_scores(self) -> Scores | None:
+        """Errors of the last validation; None without validation images."""
+        return self.val_errors.scores() if self.val_errors.update_called else None
+
+    def on_validation_epoch_start(self) -> None:
+        self.val_errors.reset()
+
+    def on_test_start(self) -> None:
+        """Count errors for each loader: training images, validation images, test images."""
+        # In a dictionary and no submodules: Lightning moves the module to the host after a test,
+        # where NCCL could not sum them any more.
+        self.splits = {3: ["train", "val", "center"], 2: ["train", "center"], 1: ["center"]}[
+            len(self.trainer.num_test_batches)
+        ]
+        names = [*self.splits, "ten_view"]
+        self.test_errors = {name: ErrorRates().to(self.device) for name in names}
+        self.seen: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def on_test_epoch_end(self) -> None:
+        for name, scores in self.scores().items():
+            log_exactly(self, score_metrics(f"test/{name}", scores), logger=False)
+
+    def scores(self) -> dict[str, Scores]:
+        """Errors after :meth:`Trainer.test`: ``train``, ``val``, ``center`` and ``ten_view``.
+
+        ``val`` is missing where there are no validation images.
+        """
+        return {name: errors.scores() for name, errors in self.test_errors.items()}
+
+    # Inputs of a batch
 
     def _place(self, batch: Any, batch_idx: int) -> tuple[Tensor, Tensor, Draws, Tensor, float]:
         """Complete a batch: its draws, its rows of the global batch, the weight of an image."""
@@ -158,88 +242,6 @@ class Classifier(pl.LightningModule):
             return inputs
         return color_noise(inputs, draws.color, self.axes, divisor=self.details.color_divisor)
 
-    def on_train_epoch_start(self) -> None:
-        self.train_errors.reset()  # not where an interrupted run continues within an epoch
-
-    def on_train_epoch_end(self) -> None:
-        """Log the errors of the epoch, and let the schedule see them."""
-        if self.diverged:
-            return
-        log_exactly(self, score_metrics("train", self.train_errors.scores()))
-        if val := self.val_scores:
-            log_exactly(self, score_metrics("val", val))
-            schedule: Any = self.lr_schedulers()
-            schedule.observe(val.top1)
-
-    @property
-    def diverged(self) -> bool:
-        """Whether the loss of the last epoch is NaN or infinite, or has exploded.
-
-        Every process has to ask. The last step may break a network whose online loss was finite.
-        """
-        train, val = self.train_errors.scores(), self.val_scores
-        limit = EXPLODED * math.log(self.classes)
-        broken = train.loss is None or train.loss >= limit
-        return broken or (val is not None and val.loss is None)
-
-    @property
-    def val_scores(self) -> Scores | None:
-        """Errors of the last validation; None without validation images."""
-        return self.val_errors.scores() if self.val_errors.update_called else None
-
-    # Evaluation
-
-    def on_validation_epoch_start(self) -> None:
-        self.val_errors.reset()
-
-    def validation_step(self, batch: Any, batch_idx: int) -> None:
-        self._evaluate(batch, self.val_errors)
-
-    def _evaluate(self, batch: Any, errors: ErrorRates) -> None:
-        images, labels, *_ = batch
-        logits = self(images)
-        errors.update(logits, labels, F.cross_entropy(logits, labels, reduction="none"))
-
-    def on_test_start(self) -> None:
-        """Count errors for each loader: training images, validation images, test images."""
-        # In a dictionary and no submodules: Lightning moves the module to the host after a test,
-        # where NCCL could not sum them any more.
-        self.splits = {3: ["train", "val", "center"], 2: ["train", "center"], 1: ["center"]}[
-            len(self.trainer.num_test_batches)
-        ]
-        names = [*self.splits, "ten_view"]
-        self.test_errors = {name: ErrorRates().to(self.device) for name in names}
-        self.seen: list[tuple[Tensor, Tensor, Tensor]] = []
-
-    def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
-        split = self.splits[dataloader_idx]
-        if split != "center":
-            self._evaluate(batch, self.test_errors[split])
-            return
-        images, labels, *place = batch
-        views = ten_views(channels_last(images), self.run.data.crop)
-        logits = self.network(to_input(views.flatten(0, 1), self.mean)).float()
-        logits = logits.view(*views.shape[:2], -1)
-        center = logits[:, CENTER_VIEW]
-        losses = F.cross_entropy(center, labels, reduction="none")
-        self.test_errors["center"].update(center, labels, losses)
-        probabilities = average_probabilities(logits)
-        losses = average_cross_entropy(logits, labels)
-        self.test_errors["ten_view"].update(probabilities, labels, losses)
-        if place:
-            self.seen.append((place[0], center.softmax(1), probabilities))
-
-    def on_test_epoch_end(self) -> None:
-        for name, scores in self.scores().items():
-            log_exactly(self, score_metrics(f"test/{name}", scores), logger=False)
-
-    def scores(self) -> dict[str, Scores]:
-        """Errors after :meth:`Trainer.test`: ``train``, ``val``, ``center`` and ``ten_view``.
-
-        ``val`` is missing where there are no validation images.
-        """
-        return {name: errors.scores() for name, errors in self.test_errors.items()}
-
     # Exact continuation
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -259,12 +261,8 @@ class Classifier(pl.LightningModule):
                 entry = f"{name}.{key}"
                 checkpoint["state_dict"][entry] = torch.zeros_like(checkpoint["state_dict"][entry])
 
-    def _open_metrics(self) -> list[tuple[str, ErrorRates | WindowedLoss]]:
-        return [
-            ("train_errors", self.train_errors),
-            ("val_errors", self.val_errors),
-            ("online_loss", self.online_loss),
-        ]
+    def _open_metrics(self) -> list[tuple[str, Metric]]:
+        return [(name, part) for name, part in self.named_children() if isinstance(part, Metric)]
 
 
 def log_exactly(module: pl.LightningModule, values: dict[str, float], **options: Any) -> None:

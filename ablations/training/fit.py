@@ -4,7 +4,6 @@ import ctypes
 import logging
 import os
 import signal
-import sys
 import warnings
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy
 from torch import distributed
 
@@ -21,9 +21,9 @@ from ablations.data.store import Store
 from ablations.models.pretrained import transfer
 from ablations.training.checkpoints import (
     AtomicCheckpointIO,
-    EpochSaver,
     Saver,
     latest_checkpoint,
+    stop_now,
 )
 from ablations.training.classifier import Classifier
 from ablations.training.history import History
@@ -49,6 +49,15 @@ class ConstantBuffersDDP(DDPStrategy):
         self.model.broadcast_buffers = False  # pyright: ignore
 
 
+# Lightning's, and why they do not apply.
+WARNINGS = (
+    "The `srun` command is available",  # whether SLURM takes part is the launcher's to say
+    ".*does not have many workers",  # one gather a batch leaves nothing for them to do
+    ".*LeafSpec.* is deprecated",  # Lightning 2.6 with a later torch
+    "GPU available but not used",  # trainer=cpu is what was asked for
+)
+
+
 def train_folder(folder: Path) -> None:
     """Train the run whose ``config.yaml`` lies in ``folder``; see :func:`train`."""
     train(Job.load(folder), folder)
@@ -66,67 +75,28 @@ def train(job: Job, folder: Path) -> None:
     Raises:
         ConfigError: It is to be trained on a GPU, and there is none.
     """
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    # The folder of a run holds its configuration before its checkpoint.
-    warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
-    # On a login node Lightning misses `srun`; whether SLURM takes part is the launcher's to say.
-    warnings.filterwarnings("ignore", "The `srun` command is available")
-    # One gather a batch leaves nothing for worker processes to do.
-    warnings.filterwarnings("ignore", ".*does not have many workers.*")
-    # Lightning 2.6 with a later torch.
-    warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated", FutureWarning)
-    # trainer=cpu is what was asked for.
-    warnings.filterwarnings("ignore", "GPU available but not used")
+    signal.signal(signal.SIGTERM, stop_now)
+    for message in WARNINGS:
+        warnings.filterwarnings("ignore", message)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     # float32 is float32: cuDNN would round the factors of convolutions to ten bits.
     torch.backends.cudnn.allow_tf32 = False
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     store = Store.open(Path(job.store))
     images = Images(job.run, store, rank, world)
     module = Classifier.of_store(job.run, store, len(images.train_images))
     if job.weights:
         transfer(module.network, Path(job.weights))
-    history = History(job.run.recipe)
-    saver = Saver(folder, job.trainer.checkpoint_steps)
-    logger = build_logger(job, folder) if rank == 0 else None
     threads = job.trainer.threads or 1
     torch.set_num_threads(threads)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # or Lightning's DDP would choose another number
     keep_freed_memory()
+    history = History(job.run.recipe)
+    logger = build_logger(job, folder) if rank == 0 else None
     exit_code = 1
     try:
-        trainer = pl.Trainer(
-            accelerator=_accelerator(job.trainer.accelerator),
-            devices=here,
-            num_nodes=world // here,
-            # Named, or Lightning would look for SLURM, and take the ranks for SLURM's tasks.
-            plugins=[
-                TorchElasticEnvironment() if world > 1 else LightningEnvironment(),
-                AtomicCheckpointIO(),
-            ],
-            strategy=ConstantBuffersDDP(gradient_as_bucket_view=True) if world > 1 else "auto",
-            precision=job.run.recipe.precision.lightning,
-            max_epochs=job.run.recipe.epochs,
-            fast_dev_run=job.fast_dev_run,
-            logger=logger or False,
-            callbacks=[
-                history,
-                Progress(folder),
-                ReplayMetrics(history),
-                saver,
-                EpochSaver(folder, saver),
-            ],
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=0,
-            default_root_dir=folder,
-        )
-        if not job.run.data.val_size:
-            trainer.limit_val_batches = 0  # as an argument `fast_dev_run` would overrule it
-        trainer.fit(module, images, ckpt_path=latest_checkpoint(folder))
+        trainer = build_trainer(job, folder, history, logger, world)
+        trainer.fit(module, images, ckpt_path=latest_checkpoint(folder, job.run))
         if not history.diverged:
             trainer.test(module, images, verbose=False)
         if not job.fast_dev_run:
@@ -144,6 +114,51 @@ def train(job: Job, folder: Path) -> None:
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         close_logger(logger, exit_code)
+
+
+def build_trainer(
+    job: Job, folder: Path, history: History, logger: Logger | None, world: int
+) -> pl.Trainer:
+    """Return the trainer of a run, with its callbacks.
+
+    Args:
+        job: The run and its hardware.
+        folder: The run's folder.
+        history: The callback that keeps its learning curve.
+        logger: Of rank 0, if any.
+        world: Number of processes.
+    """
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    trainer = pl.Trainer(
+        accelerator=_accelerator(job.trainer.accelerator),
+        devices=here,
+        num_nodes=world // here,
+        # Named, or Lightning would look for SLURM, and take the ranks for SLURM's tasks.
+        plugins=[
+            TorchElasticEnvironment() if world > 1 else LightningEnvironment(),
+            AtomicCheckpointIO(),
+        ],
+        strategy=ConstantBuffersDDP(gradient_as_bucket_view=True) if world > 1 else "auto",
+        precision=job.run.recipe.precision.lightning,
+        max_epochs=job.run.recipe.epochs,
+        fast_dev_run=job.fast_dev_run,
+        logger=logger or False,
+        callbacks=[
+            history,
+            Progress(folder),
+            ReplayMetrics(history),
+            Saver(folder, job.trainer.checkpoint_steps),
+        ],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=0,
+        default_root_dir=folder,
+    )
+    if not job.run.data.val_size:
+        trainer.limit_val_batches = 0  # as an argument `fast_dev_run` would overrule it
+    return trainer
 
 
 def _accelerator(wanted: Accelerator) -> str:

@@ -1,96 +1,114 @@
-import json
 import os
-import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from finished import loaded, outcome
 
 from ablations import files
-from ablations.config import Accelerator, Recipe, Trainer
-from ablations.record import CHECKPOINT, load
-from ablations.training import history, progress
+from ablations.config import Accelerator, DataConfig, Recipe, Schedule, Trainer
+from ablations.record import CHECKPOINT, PREDICTIONS, load
+from ablations.techniques import Norm
 from ablations.training.checkpoints import AtomicCheckpointIO, latest_checkpoint
-from ablations.training.classifier import Classifier
-from ablations.training.progress import Progress
+
+BROKEN = "last.broken.ckpt"
 
 
-def test_there_is_nothing_to_continue_from_at_first(tmp_path: Path):
-    assert latest_checkpoint(tmp_path) is None
+# What a run continues from
 
 
-def test_a_checkpoint_of_an_earlier_version_is_set_aside(tmp_path: Path):
-    torch.save({"state_dict": {}, "ablations": {}}, tmp_path / CHECKPOINT)
-    with pytest.warns(UserWarning, match="last.ckpt is of an earlier version"):
-        assert latest_checkpoint(tmp_path) is None
-    assert [path.name for path in tmp_path.iterdir()] == ["last.broken.ckpt"]
+def test_there_is_nothing_to_continue_from_at_first(tmp_path: Path, tiny_run):
+    assert latest_checkpoint(tmp_path, tiny_run) is None
 
 
-def test_a_damaged_checkpoint_is_set_aside_and_the_run_starts_anew(tiny_job, train_here):
-    job = tiny_job()
-    folder = train_here(job)
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def garble(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2  # weights: torch reads them without a complaint
+    content[middle : middle + 64] = b"\x7f" * 64
+    path.write_bytes(content)
+
+
+def empty_directory(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[:100] + bytes(4096) + content[4196:])
+
+
+def make_old(path: Path) -> None:
+    torch.save({"state_dict": {}, "ablations": {}}, path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (cut, "damaged"),
+        (garble, "damaged"),
+        (empty_directory, "damaged"),
+        (make_old, "of an earlier version"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_used_is_set_aside_and_the_run_starts_anew(
+    spoil, reason: str, tiny_job, train_here
+):
+    folder = train_here(tiny_job())
+    whole = outcome(folder)
     (folder / "record.json").unlink()
-    whole = (folder / CHECKPOINT).read_bytes()
-    (folder / CHECKPOINT).write_bytes(whole[: len(whole) // 2])
-    with pytest.warns(UserWarning, match="last.ckpt is damaged: renamed to last.broken.ckpt"):
-        train_here(job)
-    assert len((folder / "last.broken.ckpt").read_bytes()) == len(whole) // 2
-    record = load(folder)
-    assert record is not None
-    assert record.epochs == 2
+    spoil(folder / CHECKPOINT)
+    with pytest.warns(UserWarning, match=f"{CHECKPOINT} is {reason}: renamed to {BROKEN}"):
+        train_here(tiny_job())
+    assert (folder / BROKEN).exists()
+    assert outcome(folder) == whole
 
 
-@pytest.fixture
-def saved(monkeypatch) -> list[int]:
-    """Steps after which a checkpoint was written."""
-    steps = []
-    save = AtomicCheckpointIO.save_checkpoint
+def test_the_checkpoint_of_another_run_is_set_aside(finished: Path, tiny_job, tmp_path: Path):
+    other = tiny_job(seed=1).run
+    (tmp_path / CHECKPOINT).write_bytes((finished / CHECKPOINT).read_bytes())
+    assert latest_checkpoint(tmp_path, tiny_job().run) == tmp_path / CHECKPOINT
+    with pytest.warns(UserWarning, match=f"is of the run {finished.name}"):
+        assert latest_checkpoint(tmp_path, other) is None
 
-    def note(self, checkpoint, path, storage_options=None):
-        steps.append(checkpoint["global_step"])
-        save(self, checkpoint, path, storage_options)
 
-    monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", note)
-    return steps
+# What is written
 
 
 @pytest.mark.parametrize(
     ("every", "steps"), [(1, [1, 2, 3, 4, 5, 6]), (2, [2, 3, 4, 6]), (9, [3, 6])]
 )
 def test_checkpoints_within_an_epoch_and_after_it(
-    every: int, steps: list[int], tiny_job, train_here, saved: list[int]
+    every: int, steps: list[int], tiny_job, train_here, monkeypatch
 ):
+    saved = []
+    save = AtomicCheckpointIO.save_checkpoint
+
+    def note(self, checkpoint, path, storage_options=None):
+        saved.append(checkpoint["global_step"])
+        save(self, checkpoint, path, storage_options)
+
+    monkeypatch.setattr(AtomicCheckpointIO, "save_checkpoint", note)
     folder = train_here(tiny_job(trainer=Trainer(Accelerator.cpu, checkpoint_steps=every)))
     assert saved == steps
     assert [path.name for path in folder.glob("*.ckpt")] == [CHECKPOINT]
 
 
-def test_the_clock_stands_while_a_checkpoint_is_written(tiny_job, train_here, saved, monkeypatch):
-    now = time.perf_counter
-    monkeypatch.setattr(history.time, "perf_counter", lambda: now() + 60.0 * len(saved))
-    trainer = Trainer(Accelerator.cpu, threads=1, checkpoint_steps=1)
-    record = load(train_here(tiny_job(trainer=trainer)))
-    assert len(saved) == 6
-    assert record is not None
-    assert record.seconds < 60
-
-
 def test_a_checkpoint_is_replaced_in_one_step(tiny_job, train_here, monkeypatch):
     # A kill while a checkpoint is written leaves the one before.
     replaced = []
-    replace = os.replace
+    rename = os.replace
 
     def note(source, target):
         if Path(target).name == CHECKPOINT:
             torch.load(source, weights_only=True)  # complete before it gets the name
-            replaced.append(Path(source).name)
-        replace(source, target)
+            replaced.append(Path(source))
+        rename(source, target)
 
     monkeypatch.setattr(files.os, "replace", note)
-    folder = train_here(tiny_job())
+    train_here(tiny_job())
     assert len(replaced) == 2
-    assert {path.name for path in folder.iterdir()} >= {CHECKPOINT, "record.json"}
-    assert not [name for name in replaced if (folder / name).exists()]
+    assert not [path for path in replaced if path.exists()]
 
 
 def test_a_diverged_epoch_leaves_no_checkpoint(tiny_job, train_here):
@@ -99,62 +117,73 @@ def test_a_diverged_epoch_leaves_no_checkpoint(tiny_job, train_here):
     assert not (folder / CHECKPOINT).exists()
 
 
-def test_progress_counts_epochs_and_images(tiny_job, train_here, monkeypatch):
-    seen = []
-    write = progress.write_atomically
-
-    def note(path, content, *, lasting=True):
-        if path.suffix == ".json":
-            assert not lasting  # training does not wait for the disk
-            seen.append(json.loads(content))
-        write(path, content, lasting=lasting)
-
-    monkeypatch.setattr(progress, "write_atomically", note)
-    monkeypatch.setattr(progress, "PROGRESS_SECONDS", 0.0)
-    train_here(tiny_job())
-    training = [state for state in seen if state["stage"] == "train"]
-    epochs = [round(state["epoch"], 3) for state in training]
-    assert epochs == [0.333, 0.667, 1.0, 1.0, 1.333, 1.667, 2.0, 2.0]
-    assert all(state["images_per_second"] > 0 for state in training)
-    assert training[-1]["seconds_left"] == 0
-    assert ["val_top1" in state for state in training] == [False] * 3 + [True] * 5
-    testing = [state for state in seen if state["stage"] == "test"]
-    assert "seconds_left" not in testing[0]
-    # 49 training and 11 validation images in batches of 16, 23 test images one by one.
-    assert len(testing) == 1 + 4 + 1 + 23
-    assert testing[-1]["seconds_left"] == 0
+# Interruption
 
 
-def test_progress_is_written_at_intervals(tiny_job, train_here, monkeypatch):
-    # A file at every step would slow small networks down.
-    written = []
-    write = Progress._write
-    monkeypatch.setattr(
-        Progress, "_write", lambda self, *args: (written.append(args[-1]), write(self, *args))
-    )
-    monkeypatch.setattr(progress, "PROGRESS_SECONDS", 1e9)
-    train_here(tiny_job())
-    assert written == ["train", "train", "test"]
+@pytest.mark.parametrize(
+    ("hook", "step", "kept", "batches"),
+    [
+        ("on_train_batch_end", 1, 1, 1),
+        ("on_train_batch_end", 5, 5, 2),
+        ("on_train_epoch_end", 3, 3, 0),
+        ("on_validation_batch_start", 6, 3, 0),  # the epoch is repeated
+        ("on_test_start", 6, 6, 0),
+    ],
+    ids=["in epoch 1", "in epoch 2", "after epoch 1", "in a validation", "in the test"],
+)
+def test_an_interrupted_run_continues_bit_by_bit(
+    hook: str, step: int, kept: int, batches: int, tiny_job, train_here, train_anew, interrupt
+):
+    job = tiny_job(recipe=Recipe(epochs=2, batch_size=16, lr=0.01, schedule=Schedule.cosine))
+    folder = interrupt(job, hook, step)
+    assert load(folder) is None
+    checkpoint = torch.load(folder / CHECKPOINT, weights_only=True)
+    done = checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
+    assert (checkpoint["global_step"], done) == (kept, [{"batches": batches}])
+    resumed = outcome(train_here(job))
+    assert outcome(train_anew(job)) == resumed
 
 
-def test_the_rate_of_a_continued_run_counts_its_own_steps_only(tiny_job, train_here, monkeypatch):
-    began = []
-    monkeypatch.setattr(
-        Progress,
-        "on_train_epoch_end",
-        lambda self, trainer, module: began.append((self.began_at, trainer.global_step)),
-    )
-    step = Classifier.training_step
+STOPPING = {"recipe": Recipe(epochs=6, batch_size=16, lr=0.01, stop_at=0.99)}
+PLATEAU = Recipe(epochs=3, batch_size=16, lr=0.01, schedule=Schedule.plateau, patience=1)
 
-    def fail(self, batch, batch_idx):
-        if self.trainer.global_step == 4:
-            raise ArithmeticError
-        return step(self, batch, batch_idx)
 
+@pytest.mark.parametrize(
+    ("changes", "hook", "step"),
+    [
+        ({"data": DataConfig(size=16, crop=12, val_size=0)}, "on_train_batch_end", 4),
+        ({"data": DataConfig(size=16, crop=12, val_size=0)}, "on_test_start", 6),
+        ({"norm": Norm.batchnorm, "recipe": PLATEAU}, "on_train_batch_end", 7),
+        (STOPPING, "on_train_batch_end", 4),
+        (STOPPING, "on_train_epoch_end", 6),
+        (STOPPING, "on_test_start", 6),
+    ],
+    ids=["no validation", "no validation, in the test", "plateau"]
+    + [f"target met, {place}" for place in ("in epoch 2", "after it", "in the test")],
+)
+def test_runs_of_every_kind_continue_bit_by_bit(
+    changes: dict, hook: str, step: int, tiny_job, train_here, train_anew, interrupt
+):
+    job = tiny_job(**changes)
+    interrupt(job, hook, step)
+    resumed = outcome(train_here(job))
+    assert outcome(train_anew(job)) == resumed
+
+
+def test_a_run_that_started_from_another_continues_bit_by_bit(
+    tiny_job, finished: Path, train_here, train_anew, interrupt
+):
+    job = tiny_job(pretrained=finished.name, seed=1)
+    job = replace(job, weights=str(finished / CHECKPOINT))
+    interrupt(job)
+    resumed = outcome(train_here(job))
+    assert outcome(train_anew(job)) == resumed
+    scratch = train_here(tiny_job(seed=1))
+    assert (scratch / PREDICTIONS).read_bytes() != resumed["predictions"]
+
+
+def test_a_resumed_run_keeps_the_threads_that_it_was_started_with(tiny_job, train_here, interrupt):
     job = tiny_job()
-    with monkeypatch.context() as patch:
-        patch.setattr(Classifier, "training_step", fail)
-        with pytest.raises(ArithmeticError):
-            train_here(job)
-    train_here(job)
-    assert began == [(0, 3), (3, 6)]
+    two, one = (replace(job, trainer=replace(job.trainer, threads=n)) for n in (2, 1))
+    interrupt(two, step=1)
+    assert loaded(train_here(one)).hardware.threads == 2

@@ -7,13 +7,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ablations import models
-from ablations.config import ConfigError, Init, Job
+from ablations.config import ConfigError, Job
 from ablations.data.store import Store
-from ablations.record import CHECKPOINT, CurvePoint, Record, Scores
-from ablations.techniques import Activation, Augmentation, Dropout, Edition, Pooling
-from ablations.techniques.augmentation import draw
-from ablations.training.classifier import Classifier, score_metrics
-from ablations.training.history import curve_metrics
+from ablations.record import CHECKPOINT, Record
+from ablations.techniques import Edition, Pooling
+from ablations.training.classifier import Classifier
 
 
 def make(job: Job) -> Classifier:
@@ -21,33 +19,11 @@ def make(job: Job) -> Classifier:
     return Classifier.of_store(job.run, store, images=49)
 
 
-def test_arms_of_a_seed_share_initial_weights_and_streams(tiny_job):
-    job = tiny_job()
-    for arm in ({"pooling": Pooling.nonoverlap}, {"dropout": Dropout.off}):
-        one, other = make(job), make(tiny_job(**arm))
-        assert one.stream == other.stream
-        weights = zip(one.network.parameters(), other.network.parameters(), strict=True)
-        assert all(torch.equal(a, b) for a, b in weights)
-
-
-def test_arms_share_crops_whether_or_not_colors_are_drawn(tiny_job):
-    stream = make(tiny_job()).stream
-    from ablations.rng import generator
-
-    tables = [
-        draw(49, generator(stream, "augmentation", 3), size=16, crop=12, augmentation=kind)
-        for kind in (Augmentation.full, Augmentation.crop_flip)
-    ]
-    assert torch.equal(tables[0].top, tables[1].top)
-    assert torch.equal(tables[0].left, tables[1].left)
-    assert torch.equal(tables[0].flip, tables[1].flip)
-    assert tables[0].top.unique().numel() == 5  # 16 - 12 + 1 places
-
-
-def test_seed_and_replicate_change_the_weights_or_the_draws(tiny_job):
-    first, seed, other = make(tiny_job()), make(tiny_job(seed=1)), make(tiny_job(replicate=1))
-    assert len({first.stream, seed.stream, other.stream}) == 3
-    assert not torch.equal(first.network.conv1.weight, seed.network.conv1.weight)
+def test_arms_of_a_seed_share_a_stream_and_seeds_and_replicates_have_their_own(tiny_job):
+    changes = [{}, {"pooling": Pooling.nonoverlap}, {"seed": 1}, {"replicate": 1}]
+    one, arm, seed, replicate = (make(tiny_job(**change)).stream for change in changes)
+    assert one == arm
+    assert len({one, seed, replicate}) == 3
 
 
 def test_the_mean_is_that_of_the_central_crop(tiny_job):
@@ -90,33 +66,6 @@ def test_no_step_waits_for_the_device(edition: Edition, tiny_job, train_here, mo
     train_here(tiny_job(edition=edition))
     assert {"aten::convolution", "aten::add_.Tensor"} <= seen.names  # errors are counted, too
     assert not seen.names & {"aten::lift_fresh", "aten::_local_scalar_dense", "aten::nonzero"}
-
-
-def test_metrics_have_the_names_that_loggers_show():
-    scores = Scores(top1=0.5, top5=0.1, loss=2.0, count=10)
-    point = CurvePoint(epoch=2, samples=96, seconds=1.5, lr=0.01, train=scores, val=scores)
-    assert curve_metrics(point) == {
-        "epoch": 2,
-        "samples": 96,
-        "seconds": 1.5,
-        "lr": 0.01,
-        "train/top1_error": 0.5,
-        "train/top5_error": 0.1,
-        "train/loss": 2.0,
-        "val/top1_error": 0.5,
-        "val/top5_error": 0.1,
-        "val/loss": 2.0,
-    }
-    assert "test/loss" not in score_metrics("test", replace(scores, loss=None))
-    without = curve_metrics(replace(point, val=None))
-    assert without.keys() == {name for name in curve_metrics(point) if not name.startswith("val/")}
-
-
-def test_a_tanh_arm_is_the_same_network_but_for_its_activation(tiny_job):
-    # Initial weights do not depend on what is drawn after them.
-    one = make(tiny_job(init=Init.paper)).network.state_dict()
-    other = make(tiny_job(init=Init.paper, activation=Activation.tanh)).network.state_dict()
-    assert all(torch.equal(one[name], other[name]) for name in one | other)
 
 
 # As Lightning's own documentation shows

@@ -1,0 +1,65 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from ablations.record import Record
+from ablations.training import progress
+from ablations.training.progress import Progress
+
+
+@pytest.fixture
+def written(monkeypatch) -> list[dict]:
+    """The contents of the file, one after the other."""
+    seen = []
+    write = progress.write_atomically
+
+    def note(path, content, *, lasting=True):
+        assert not lasting  # training does not wait for the disk
+        seen.append(json.loads(content))
+        write(path, content, lasting=lasting)
+
+    monkeypatch.setattr(progress, "write_atomically", note)
+    return seen
+
+
+def test_it_counts_epochs_and_images(written, tiny_job, train_here, monkeypatch):
+    monkeypatch.setattr(progress, "PROGRESS_SECONDS", 0.0)
+    train_here(tiny_job())
+    training = [state for state in written if state["stage"] == "train"]
+    epochs = [round(state["epoch"], 3) for state in training]
+    assert epochs == [0.333, 0.667, 1.0, 1.0, 1.333, 1.667, 2.0, 2.0]
+    assert all(state["images_per_second"] > 0 for state in training)
+    assert training[-1]["seconds_left"] == 0
+    assert ["val_top1" in state for state in training] == [False] * 3 + [True] * 5
+    testing = [state for state in written if state["stage"] == "test"]
+    assert "seconds_left" not in testing[0]
+    # 49 training and 11 validation images in batches of 16, 23 test images one by one.
+    assert len(testing) == 1 + 4 + 1 + 23
+    assert testing[-1]["seconds_left"] == 0
+
+
+def test_it_is_written_at_intervals(written, tiny_job, train_here, monkeypatch):
+    # A file at every step would slow small networks down.
+    monkeypatch.setattr(progress, "PROGRESS_SECONDS", 1e9)
+    train_here(tiny_job())
+    assert [state["stage"] for state in written] == ["train", "train", "test"]
+
+
+def test_it_ends_with_the_test(finished: Path, record: Record):
+    state = json.loads((finished / "progress.json").read_text())
+    assert state == {"stage": "test", "epochs": 2, "val_top1": record.val.top1}
+
+
+def test_the_rate_of_a_continued_run_counts_its_own_steps_only(
+    tiny_job, train_here, interrupt, monkeypatch
+):
+    began = []
+    monkeypatch.setattr(
+        Progress,
+        "on_train_epoch_end",
+        lambda self, trainer, module: began.append((self.began_at, trainer.global_step)),
+    )
+    interrupt(tiny_job())
+    train_here(tiny_job())
+    assert began == [(0, 3), (4, 6)]
