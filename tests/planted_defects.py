@@ -314,9 +314,9 @@ DEFECTS = [
     ),
     Defect(
         "errors of an interrupted epoch are counted once",
-        "ablations/metrics.py",
-        'self.add_state(name, zero, dist_reduce_fx="sum", persistent=True)',
-        'self.add_state(name, zero, dist_reduce_fx="sum")',
+        "ablations/training/classifier.py",
+        '[f"{name}.{key}"] = value.clone()',
+        '[f"{name}.{key}"] = torch.zeros_like(value)',
         "tests/training/test_checkpoints.py -k interrupted",
     ),
     Defect(

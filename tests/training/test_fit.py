@@ -182,7 +182,9 @@ def test_a_checkpoint_of_two_processes_holds_the_tally_of_both(start, tiny, val_
     more = ("trainer.devices=2", "trainer.checkpoint_steps=1", f"data.val_size={val_size}")
     command = start(*tiny, *more).finish()
     assert command.code == 0, command.out + command.err
-    record = loaded(next(Path("runs").glob("*/record.json")).parent)
+    (path,) = Path("runs").glob(f"*/{CHECKPOINT}")
+    assert torch.load(path, weights_only=True)["state_dict"]["train_errors.count"] == 48
+    record = loaded(path.parent)
     assert [point.train.count for point in record.curve] == [48, 48]
     assert (record.val is None, record.data.train_images) == (val_size == 0, 60 - val_size)
     assert record.hardware.devices == 2
