@@ -21,6 +21,7 @@ def test_operations_are_those_of_the_layers():
     assert twice == 2 * once > 6 * 2 * (120 * 84 * 3)
 
 
+@pytest.mark.slow
 def test_a_step_is_timed_beside_its_peers_and_the_matrix_rate():
     rows = gpu.training("cpu", "n", SMALL, turn=2, turns=2, goal=0.9)
     assert [row.peer for row in rows] == [
