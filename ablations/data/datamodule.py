@@ -48,7 +48,7 @@ class Images(pl.LightningDataModule):
         """Keep the pixels on the GPU where they fit: nothing is then copied during training.
 
         Raises:
-            RuntimeError: Processes would train on other shares than there are processes.
+            RuntimeError: The number of processes differs from ``world``.
         """
         assert self.trainer is not None
         group = distributed.get_world_size() if distributed.is_initialized() else 1
@@ -72,12 +72,20 @@ class Images(pl.LightningDataModule):
     def val_dataloader(self) -> Loader:
         return self._load_once(self.val_images, self.batch_size)
 
+    @property
+    def test_splits(self) -> list[str]:
+        """What the loaders of :meth:`test_dataloader` hold."""
+        return ["train", *(["val"] if len(self.val_images) else []), "center"]
+
     def test_dataloader(self) -> list[Loader]:
         """Training and validation images for the center view, test images for ten views."""
         train = self._load_once(self.train_images, self.batch_size)
         val = [self._load_once(self.val_images, self.batch_size)] if len(self.val_images) else []
         test = self._load_once(self.test_images, max(1, self.batch_size // VIEWS))
         return [train, *val, test]
+
+    def predict_dataloader(self) -> Loader:
+        return self._load_once(self.test_images, self.batch_size)
 
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from ablations.config import ConfigError, Run
 from ablations.files import write_atomically
@@ -37,7 +37,8 @@ class Saver(Checkpoint):
     """Writes ``last.ckpt`` every so many steps, after each epoch, and before giving in to SIGTERM.
 
     Several processes would have to agree on the step to stop at; they end at once instead, and
-    continue from the last checkpoint. An epoch that has diverged leaves none.
+    continue from the last checkpoint. An epoch that has diverged leaves none. ``ModelCheckpoint``
+    saves at steps or after epochs, not both, and not on a signal.
 
     Args:
         folder: The run's folder.

@@ -6,6 +6,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torchmetrics import Metric
@@ -49,17 +50,27 @@ class Classifier(pl.LightningModule):
     in the epoch), so that neither the number of processes nor an interruption changes one; where
     the positions are unknown, it belongs to (seed, epoch, batch, process, row).
 
+    Any loader of pixels and labels trains it under a stock :class:`pl.Trainer`. Nothing is then
+    subtracted from the pixels and no color added, unless ``mean`` and ``axes`` are filled, as
+    :meth:`of_store` and a checkpoint do. Sums are in float64, which Apple's GPUs do not have:
+    pass ``accelerator="cpu"`` there.
+
+    Attributes:
+        mean: Subtracted from the pixels of a crop, shape (crop, crop, 3), on the scale 0 to 255.
+        axes: Principal components of the colors times their deviations (§4.1), shape (3, 3).
+
     Args:
-        run: The run as nested plain values, see :meth:`ablations.config.Run.to_dict`.
+        run: The run, as such or as nested plain values, see :meth:`ablations.config.Run.to_dict`.
         classes: Number of classes.
-        images: Number of training images in an epoch.
+        images: Number of training images in an epoch, which places the steps of the schedule.
     """
 
     mean: Tensor
     axes: Tensor
 
-    def __init__(self, run: dict[str, Any], classes: int, images: int) -> None:
+    def __init__(self, run: Run | dict[str, Any], classes: int, images: int) -> None:
         super().__init__()
+        run = run.to_dict() if isinstance(run, Run) else run  # plain, for checkpoints
         self.save_hyperparameters(logger=False)
         self.run = Run.from_dict(run)
         self.classes, self.images = classes, images
@@ -83,7 +94,7 @@ class Classifier(pl.LightningModule):
             store: The prepared data.
             images: Number of training images in an epoch.
         """
-        module = cls(run.to_dict(), len(store.classes), images)
+        module = cls(run, len(store.classes), images)
         module.mean.copy_(input_mean(run, store))
         covariance = (store.color_basis * store.color_std**2) @ store.color_basis.T
         power = module.details.color_power
@@ -135,6 +146,11 @@ class Classifier(pl.LightningModule):
         if place:
             self.seen.append((place[0], center.softmax(1), probabilities))
 
+    def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
+        """Return the probabilities of the center view, shape (N, classes)."""
+        images = batch if isinstance(batch, Tensor) else batch[0]
+        return self(images).float().softmax(1)
+
     def _evaluate(self, batch: Any, errors: ErrorRates) -> None:
         images, labels, *_ = batch
         logits = self(images)
@@ -151,12 +167,34 @@ class Classifier(pl.LightningModule):
 
     # Each epoch
 
+    def on_train_start(self) -> None:
+        """Forget the training that a checkpoint comes from, unless it goes on."""
+        if self.trainer.global_step == 0:
+            for _, metric in self._open_metrics():
+                metric.reset()
+        self._warn_of_other_inputs()
+
+    def _warn_of_other_inputs(self) -> None:
+        recipe, batches = self.run.recipe, self.trainer.num_training_batches
+        if colors(self.run.techniques.augmentation) and not self.axes.any():
+            rank_zero_warn(
+                "the module knows no colors of the data: nothing is subtracted from the pixels and "
+                "no color is added; build it with Classifier.of_store, or fill `mean` and `axes`"
+            )
+        if not self.trainer.fast_dev_run and batches != self.steps:  # pyright: ignore
+            rank_zero_warn(
+                f"an epoch has {batches} batches, but images={self.images} in batches of "
+                f"{recipe.batch_size} are {self.steps}: the schedule and the windows of the online "
+                "loss follow the latter"
+            )
+
     def on_train_epoch_start(self) -> None:
         self.train_errors.reset()  # not where an interrupted run continues within an epoch
 
     def on_train_epoch_end(self) -> None:
         """Log the errors of the epoch, and let the schedule see them."""
-        if self.diverged:
+        if self.diverged:  # no row of the loggers
+            log_exactly(self, {"train/loss": math.nan}, logger=False)
             return
         log_exactly(self, score_metrics("train", self.train_errors.scores()))
         if val := self.val_scores:
@@ -183,20 +221,34 @@ class Classifier(pl.LightningModule):
     def on_validation_epoch_start(self) -> None:
         self.val_errors.reset()
 
+    def on_validation_epoch_end(self) -> None:
+        """Show the errors to callbacks, and to loggers unless the epoch's row will have them."""
+        if self.trainer.sanity_checking:
+            self.val_errors.reset()
+        elif val := self.val_scores:
+            alone = self.trainer.state.fn == "validate"
+            log_exactly(self, score_metrics("val", val), logger=alone)
+
     def on_test_start(self) -> None:
-        """Count errors for each loader: training images, validation images, test images."""
+        """Count errors for each loader.
+
+        Raises:
+            ConfigError: There are several, and they are not those of a run.
+        """
+        datamodule: Any = getattr(self.trainer, "datamodule", None)
+        self.splits = getattr(datamodule, "test_splits", ["center"])
+        if (loaders := len(self.trainer.num_test_batches)) != len(self.splits):
+            raise ConfigError(f"{loaders} loaders of test images; test them one after the other")
         # In a dictionary and no submodules: Lightning moves the module to the host after a test,
         # where NCCL could not sum them any more.
-        self.splits = {3: ["train", "val", "center"], 2: ["train", "center"], 1: ["center"]}[
-            len(self.trainer.num_test_batches)
-        ]
         names = [*self.splits, "ten_view"]
         self.test_errors = {name: ErrorRates().to(self.device) for name in names}
         self.seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def on_test_epoch_end(self) -> None:
+        # Loggers show those of a run as they are in its record.
         for name, scores in self.scores().items():
-            log_exactly(self, score_metrics(f"test/{name}", scores), logger=False)
+            log_exactly(self, score_metrics(f"test/{name}", scores), logger=not self.seen)
 
     def scores(self) -> dict[str, Scores]:
         """Errors after :meth:`Trainer.test`: ``train``, ``val``, ``center`` and ``ten_view``.
@@ -214,7 +266,12 @@ class Classifier(pl.LightningModule):
             # Processes average their gradients, and their shares may differ by an image.
             share = self.trainer.world_size / self.run.recipe.batch_size
             return batch.images, batch.labels, draws, batch.rows, share
-        images, labels = batch
+        images, labels, *_ = batch
+        if (size := channels_last(images).shape[1]) != self.run.data.size:
+            raise ConfigError(
+                f"images of {size} pixels; the run has data.size={self.run.data.size}: scale them, "
+                "or give the run another size"
+            )
         place = self.current_epoch, batch_idx, self.global_rank
         draws = self._draw(len(labels), *place).to(self.device)
         rows = torch.arange(len(labels), device=self.device) + self.global_rank * len(labels)

@@ -45,7 +45,7 @@ class ConstantBuffersDDP(DDPStrategy):
     def configure_ddp(self) -> None:
         """Wrap the module; see :class:`DDPStrategy`."""
         super().configure_ddp()
-        # An argument of DDP's would warn: its name is about to change.
+        # Passed to DDP, it would raise a warning of deprecation.
         self.model.broadcast_buffers = False  # pyright: ignore
 
 

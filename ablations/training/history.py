@@ -38,8 +38,9 @@ class History(Callback):
         self._running_since: float | None = None
 
     def on_fit_start(self, trainer: pl.Trainer, module: Any) -> None:
-        """End at once what was interrupted after its last epoch."""
-        trainer.should_stop = self._met_target()
+        """Stop at once if the target was met before an interruption."""
+        if self._met_target():
+            trainer.should_stop = True
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: Any, *args: Any) -> None:
         """Start the clock, unless it runs."""
@@ -85,7 +86,8 @@ class History(Callback):
         )
         self.curve.append(point)
         self.online_loss = module.online_loss.curve()
-        trainer.should_stop = self._met_target()
+        if self._met_target():
+            trainer.should_stop = True
         # The module logs the errors into the same row.
         log_exactly(module, {**axes(point), "step": epochs})
 
@@ -111,7 +113,7 @@ class History(Callback):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        # Results depend on the number, in the order of sums: whatever is asked for now.
+        # The number of threads changes rounding: a resumed run keeps the one it began with.
         torch.set_num_threads(state["threads"])
         self.curve = [_POINT.validate_python(point) for point in state["curve"]]
         self.online_loss = OnlineLoss(**state["online_loss"])

@@ -31,12 +31,12 @@ class VelocitySGD(torch.optim.SGD):
                 loss = closure()
         for group in self.param_groups:
             lr, last = group["lr"], group.get("last_lr", group["lr"])
-            if lr != last:
+            if lr != last and lr > 0:
                 buffers = [self.state[p].get("momentum_buffer") for p in group["params"]]
                 buffers = [buffer for buffer in buffers if buffer is not None]
                 if buffers:
                     torch._foreach_mul_(buffers, last / lr)  # pyright: ignore
-            group["last_lr"] = lr
+            group["last_lr"] = lr or last
         super().step()
         return loss
 
@@ -75,6 +75,9 @@ def build_optimizer(network: nn.Module, recipe: Recipe, bias_lr_mult: float) -> 
 class RateSchedule(LRScheduler):
     """Learning rates by steps, and by validation error where the schedule follows it (§5).
 
+    One scheduler for all schedules: an interrupted run restores one state. torch's
+    ``ReduceLROnPlateau`` knows no largest number of divisions.
+
     Args:
         optimizer: Its groups have the initial rates.
         recipe: The schedule.
@@ -97,7 +100,7 @@ class RateSchedule(LRScheduler):
     def factor(self, step: int) -> float:
         """Return the factor on the initial rates in a step, counted from 0."""
         epoch, batch = divmod(step, self.steps)
-        progress = (epoch + batch / self.steps) / self.recipe.epochs
+        progress = min(1.0, (epoch + batch / self.steps) / self.recipe.epochs)
         match self.recipe.schedule:
             case Schedule.constant:
                 return 1.0

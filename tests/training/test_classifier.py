@@ -7,7 +7,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ablations import models
-from ablations.config import ConfigError, Job
+from ablations.config import ConfigError, Job, Recipe, Schedule
 from ablations.data.store import Store
 from ablations.record import CHECKPOINT, Record
 from ablations.techniques import Edition, Pooling
@@ -85,9 +85,9 @@ def test_a_checkpoint_alone_is_enough(finished: Path, record: Record):
 class Pairs(torch.utils.data.Dataset):
     """Pixels and labels one by one, as any data set has them."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
+    def __init__(self, *shape: int) -> None:
         random = torch.Generator().manual_seed(0)
-        self.images = torch.randint(256, (20, *shape), dtype=torch.uint8, generator=random)
+        self.images = torch.randint(256, (32, *shape), dtype=torch.uint8, generator=random)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -96,52 +96,147 @@ class Pairs(torch.utils.data.Dataset):
         return self.images[index], index % 10
 
 
-def stock_trainer() -> pl.Trainer:
-    return pl.Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
+def loader(*shape: int, batch_size: int = 16) -> torch.utils.data.DataLoader:
+    return torch.utils.data.DataLoader(Pairs(*shape), batch_size=batch_size)
 
 
-LIGHTNING_WARNS = (
+def stock_trainer(**options) -> pl.Trainer:
+    options = {"max_epochs": 1, "logger": False, "enable_checkpointing": False} | options
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False}
+    return pl.Trainer(accelerator="cpu", **quiet, **options)
+
+
+@pytest.fixture
+def stock(tiny_job) -> Classifier:
+    """A module that a user makes without prepared data, with a mean and colors."""
+    module = Classifier(tiny_job().run, classes=10, images=32)
+    module.mean.fill_(120)
+    module.axes.copy_(torch.eye(3))
+    return module
+
+
+lightning_warns = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers",
     "ignore:.*log_every_n_steps",
     "ignore:The `srun` command is available",
+    "ignore:.*but have no logger configured",
+    "ignore:.*but have no `val_dataloader`",
 )
 
 
-@pytest.mark.filterwarnings(*LIGHTNING_WARNS)
+@lightning_warns
 @pytest.mark.parametrize("shape", [(16, 16, 3), (3, 16, 16)], ids=["NHWC", "NCHW"])
 def test_a_stock_trainer_takes_any_loader_of_images_and_labels(shape, tiny_job):
     weights = []
     for _ in range(2):
-        module = Classifier(tiny_job().run.to_dict(), classes=10, images=20)
+        module = Classifier(tiny_job().run.to_dict(), classes=10, images=32)
+        module.axes.copy_(torch.eye(3))
         before = module.network.conv1.weight.clone()
-        loader = torch.utils.data.DataLoader(Pairs(shape), batch_size=8)
         trainer = stock_trainer()
-        trainer.fit(module, loader, loader)
+        trainer.fit(module, loader(*shape), loader(*shape))
         assert not torch.equal(module.network.conv1.weight, before)
         weights.append(module.network.conv1.weight)
         shown = trainer.callback_metrics["val/top1_error"].item()
-        assert 0 <= shown <= 1
-        trainer.test(module, loader, verbose=False)
-        assert trainer.callback_metrics["test/center/top1_error"].item() == pytest.approx(shown)
+        (validated,) = trainer.validate(module, loader(*shape), verbose=False)
+        (tested,) = trainer.test(module, loader(*shape), verbose=False)
+        assert validated["val/top1_error"] == tested["test/center/top1_error"] == shown
+        predicted = trainer.predict(module, loader(*shape))
+        wrong = torch.cat(predicted).argmax(1) != torch.arange(32) % 10
+        assert wrong.double().mean().item() == pytest.approx(shown)
     assert torch.equal(*weights)  # draws depend on seed and place
 
 
-@pytest.mark.filterwarnings(*LIGHTNING_WARNS)
-def test_a_loader_of_floats_is_refused(tiny_job):
+@lightning_warns
+def test_only_an_epochs_own_validation_is_its_error(stock: Classifier):
+    class Noted(pl.Callback):
+        def __init__(self) -> None:
+            self.seen: list[bool] = []
+
+        def on_train_epoch_end(self, trainer, module) -> None:
+            self.seen.append("val/top1_error" in trainer.callback_metrics)
+
+    noted = Noted()
+    never = stock_trainer(max_epochs=1, check_val_every_n_epoch=2, callbacks=[noted])
+    never.fit(stock, loader(16, 16, 3), loader(16, 16, 3))  # a sanity check, and no validation
+    assert noted.seen == [False]
+    assert "val/top1_error" not in never.callback_metrics
+    always = stock_trainer(callbacks=[noted])
+    always.fit(stock, loader(16, 16, 3), loader(16, 16, 3))
+    assert noted.seen == [False, True]  # callbacks see those of this epoch
+
+
+@lightning_warns
+def test_a_checkpoint_begins_another_training_with_other_epochs(finished: Path):
+    run = Job.load(finished).run
+    longer = replace(run, recipe=replace(run.recipe, epochs=30, lr=1e-4))
+    module = Classifier.load_from_checkpoint(finished / CHECKPOINT, run=longer.to_dict(), images=32)
+    for _ in range(2):
+        stock_trainer(max_epochs=30).fit(module, loader(16, 16, 3))
+        assert sum(module.online_loss.counts.tolist()) == 30 * 32
+
+
+@lightning_warns
+def test_a_module_made_of_a_run_gives_a_checkpoint_that_loads(stock: Classifier, tmp_path: Path):
+    trainer = stock_trainer()
+    trainer.fit(stock, loader(16, 16, 3))
+    trainer.save_checkpoint(tmp_path / "mine.ckpt")
+    loaded = Classifier.load_from_checkpoint(tmp_path / "mine.ckpt")
+    assert loaded.run == stock.run
+    assert torch.equal(loaded.mean, stock.mean)
+
+
+@lightning_warns
+def test_a_training_that_differs_from_the_papers_is_told(tiny_job):
+    module = Classifier(tiny_job().run, classes=10, images=32)
+    with (
+        pytest.warns(UserWarning, match=r"no colors of the data.*of_store"),
+        pytest.warns(UserWarning, match=r"has 4 batches.*images=32 in batches of 16 are 2"),
+    ):
+        stock_trainer().fit(module, loader(16, 16, 3, batch_size=8))
+
+
+@lightning_warns
+@pytest.mark.parametrize(
+    ("task", "data", "message"),
+    [
+        ("fit", loader(20, 20, 3), r"images of 20 pixels; the run has data\.size=16"),
+        ("test", [loader(16, 16, 3)] * 2, "2 loaders of test images; test them one after"),
+    ],
+    ids=["size", "test sets"],
+)
+def test_data_that_the_module_cannot_take_are_refused(task, data, message, stock: Classifier):
+    with pytest.raises(ConfigError, match=message):
+        getattr(stock_trainer(), task)(stock, data)
+
+
+@lightning_warns
+def test_a_loader_of_floats_is_refused(stock: Classifier):
     class Floats(Pairs):
         def __getitem__(self, index: int):
             image, label = super().__getitem__(index)
             return image / 255, label
 
-    module = Classifier(tiny_job().run.to_dict(), classes=10, images=20)
-    loader = torch.utils.data.DataLoader(Floats((3, 16, 16)), batch_size=8)
+    floats = torch.utils.data.DataLoader(Floats(3, 16, 16), batch_size=16)
     with pytest.raises(ConfigError, match=r"torch\.float32; give pixels as uint8"):
-        stock_trainer().fit(module, loader, loader)
+        stock_trainer().fit(stock, floats, floats)
+
+
+@lightning_warns
+@pytest.mark.parametrize("schedule", Schedule)
+def test_a_training_longer_than_its_schedule_goes_on(schedule: Schedule, tiny_job):
+    milestones = [0.5] if schedule is Schedule.step else []
+    recipe = Recipe(epochs=1, batch_size=16, schedule=schedule, milestones=milestones)
+    run = tiny_job(recipe=recipe).run
+    module = Classifier(run, classes=10, images=32)
+    module.axes.copy_(torch.eye(3))
+    stock_trainer(max_epochs=3).fit(module, loader(16, 16, 3), loader(16, 16, 3))
+    assert all(parameter.isfinite().all() for parameter in module.parameters())
+
+
+@lightning_warns
+def test_a_diverged_epoch_is_shown_to_callbacks(tiny_job):
+    module = Classifier(tiny_job(recipe=Recipe(epochs=1, batch_size=16, lr=1e9)).run, 10, 32)
+    module.axes.copy_(torch.eye(3))
+    trainer = stock_trainer(max_epochs=2)
+    trainer.fit(module, loader(16, 16, 3))
+    assert trainer.callback_metrics["train/loss"].isnan()

@@ -11,10 +11,11 @@ from finished import loaded, outcome
 
 from ablations import metrics
 from ablations.config import Accelerator, Recipe, Trainer
-from ablations.record import CHECKPOINT, PREDICTIONS, RECORD, CurvePoint, Record, Scores
-from ablations.training import history
+from ablations.record import CHECKPOINT, PREDICTIONS, RECORD, CurvePoint, Record, Scores, load
+from ablations.training import fit, history
 from ablations.training.classifier import Classifier
 from ablations.training.history import curve_metrics
+from ablations.training.progress import Progress
 
 
 def test_the_curve_has_a_point_for_each_epoch(record: Record):
@@ -142,3 +143,14 @@ def test_a_network_that_breaks_in_the_last_step_of_an_epoch_has_diverged(
     monkeypatch.setattr(Classifier, "on_validation_epoch_start", spoil)
     record = loaded(train_here(tiny_job()))
     assert (record.status, record.epochs) == ("diverged", 0)
+
+
+def test_a_training_that_another_callback_stops_ends(tiny_job, train_here, monkeypatch):
+    class Stopping(Progress):
+        def on_train_batch_end(self, trainer, *given) -> None:
+            trainer.should_stop = True
+
+    monkeypatch.setattr(fit, "Progress", Stopping)
+    record = load(train_here(tiny_job(recipe=Recipe(epochs=5, batch_size=16))))
+    assert record is not None
+    assert record.epochs == 1
