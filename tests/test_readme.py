@@ -17,6 +17,7 @@ def test_every_value_of_every_technique_is_in_the_table():
     from ablations.techniques import Techniques
 
     for name, field in Techniques.__dataclass_fields__.items():
-        (row,) = re.findall(rf"^\| `{name}` \| (.*) \|", README, re.M)
-        values = [member.value for member in type(field.default)]
-        assert [value for value in values if f"`{value}`" not in row] == []
+        rows = re.findall(rf"^\| `{name}` \| (.*) \|", README, re.M)
+        assert len(rows) == 1, f"{name} is not in the table of README.md, What to set"
+        missing = [m.value for m in type(field.default) if f"`{m.value}`" not in rows[0]]
+        assert not missing, f"{name}={missing} is not in the table of README.md, What to set"

@@ -47,13 +47,13 @@ class Spec:
     raw_pixels: bool = False
 
 
-# These act on the images, on the measure, and on the rate of the biases, in any network.
-_ON_EVERY_NETWORK = {"augmentation", "evaluation", "edition"}
+# Techniques outside of the network: of the images, the measure, the rate of the biases.
+OUTSIDE = {"augmentation", "evaluation", "edition"}
 
 
 def _fixed(builder: str, crop: int, **rest: Any) -> Spec:
     """A model that its source fixes in every detail."""
-    layers = {technique.name for technique in fields(Techniques)} - _ON_EVERY_NETWORK
+    layers = {technique.name for technique in fields(Techniques)} - OUTSIDE
     ignores = dict.fromkeys(layers, "its source fixes it")
     return Spec(builder, (crop, crop), ignores=ignores, fixed=True, **rest)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ablations.config import DataConfig, Init, Model, Run
-from ablations.models import build, features
+from ablations.models import MODELS, OUTSIDE, build, features
 from ablations.techniques import Depth, Norm, Techniques, Towers
 from ablations.techniques.dropout import PaperDropout
 
@@ -18,10 +18,8 @@ CROPS = {
     Model.cifar_conv: 32,
     Model.cifar_local: 24,
 }
-# They act on the data or on the measure.
-ELSEWHERE = {"augmentation", "evaluation"}
-# Without a part that they could act on: check() refuses them.
-CIFAR_IGNORES = {"dropout", "towers", "depth", "bias_init"}
+# The edition acts on AlexNet as well. tests/training/test_classifier.py has the others.
+ELSEWHERE = OUTSIDE - {"edition"}
 # Bias rate and color noise only, in the training step.
 CIFAR_UNCHANGED = {"edition"}
 # The number of parameters changes by design.
@@ -34,7 +32,7 @@ CASES = [
     for variant in type(field.default)
     if field.name not in ELSEWHERE
     and variant is not field.default
-    and not (network.value.startswith("cifar") and field.name in CIFAR_IGNORES)
+    and field.name not in MODELS[network].ignores
 ]
 
 
@@ -87,7 +85,10 @@ def test_a_variant_changes_the_outputs_trains_a_step_and_evaluates_repeatably(
     y = outputs(net, x)
     default, count = default_outputs(network)
     unchanged = network.value.startswith("cifar") and key in CIFAR_UNCHANGED
-    assert torch.equal(y, default) is unchanged
+    assert torch.equal(y, default) is unchanged, (
+        f"{key}={variant.value} on {network.value}: use it there, or name it in the `ignores` of "
+        "the model or in OUTSIDE, in ablations/models/__init__.py"
+    )
     assert (parameters(net) == count) is (variant not in OTHER_PARAMETERS)
     optimizer = torch.optim.SGD(net.parameters(), lr=1e-3)
     torch.nn.functional.cross_entropy(y, labels).backward()

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from ablations import models
 from ablations.config import ConfigError, Job, Recipe, Schedule
 from ablations.data.store import Store
 from ablations.record import CHECKPOINT, Record
-from ablations.techniques import Edition, Pooling
+from ablations.techniques import Edition, Pooling, Techniques
 from ablations.training.classifier import Classifier
 
 
@@ -240,3 +240,23 @@ def test_a_diverged_epoch_is_shown_to_callbacks(tiny_job):
     trainer = stock_trainer(max_epochs=2)
     trainer.fit(module, loader(16, 16, 3))
     assert trainer.callback_metrics["train/loss"].isnan()
+
+
+OUTSIDE_VARIANTS = [
+    pytest.param(field.name, variant, id=f"{field.name}-{variant.value}")
+    for field in fields(Techniques)
+    if field.name in models.OUTSIDE - {"evaluation"}  # every run has both errors
+    for variant in list(type(field.default))[1:]
+]
+
+
+@lightning_warns
+@pytest.mark.parametrize(("key", "variant"), OUTSIDE_VARIANTS)
+def test_a_technique_outside_of_the_network_changes_its_training(key: str, variant, tiny_job):
+    weights = []
+    for techniques in ({}, {key: variant}):
+        module = Classifier(tiny_job(**techniques).run, classes=10, images=32)
+        module.axes.copy_(torch.eye(3))
+        stock_trainer().fit(module, loader(16, 16, 3))
+        weights.append(torch.cat([p.detach().flatten() for p in module.parameters()]))
+    assert not torch.equal(*weights), f"{key}={variant.value} is not used in the training step"
