@@ -16,13 +16,16 @@ from ablations.errors import ended_in_words, writable
 from ablations.reporting.evidence import gather
 
 
-def save_boards(output: Path, entity: str | None, project: str) -> list[str]:
+def save_boards(
+    output: Path, entity: str | None, project: str, study: str | None = None
+) -> list[str]:
     """Build or refresh the workspace and the report of a project.
 
     Args:
         output: Folder of the runs.
         entity: Team or user; None takes the account's default.
         project: The project.
+        study: Report on this study, or experiment, alone; None for all.
 
     Returns:
         Their addresses.
@@ -36,6 +39,11 @@ def save_boards(output: Path, entity: str | None, project: str) -> list[str]:
             "step: pip install 'alexnet-ablations[dashboard]'"
         )
     sections = gather(output).sections
+    if study is not None:
+        known = [section.name for section in sections]
+        if study not in known:
+            raise _unknown(study, known)
+        sections = [section for section in sections if section.name == study]
     # Only from here on, so that the errors above are immediate.
     import wandb
 
@@ -49,7 +57,7 @@ def save_boards(output: Path, entity: str | None, project: str) -> list[str]:
         from ablations.tracking import workspace
 
         entity = entity or wandb.Api(timeout=30).default_entity or ""
-        return workspace.save(output, entity, project, sections)
+        return workspace.save(output, entity, project, sections, study or "")
     except Exception as error:
         if not type(error).__module__.startswith("wandb"):
             raise
@@ -59,23 +67,33 @@ def save_boards(output: Path, entity: str | None, project: str) -> list[str]:
         ) from None
 
 
-def write_agent_sweeps(folder: Path) -> list[Path]:
-    """Write sweep files for W&B's agents, one for each claim of each study.
+def write_agent_sweeps(folder: Path, study: str | None = None) -> list[Path]:
+    """Write sweep files for W&B's agents, for each claim of each study.
 
     Args:
         folder: Made if it does not exist.
+        study: Write those of this study alone; None for all.
 
     Returns:
         The files.
 
     Raises:
-        ConfigError: The folder cannot be written.
+        ConfigError: There is no such study, or the folder cannot be written.
     """
+    files = study_files()
+    if study is not None:
+        if study not in files:
+            raise _unknown(study, list(files))
+        files = {study: files[study]}
     # Composing the arms of a study loads Hydra and the networks.
     from ablations.tracking import agents
 
     writable(folder, f"--agents {folder}", "--agents FOLDER")
-    return [path for study in study_files().values() for path in agents.write_sweeps(study, folder)]
+    return [path for file in files.values() for path in agents.write_sweeps(file, folder)]
+
+
+def _unknown(study: str, known: list[str]) -> ConfigError:
+    return ConfigError(f"--study {study}: must be one of {', '.join(sorted(known))}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -83,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="dashboard",
         description="Build or refresh the W&B workspace and report of a project.",
-        epilog="Runs that were logged offline: `wandb sync runs/*/wandb/latest-run` sends them.",
+        epilog="Runs that were logged offline: `wandb sync OUTPUT/*/wandb/latest-run` sends them.",
     )
     parser.add_argument(
         "--output", type=Path, default=Path("runs"), help="folder of the runs (default: runs)"
@@ -93,17 +111,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--entity", help="W&B team or user (default: the account's)")
     parser.add_argument(
+        "--study", help="a report of its own on this study or experiment (default: one on all)"
+    )
+    parser.add_argument(
         "--agents",
         type=Path,
         metavar="FOLDER",
-        help="write sweep files for W&B's agents, one for each claim of a study, and send nothing",
+        help="write sweep files for W&B's agents, for each claim of a study, and send nothing",
     )
     given = parser.parse_args(arguments)
     with ended_in_words():
         if given.agents:
-            lines = write_agent_sweeps(given.agents)
+            lines = write_agent_sweeps(given.agents, given.study)
         else:
-            lines = save_boards(given.output, given.entity, given.project)
+            lines = save_boards(given.output, given.entity, given.project, given.study)
         print(*lines, sep="\n")
 
 

@@ -1,6 +1,8 @@
 """The workspace and the report of a W&B project, built from local records with wandb-workspaces."""
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,16 @@ import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 from wandb_workspaces.reports.v2.interface import Report, Runset
 
-from ablations.claims.results import ClaimResult
+from ablations.claims.fields import READINGS
+from ablations.claims.measures import SIDES
+from ablations.claims.results import ArmResult, ClaimResult
 from ablations.files import write_atomically
 from ablations.reporting.claims import warnings_of
 from ablations.reporting.documents import claims_table
 from ablations.reporting.evidence import Section
 from ablations.reporting.labels import word
 from ablations.reporting.words import capital, spoken
-from ablations.training.loggers import tags
+from ablations.techniques import Techniques
 
 # The file beside the runs with the addresses of what was saved.
 SAVED = "wandb_boards.json"
@@ -27,6 +31,14 @@ _FINAL = {
     "test/top5_error": "Test top-5 error, ten views",
     "test_center/top1_error": "Test top-1 error, center view",
     "train_clean/top1_error": "Training top-1 error, no augmentation",
+    "gap/top1_error": "Generalization gap: test, center view, minus training",
+}
+# What bars show of a claim, by its measure; a claim on times has it in its curves.
+_MEASURED = {
+    "train_error": ["train_clean/top1_error"],
+    "gap": ["gap/top1_error"],
+    "color": ["color/difference"],
+    "neighbors": ["neighbors/features", "neighbors/pixels"],
 }
 # Columns of a table of runs: the final errors, and the lowest validation error.
 _COLUMNS = (
@@ -36,14 +48,18 @@ _COLUMNS = (
     "summary:val/top1_error.min",
 )
 NAME = "AlexNet ablations"
+# Experiment, data and arm as the command that began a run calls them: unlike runs never share it.
+_GROUP = "group"
+# Runs that a panel takes before it groups them.
+_MOST_RUNS = 1000
 
 
 def workspace(entity: str, project: str) -> ws.Workspace:
     """Return a workspace: runs by arm, a line for the mean over seeds and a band for one SD.
 
     Sections: errors against epochs, images and seconds; errors of the finished runs; the
-    generalization gap. Curves of single claims are in the report, whose panels have
-    filters.
+    generalization gap. Tuning runs are left out. Curves of single claims are in the report, whose
+    panels have filters.
 
     Args:
         entity: Team or user.
@@ -60,10 +76,11 @@ def workspace(entity: str, project: str) -> ws.Workspace:
             ws.Section(name="Generalization gap", panels=[_gap()]),
         ],
         settings=ws.WorkspaceSettings(
-            x_axis="epoch", max_runs=100, remove_legends_from_panels=False
+            x_axis="epoch", max_runs=_MOST_RUNS, remove_legends_from_panels=False
         ),
         runset_settings=ws.RunsetSettings(
-            groupby=[ws.Config("arm")],
+            filters="Metric('JobType') != 'tuning'",
+            groupby=[ws.Config(_GROUP)],
             order=[ws.Ordering(ws.Summary("test/top1_error"), ascending=True)],
             pinned_columns=[*_COLUMNS, "config:experiment.value"],
         ),
@@ -73,22 +90,28 @@ def workspace(entity: str, project: str) -> ws.Workspace:
 def report(entity: str, project: str, sections: list[Section]) -> Report:
     """Return a report: the claims with their verdicts, then each with its warnings and curves.
 
+    Runs are chosen by their ids, from the records and verdicts, because W&B knows a run by the
+    command that began it, and others may use it. A comparison groups them by the key that tells
+    its arms apart.
+
     Args:
         entity: Team or user.
         project: The project.
         sections: A study each, or the runs of an experiment without a study.
     """
 
-    def grid(name: str, filters: str, panels: list[Any]) -> wr.PanelGrid:
+    def grid(name: str, run_ids: Sequence[str], key: str, panels: list[Any]) -> list[Any]:
+        if not run_ids:  # W&B would show all runs
+            return []
         runs = Runset(
             entity=entity,
             project=project,
             name=name,
-            filters=filters,
-            groupby=["config.arm"],
+            filters=f"Metric('ID') in {sorted(set(run_ids))}",
+            groupby=[f"config.{key}"],
             visible_columns=list(_COLUMNS),
         )
-        return wr.PanelGrid(runsets=[runs], panels=panels)
+        return [wr.PanelGrid(runsets=[runs], panels=panels)]
 
     blocks: list[Any] = [wr.TableOfContents()]
     for section in sections:
@@ -96,13 +119,16 @@ def report(entity: str, project: str, sections: list[Section]) -> Report:
         if section.shown:
             blocks.append(wr.MarkdownBlock(text=claims_table(section.shown)))
             blocks.append(wr.H2("All arms"))
-        blocks.append(grid("runs", _of(section), _curves("val") + _finals()))
+        run_ids = [run.run_id for run in section.runs]
+        blocks += grid("runs", run_ids, _GROUP, [*_curves("val"), *_finals(), _gap()])
         for result in section.shown:
             gate = [f"Gate, {c.part}: {c.text}." for c in result.checks if not c.passed]
             text = " ".join([f"{capital(word(result))}.", *gate, *warnings_of(result)])
-            filters = _of(section, result.claim)
-            panels = [_arms(result), _finals()[0]]
-            blocks += [wr.H2(spoken(result.claim)), wr.P(text), grid("arms", filters, panels)]
+            blocks += [wr.H2(spoken(result.claim)), wr.P(text)]
+            for part, arms in result.arms.items():
+                key, run_ids = _key(result, part), _runs(arms)
+                panels = [_arms(result, part, key), _measured(result, key)]
+                blocks += grid(part or "arms", run_ids, key, panels)
     return Report(
         entity=entity,
         project=project,
@@ -113,7 +139,9 @@ def report(entity: str, project: str, sections: list[Section]) -> Report:
     )
 
 
-def save(output: Path, entity: str, project: str, sections: list[Section]) -> list[str]:
+def save(
+    output: Path, entity: str, project: str, sections: list[Section], study: str = ""
+) -> list[str]:
     """Save workspace and report in W&B, at the addresses of an earlier call if there was one.
 
     Args:
@@ -121,6 +149,7 @@ def save(output: Path, entity: str, project: str, sections: list[Section]) -> li
         entity: Team or user.
         project: The project.
         sections: What the report shows.
+        study: Its only study, which gets a report of its own; empty for the report on everything.
 
     Returns:
         Their addresses.
@@ -134,7 +163,7 @@ def save(output: Path, entity: str, project: str, sections: list[Section]) -> li
             workspace(entity, project),
             ("sections", "settings", "runset_settings"),
         ),
-        "report": (report(entity, project, sections), ("blocks", "description")),
+        f"report {study}".strip(): (report(entity, project, sections), ("blocks", "description")),
     }
     for name, (board, contents) in boards.items():
         if old := _load(type(board), here.get(name)):
@@ -144,7 +173,7 @@ def save(output: Path, entity: str, project: str, sections: list[Section]) -> li
         board.save()
         here[name] = board.url
         write_atomically(path, json.dumps(saved, indent=1))
-    return list(here.values())
+    return [here[name] for name in boards]
 
 
 def _load(kind: Any, address: str | None) -> Any:
@@ -156,23 +185,39 @@ def _load(kind: Any, address: str | None) -> Any:
         return None
 
 
-def _of(section: Section, claim: str = "") -> str:
-    """Return the filter for the runs of a section, or of one claim in it, by their tags."""
-    marks = tags(section.name, section.dataset, [claim] if claim else [])
-    return " and ".join(f"Tags in [{mark!r}]" for mark in marks)
+def _runs(arms: Mapping[str, ArmResult]) -> list[str]:
+    """Return the ids of the runs behind a comparison."""
+    return [
+        run_id
+        for side in SIDES
+        if side in arms
+        for ids in arms[side].runs.values()
+        for run_id in ids
+    ]
 
 
-def _by_arm(title: str, x: str, y: list[Any], title_x: str, title_y: str) -> wr.LinePlot:
+def _key(result: ClaimResult, part: str) -> str:
+    """Return the key of W&B's config that tells the arms of a comparison apart."""
+    of_part = result.rule.get("parts", {}).get(part, {}).get("technique")
+    key = of_part or result.technique
+    if key in (*READINGS, "evaluation"):
+        return "model"  # both arms are readings of the same runs
+    return f"techniques.{key}" if key in {field.name for field in fields(Techniques)} else key
+
+
+def _by_arm(
+    title: str, x: str, y: list[Any], title_x: str, title_y: str, key: str = _GROUP
+) -> wr.LinePlot:
     return wr.LinePlot(
         title=title,
         x=x,
         y=y,
         title_x=title_x,
         title_y=title_y,
-        groupby=wr.Config("arm"),
+        groupby=wr.Config(key),
         groupby_aggfunc="mean",
         groupby_rangefunc="stddev",
-        max_runs_to_show=100,
+        max_runs_to_show=_MOST_RUNS,
     )
 
 
@@ -185,33 +230,46 @@ def _curves(split: str) -> list[Any]:
     ]
 
 
+def _bars(title: str, metrics: Sequence[str], key: str = _GROUP) -> wr.BarPlot:
+    return wr.BarPlot(
+        title=title,
+        metrics=[wr.SummaryMetric(metric) for metric in metrics],
+        groupby=wr.Config(key),
+        groupby_aggfunc="mean",
+        groupby_rangefunc="stddev",
+        max_runs_to_show=_MOST_RUNS,
+        max_bars_to_show=40,
+    )
+
+
 def _finals() -> list[Any]:
-    return [
-        wr.BarPlot(
-            title=title,
-            metrics=[wr.SummaryMetric(metric)],
-            groupby=wr.Config("arm"),
-            groupby_aggfunc="mean",
-            groupby_rangefunc="stddev",
-            max_bars_to_show=40,
-        )
-        for metric, title in _FINAL.items()
-    ]
+    return [_bars(title, [metric]) for metric, title in _FINAL.items()]
+
+
+def _measured(result: ClaimResult, key: str) -> wr.BarPlot:
+    """Plot the measure of a claim, or the test error beside a time."""
+    default = ["test/top1_error"]
+    if result.technique == "evaluation":
+        default += ["test_center/top1_error"]
+    metrics = _MEASURED.get(result.measure["of"], default)
+    return _bars(" and ".join(_FINAL.get(name, name) for name in metrics), metrics, key)
 
 
 def _gap() -> wr.ScatterPlot:
+    # W&B colors the points of a group alike.
     return wr.ScatterPlot(
         title="Test error against training error",
         x=wr.SummaryMetric("train_clean/top1_error"),
         y=wr.SummaryMetric("test_center/top1_error"),
+        legend_template=f"${{config:{_GROUP}}} seed=${{config:seed}}",
     )
 
 
-def _arms(result: ClaimResult) -> wr.LinePlot:
+def _arms(result: ClaimResult, part: str, key: str) -> wr.LinePlot:
     """Plot the learning curves of a claim's arms on the split that it measures, or validation."""
-    measure, title = result.measure, spoken(result.claim)
+    measure, title = result.measure, ", ".join(filter(None, [spoken(result.claim), part]))
     if measure["of"] == "steps_to_loss":
-        return _by_arm(title, "epoch", ["train/loss"], "epochs", "loss, nats")
+        return _by_arm(title, "epoch", ["train/loss"], "epochs", "loss, nats", key)
     online = measure["of"] == "epochs_to_error" and measure["curve"] == "online"
     y = f"{'train' if online else 'val'}/top1_error"
-    return _by_arm(title, "epoch", [y], "epochs", "error")
+    return _by_arm(title, "epoch", [y], "epochs", "error", key)
