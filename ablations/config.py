@@ -309,11 +309,25 @@ class Logger:
         kind: See :class:`LoggerKind`.
         project: W&B project.
         entity: W&B team or user; null takes the account's default.
+        group: W&B group; null takes the experiment, the data and the arm.
+        job_type: W&B job type; null takes ``tuning`` or ``verdict`` for runs of a study, else
+            ``train``.
+        tags: W&B tags.
+        notes: W&B notes.
     """
 
     kind: LoggerKind = LoggerKind.wandb
     project: Text = "alexnet-ablations"
     entity: Text | None = None
+    group: Text | None = None
+    job_type: Text | None = None
+    tags: tuple[Text, ...] = ()
+    notes: Text | None = None
+
+    def __post_init__(self) -> None:
+        for tag in self.tags:
+            if not 1 <= len(tag) <= 64:
+                raise ConfigError(f"logger.tags={tag}: W&B takes tags of 1 to 64 characters")
 
 
 @dataclass(frozen=True)
@@ -539,7 +553,6 @@ class Job:
         weights: Checkpoint of the run that this one starts from; empty where it starts from none,
             or is done.
         fast_dev_run: Train, validate and test on one batch, and record nothing.
-        claims: Claims of the study that the run belongs to, for tags.
     """
 
     run: Run
@@ -551,7 +564,6 @@ class Job:
     store: str
     weights: str = ""
     fast_dev_run: bool = False
-    claims: tuple[str, ...] = ()
 
     def save(self, folder: Path) -> None:
         """Write ``config.yaml`` into ``folder``."""

@@ -315,6 +315,7 @@ def interrupted(*paths: object) -> None:
             "with trainer.num_nodes=2 one run follows another",
         ),
         (lambda: Config(pretrained="../other"), r"pretrained=\.\./other: must be the id"),
+        (lambda: Logger(tags=("x" * 65,)), "of 1 to 64 characters"),
         (lambda: Config(pretrained="inf"), "such as 1234e5678901, needs two pairs of quotes"),
     ],
 )

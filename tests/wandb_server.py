@@ -1,7 +1,7 @@
 """A small W&B server on loopback: the part of the client's protocol that the suite uses.
 
-It keeps what it gets in memory, answers GraphQL operations by their names, and refuses what it does
-not know, so that a test fails loudly when a new client asks for more.
+It keeps what it gets in memory, answers GraphQL operations by their names, and refuses what W&B
+refuses and what it does not know, so that a test fails loudly when a new client asks for more.
 """
 
 import gzip
@@ -29,6 +29,7 @@ ANSWERS: dict[str, Any] = {
     "GetDefaultEntity": {"viewer": VIEWER},
     "OrganizationCoreWeaveOrganizationID": {"entity": {"organization": None}},
     "ProjectInternalId": {"project": PROJECT},
+    "ServerFeaturesQuery": {"serverInfo": {"features": []}},
     "GetProjects": {"models": {"pageInfo": LAST_PAGE, "edges": [{"node": LISTED}]}},
 }
 
@@ -40,6 +41,8 @@ class Run:
     id: str
     name: str = ""
     group: str = ""
+    job_type: str = ""
+    notes: str = ""
     tags: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     history: dict[int, dict[str, Any]] = field(default_factory=dict)  # by offset in the stream
@@ -106,7 +109,11 @@ class WandbServer:
         }
 
     def graphql(self, operation: str, given: dict[str, Any]) -> dict[str, Any] | None:
-        """The data that answers an operation; None for one that is unknown."""
+        """The data that answers an operation; None for one that is unknown or refused."""
+        if any(len(given.get(key) or "") > 128 for key in ("displayName", "groupName")):
+            return None
+        if any(not 0 < len(tag) <= 64 for tag in given.get("tags") or ()):
+            return None
         answer = getattr(self, f"_{operation}", None)
         return answer(given) if answer else ANSWERS.get(operation)
 
@@ -122,6 +129,8 @@ class WandbServer:
             run.exit_code = None
         run.name = given["displayName"] or run.name
         run.group = given["groupName"] or run.group
+        run.job_type = given["jobType"] or run.job_type
+        run.notes = given["notes"] or run.notes
         run.sweep = given["sweep"] or run.sweep
         run.tags = given["tags"] or run.tags
         run.config = json.loads(given["config"] or "null") or run.config

@@ -75,7 +75,7 @@ class Runs:
         self.failed: set[str] = set()
         self._configs: dict[Arm, Config] = {}
         self._records: dict[str, Record] = {}
-        self._users: dict[Arm, dict[str, None]] = {}  # names of claims
+        self._admitted: dict[Arm, None] = {}
         self._template: Job | None = None
         self._left_elsewhere = False
 
@@ -102,7 +102,7 @@ class Runs:
             self._admit_without_data()
             return
         # Without an arm the baseline stands for the data.
-        configs = [(self.config(arm), self.given.run) for arm in self._users]
+        configs = [(self.config(arm), self.given.run) for arm in self._admitted]
         plan = make_plan(configs or [(self.given, self.given.run)], self.report)
         self._template = plan.jobs[0]
         if len({job.store for job in plan.jobs}) > 1:
@@ -136,8 +136,7 @@ class Runs:
                     f"but differ in {', '.join(sorted(differing)) or 'nothing'}. Move what both "
                     "need to `common`"
                 )
-            for arm in arms:
-                self._users.setdefault(arm, {})[claim.name] = None
+            self._admitted |= dict.fromkeys(arms)
 
     def _admit_without_data(self) -> None:
         given, known = self.given, self.study.fingerprint
@@ -199,7 +198,8 @@ class Runs:
         name = difference(run, self.given.run)
         if run.replicate:
             name = f"{name.removeprefix('baseline')} replicate={run.replicate}".strip()
-        users = (names for known, names in self._users.items() if arm[: len(known)] == known)
+        logger = self._template.logger
+        job_type = "tuning" if seed in self.study.tuning_seeds else "verdict"
         return replace(
             self._template,
             run=run,
@@ -207,7 +207,7 @@ class Runs:
             arm=name,
             label=name,
             trainer=replace(config.trainer, threads=threads_for(config.trainer, config.data.crop)),
-            claims=tuple(next(users, ())),
+            logger=replace(logger, job_type=logger.job_type or job_type),
         )
 
     def view(self, arm: Arm) -> str:

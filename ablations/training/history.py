@@ -89,7 +89,7 @@ class History(Callback):
         if self._met_target():
             trainer.should_stop = True
         # The module logs the errors into the same row.
-        log_exactly(module, {**axes(point), "step": epochs})
+        log_exactly(module, {**axes(point), "step": trainer.global_step})
 
     def _met_target(self) -> bool:
         """Whether the online training error was at or below ``recipe.stop_at`` twice in a row."""

@@ -1,7 +1,6 @@
 """Loggers in W&B, TensorBoard or CSV files; results do not depend on them."""
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -9,7 +8,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from ablations.config import Job, LoggerKind
 from ablations.record import Record
-from ablations.training.classifier import score_metrics
+from ablations.training.classifier import Classifier, score_metrics
 from ablations.training.history import History, curve_metrics
 
 
@@ -52,39 +51,29 @@ class ReplayMetrics(pl.Callback):
     def __init__(self, history: History) -> None:
         self.history = history
 
-    def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+    def on_fit_start(self, trainer: pl.Trainer, module: Classifier) -> None:
         """Log the curve up to the checkpoint."""
         for logger in trainer.loggers:
             # TensorBoard reads the files of all attempts together.
             if not isinstance(logger, TensorBoardLogger):
                 for point in self.history.curve:
-                    logger.log_metrics({**curve_metrics(point)}, step=point.epoch)
-
-
-def tags(experiment: str, dataset: str, claims: Sequence[str]) -> list[str]:
-    """Return the tags that W&B panels filter by.
-
-    ``experiment:smoke``, ``dataset:CIFAR-10``, and ``claim:NAME`` for each claim.
-    """
-    names = [
-        f"experiment:{experiment}",
-        f"dataset:{dataset}",
-        *(f"claim:{name}" for name in claims),
-    ]
-    return [name[:64] for name in names]  # W&B's limit
+                    logger.log_metrics({**curve_metrics(point)}, step=point.epoch * module.steps)
 
 
 def log_record(logger: Logger, record: Record) -> None:
     """Log the final errors; W&B keeps them as the run's summary."""
-    logger.log_metrics(final_metrics(record), step=record.epochs)
+    logger.log_metrics(final_metrics(record), step=record.steps)
 
 
 def final_metrics(record: Record) -> dict[str, float]:
-    """Return the errors of the trained network by the name that loggers show.
+    """Return what is known of the trained network by the name that loggers show.
 
     ``test/top1_error`` (ten views), ``test_center/top1_error``, ``val_final/top1_error`` and
-    ``train_clean/top1_error``, the same for the top-5 error and the loss, and ``status_diverged``.
-    A diverged run has only the last, and a run without validation images no ``val_final``.
+    ``train_clean/top1_error``, the same for the top-5 error and the loss; ``gap/top1_error``, the
+    test error in the center view minus ``train_clean``; the measures of §6.1, ``color/difference``,
+    ``neighbors/features`` and ``neighbors/pixels``. A diverged run has none of these, and a run
+    without validation images no ``val_final``. Every run has ``status_diverged``, ``parameters``,
+    ``classes`` and ``images_per_second``.
     """
     scores = {
         "train_clean": record.train,
@@ -92,9 +81,21 @@ def final_metrics(record: Record) -> dict[str, float]:
         "test": record.test.get("ten_view"),
         "test_center": record.test.get("center"),
     }
-    metrics = {"status_diverged": float(record.status == "diverged")}
+    metrics = {
+        "status_diverged": float(record.status == "diverged"),
+        "parameters": float(record.parameters),
+        "classes": float(record.data.classes),
+        "images_per_second": record.images_per_second,
+    }
     for name, found in scores.items():
         metrics |= score_metrics(name, found) if found is not None else {}
+    if record.train and (center := record.test.get("center")):
+        metrics["gap/top1_error"] = center.top1 - record.train.top1
+    if record.colors:
+        metrics["color/difference"] = abs(record.colors[0] - record.colors[1])
+    if record.neighbors:
+        metrics["neighbors/features"] = record.neighbors.features
+        metrics["neighbors/pixels"] = record.neighbors.pixels
     return metrics
 
 

@@ -1,5 +1,6 @@
 """The W&B logger of a run; imported only where W&B is used."""
 
+import hashlib
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -7,17 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 import wandb
 from pytorch_lightning.loggers import WandbLogger
 
-from ablations.config import Job
-from ablations.training.loggers import tags
+from ablations.config import Accelerator, Job
 
 log = logging.getLogger(__name__)
 
 # A run waits this long for the server as it starts, and again as it ends. What was not sent by then
 # stays on disk for `wandb sync`.
 TIMEOUT_SECONDS = 30
+# W&B refuses a run whose name or group has more characters.
+LONGEST = 128
 
 
 def build_wandb_logger(job: Job, folder: Path) -> WandbLogger | None:
@@ -29,8 +32,7 @@ def build_wandb_logger(job: Job, folder: Path) -> WandbLogger | None:
     client leaves a file that cannot be read.
 
     Args:
-        job: The run. Its id is also the id of the W&B run, and its experiment and arm are the
-            group.
+        job: The run. Its id is also the id of the W&B run.
         folder: The run's folder, where the client keeps its files.
 
     Returns:
@@ -39,6 +41,9 @@ def build_wandb_logger(job: Job, folder: Path) -> WandbLogger | None:
     if "WANDB_SWEEP_ID" in os.environ:
         # Under an agent the client takes the id from here, and not from its argument.
         os.environ["WANDB_RUN_ID"] = job.run.run_id
+    group = f"{job.experiment} on {job.run.data.name}: {job.arm}"
+    seed = f" seed={job.run.seed}"
+    on_gpu = torch.cuda.is_available() and job.trainer.accelerator is not Accelerator.cpu
     mode = os.environ.get("WANDB_MODE")
     if mode is None:
         mode = "online" if wandb.login(prompt=False, verify=False) else "offline"
@@ -49,18 +54,24 @@ def build_wandb_logger(job: Job, folder: Path) -> WandbLogger | None:
                 project=job.logger.project,
                 entity=job.logger.entity,
                 id=job.run.run_id,
-                name=f"{job.arm} seed={job.run.seed}",
-                group=f"{job.experiment}: {job.arm}",
-                job_type="train",
-                tags=tags(job.experiment, job.run.data.name or "", job.claims),
+                name=shortened(job.label, LONGEST - len(seed)) + seed,
+                group=shortened(job.logger.group or group),
+                job_type=job.logger.job_type or "train",
+                tags=job.logger.tags or None,
+                notes=job.logger.notes,
                 save_dir=folder,
                 offline=attempt == "offline",
                 resume="allow" if attempt == "online" else None,
                 config={
                     **job.run.to_dict(),
-                    "arm": job.arm,
-                    "experiment": job.experiment,
                     "run_id": job.run.run_id,
+                    "experiment": job.experiment,
+                    "arm": job.arm,
+                    "group": group,
+                    "label": job.label,
+                    "accelerator": "gpu" if on_gpu else "cpu",
+                    "devices": job.trainer.devices * job.trainer.num_nodes,
+                    "threads": job.trainer.threads,
                 },
                 settings=wandb.Settings(
                     init_timeout=TIMEOUT_SECONDS, finish_timeout=TIMEOUT_SECONDS
@@ -70,6 +81,18 @@ def build_wandb_logger(job: Job, folder: Path) -> WandbLogger | None:
             outcome = "not logged" if attempt == "offline" else "logged offline"
             log.warning("W&B: %s; this run is %s", _first_line(error), outcome)
     return None
+
+
+def shortened(text: str, limit: int = LONGEST) -> str:
+    """Cut a text that W&B would refuse; texts that differ in their ends stay different.
+
+    Args:
+        text: The text.
+        limit: Most characters, at least 12.
+    """
+    if len(text) <= limit:
+        return text
+    return f"{text[: limit - 12]}... {hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 class ResumableWandbLogger(WandbLogger):
@@ -90,14 +113,21 @@ class ResumableWandbLogger(WandbLogger):
         super().__init__(**options)
         self.last_epoch: float = self.experiment.summary.get("epoch") or 0
         self.failed = False
-        for axis in ("epoch", "samples", "seconds"):
-            self.experiment.define_metric(axis, hidden=True)
+        self.experiment.define_metric("epoch", hidden=True)
+        for axis in ("samples", "seconds", "lr"):
+            self.experiment.define_metric(axis, step_metric="epoch", hidden=axis != "lr")
         for split in ("train", "val"):
             for name in ("top1_error", "top5_error", "loss"):
-                self.experiment.define_metric(f"{split}/{name}", step_metric="epoch", summary="min")
+                self.experiment.define_metric(
+                    f"{split}/{name}", step_metric="epoch", summary="min,last"
+                )
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log a row, unless W&B has its epoch."""
+        """Log a row, unless W&B has its epoch.
+
+        A row within an epoch is left out: Lightning gives it the number of the epochs completed,
+        whose row is there. One with an ``epoch`` of its own, such as 1.5, is kept.
+        """
         epoch = metrics.get("epoch", self.last_epoch + 1)
         if epoch > self.last_epoch:
             with self._errors_as_warning():

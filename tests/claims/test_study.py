@@ -27,6 +27,8 @@ def test_a_study_trains_its_rates_then_its_gate_then_its_pairs(laboratory):
     ]
     # No verdict uses a seed of the tuning.
     assert set(result.arms[""]["with"].runs) == seeds_of(laboratory.trained) <= set(range(100, 108))
+    types = {(job.logger.job_type, job.run.seed >= 1000) for job in laboratory.trained}
+    assert types == {("tuning", True), ("verdict", False)}
     before_pairs = [job.run.seed >= 1000 for job in laboratory.trained]
     assert before_pairs == sorted(before_pairs, reverse=True)
 

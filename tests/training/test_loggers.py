@@ -26,6 +26,7 @@ def test_csv_has_a_row_for_each_epoch_and_the_final_errors(tiny_job, train_here)
     record = load(folder)
     assert record is not None
     first, second, *_ = rows(folder)
+    assert [row["step"] for row in (first, second)] == ["3", "6"]
     assert [float(row["val/top1_error"]) for row in (first, second)] == [
         point.val.top1 for point in record.curve
     ]
@@ -61,11 +62,18 @@ def test_tensorboard_writes_events(tiny_job, train_here):
 
 
 def test_the_final_errors_are_those_that_there_are(record):
-    assert {"test/top1_error", "val_final/top1_error"} <= final_metrics(record).keys()
+    metrics = final_metrics(record)
+    assert {"test/top1_error", "val_final/top1_error", "color/difference"} <= metrics.keys()
+    gap = metrics["test_center/top1_error"] - metrics["train_clean/top1_error"]
+    assert metrics["gap/top1_error"] == gap
     unvalidated = final_metrics(replace(record, val=None))
     assert "val_final/top1_error" not in unvalidated
-    diverged = replace(record, status="diverged", train=None, val=None, test={})
-    assert final_metrics(diverged) == {"status_diverged": 1.0}
+    diverged = replace(
+        record, status="diverged", train=None, val=None, test={}, colors=[], neighbors=None
+    )
+    known = {"status_diverged", "parameters", "classes", "images_per_second"}
+    assert final_metrics(diverged).keys() == known
+    assert final_metrics(diverged)["status_diverged"] == 1.0
 
 
 # In processes

@@ -16,7 +16,7 @@ from ablations.launch.start import check_wandb
 from ablations.record import load
 from ablations.techniques import Pooling
 from ablations.training.classifier import Classifier
-from ablations.training.loggers import build_logger
+from ablations.training.loggers import build_logger, close_logger
 
 AWAY = {
     "WANDB_BASE_URL": "http://127.0.0.1:9",
@@ -46,32 +46,78 @@ def offline_runs(folder: Path) -> list[Path]:
 # What W&B gets
 
 
-def test_a_run_has_its_name_group_tags_config_curve_and_final_errors(
-    tiny_job, train_here, wandb_server
-):
+def test_a_run_has_its_name_group_config_curve_and_final_errors(tiny_job, train_here, wandb_server):
     logger = Logger(LoggerKind.wandb, "project", "team")
-    job = replace(
-        tiny_job(logger=logger, pooling=Pooling.nonoverlap), claims=("one", "another" * 20)
-    )
+    job = replace(tiny_job(logger=logger, pooling=Pooling.nonoverlap), label="pooling")
     record = load(train_here(job))
     assert record is not None
     [run] = wandb_server.runs.values()
     assert (run.id, run.exit_code, run.starts) == (record.run_id, 0, 1)
-    assert run.name == "pooling=nonoverlap seed=0"
-    assert run.group == "smoke: pooling=nonoverlap"
-    assert run.tags[:3] == ["experiment:smoke", "dataset:synthetic", "claim:one"]
-    assert len(run.tags[3]) == 64  # W&B takes no longer ones
+    assert run.name == "pooling seed=0"  # as tables call it
+    assert (run.group, run.job_type) == ("smoke on synthetic: pooling=nonoverlap", "train")
     config = {name: entry["value"] for name, entry in run.config.items()}
-    flat = {"arm": "pooling=nonoverlap", "seed": 0, "experiment": "smoke", "run_id": run.id}
+    flat = {
+        "arm": "pooling=nonoverlap",
+        "group": run.group,
+        "label": "pooling",
+        "seed": 0,
+        "experiment": "smoke",
+        "run_id": run.id,
+        "accelerator": "cpu",
+        "devices": 1,
+        "threads": 1,
+    }
     assert {name: config[name] for name in flat} == flat
     assert config["techniques"]["pooling"] == "nonoverlap"
     assert run.values("val/top1_error") == [point.val.top1 for point in record.curve]
     assert run.values("samples") == [point.samples for point in record.curve]
+    assert run.values("trainer/global_step") == [3, 6, 6]  # two epochs and the final errors
     assert run.summary["test/top1_error"] == record.test["ten_view"].top1
     assert run.summary["test_center/top1_error"] == record.test["center"].top1
     assert run.summary["train_clean/top1_error"] == record.train.top1
-    assert run.summary["val/top1_error"] == {"min": min(run.values("val/top1_error"))}
+    curve = run.values("val/top1_error")
+    assert run.summary["val/top1_error"] == {"min": min(curve), "last": curve[-1]}
     assert run.summary["status_diverged"] == 0.0
+    assert run.summary["parameters"] == record.parameters
+    assert run.summary["classes"] == record.data.classes
+    assert run.summary["images_per_second"] == record.images_per_second
+
+
+def test_what_the_logger_is_given_goes_to_the_client(tiny_job, tmp_path, wandb_server):
+    logger = Logger(group="mine", job_type="debug", tags=("a", "b"), notes="why")
+    close_logger(build_logger(tiny_job(logger=logger), tmp_path), 0)
+    [run] = wandb_server.runs.values()
+    assert (run.group, run.job_type, run.tags, run.notes) == ("mine", "debug", ["a", "b"], "why")
+
+
+def test_names_that_the_server_would_refuse_are_cut_and_stay_different(job, tmp_path, wandb_server):
+    arm = " ".join(f"recipe.milestones_{number}=0.5" for number in range(7))
+    for number, tail in enumerate(("width=1", "width=2")):
+        name = f"{arm} {tail}"
+        long = replace(job, run=replace(job.run, seed=number), arm=name, label=name)
+        close_logger(build_logger(long, tmp_path), 0)
+    runs = wandb_server.runs.values()
+    assert [len(run.name) for run in runs] == [len(run.group) for run in runs] == [128, 128]
+    assert [run.name[-7:] for run in runs] == [" seed=0", " seed=1"]
+    assert len({run.group for run in runs}) == 2
+
+
+def test_a_row_within_an_epoch_is_left_out(job, train_here, wandb_server, monkeypatch):
+    end = Classifier.on_train_batch_end
+    rows = []
+
+    def log(self, *given):
+        row = {"mine": 1.0, "epoch": self.current_epoch}  # as Lightning numbers it
+        self.logger.log_metrics(row, step=self.global_step)
+        rows.append(row)
+        end(self, *given)
+
+    monkeypatch.setattr(Classifier, "on_train_batch_end", log)
+    train_here(job)
+    [run] = wandb_server.runs.values()
+    assert len(rows) == 6
+    assert run.values("mine") == []
+    assert run.values("epoch") == [1, 2]
 
 
 # Offline
