@@ -1,8 +1,9 @@
-"""Sweep files for W&B's agents: for each claim of a study a grid over arms, rates and seeds.
+"""Sweep files for W&B's agents: for each claim of a study grids over arms, rates and seeds.
 
 An agent starts ``run.py``, which skips runs that have a record and gives the W&B run the record's
 id. ``reproduce.py`` then finds these runs finished, and tunes, checks the gates and decides. A grid
-is a product: an agent trains every rate of every arm on every seed, up to the last look.
+is a product: an agent trains every rate of every arm on every seed, up to the last look. Tuning has
+a sweep of its own, because it validates on images that the study may train on.
 """
 
 from pathlib import Path
@@ -13,18 +14,19 @@ from rich.console import Console
 
 from ablations.claims.files import read_study
 from ablations.claims.runs import Runs, arms_of
-from ablations.claims.schema import Claim, Study
+from ablations.claims.schema import TIMES, Claim, Study
 from ablations.config import Config
 from ablations.files import write_atomically
 from ablations.reporting.words import capital
 
 
-def agent_sweep(runs: Runs, claim: Claim) -> dict[str, Any]:
-    """Return the sweep of one claim of a study as W&B's mapping.
+def agent_sweep(runs: Runs, claim: Claim, job_type: str) -> dict[str, Any]:
+    """Return a sweep of one claim of a study as W&B's mapping.
 
     Args:
         runs: Composes the arms of the study.
         claim: The claim.
+        job_type: ``tuning`` for the runs that choose the rates, ``verdict`` for the pairs.
     """
     study = runs.study
     arms = [arm for part in claim.comparisons for arm in arms_of(claim, part)]
@@ -35,14 +37,17 @@ def agent_sweep(runs: Runs, claim: Claim) -> dict[str, Any]:
     }
     last = study.looks_of(claim)[-1] * (claim.ensemble or 1)
     grid["seed"] = [*range(study.first_seed, study.first_seed + last)]
+    fixed = [*study.changes, f"logger.job_type={job_type}"]
     if study.tuning:
         grid[study.tuning.key] = _rates(study, claim)
-        grid["seed"] += study.tuning.seeds
+    if study.tuning and job_type == "tuning":
+        grid["seed"] = [*study.tuning.seeds]
+        fixed += () if claim.measure.of in TIMES else runs.with_validation
     return {
-        "name": f"{study.name}: {claim.name}",
+        "name": f"{study.name}: {claim.name}, {job_type}",
         "description": claim.statement,
         "program": "ablations/run.py",
-        "command": ["${env}", "python", "${program}", *study.changes, "${args_no_hyphens}"],
+        "command": ["${env}", "python", "${program}", *fixed, "${args_no_hyphens}"],
         "method": "grid",
         "metric": {"name": "test/top1_error", "goal": "minimize"},
         "parameters": {
@@ -69,15 +74,23 @@ def write_sweeps(study_file: Path, folder: Path) -> list[Path]:
     for claim in claims:
         if runs.exclusion(claim):
             continue
-        path = folder / f"{study.name}-{claim.name}.yaml"
-        head = (
-            f"# {capital(study.title)}: {claim.name}. Written by `python ablations/dashboard.py "
-            f"--agents`.\n# Start it with `wandb sweep {path.name}`; agents run in the clone.\n"
-        )
-        sweep = agent_sweep(runs, claim)
-        text = yaml.safe_dump(sweep, sort_keys=False, width=100, allow_unicode=True)
-        write_atomically(path, head + text)
-        written.append(path)
+        for job_type in ("tuning", "verdict") if study.tuning else ("verdict",):
+            path = folder / f"{study.name}-{claim.name}-{job_type}.yaml"
+            head = (
+                f"# {capital(study.title)}: {claim.name}.\n"
+                "# Written by `python ablations/dashboard.py --agents`.\n"
+                f"# Start it with `wandb sweep {path.name}`; agents run in the clone.\n"
+            )
+            if study.fingerprint:
+                head += (
+                    "# The study is on data that are not built in: add the keys that the head of "
+                    f"{study_file.name}\n# gives for them to `command`, before "
+                    "${args_no_hyphens}.\n"
+                )
+            sweep = agent_sweep(runs, claim, job_type)
+            text = yaml.safe_dump(sweep, sort_keys=False, width=100, allow_unicode=True)
+            write_atomically(path, head + text)
+            written.append(path)
     return written
 
 

@@ -1,12 +1,17 @@
 """Sweep files of W&B's agents follow the studies, and what an agent starts is ours."""
 
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args, load_sweep_config
 
-from ablations.claims.files import study_files
+from ablations.claims.files import read_study, study_files
+from ablations.claims.runs import Runs
+from ablations.claims.study import StudyRun
 from ablations.composition import compose
 from ablations.record import load_all
 from ablations.tracking.agents import write_sweeps
@@ -25,49 +30,75 @@ tuning: {values: [0.01, 0.02], seeds: [1000]}
 
 @pytest.fixture
 def sweeps(tmp_path):
-    """The sweeps of ``STUDY`` by claim."""
+    """The sweeps of ``STUDY`` by claim and kind of run."""
     (tmp_path / "a_study.yaml").write_text(STUDY)
     written = write_sweeps(tmp_path / "a_study.yaml", tmp_path / "agents")
     return {path.stem.partition("-")[2]: yaml.safe_load(path.read_text()) for path in written}
 
 
-def test_there_is_a_grid_over_arms_rates_and_seeds_for_each_claim(sweeps):
-    assert len(sweeps) == 3
-    sweep = sweeps["dropout_doubles_iterations"]
-    assert "recipe.epochs=4" in sweep["command"]
-    grid = sweep["parameters"]
-    assert grid["experiment"] == {"value": "smoke"}
-    assert sorted(grid["dropout"]["values"]) == ["off", "on"]
-    assert grid["recipe.lr"] == {"values": [0.01, 0.02, 0.04]}
-    assert grid["seed"] == {"values": [*range(100, 108), 1000]}
-    assert sweeps["ten_views_lower_error"]["parameters"]["seed"] == {"values": [100, 101, 1000]}
+def test_there_are_grids_over_arms_rates_and_seeds_for_each_claim(sweeps):
+    assert len(sweeps) == 6
+    for job_type, seeds in (("tuning", [1000]), ("verdict", [*range(100, 108)])):
+        sweep = sweeps[f"dropout_doubles_iterations-{job_type}"]
+        assert {"recipe.epochs=4", f"logger.job_type={job_type}"} <= {*sweep["command"]}
+        grid = sweep["parameters"]
+        assert grid["experiment"] == {"value": "smoke"}
+        assert sorted(grid["dropout"]["values"]) == ["off", "on"]
+        assert grid["recipe.lr"] == {"values": [0.01, 0.02, 0.04]}
+        assert grid["seed"] == {"values": seeds}
+    assert sweeps["ten_views_lower_error-verdict"]["parameters"]["seed"] == {"values": [100, 101]}
 
 
 def test_values_relative_to_the_study_are_resolved(sweeps):
-    grid = sweeps["larger_and_longer_is_better"]["parameters"]
+    grid = sweeps["larger_and_longer_is_better-verdict"]["parameters"]
     assert grid["recipe.epochs"] == {"values": [4, 1]}
     whole, half = grid["width"]["values"]
     assert half == whole / 2
 
 
+def points(path: Path) -> Iterator[list[str]]:
+    """Yield what an agent gives ``run.py``, for every point of a grid."""
+    sweep = load_sweep_config(str(path))
+    grid = {
+        key: [given["value"]] if "value" in given else given["values"]
+        for key, given in sweep["parameters"].items()
+    }
+    at = sweep["command"].index("${args_no_hyphens}")
+    for values in product(*grid.values()):
+        point = {key: {"value": value} for key, value in zip(grid, values, strict=True)}
+        words = create_sweep_command_args({"args": point})["args_no_hyphens"]
+        yield [*sweep["command"][3:at], *words]
+
+
 # The client leaves the file open.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("study", study_files().values(), ids=lambda path: path.stem)
-def test_the_client_reads_it_and_every_point_of_its_grid_composes(study, tmp_path):
+def test_the_client_reads_it_and_its_grid_composes(study, tmp_path):
     written = write_sweeps(study, tmp_path)
     assert written
     for path in written:
-        sweep = load_sweep_config(str(path))
-        for side in range(2):
-            point = {
-                key: {"value": given["value"] if "value" in given else given["values"][-side]}
-                for key, given in sweep["parameters"].items()
-            }
-            words = create_sweep_command_args({"args": point})["args_no_hyphens"]
-            at = sweep["command"].index("${args_no_hyphens}")
-            config = compose([*sweep["command"][3:at], *words])
-            assert config.experiment == sweep["parameters"]["experiment"]["value"]
-            assert config.seed == point["seed"]["value"]
+        first, *_, last = points(path)
+        for words in (first, last):
+            assert f"seed={compose(words).seed}" in words
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("name", ["pair", "relu"])  # they train on all images
+def test_reproduce_finds_the_runs_of_agents(name, tmp_path):
+    study, claims = read_study(study_files()[name])
+    runs = Runs(study, [], Console(quiet=True), plan_only=True)
+    plan = StudyRun(runs, claims, claims, tmp_path)
+    paths = write_sweeps(study_files()[name], tmp_path)
+    found = {
+        compose(words).run.on_data(runs.fingerprint, "").run_id
+        for path in paths
+        for words in points(path)
+    }
+    for one in plan.active:
+        tuning = {job.run.run_id for choice in one.choose() for job in choice.jobs}
+        pairs = {job.run.run_id for _, job in one.jobs(one.looks[-1])}
+        assert tuning
+        assert tuning | pairs <= found
 
 
 @pytest.mark.slow
