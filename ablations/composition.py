@@ -26,7 +26,9 @@ from yaml import MarkedYAMLError, YAMLError
 
 from ablations.config import CONFIG, Config, ConfigError, Run, flatten
 from ablations.errors import UNREAD, RunsFailed, plain, stdout_closed
-from ablations.keys import explain, help_text, keys, unknown_key
+from ablations.keys import explain, help_text, keys, no_value, unknown_key
+
+_SUBMITIT = "hydra/launcher=submitit_slurm"
 
 
 def shipped(folder: str) -> Path:
@@ -68,6 +70,14 @@ def main(task: Callable[[DictConfig], Any]) -> None:
         if full_error or (type(error) is ValueError and "--" not in str(error)):
             raise
         sys.exit(f"error: {_explain(error)}")
+    except RuntimeError as error:  # submitit's, where SLURM takes no jobs
+        if full_error or _SUBMITIT not in sys.argv:
+            raise
+        reason = str(error).strip().rpartition("\n")[2]
+        sys.exit(
+            f"error: {_SUBMITIT}: {reason}; start this on a login node of the cluster, or leave "
+            "hydra/launcher out"
+        )
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -142,8 +152,8 @@ def to_config(composed: DictConfig) -> Config:
     except ValidationError as error:
         raise ConfigError(explain(error)) from None
     for key, *_ in keys():
-        if key not in given:  # `~pooling` would silently mean the default
-            raise ConfigError(f"~{key}: a key cannot be left out; give it a value, {key}=...")
+        if key not in given:  # the default would silently take its place
+            raise ConfigError(no_value(key))
     return config
 
 
@@ -184,24 +194,38 @@ def _check_words(words: Sequence[str]) -> None:
     known = {part for name, *_ in keys() for part in (name, name.partition(".")[0])}
     groups = _groups()
     for word in words:
-        key, _, value = word.lstrip("-").partition("=")
+        key, _, value = word.lstrip("-~").partition("=")
         if word.startswith("-") and key in known:
             raise ConfigError(f"{word}: an override has no dashes; {key}={value or 'VALUE'}")
-        if key in groups and value == "null":
-            raise ConfigError(f"{word} does not exist; {key} takes {' | '.join(groups[key])}")
+        if key in groups and (value == "null" or word.startswith("~")):
+            takes = " | ".join(groups[key])
+            raise ConfigError(f"{word}: {key} cannot be left out; {key} takes {takes}")
+        if _SUBMITIT in words and key.startswith("trainer.slurm."):
+            raise ConfigError(
+                f"{word} belongs to trainer=slurm; {_SUBMITIT} takes hydra.launcher.*, such as "
+                "hydra.launcher.timeout_min=120"
+            )
 
 
 def _explain(error: Exception) -> str:
     """Word an error of Hydra or OmegaConf for a user: what is wrong, what is valid, what next."""
     text = str(error)
     if isinstance(error, OverrideParseException):
+        if "=" not in str(error.override):
+            return f"`{error.override}` is not KEY=VALUE"
         return (
-            f"`{error.override}` cannot be read: an override is KEY=VALUE, a value with spaces, "
-            "commas or brackets in it is in quotes within the shell's: 'KEY=\"a (b), c\"'"
+            f"`{error.override}` cannot be read. A value with spaces, commas or brackets needs two "
+            "pairs of quotes: 'KEY=\"a (b), c\"'"
         )
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, name = error.missing_cfg_file.partition("/")
-        return f"{group}={name} does not exist; {group} takes {' | '.join(error.options or [])}"
+        group, _, name = error.missing_cfg_file.rpartition("/")
+        if group:
+            return f"{group}={name} does not exist; {group} takes {' | '.join(error.options or [])}"
+        folders = " or ".join(re.findall(r"path=file://(.+)", text))
+        return f"there is no {name}.yaml in {folders}; --config-dir names a folder of your own"
+    if isinstance(error, HydraException) and re.search(r"\bhydra['.=]", text):
+        # What follows would be false here: a sweep over it, or a key that is added and ignored.
+        return f"{text.splitlines()[0].rstrip('.')}; --cfg hydra prints Hydra's own keys"
     if match := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.+?)=(.*)'", text):
         key, values = match.groups()
         if next((takes for name, takes, _ in keys() if name == key), "").startswith("a list"):

@@ -88,20 +88,40 @@ def unknown_key(key: str) -> str:
         if key == old or key.startswith(f"{old}."):
             return f"`{key}=` is now `{new}{key.removeprefix(old)}=`"
     known = [name for name, *_ in keys()]
+    if any(name == key or name.startswith(f"{key}.") for name in known):
+        return no_value(key)
     top = list(dict.fromkeys(re.sub(r"\..*", ".*", name) for name in known))
-    last = key.rpartition(".")[2]
-    close = [name for name in known if name.rpartition(".")[2] == last]  # `lr` for `recipe.lr`
+    # `lr` and `recipe.lrr` mean `recipe.lr`: the last part counts first.
+    lasts = [name.rpartition(".")[2] for name in known]
+    alike = difflib.get_close_matches(key.rpartition(".")[2], lasts, n=1, cutoff=0.7)
+    close = [name for name, last in zip(known, lasts, strict=True) if last in alike]
     close = close or difflib.get_close_matches(key, known, n=3, cutoff=0.6)
     guess = " or ".join(close)
     hint = f"did you mean {guess}?" if close else f"the keys are {', '.join(top)}"
     return f"there is no key `{key}`; {hint} (--help explains them)"
 
 
+def no_value(key: str) -> str:
+    """Word the error for a key that the configuration lacks."""
+    return (
+        f"{key} has no value: give it one, {key}=..., instead of ~{key}; a file for --config-name "
+        "begins with `defaults: [config, _self_]`"
+    )
+
+
 def wrong_value(key: str, value: Any) -> str:
     """Word the error for a value that a key does not take."""
-    if inner := [name for name, *_ in keys() if name.startswith(f"{key}.")]:
-        return f"{key} is a group of keys; set {', '.join(inner)}"
+    given, hint = "null" if value is None else value, ""
+    if inner := {name: takes for name, takes, _ in keys() if name.startswith(f"{key}.")}:
+        fits = [name for name, takes in inner.items() if str(value) in takes.split(" | ")]
+        meant = f"did you mean {fits[0]}={value}? " if fits else ""
+        return (
+            f"{key}={given} is not valid: {key} has keys of its own; {meant}experiment=NAME sets "
+            f"all of them, and each is set by itself: {', '.join(inner)}"
+        )
     values = next(values for name, values, _ in keys() if name == key)
+    if key == "experiment" and isinstance(value, dict):
+        return "experiment: its file needs the first line `# @package _global_`"
     if values.startswith("a list"):
         return f"{key}: a list in brackets goes here; {key} takes {values}"
     if isinstance(value, list | dict):
@@ -109,7 +129,6 @@ def wrong_value(key: str, value: Any) -> str:
             f"{key}: one value goes here, without brackets; {key} takes {values}; "
             f"for a sweep -m {key}=A,B"
         )
-    given, hint = "null" if value is None else value, ""
     if isinstance(value, bool) and values == "on | off":
         meant = "on" if value else "off"
         hint = f": use {key}={meant}; in a file in quotes, as YAML reads a bare {meant} as {value}"

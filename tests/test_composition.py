@@ -124,6 +124,13 @@ def test_compose_explains_too():
 # What is wrong: one line, the valid values, exit code 1
 
 
+def own_file(tmp_path: Path, name: str, text: str) -> tuple[str, str]:
+    path = tmp_path / "own" / name
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    return "--config-dir", str(tmp_path / "own")
+
+
 def experiment_file(tmp_path: Path, line: str) -> tuple[str, str]:
     folder = tmp_path / "conf" / "experiment"
     folder.mkdir(parents=True)
@@ -196,21 +203,31 @@ def test_a_wrong_value_is_named_with_the_valid_ones(override: str, takes: str):
         (["dataset=cifar10"], "`dataset=` is now `data=`"),
         (["-m", "network=alexnet,cifar_conv"], "`network=` is now `model=`"),
         (["-m", "dataset.crop=20,24"], "`dataset.crop=` is now `data.crop=`"),
-        (["~pooling"], "~pooling: a key cannot be left out; give it a value, pooling=..."),
-        (["~recipe.lr"], "~recipe.lr: a key cannot be left out"),
-        (["recipe=fast"], "recipe is a group of keys; set recipe.epochs"),
+        (["~pooling"], "pooling has no value: give it one, pooling=..., instead of ~pooling"),
+        (["~recipe.lr"], "recipe.lr has no value: give it one, recipe.lr=..., instead of ~recipe"),
+        (["~experiment"], "~experiment: experiment cannot be left out; experiment takes cifar10"),
+        (["~trainer=auto"], "~trainer=auto: trainer cannot be left out; trainer takes auto | cpu"),
+        (["~logger"], "~logger: logger cannot be left out; logger takes csv"),
+        (["recipe=fast"], "experiment=NAME sets all of them, and each is set by itself: recipe.ep"),
+        (["data=cifar10"], "did you mean data.source=cifar10? experiment=NAME sets"),
+        (["recipe.lrr=1"], "there is no key `recipe.lrr`; did you mean recipe.lr? ("),
+        (["-cn", "nope"], f"there is no nope.yaml in {composition.shipped('conf')}; --config-dir"),
+        (["hydra/launcher=foo"], "hydra/launcher=foo does not exist; hydra/launcher takes basic |"),
+        (["hydra.foo=1"], "Could not override 'hydra.foo'; --cfg hydra prints Hydra's own keys"),
+        (["hydra=foo"], "'hydra'. No match in the defaults list; --cfg hydra prints"),
+        (["hydra.job.chdir=true,false"], "'hydra.job.chdir=true,false'; --cfg hydra prints"),
         (["seed=${nothing}"], "seed: Interpolation key 'nothing' not found"),
         (["experiment=cifar"], "experiment=cifar does not exist; experiment takes cifar10 | cifar"),
         (["trainer=tpu"], "trainer=tpu does not exist; trainer takes auto | cpu"),
-        (["logger=null"], "logger=null does not exist; logger takes csv | none"),
+        (["logger=null"], "logger=null: logger cannot be left out; logger takes csv | none"),
         (["data.crop=64"], "data.crop=64: must be between 8 and data.size=32"),
         (["pooling=overlap,nonoverlap"], "pooling=overlap,nonoverlap: one value goes here"),
         (["seed=range(3)"], "seed=range(3): one value goes here; several are a sweep"),
         (["data.train=a,b"], "a list is in brackets, data.train=[a,b]"),
         (["data.train=a"], "data.train: a list in brackets goes here; data.train takes a"),
-        (["pooling"], "`pooling` cannot be read: an override is KEY=VALUE"),
+        (["pooling"], "`pooling` is not KEY=VALUE"),
         (["-m", "pooling=overlap,"], "`pooling=overlap,` cannot be read"),
-        (["data.path=/a (b)/c"], "`data.path=/a (b)/c` cannot be read"),
+        (["data.path=/a (b)/c"], "`data.path=/a (b)/c` cannot be read. A value with spaces"),
         (["-m", "pooling=[overlap,nonoverlap]"], "nonoverlap; for a sweep -m pooling=A,B"),
         (["--pooling=overlap"], "--pooling=overlap: an override has no dashes; pooling=overlap"),
         (["--trainer", "cpu"], "--trainer: an override has no dashes; trainer=VALUE"),
@@ -219,6 +236,10 @@ def test_a_wrong_value_is_named_with_the_valid_ones(override: str, takes: str):
         (["-m", "seed=range(0)"], "a key of the sweep has no value"),
         (["-m", "output=a,b"], "output: all runs of a sweep share it; give one value"),
         (["-m", "recipe.lr=interval(0.1,0.2)"], "does not support sweep type"),
+        (
+            ["-m", "hydra/launcher=submitit_slurm", "trainer.slurm.minutes=9"],
+            "trainer.slurm.minutes=9 belongs to trainer=slurm; hydra/launcher=submitit_slurm takes",
+        ),
         (["-m", "seed=0,1", "--cfg", "job"], "Only one of --run, --multirun, --cfg"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -249,6 +270,37 @@ def test_a_mistake_in_a_file_is_told_in_one_line(line: str, message: str, ask: A
     planned, error = ask(*experiment_file(tmp_path, line))
     assert planned == []
     assert message in str(error)
+
+
+@pytest.mark.parametrize("words", [(), ("pooling=overlap",), ("trainer=cpu",)])
+def test_a_configuration_without_ours_is_told_what_it_lacks(words, ask: Ask, tmp_path: Path):
+    planned, error = ask(*own_file(tmp_path, "forgot.yaml", "seed: 3\n"), "-cn", "forgot", *words)
+    assert planned == []
+    assert "has no value" in str(error)
+    assert "`defaults: [config, _self_]`" in str(error)
+
+
+def test_a_configuration_may_be_on_top_of_ours(ask: Ask, tmp_path: Path):
+    text = "defaults: [config, _self_]\nseed: 3\n"
+    ((config, _),), _ = ask(*own_file(tmp_path, "mine.yaml", text), "-cn", "mine")
+    assert config.seed == 3
+
+
+def test_an_experiment_without_its_package_is_told_the_line(ask: Ask, tmp_path: Path):
+    where = own_file(tmp_path, "experiment/mine.yaml", "experiment: mine\nseed: 3\n")
+    planned, error = ask(*where, "experiment=mine")
+    assert planned == []
+    assert error == "error: experiment: its file needs the first line `# @package _global_`"
+
+
+def test_an_experiment_may_set_hardware_and_logger(ask: Ask, tmp_path: Path):
+    chosen = "defaults: [override /trainer: cpu, override /logger: none]\n"
+    where = experiment_file(tmp_path, f"{chosen}trainer: {{devices: 2, parallel: 1}}")
+    ((config, _),), _ = ask(*where)
+    assert (config.trainer.devices, config.trainer.parallel) == (2, 1)
+    assert (config.trainer.accelerator.value, config.logger.kind.value) == ("cpu", "none")
+    ((config, _),), _ = ask(*where, "logger=csv", "trainer.devices=3")
+    assert (config.trainer.devices, config.logger.kind.value) == (3, "csv")
 
 
 # Help
