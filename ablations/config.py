@@ -381,6 +381,7 @@ class Config(Settings, Techniques):
         cache: Folder of prepared data; null takes the user's cache folder.
         fast_dev_run: Train, validate and test on one batch, and record nothing.
         print_model: Print the layers of the network, their shapes and costs, and train nothing.
+        plan: Prepare the data, say what is finished and what is left, and train nothing.
     """
 
     experiment: Text = "smoke"
@@ -390,6 +391,7 @@ class Config(Settings, Techniques):
     cache: Folder | None = None
     fast_dev_run: bool = False
     print_model: bool = False
+    plan: bool = False
 
     @property
     def run(self) -> "Run":

@@ -1,16 +1,21 @@
 """Hydra's launcher ``local``, the default: all jobs of a sweep in one plan and one table.
 
+Other launchers and sweepers show little by themselves; a callback says where their results are.
+
 Hydra finds launchers in this namespace package only.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn, run_job, setup_globals
 from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
@@ -100,3 +105,23 @@ def _give(outcome: float | Exception | None, _: DictConfig) -> float | None:
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
+
+
+class WhereResultsAre(Callback):
+    """Says where the jobs of submitit write, and what a sweeper has found."""
+
+    def on_multirun_start(self, config: DictConfig, **rest: Any) -> None:
+        """Name the folder of the jobs, whose output no terminal shows."""
+        if logs := config.hydra.launcher.get("submitit_folder"):
+            print(
+                f"jobs  they write to {Path(logs).parent}; the same command with plan=true in "
+                "place of hydra/launcher shows what is finished",
+                flush=True,
+            )
+
+    def on_multirun_end(self, config: DictConfig, **rest: Any) -> None:
+        """Show the file that sweepers such as Optuna's leave."""
+        found = Path(config.hydra.sweep.dir) / "optimization_results.yaml"
+        sweeper = config.hydra.runtime.choices["hydra/sweeper"]
+        if sweeper != "basic" and found.exists():
+            print(f"search  {found}, by validation error:\n{found.read_text().rstrip()}")

@@ -123,6 +123,15 @@ def test_the_layers_are_shown_instead_of_a_training(run, cluster: Cluster):
     assert text.count("conv1") == 2
 
 
+def test_a_plan_shows_what_is_finished_and_left_and_trains_nothing(run, cluster: Cluster):
+    run("seed=0")
+    code, text = run("-m", "plan=true", "seed=0,1")
+    assert (code, cluster.begun) == (0, [0])
+    assert "2 runs, 1 finished before, 1 to train" in text
+    assert "Test error" in text
+    assert len(list(Path("runs").glob("*/record.json"))) == 1
+
+
 # The console script
 
 

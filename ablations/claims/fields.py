@@ -12,7 +12,7 @@ from ablations.techniques import Techniques
 # Chosen by the command, or by the study for all of its claims alike.
 COMMAND_KEYS = (
     *("experiment", "seed", "trainer", "logger", "output", "cache"),
-    *("fast_dev_run", "print_model", "pretrained"),
+    *("fast_dev_run", "print_model", "plan", "pretrained"),
 )
 
 # What a command may still set for a study file: hardware, places, and where the data lie.

@@ -177,6 +177,7 @@ _REFUSED = {
     "seed": "the study chooses the seeds",
     "fast_dev_run": "a verdict needs records; make the runs smaller, as with recipe.epochs=1",
     "print_model": "it is for ablations/run.py",
+    "plan": "it is for ablations/run.py; here it is --plan",
     "pretrained": "claims are on networks that start from random weights",
 }
 

@@ -12,13 +12,30 @@ from ablations.record import Record
 from ablations.techniques import Evaluation
 
 
-def show_summary(console: Console, jobs: list[Job], records: dict[str, Record]) -> None:
-    """Print a row for each arm: n, top-1 and top-5 test error, epochs and time.
+def validation_error(record: Record | None) -> float | None:
+    """Return the top-1 error on the validation images after the last epoch, center view.
+
+    A diverged run counts as chance. None without a record, as of a job that is still queued, and
+    without validation images.
+    """
+    if record is None or not record.data.val_images:
+        return None
+    if record.status == "diverged":
+        return 1 - 1 / record.data.classes
+    assert record.val is not None
+    return record.val.top1
+
+
+def show_summary(
+    console: Console, jobs: list[Job], records: dict[str, Record], search: bool = False
+) -> None:
+    """Print a row for each arm: n, top-1 and top-5 test error, epochs and time of training.
 
     Args:
         console: Where to print.
         jobs: All jobs of the command, finished before or now.
         records: Records of those that are done, by run id.
+        search: Whether to show the validation error, by which a sweeper chooses.
     """
     # Runs whose test images differ have nothing to compare: a table for each data set.
     by_data: dict[tuple[str, str], list[Job]] = {}
@@ -37,10 +54,16 @@ def show_summary(console: Console, jobs: list[Job], records: dict[str, Record]) 
         console.print(f"[bold]Test error: {', '.join(notes)}[/]", highlight=False)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("arm", overflow="fold")
-        for name in ("n", "top-1 %", "top-5 %", "epochs", "time"):
+        for name in ("n", "top-1 %", "top-5 %", "epochs", "trained in"):
             table.add_column(name, justify="right", no_wrap=True)
+        if search:
+            table.add_column("val top-1 %", justify="right", no_wrap=True)
         for arm, members in arms.items():
-            table.add_row(arm, *_cells(members, records))
+            cells = _cells(members, records)
+            if search:
+                errors = [validation_error(records[job.run.run_id]) for job in members]
+                cells += (_mean_sd([100 * error for error in errors if error is not None]),)
+            table.add_row(arm, *cells)
         console.print(table)
 
 

@@ -18,11 +18,10 @@ from ablations.launch.nodes import await_plan, nodes_of_step, tell_nodes
 from ablations.launch.plan import make_plan
 from ablations.launch.pool import RunState, freeze, run_folder
 from ablations.launch.start import start
-from ablations.launch.summary import show_summary
-from ablations.record import Record
+from ablations.launch.summary import show_summary, validation_error
 
 # What all jobs of a command share.
-_SHARED = ("output", "cache", "fast_dev_run", "print_model", "logger", "trainer.num_nodes")
+_SHARED = ("output", "cache", "fast_dev_run", "print_model", "plan", "logger", "trainer.num_nodes")
 
 
 def train_one(composed: DictConfig) -> float | None:
@@ -47,8 +46,7 @@ def train_one(composed: DictConfig) -> float | None:
         config = to_config(composed)
         if hydra_config.mode == RunMode.MULTIRUN and config.trainer.slurm.submit:
             raise ConfigError(
-                f"trainer=slurm submits the jobs itself, and so may hydra/launcher={launcher}; "
-                "leave hydra/launcher out, or give another trainer"
+                f"trainer=slurm and hydra/launcher={launcher} both start the jobs; leave one out"
             )
         (outcome,) = train_all([config])
     if isinstance(outcome, RunsFailed):
@@ -72,7 +70,7 @@ def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
     for key in _SHARED:
         if len(set(map(attrgetter(key), configs))) > 1:
             raise ConfigError(f"{key}: all runs of a sweep share it; give one value")
-    _refuse_blind_search(configs)
+    search = _is_search(configs)
     if configs[0].print_model:
         for config in configs:
             show_layers(console, config)
@@ -90,21 +88,22 @@ def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
     )
     show_plan(console, plan)
     records, states = dict(plan.records), []
+    left = [] if configs[0].plan else plan.left
     if nodes is not None:
-        for job in plan.left:
+        for job in left:
             freeze(RunState(job, run_folder(output, job)))
-        tell_nodes(nodes, output, [job.run.run_id for job in plan.left])
-    if plan.left:
+        tell_nodes(nodes, output, [job.run.run_id for job in left])
+    if left:
         with Monitor(console) as monitor:
-            states = start(plan.output, plan.left, console, monitor.update, nodes=nodes)
+            states = start(plan.output, left, console, monitor.update, nodes=nodes)
         records |= {s.record.run_id: s.record for s in states if s.record is not None}
         show_waiting(console, states)
-    show_summary(console, plan.jobs, records)
+    show_summary(console, plan.jobs, records, search)
     if len(records) == 1:
         # A later run may start from this one, and has to name it.
         console.print(f"[bold]record[/] {plan.output / next(iter(records))}", soft_wrap=True)
     failure = _failure(states)
-    if configs[0].fast_dev_run and not failure:
+    if configs[0].fast_dev_run and states and not failure:
         console.print("fast_dev_run: one batch of each split went through; nothing is recorded")
     failed = {state.job.run.run_id for state in states if state.status == "failed"}
     return [
@@ -113,28 +112,18 @@ def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
     ]
 
 
-def validation_error(record: Record | None) -> float | None:
-    """Return the top-1 error on the validation images after the last epoch, center view.
-
-    A diverged run counts as chance. None without a record, as of a job that is still queued, and
-    without validation images.
-    """
-    if record is None or not record.data.val_images:
-        return None
-    if record.status == "diverged":
-        return 1 - 1 / record.data.classes
-    assert record.val is not None
-    return record.val.top1
-
-
-def _refuse_blind_search(configs: Sequence[Config]) -> None:
+def _is_search(configs: Sequence[Config]) -> bool:
+    """Whether a sweeper chooses values by the validation error, which every run then must have."""
     choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
     sweeper = choices.get("hydra/sweeper", "basic")
-    if sweeper != "basic" and any(c.fast_dev_run or not c.data.val_size for c in configs):
+    if sweeper == "basic":
+        return False
+    if any(c.fast_dev_run or c.plan or c.print_model or not c.data.val_size for c in configs):
         raise ConfigError(
-            f"hydra/sweeper={sweeper} searches by the validation error, and fast_dev_run=true or "
-            "data.val_size=0 gives none; set data.val_size and leave fast_dev_run out"
+            f"hydra/sweeper={sweeper} searches by the validation error, and fast_dev_run, plan, "
+            "print_model or data.val_size=0 gives none; set data.val_size and leave the others out"
         )
+    return True
 
 
 def _failure(states: Sequence[RunState]) -> RunsFailed | None:

@@ -330,6 +330,7 @@ def test_every_shipped_study_is_valid() -> None:
         ("seed=3", "the study chooses the seeds"),
         ("fast_dev_run=true", "a verdict needs records"),
         ("print_model=true", r"it is for ablations/run\.py"),
+        ("plan=true", "here it is --plan"),
         ("pooling=overlap", "the claim a_claim chooses pooling"),
     ],
 )

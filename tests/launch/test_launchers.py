@@ -11,7 +11,7 @@ from commands import breaking, numbers, numbers_of
 
 from ablations import composition
 from ablations.launch import task
-from ablations.launch.task import validation_error
+from ablations.launch.summary import validation_error
 from ablations.record import Record, load_all
 
 SWEEP = "pooling=overlap,nonoverlap"
@@ -54,6 +54,7 @@ def test_optuna_minimizes_the_validation_error(start, tiny):
     words = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "hydra.sweep.dir=search")
     done = start("-m", *tiny, "recipe.lr=interval(0.001,0.05)", *words).finish()
     assert done.code == 0, done.out + done.err
+    assert "val top-1 %" in done.out
     found = {record.run.recipe.lr: record for record in load_all(Path("runs"))}
     assert len(found) == 2
     best = yaml.safe_load(Path("search/optimization_results.yaml").read_text())
@@ -109,12 +110,35 @@ def test_records_are_found_from_a_working_directory_of_hydras(
 
 
 def test_slurm_under_another_launcher_is_refused(hydra):
-    with pytest.raises(SystemExit, match="error: trainer=slurm submits the jobs itself"):
+    message = "error: trainer=slurm and hydra/launcher=basic both start the jobs"
+    with pytest.raises(SystemExit, match=message):
         hydra(task.train_one, "-m", "trainer=slurm", "seed=0,1", "hydra/launcher=basic")
     assert not files("runs/[!.]*")
 
 
-@pytest.mark.parametrize("word", ["data.val_size=0", "fast_dev_run=true"])
+def test_submitit_says_where_its_jobs_write_and_without_slurm_that_it_is_not_there(
+    hydra, monkeypatch, capsys
+):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(SystemExit) as ended:
+        hydra(task.train_one, "-m", SWEEP, "hydra/launcher=submitit_slurm", "hydra.sweep.dir=here")
+    assert str(ended.value).startswith("error: hydra/launcher=submitit_slurm: Could not detect")
+    assert "\n" not in str(ended.value)
+    assert "jobs  they write to here/.submitit;" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_a_search_has_found_is_shown(hydra, capsys):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    search = ("hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "hydra.sweep.dir=here")
+    hydra(lambda composed: composed.recipe.lr, "-m", *search, "recipe.lr=choice(0.5,0.5)")
+    out = capsys.readouterr().out
+    assert "search  here/optimization_results.yaml" in out
+    assert "best_value: 0.5" in out
+
+
+@pytest.mark.parametrize("word", ["data.val_size=0", "fast_dev_run=true", "plan=true"])
 @pytest.mark.filterwarnings("ignore")  # Optuna and its sweeper warn of what they use
 def test_a_search_without_a_validation_error_is_refused(word: str, hydra):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")

@@ -7,9 +7,9 @@ from ablations.record import Record, Scores
 from ablations.techniques import Evaluation, Pooling
 
 
-def rows(jobs, records: dict[str, Record]) -> list[str]:
+def rows(jobs, records: dict[str, Record], search: bool = False) -> list[str]:
     console = Console(record=True, width=200, force_terminal=False)
-    show_summary(console, jobs, records)
+    show_summary(console, jobs, records, search)
     return [" ".join(line.split()) for line in console.export_text().splitlines()]
 
 
@@ -48,6 +48,14 @@ def test_a_diverged_run_is_counted_and_counts_as_chance(tiny_job, record: Record
     (row,) = (row for row in rows(jobs, records) if "diverged" in row)
     assert row.startswith("baseline 2 (1 diverged) 70.00 ± 28.28 27.50")
     assert " 0-2 " in row
+
+
+def test_a_search_shows_the_error_that_it_chooses_by(tiny_job, record: Record):
+    job = tiny_job(evaluation=Evaluation.center)
+    found = scored(record, 0.125, val=Scores(0.0625, 0.01, 1.0, 23))
+    text = rows([job], {job.run.run_id: found}, search=True)
+    assert any(row.endswith("val top-1 %") for row in text)
+    assert "evaluation=center 1 90.00 80.00 2 1 min 1 s 6.25" in text
 
 
 def test_runs_on_other_data_have_their_own_table(tiny_job, record: Record):
