@@ -1,5 +1,7 @@
 """The console script: ``ablations run ...`` is ``python ablations/run.py ...``."""
 
+import os
+import re
 import sys
 from importlib import import_module
 
@@ -15,6 +17,9 @@ COMMANDS = {
 def main() -> None:
     """Hand the arguments after the subcommand to its module."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name == "-sc":
+        _complete()
+        return
     if name in COMMANDS:
         sys.argv[:2] = [f"{sys.argv[0]} {name}"]
         import_module(f"ablations.{name}").main()
@@ -25,6 +30,20 @@ def main() -> None:
         print(text)
         return
     sys.exit(f"error: there is no command `{name}`\n{text}")
+
+
+def _complete() -> None:
+    """Answer a shell that completes, or print what makes it ask: `eval "$(ablations -sc ...)"`.
+
+    Hydra's completion knows commands of one word, and its keys are those of ``run``.
+    """
+    line = os.environ.get("COMP_LINE", "ablations run ")
+    keys = re.sub(r"^(\S+) +(run|prepare) ", r"\1 ", line)
+    if keys == line:
+        print(*COMMANDS)
+        return
+    os.environ["COMP_LINE"] = keys
+    import_module("ablations.run").main()
 
 
 if __name__ == "__main__":

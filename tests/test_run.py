@@ -144,6 +144,22 @@ def test_the_console_script_lists_its_commands(arguments: list[str], monkeypatch
 
 
 @pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("ablations ", list(console_script.COMMANDS)),
+        ("ablations run pooling=", ["pooling=overlap"]),
+        ("ablations prepare experiment=keras_r", ["experiment=keras_resized"]),
+    ],
+)
+def test_the_console_script_completes(line: str, words: list[str], monkeypatch, capsys):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setenv("COMP_LINE", line)
+    monkeypatch.setattr(sys, "argv", ["ablations", "-sc", "query=bash"])
+    console_script.main()
+    assert capsys.readouterr().out.split() == words
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["trian"], "there is no command `trian`"),
