@@ -10,7 +10,6 @@ from ablations import reproduce
 from ablations.claims.results import load
 
 COMMAND = Path(__file__).resolve().parents[1] / "ablations" / "reproduce.py"
-CPU = ("trainer=cpu", "trainer.parallel=2")
 # Four epochs of the smoke experiment, on the data of the fixture `cache`.
 TINY = (
     *("experiment=smoke", "data.val_size=11", "width=0.2"),
@@ -119,7 +118,7 @@ def test_the_command_does_not_load_torch(cache):
 def test_the_shipped_example_trains_to_its_labels_and_resumes(tmp_path, monkeypatch):
     def study(*arguments):
         return subprocess.run(
-            [sys.executable, str(COMMAND), "demo", *arguments, "logger=none", *CPU],
+            [sys.executable, str(COMMAND), "demo", *arguments, "logger=none", "trainer=cpu"],
             env={**os.environ, "COLUMNS": "200", "ABLATIONS_CACHE": str(tmp_path / "cache")},
             capture_output=True,
             text=True,
