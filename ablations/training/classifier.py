@@ -267,7 +267,8 @@ class Classifier(pl.LightningModule):
             share = self.trainer.world_size / self.run.recipe.batch_size
             return batch.images, batch.labels, draws, batch.rows, share
         images, labels, *_ = batch
-        if (size := channels_last(images).shape[1]) != self.run.data.size:
+        images = channels_last(images)
+        if (size := images.shape[1]) != self.run.data.size:
             raise ConfigError(
                 f"images of {size} pixels; the run has data.size={self.run.data.size}: scale them, "
                 "or give the run another size"
@@ -275,7 +276,7 @@ class Classifier(pl.LightningModule):
         place = self.current_epoch, batch_idx, self.global_rank
         draws = self._draw(len(labels), *place).to(self.device)
         rows = torch.arange(len(labels), device=self.device) + self.global_rank * len(labels)
-        return channels_last(images), labels, draws, rows, 1 / len(labels)
+        return images, labels, draws, rows, 1 / len(labels)
 
     def _epoch_draws(self) -> Draws:
         if getattr(self, "_drawn", None) != self.current_epoch:
