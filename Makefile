@@ -1,5 +1,5 @@
 # Everything below works in a fresh clone: the first target makes .venv from nothing.
-.PHONY: demo test check
+.PHONY: demo test faults check
 PYTHON ?= python3
 BIN := .venv/bin
 # Some images tell Python to keep nothing that it compiles; each of the many processes below would then compile
@@ -12,6 +12,10 @@ demo: .venv/ready
 test: .venv/ready
 	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest -m slow
+
+# Some twenty minutes; FAULTS_SEED=1 draws other damages.
+faults: .venv/ready
+	$(BIN)/python -m pytest -m faults tests/faults --faults-page docs/reliability.md
 
 check: .venv/ready
 	$(BIN)/ruff format --check .

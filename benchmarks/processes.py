@@ -353,7 +353,7 @@ def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
         "side by side, small": partial(side_by_side, *small, rounds),
         "side by side, large": partial(side_by_side, *large, 1 if quick else 3, detail=True),
         "records": partial(records, (1, 10, 100) if quick else (1, 10, 100, 1000)),
-        "plans": partial(plans, (1, 10, 100, 1000)),
+        "plans": partial(plans, (1, 10, 100)),
         "ddp": partial(ddp, 60 if quick else 300),
         "memory": memory,
         "kept": partial(kept_memory, 3 if quick else 5),

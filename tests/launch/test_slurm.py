@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import submitit
-from commands import Interrupted, folder_of, has_begun, records
+from commands import Interrupted, folder_of, has_begun, numbers, numbers_of, records
 from slurm_cluster import Cluster
 
 from ablations.config import Accelerator, ConfigError, Slurm, Trainer
@@ -373,6 +373,19 @@ def test_a_sweep_inside_an_allocation_of_two_nodes(start, tiny, slurm: Cluster):
     assert {seed: one.hardware.devices for seed, one in records().items()} == {0: 2, 1: 2}
     assert command.out.count("Test error") == 1  # node 0 alone shows it
     assert not command.left_over(5)
+
+
+@pytest.mark.slow
+def test_hydras_launcher_for_slurm_gives_the_same_records(start, tiny, record, slurm: Cluster):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    words = ("hydra/launcher=submitit_slurm", "hydra.launcher.cpus_per_task=1")
+    done = start("-m", *tiny, "seed=0,1", *words, **slurm.environment).finish()
+    assert done.code == 0, done.out + done.err
+    found = numbers()
+    assert sorted(found) == [0, 1]
+    assert found[0] == numbers_of(record)
+    assert len(slurm.ended()) >= 2
+    assert not done.left_over(20)
 
 
 @pytest.mark.slow

@@ -1,0 +1,219 @@
+"""Runs that faults happen to, what must hold afterwards, and the matrix of all faults."""
+
+import io
+import os
+import re
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from commands import numbers_of
+from conftest import make_config
+from faults import warm
+from faults.injection import SIGNALS, Fault
+from PIL import Image
+
+from ablations.config import Config, ConfigError, Source
+from ablations.data.store import Store
+from ablations.record import CHECKPOINT, load
+
+SEED = int(os.environ.get("FAULTS_SEED", "0"))
+MARKS = ("<!-- faults -->", "<!-- /faults -->")
+WRONG = ("lost", "mixed", "stuck", "orphaned", "unclear")
+BYSTANDER = 7  # seed of a run that had finished before
+
+
+@dataclass
+class Case:
+    """One fault: what goes wrong is collected, so that the matrix shows all of it.
+
+    Attributes:
+        output: Folder of the runs; one of them had finished before.
+        random: Draws the places of damages; another with another ``FAULTS_SEED``.
+        expected: The numbers of the run where nothing happens to it.
+        wrong: What went wrong, by its column of the matrix.
+    """
+
+    output: Path
+    random: Random
+    expected: dict[str, Any]
+    bystander: dict[str, bytes]
+    wrong: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run."""
+        return self.output / self.expected["run_id"]
+
+    def check_numbers(self, *, ended: bool) -> None:
+        """Note a record with other numbers, and with ``ended`` that there is none."""
+        for name, content in self.bystander.items():
+            path = self.output / name
+            if not path.is_file() or path.read_bytes() != content:
+                self.wrong["lost"].append(name)
+        try:
+            record = load(self.folder)
+        except (ConfigError, OSError) as error:
+            if ended:
+                self.wrong["stuck"].append(str(error))
+            return
+        if record is None:
+            if ended:
+                self.wrong["stuck"].append("there is no record")
+        elif differing := _differing(numbers_of(record), self.expected):
+            self.wrong["mixed"].append(differing)
+
+    def check_words(self, said: str, failed: bool, deed: str = "") -> None:
+        """Note output that does not say in one line what is wrong."""
+        if noise := re.search(r"Traceback|\w*Warning:|Error: .*\n\s+raise ", said):
+            self.wrong["unclear"].append(f"{noise.group()} in {said[-2000:]}")
+        errors = re.findall(r"^.*\berror: .*$", said, re.MULTILINE)
+        if failed and deed not in SIGNALS and len(errors) != 1:
+            self.wrong["unclear"].append(f"{len(errors)} lines of an error in {said[-2000:]}")
+
+    def check_left(self, orphans: list[str], *, ended: bool = False) -> None:
+        """Note processes that are left, and with ``ended`` temporary files."""
+        self.wrong["orphaned"] += orphans
+        if ended:
+            self.wrong["orphaned"] += [path.name for path in self.folder.glob(".*")]
+
+
+def _differing(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
+    return ", ".join(key for key in theirs if ours[key] != theirs[key])
+
+
+@dataclass
+class Laboratory:
+    """Trains a tiny run in warm processes.
+
+    Attributes:
+        config: The run; its data are parquet files.
+        cache: Its data.
+        finished: Folder with the run where nothing happened to it.
+        interrupted: Folder with the run as a stop in its second epoch leaves it.
+    """
+
+    config: Config
+    cache: Path
+    finished: Path
+    interrupted: Path
+
+    def training(self, output: Path, **changes: Any) -> warm.Training:
+        """The command that trains the run in ``output``."""
+        return warm.Training(replace(self.config, **changes), self.cache, output)
+
+
+@pytest.fixture(scope="session")
+def laboratory(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
+    """A tiny run: finished, and interrupted in its second epoch."""
+    warm.preload()
+    folder = tmp_path_factory.mktemp("laboratory")
+    (manifest,) = cache.glob("synthetic-16px-*/manifest.json")
+    store = Store.open(manifest.parent)
+    write_parquet(folder / "train.parquet", store.train_images, store.train_labels)
+    write_parquet(folder / "test.parquet", store.test_images, store.test_labels)
+    config = make_config()
+    config = replace(
+        config,
+        trainer=replace(config.trainer, checkpoint_steps=1),
+        data=replace(
+            config.data,
+            source=Source.huggingface,
+            train=[str(folder / "train.parquet")],
+            test=[str(folder / "test.parquet")],
+        ),
+    )
+    found = Laboratory(config, folder / "cache", folder / "finished", folder / "interrupted")
+    for seed in (config.seed, BYSTANDER):
+        ended = warm.start(found.training(found.finished, seed=seed), folder / "log")
+        assert ended.code == 0, ended.said
+    stop = Fault("term", "train 4")
+    ended = warm.start(found.training(found.interrupted), folder / "log", stop)
+    assert ended.code == 143, ended.said
+    assert next(found.interrupted.glob(f"*/{CHECKPOINT}"))
+    return found
+
+
+def write_parquet(path: Path, images: Any, labels: np.ndarray) -> None:
+    """Write images as PNG, which keeps every pixel, with their labels."""
+    column = []
+    for image in images:
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, "png")
+        column.append({"bytes": buffer.getvalue()})
+    pq.write_table(pa.table({"image": column, "label": labels}), path)
+
+
+@pytest.fixture
+def case(laboratory: Laboratory, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Case]:
+    """An empty folder of runs, but for one that had finished; fails on all that went wrong."""
+    output = tmp_path / "runs"
+    records = {
+        record.parent: load(record.parent) for record in laboratory.finished.glob("*/record.json")
+    }
+    (other,) = (path for path, record in records.items() if record and record.seed == BYSTANDER)
+    (expected,) = (record for record in records.values() if record and record.seed != BYSTANDER)
+    shutil.copytree(other, output / other.name)
+    kept = {
+        f"{other.name}/{name}": (other / name).read_bytes()
+        for name in ("record.json", "predictions.npz", CHECKPOINT)
+    }
+    random = Random(f"{SEED} {request.node.name}")
+    case = Case(output, random, numbers_of(expected), kept)
+    yield case
+    request.node.user_properties.append(("wrong", {key: len(v) for key, v in case.wrong.items()}))
+    problems = {key: found for key, found in case.wrong.items() if found}
+    assert not problems
+
+
+# The matrix
+
+
+@pytest.fixture
+def row(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Sets the row of the matrix that a test belongs to: the fault, and its moment."""
+    return lambda fault, moment: request.node.user_properties.append(("row", (fault, moment)))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--faults-page", type=Path, help="write the matrix of faults into this page")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Show the matrix, and write it into a page."""
+    rows: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            given = dict(getattr(report, "user_properties", ()))
+            if getattr(report, "when", "") == "teardown" and "row" in given:
+                rows[tuple(given["row"])] += Counter(tried=1, **given.get("wrong", {}))
+    if not rows:
+        return
+    table = markdown(rows)
+    terminalreporter.section("faults")
+    terminalreporter.write_line(table)
+    if page := config.getoption("--faults-page"):
+        before, rest = page.read_text().split(MARKS[0])
+        after = rest.split(MARKS[1])[1]
+        page.write_text(f"{before}{MARKS[0]}\n{table}\n{MARKS[1]}{after}")
+
+
+def markdown(rows: dict[tuple[str, str], Counter[str]]) -> str:
+    """The matrix as a table, with its sum."""
+    columns = ("tried", *WRONG)
+    lines = [f"| fault | moment | {' | '.join(columns)} |", "| --- " * (len(columns) + 2) + "|"]
+    for (fault, moment), counts in [
+        *sorted(rows.items()),
+        (("all", ""), sum(rows.values(), Counter())),
+    ]:
+        values = " | ".join(str(counts[column]) for column in columns)
+        lines.append(f"| {fault} | {moment} | {values} |")
+    return "\n".join(lines)
