@@ -568,26 +568,49 @@ class Job:
     fast_dev_run: bool = False
 
     def save(self, folder: Path) -> None:
-        """Write ``config.yaml`` into ``folder``."""
-        values = _JOB.dump_python(self, mode="json")
-        write_atomically(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False))
+        """Write ``config.yaml`` into ``folder``, with a checksum in its first line."""
+        content = yaml.safe_dump(_JOB.dump_python(self, mode="json"), sort_keys=False).encode()
+        write_atomically(folder / "config.yaml", _CHECKSUM + _sha256(content) + b"\n" + content)
 
     @classmethod
     def load(cls, folder: Path) -> "Job":
         """Read the ``config.yaml`` of ``folder``; keys of earlier versions are ignored.
 
         Raises:
-            ConfigError: A value is missing or of the wrong type.
+            ConfigError: It is damaged, a value is missing or of the wrong type, or it is that of
+                another run than the folder.
         """
         path = folder / "config.yaml"
         try:
-            return _JOB.validate_python(yaml.safe_load(path.read_text()))
+            return _parse(path.read_bytes(), folder.absolute().name)
+        except OSError as error:
+            problem = error.strerror
         except ValidationError as error:
-            raise ConfigError(
-                f"{path}: not the configuration of a run: {first_problem(error)}"
-            ) from None
+            problem = f"not the configuration of a run: {first_problem(error)}"
+        except (yaml.YAMLError, UnicodeError, RecursionError):
+            problem = "damaged, it is no YAML"
+        except ConfigError as error:
+            problem = str(error)
+        raise ConfigError(
+            f"{path}: {problem}; next step: the command that made the folder writes it again"
+        )
 
 
+def _parse(content: bytes, run_id: str) -> Job:
+    first, _, rest = content.partition(b"\n")
+    if first.startswith(_CHECKSUM) and first != _CHECKSUM + _sha256(rest):
+        raise ConfigError("damaged, its checksum is not that of its values")
+    job = _JOB.validate_python(yaml.safe_load(content))
+    if job.run.run_id != run_id:
+        raise ConfigError(f"the configuration of run {job.run.run_id}")
+    return job
+
+
+def _sha256(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
+
+
+_CHECKSUM = b"# SHA-256 of the rest: "  # in the first line of a frozen configuration
 CONFIG = TypeAdapter(Config)
 _RUN = TypeAdapter(Run)
 _JOB = TypeAdapter(Job)

@@ -1,6 +1,7 @@
 """The record of a finished run: its layout, and how it is written, read and found."""
 
 import base64
+import hashlib
 import json
 import logging
 import zlib
@@ -20,6 +21,7 @@ from ablations.files import write_atomically
 
 RECORD, CHECKPOINT = "record.json", "last.ckpt"
 PREDICTIONS, PROGRESS = "predictions.npz", "progress.json"
+CHECKSUM = "checksum"
 SCHEMA = 2
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -236,8 +238,15 @@ class Record:
         return self.test[view].top1 if k == 1 else self.test[view].top5
 
     def save(self, folder: Path) -> None:
-        """Write ``record.json`` at once or not at all."""
-        write_atomically(folder / RECORD, json.dumps(asdict(self), indent=1, allow_nan=False))
+        """Write ``record.json``, with a checksum of its values, at once or not at all."""
+        values = asdict(self)
+        content = json.dumps(values | {CHECKSUM: checksum(values)}, indent=1, allow_nan=False)
+        write_atomically(folder / RECORD, content)
+
+
+def checksum(values: dict[str, Any]) -> str:
+    """Return SHA-256 of the values of a record, 64 hexadecimal digits."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def pack(classes: NDArray[np.integer]) -> str:
@@ -323,6 +332,7 @@ def _parse(content: bytes, run_id: str) -> Record:
     schema = values.get("schema", 1) if isinstance(values, dict) else None
     if schema != SCHEMA:
         raise ConfigError(f"a record of schema {schema}, and this version reads schema {SCHEMA}")
+    written = values.pop(CHECKSUM, None)  # records of earlier versions have none
     record = _RECORD.validate_python(values)
     expected = run_id_of(record.differences, record.numerics)
     if record.run_id != expected:
@@ -331,6 +341,8 @@ def _parse(content: bytes, run_id: str) -> Record:
         raise ConfigError(f"is the record of run {record.run_id}")
     if record.run.seed != record.seed:
         raise ConfigError(f"seed={record.seed} is not that of its values")
+    if written not in (None, checksum(values)):
+        raise ConfigError("damaged, its checksum is not that of its values")
     return record
 
 

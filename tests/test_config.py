@@ -246,45 +246,67 @@ def test_a_run_survives_json(tiny_run: Run):
     assert Run.from_dict(json.loads(json.dumps(awkward.to_dict()))) == awkward
 
 
-def test_a_job_survives_its_file(tmp_path: Path, tiny_job):
+@pytest.fixture
+def folder(tmp_path: Path, tiny_job) -> Path:
+    """The folder of a frozen run, named after it."""
     job = tiny_job(dropout=Dropout.off, logger=Logger(LoggerKind.none), seed=0)
-    job.save(tmp_path)
-    assert Job.load(tmp_path) == job
+    folder = tmp_path / job.run.run_id
+    folder.mkdir()
+    job.save(folder)
+    return folder
+
+
+def test_a_job_survives_its_file(folder: Path, tiny_job):
+    assert Job.load(folder) == tiny_job(dropout=Dropout.off, logger=Logger(LoggerKind.none))
     # Words that YAML 1.1 takes for truth values and nothing are texts in the file.
-    techniques = yaml.safe_load((tmp_path / "config.yaml").read_text())["run"]["techniques"]
+    techniques = yaml.safe_load((folder / "config.yaml").read_text())["run"]["techniques"]
     assert techniques["dropout"] == "off"
 
 
-def test_a_job_of_an_earlier_version_is_read(tmp_path: Path, tiny_job):
-    job = tiny_job()
-    job.save(tmp_path)
-    path = tmp_path / "config.yaml"
+def test_a_job_of_an_earlier_version_is_read(folder: Path):
+    path = folder / "config.yaml"
     values = yaml.safe_load(path.read_text())
     values["run"]["data"] |= {"source": "parquet", "root": None}
     for key in ("path", "subset", "image", "label"):  # keys that there were not
         del values["run"]["data"][key]
     values["run"]["data"] |= {"train": ["a.parquet"], "test": ["b.parquet"]}
     path.write_text(yaml.safe_dump(values))
-    again = Job.load(tmp_path)
-    assert again.run.data.source is Source.huggingface
-    assert again.run.run_id == job.run.run_id
+    assert Job.load(folder).run.data.source is Source.huggingface
 
 
-def test_a_job_that_is_none_is_named_with_its_key(tmp_path: Path, tiny_job):
-    tiny_job().save(tmp_path)
-    path = tmp_path / "config.yaml"
-    path.write_text(path.read_text().replace("seed: 0", "seed: one"))
-    with pytest.raises(ConfigError, match=rf"^{path}: .*run\.seed: "):
-        Job.load(tmp_path)
+def values_of(content: bytes) -> bytes:
+    """A frozen configuration without the checksum in its first line."""
+    return content.partition(b"\n")[2]
 
 
-def test_a_job_is_replaced_in_one_step(tmp_path: Path, tiny_job, monkeypatch):
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (lambda content: values_of(content).replace(b"seed: 0", b"seed: one"), r"run\.seed: "),
+        (lambda content: values_of(content).replace(b"seed: 0", b"seed: 1"), "of run "),
+        (lambda content: content.replace(b"threads: 1", b"threads: 3"), "checksum"),
+        (lambda content: content.replace(b"threads: 1", b"threads: \xff"), "checksum"),
+        (lambda content: b"{a: [", "YAML"),
+        (lambda content: b"a\0b: 1", "YAML"),
+        (lambda content: b"a: \xff", "YAML"),
+        (lambda content: b"[" * 100_000, "YAML"),
+        (lambda content: b"!!python/object/apply:os.mkdir [hacked]", "YAML"),
+        (lambda content: b"", "not the configuration of a run"),
+    ],
+)
+def test_a_damaged_job_is_refused_in_one_line(damage, problem: str, folder: Path):
+    path = folder / "config.yaml"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ConfigError, match=rf"^{path}: [^\n]*{problem}[^\n]*next step: [^\n]*$"):
+        Job.load(folder)
+
+
+def test_a_job_is_replaced_in_one_step(folder: Path, tiny_job, monkeypatch):
     # A second command may write the file while the first one's process reads it.
-    tiny_job().save(tmp_path)
     monkeypatch.setattr("os.replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        tiny_job(seed=1).save(tmp_path)
-    assert Job.load(tmp_path).run.seed == 0
+        tiny_job(seed=1).save(folder)
+    assert Job.load(folder).run.seed == 0
 
 
 def interrupted(*paths: object) -> None:

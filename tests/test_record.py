@@ -106,6 +106,7 @@ def test_class_numbers_survive_packing(classes: list[int]):
         ({"numerics": NUMERICS - 1}, "but its values hash to "),
         ({"differences": {"recipe.lr": 0.5}}, "but its values hash to "),
         ({"seed": 1}, "seed=1 is not that of its values"),
+        ({"parameters": 7}, "its checksum is not that of its values"),
     ],
     ids=str,
 )
@@ -137,6 +138,14 @@ def test_a_record_from_before_there_were_schemas_is_refused(tmp_path: Path):
 def test_a_record_of_another_run_is_refused(record: Record, tmp_path: Path):
     other = folder_of(record, tmp_path).rename(tmp_path / "0123456789ab")
     assert f"is the record of run {record.run_id}; next step: move it away" in refused(other)
+
+
+def test_a_record_from_before_there_were_checksums_is_read(record: Record, tmp_path: Path):
+    path = folder_of(record, tmp_path) / RECORD
+    values = json.loads(path.read_text())
+    del values["checksum"]
+    path.write_text(json.dumps(values))
+    assert load(path.parent) == record
 
 
 def test_a_record_of_earlier_numerics_is_read_under_its_own_id(record: Record, tmp_path: Path):

@@ -1,9 +1,9 @@
 """Checkpoints: after each epoch, within one, and before a run gives in to SIGTERM."""
 
+import logging
 import os
 import signal
 import sys
-import warnings
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +19,8 @@ from ablations.config import ConfigError, Run
 from ablations.files import write_atomically
 from ablations.models.pretrained import DamagedCheckpoint, read_checkpoint
 from ablations.record import CHECKPOINT
+
+log = logging.getLogger(__name__)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -106,9 +108,7 @@ def latest_checkpoint(folder: Path, run: Run) -> Path | None:
     broken = path.with_suffix(".broken.ckpt")
     with suppress(FileNotFoundError):  # another rank was faster
         os.replace(path, broken)
-        warnings.warn(
-            f"{path} is {reason}: renamed to {broken.name}; the run starts anew", stacklevel=2
-        )
+        log.warning("%s is %s: renamed to %s; the run starts anew", path, reason, broken.name)
     return None
 
 

@@ -52,24 +52,26 @@ def make_old(path: Path) -> None:
     ],
 )
 def test_a_checkpoint_that_cannot_be_used_is_set_aside_and_the_run_starts_anew(
-    spoil, reason: str, tiny_job, train_here
+    spoil, reason: str, tiny_job, train_here, caplog
 ):
     folder = train_here(tiny_job())
     whole = outcome(folder)
     (folder / "record.json").unlink()
     spoil(folder / CHECKPOINT)
-    with pytest.warns(UserWarning, match=f"{CHECKPOINT} is {reason}: renamed to {BROKEN}"):
-        train_here(tiny_job())
+    train_here(tiny_job())
+    assert f"{CHECKPOINT} is {reason}: renamed to {BROKEN}" in caplog.text
     assert (folder / BROKEN).exists()
     assert outcome(folder) == whole
 
 
-def test_the_checkpoint_of_another_run_is_set_aside(finished: Path, tiny_job, tmp_path: Path):
+def test_the_checkpoint_of_another_run_is_set_aside(
+    finished: Path, tiny_job, tmp_path: Path, caplog
+):
     other = tiny_job(seed=1).run
     (tmp_path / CHECKPOINT).write_bytes((finished / CHECKPOINT).read_bytes())
     assert latest_checkpoint(tmp_path, tiny_job().run) == tmp_path / CHECKPOINT
-    with pytest.warns(UserWarning, match=f"is of the run {finished.name}"):
-        assert latest_checkpoint(tmp_path, other) is None
+    assert latest_checkpoint(tmp_path, other) is None
+    assert f"is of the run {finished.name}" in caplog.text
 
 
 # What is written
