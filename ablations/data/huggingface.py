@@ -7,6 +7,7 @@ like those of all sources.
 """
 
 import errno
+import glob
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -170,7 +171,9 @@ def _load_files(files: Sequence[str], scratch: Path, columns: list[str] | None) 
     for file in files if parquet else ():
         with _loading(file, "download or export this parquet file again"):
             pq.read_schema(file)
-    given = {"data_files": {"train": list(files)}, "split": "train", "cache_dir": str(scratch)}
+    # They are paths by now; `datasets` would take them for patterns.
+    data_files = {"train": [glob.escape(file) for file in files]}
+    given = {"data_files": data_files, "split": "train", "cache_dir": str(scratch)}
     with _loading(", ".join(files), "check that these files have the same columns"):
         if parquet:
             # Without its columns named here, a stream reads all of them.
@@ -183,6 +186,11 @@ def _find_splits(data: DataConfig, scratch: Path) -> tuple[dict[str, Load], str]
     path, revision = str(data.path), None
     if folder := local_folder(data):
         path, name = str(folder), folder.name
+        if path != glob.escape(path):
+            raise ConfigError(
+                f"data.path={data.path}: `datasets` takes *, ? and [ in a folder's name for a "
+                "pattern; next step: rename the folder, or link to it"
+            )
         next_step = (
             "put the images of each class into train/CLASS/ and test/CLASS/; several "
             "configurations need data.subset=NAME"

@@ -179,6 +179,16 @@ def test_several_files_are_one_split_in_the_order_of_their_names(shades, write_p
         prepare(_files("b-*", "b-0.parquet"), tmp_path / "cache")
 
 
+@pytest.mark.parametrize("name", ["[a]", "[", "a*b", "a|b **c**"])
+def test_a_path_is_no_pattern(name: str, shades, write_parquet, tmp_path: Path):
+    (tmp_path / name).mkdir()
+    files = [write_parquet(f"{name}/{n}.parquet", shades, [0, 1] * 4) for n in "01"]
+    store = prepare(_files(*files), tmp_path / "cache")
+    assert len(store.train_images) == len(store.test_images) == len(shades)
+    with pytest.raises(ConfigError, match="rename the folder, or link to it"):
+        prepare(_data(path=name), tmp_path / "cache")
+
+
 @pytest.mark.parametrize("keys", [{"train": ["*.txt"], "test": ["*"]}, {"path": "no/such.parquet"}])
 def test_a_pattern_that_matches_no_file_is_named(keys: dict, tmp_path: Path):
     (tmp_path / "test.parquet").touch()

@@ -1,7 +1,6 @@
 """Files that were damaged or exchanged while nothing ran: checkpoint, record, configuration, data."""
 
 import json
-import os
 import shutil
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Runs in processes that have loaded torch already: a hundred cost as much as ten whole commands."""
+"""Runs in processes that have loaded torch: a hundred cost as much as ten whole commands."""
 
 import multiprocessing
 import os
