@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import time
+import zlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -28,6 +29,7 @@ from ablations.data.jpeg import encode
 from ablations.data.sources import Report, Sample, SourceData, Split
 from ablations.data.statistics import PixelSums
 
+LAYOUT = 4  # raised when stores are decoded or laid out differently
 CHUNK_BYTES = 2**24  # decoded pixels that a process or thread handles at a time
 # More than photographs take at the quality of `encode`, for the check of the disk.
 JPEG_BYTES_PER_PIXEL = 0.6
@@ -39,6 +41,7 @@ class Encoded(NamedTuple):
     Attributes:
         content: Bytes of the images that could be decoded, one after the other.
         lengths: Bytes of each of them.
+        crcs: CRC-32 of the bytes of each of them.
         kept: For every image, whether it could be decoded.
         broken: The reason for each of the others, by its place.
         sums: Sums over the pixels that a reader of the store gets.
@@ -46,6 +49,7 @@ class Encoded(NamedTuple):
 
     content: bytes
     lengths: list[int]
+    crcs: list[int]
     kept: list[bool]
     broken: dict[str, str]
     sums: PixelSums
@@ -86,7 +90,8 @@ def encode_images(samples: list[Sample], size: int, storage: Storage) -> Encoded
     sums = PixelSums(size)
     sums.add(pixels[: len(parts)])
     kept = [sample.where not in broken for sample in samples]
-    return Encoded(b"".join(parts), [len(part) for part in parts], kept, broken, sums)
+    lengths, crcs = [len(part) for part in parts], [zlib.crc32(part) for part in parts]
+    return Encoded(b"".join(parts), lengths, crcs, kept, broken, sums)
 
 
 def _read(sample: Sample) -> bytes | np.ndarray:
@@ -114,7 +119,8 @@ def build(images: SourceData, folder: Path, data: DataConfig, report: Report) ->
     arrays, skipped = train | test, skipped | broken
     arrays["mean_image"] = _save(folder, "mean_image", sums.mean_image())
     color_std, color_basis = sums.principal_colors()
-    manifest = {
+    manifest: dict[str, Any] = {
+        "layout": LAYOUT,
         "name": images.name,
         "source": data.source.value,
         "files": [*data.train, *data.test] or data.path,
@@ -127,6 +133,7 @@ def build(images: SourceData, folder: Path, data: DataConfig, report: Report) ->
         "fingerprint": fingerprint(arrays),
         "arrays": arrays,
     }
+    manifest["sha256"] = seal(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     counts = [arrays[f"{split}_labels"]["shape"][0] for split in ("train", "test")]
     left_out = f", {len(skipped)} broken ones left out" if skipped else ""
@@ -136,8 +143,15 @@ def build(images: SourceData, folder: Path, data: DataConfig, report: Report) ->
 
 def fingerprint(arrays: dict[str, Any]) -> str:
     """Return SHA-256 of the pixels and labels that a manifest lists, 64 hexadecimal digits."""
-    of_images = {name: array for name, array in arrays.items() if name != "mean_image"}
+    derived = ("mean_image", "train_crcs", "test_crcs")
+    of_images = {name: array for name, array in arrays.items() if name not in derived}
     return hashlib.sha256(json.dumps(of_images, sort_keys=True).encode()).hexdigest()
+
+
+def seal(manifest: dict[str, Any]) -> str:
+    """Return SHA-256 of all of a manifest but its own, 64 hexadecimal digits."""
+    content = {key: value for key, value in manifest.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def describe(array: np.ndarray) -> dict[str, Any]:
@@ -181,6 +195,7 @@ def _write_split(
     total, size, jpeg = len(split.labels), data.size, data.storage is Storage.jpeg
     sums, values = PixelSums(size), hashlib.sha256()
     lengths: list[int] = []
+    crcs: list[int] = []
     kept: list[bool] = []
     broken: dict[str, str] = {}
     with (folder / f"{name}_images.npy").open("wb") as file:
@@ -191,6 +206,7 @@ def _write_split(
             values.update(part.content)
             sums += part.sums
             lengths += part.lengths
+            crcs += part.crcs
             kept += part.kept
             broken |= part.broken
             now = time.monotonic()
@@ -212,6 +228,7 @@ def _write_split(
     if jpeg:
         offsets = np.cumsum([0, *lengths])
         arrays[f"{name}_offsets"] = _save(folder, f"{name}_offsets", offsets)
+    arrays[f"{name}_crcs"] = _save(folder, f"{name}_crcs", np.array(crcs, np.uint32))
     arrays[f"{name}_labels"] = _save(folder, f"{name}_labels", split.labels[kept])
     return arrays, sums, broken
 

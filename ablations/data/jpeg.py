@@ -3,10 +3,11 @@
 import io
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from ablations.data.images import Checksums, StoredImages
 
 # Optional: two thirds of Pillow's time, and none of it holds Python's lock, so that threads of one
 # process keep all cores busy. The pixels are the same.
@@ -24,33 +25,31 @@ def encode(pixels: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-class JpegImages:
-    """Decodes the images that are asked for; looks like an array of them otherwise.
+class JpegImages(StoredImages):
+    """Decodes the images that are asked for.
 
     Args:
         content: All images one after the other, shape (B,), uint8.
         offsets: Where each begins, and the end of the last, shape (N + 1,), int64.
         size: Height and width, in pixels.
+        checksums: What each image is compared with when it is read; None compares nothing.
     """
 
-    def __init__(self, content: np.ndarray, offsets: np.ndarray, size: int) -> None:
-        self.content, self.offsets = np.asarray(content), offsets
+    def __init__(
+        self,
+        content: np.ndarray,
+        offsets: np.ndarray,
+        size: int,
+        checksums: Checksums | None = None,
+    ) -> None:
+        self.content, self.offsets, self.checksums = np.asarray(content), offsets, checksums
         self.shape = (len(offsets) - 1, size, size, 3)
 
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: Any) -> np.ndarray:
-        """Images of a row, several rows or a slice, shape (..., S, S, 3), uint8."""
-        index = np.arange(len(self))[rows]
-        pixels = np.empty((index.size, *self.shape[1:]), np.uint8)
-        for row, target in zip(index.flat, pixels, strict=True):
-            self.decode(int(row), target)
-        return pixels.reshape(*index.shape, *self.shape[1:])
-
-    def decode(self, row: int, target: np.ndarray) -> None:
-        """Write the pixels of an image into an array of shape (S, S, 3), uint8."""
+    def read(self, row: int, target: np.ndarray) -> None:
+        """Decode an image; see :class:`StoredImages`."""
         content = self.content[self.offsets[row] : self.offsets[row + 1]]
+        if self.checksums:
+            self.checksums.check(row, content)
         if _simplejpeg:
             _simplejpeg.decode_jpeg(content, "RGB", buffer=target)
             return

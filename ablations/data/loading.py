@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ablations.config import ConfigError
-from ablations.data.jpeg import JpegImages
+from ablations.data.images import StoredImages
 from ablations.rng import generator
 
 COPIED = 4096  # images copied to a device at a time
@@ -145,19 +145,19 @@ class PixelBatches:
     until :meth:`to` copies them to a device.
 
     Args:
-        images: Shape (M, S, S, 3), uint8, or the same as JPEG.
+        images: Shape (M, S, S, 3), uint8.
         labels: Class numbers, shape (M,), int64.
         index: Rows that belong to this data set, shape (N,), int64; none takes all.
     """
 
     def __init__(
         self,
-        images: np.ndarray | JpegImages,
+        images: np.ndarray | StoredImages,
         labels: np.ndarray,
         index: np.ndarray | None = None,
     ) -> None:
         self.index = np.arange(len(images)) if index is None else index
-        self.images: np.ndarray | JpegImages | Tensor = images
+        self.images: np.ndarray | StoredImages | Tensor = images
         self.labels = torch.from_numpy(labels[self.index])
 
     @property
@@ -166,7 +166,11 @@ class PixelBatches:
         return len(self.index) * int(np.prod(self.images.shape[1:]))
 
     def to(self, device: torch.device) -> None:
-        """Copy the images and labels to a device; batches are gathered there from now on."""
+        """Copy the images and labels to a device; batches are gathered there from now on.
+
+        Raises:
+            ConfigError: The checksum of an image differs.
+        """
         self.labels = self.labels.to(device)
         if isinstance(self.images, Tensor):
             self.images = self.images.to(device)
@@ -182,7 +186,11 @@ class PixelBatches:
         return len(self.index)
 
     def gather(self, share: Share) -> Batch:
-        """Gather the images and labels of a share."""
+        """Gather the images and labels of a share.
+
+        Raises:
+            ConfigError: The checksum of an image differs.
+        """
         index = share.index
         if isinstance(self.images, Tensor):
             index = index.to(self.images.device, non_blocking=True)
@@ -204,13 +212,13 @@ class PixelBatches:
             # mode but `clip` and `wrap` fills another array first.
             self.images.view(np.ndarray).take(rows, axis=0, out=pixels.numpy(), mode="clip")
         else:
-            list(self._threads.map(self.images.decode, rows, pixels.numpy()))
+            list(self._threads.map(self.images.read, rows, pixels.numpy()))
         return pixels
 
     @cached_property
     def _threads(self) -> ThreadPoolExecutor:
-        """Threads that decode; they need no copy of a batch and no start for every loader."""
-        return ThreadPoolExecutor(torch.get_num_threads(), "decode")
+        """Threads that read; they need no copy of a batch and no start for every loader."""
+        return ThreadPoolExecutor(torch.get_num_threads(), "read")
 
 
 class Loader:

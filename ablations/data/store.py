@@ -15,18 +15,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 
-from ablations.config import ConfigError, DataConfig, Source
+from ablations.config import ConfigError, DataConfig, Run, Source
 from ablations.data import synthetic
-from ablations.data.build import build, describe, fingerprint
+from ablations.data.build import LAYOUT, build, describe, seal
 from ablations.data.cache import cache_folder, writing_alone
+from ablations.data.images import CheckedPixels, Checksums, StoredImages
 from ablations.data.jpeg import JpegImages
 from ablations.data.sources import Report, find_files, hub_commit, hub_name
 from ablations.data.stratified import stratified_order
 
-LAYOUT = 3  # raised when stores are decoded or laid out differently
-SMALL_BYTES = 2**25  # arrays up to this size are checked whole at every start
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError)  # of a damaged manifest
+VERIFIED_BYTES = 2**30  # stores up to this size are verified whole at every start
+UNREADABLE = (OSError, ValueError, RecursionError)  # of damaged files
 
 log = logging.getLogger(__name__)
 
@@ -75,20 +76,44 @@ class Store:
         manifest = _manifest(path)
         return cls(
             path,
-            manifest.get("name", path.name),  # of an older version
+            manifest["name"],
             manifest["fingerprint"],
             tuple(manifest["classes"]),
-            dict(manifest["skipped"]),
-            np.array(manifest["color_std"], np.float32).reshape(3),
-            np.array(manifest["color_basis"], np.float32).reshape(3, 3),
+            manifest["skipped"],
+            np.array(manifest["color_std"], np.float32),
+            np.array(manifest["color_basis"], np.float32),
         )
+
+    @classmethod
+    def of_run(cls, path: Path, run: Run) -> "Store":
+        """Open and verify the store of a run, whose plan may be days old.
+
+        Raises:
+            ConfigError: There is none in the folder, it is damaged, or it holds other data.
+        """
+        if reason := damage(path):
+            raise ConfigError(
+                f"the data store {path} is missing or damaged ({reason}); next step: start the "
+                "command of the run again, which prepares the data, or copy the store again"
+            )
+        store = cls.open(path)
+        if store.fingerprint != run.fingerprint:
+            raise ConfigError(
+                f"the data store {path} now holds other data, fingerprint "
+                f"{store.fingerprint[:16]}, than the run {run.run_id}, {run.fingerprint[:16]}; "
+                "next step: start its command again, which makes another run of the new data"
+            )
+        return store
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Store.open, (self.path,)
 
     @cached_property
-    def train_images(self) -> np.ndarray | JpegImages:
-        """Shape (N, S, S, 3), uint8, memory-mapped; or decoded when read, where kept as JPEG."""
+    def train_images(self) -> np.ndarray | StoredImages:
+        """Shape (N, S, S, 3), uint8, memory-mapped; or read one by one.
+
+        Those of a JPEG store are decoded when they are read, and those of a large store checked.
+        """
         return self._images("train")
 
     @cached_property
@@ -97,7 +122,7 @@ class Store:
         return np.array(_array(self.path, "train_labels"))
 
     @cached_property
-    def test_images(self) -> np.ndarray | JpegImages:
+    def test_images(self) -> np.ndarray | StoredImages:
         """Shape (M, S, S, 3), as ``train_images``."""
         return self._images("test")
 
@@ -111,12 +136,15 @@ class Store:
         """Mean training image on the scale 0 to 255, shape (S, S, 3), float32."""
         return np.array(_array(self.path, "mean_image"))
 
-    def _images(self, split: str) -> np.ndarray | JpegImages:
-        images = _array(self.path, f"{split}_images")
-        if not (self.path / f"{split}_offsets.npy").exists():
-            return images
-        offsets = np.array(_array(self.path, f"{split}_offsets"))
-        return JpegImages(images, offsets, len(self.mean_image))
+    def _images(self, split: str) -> np.ndarray | StoredImages:
+        images, checksums = _array(self.path, f"{split}_images"), None
+        if _is_large(self.path):
+            values = np.array(_array(self.path, f"{split}_crcs"))
+            checksums = Checksums(values, str(self.path), split)
+        if (self.path / f"{split}_offsets.npy").exists():
+            offsets = np.array(_array(self.path, f"{split}_offsets"))
+            return JpegImages(images, offsets, len(self.mean_image), checksums)
+        return CheckedPixels(images, checksums) if checksums else images
 
     def split(self, train_limit: int | None, val_size: int) -> tuple[np.ndarray, np.ndarray]:
         """Cut a validation set from the training images, and limit what remains.
@@ -226,7 +254,8 @@ def _given(data: DataConfig) -> Path | None:
 def _checked(path: Path, data: DataConfig) -> Store:
     if reason := damage(path):
         raise ConfigError(
-            f"data.path={path}: the store is damaged ({reason}); next step: copy it again"
+            f"data.path={path}: the store is damaged or of another version ({reason}); next step: "
+            "copy it again, or prepare the data again"
         )
     store = Store.open(path)
     if len(store.mean_image) != data.size:
@@ -253,24 +282,26 @@ def _accepted(store: Store, data: DataConfig) -> Store:
 def damage(path: Path) -> str | None:
     """Return why a folder is no sound store; None if it is one.
 
-    Types and sizes are always compared with the manifest. Values are where an array is small or
-    was changed after the manifest: reading hundreds of gigabytes at every start would cost more
-    than it protects.
+    Every array is compared with its SHA-256, about a second for each gigabyte. The images of a
+    store of more than ``VERIFIED_BYTES`` are not: reading hundreds of gigabytes at every start
+    would take minutes, and each of them is compared with its checksum when it is read.
     """
     try:
-        Store._read(path)
-        manifest = _manifest(path)
-        written = (path / "manifest.json").stat().st_mtime_ns
-        for name, expected in manifest["arrays"].items():
+        arrays, large = _manifest(path)["arrays"], _is_large(path)
+        for name, expected in arrays.items():
             array = _array(path, name)
             if [array.dtype.str, list(array.shape)] != [expected["dtype"], expected["shape"]]:
                 return f"{name}: type or size differs"
-            changed = (path / f"{name}.npy").stat().st_mtime_ns > written
-            if (changed or array.nbytes <= SMALL_BYTES) and describe(array) != expected:
+            checked_when_read = large and name in {"train_images", "test_images"}
+            if not checked_when_read and describe(array) != expected:
                 return f"{name}: checksum differs"
     except UNREADABLE as error:
         return str(error)
     return None
+
+
+def _is_large(path: Path) -> bool:
+    return sum(array.stat().st_size for array in path.glob("*.npy")) > VERIFIED_BYTES
 
 
 def _build(data: DataConfig, path: Path, report: Report) -> None:
@@ -292,10 +323,19 @@ def _build(data: DataConfig, path: Path, report: Report) -> None:
 
 def _manifest(path: Path) -> dict[str, Any]:
     manifest = json.loads((path / "manifest.json").read_text())
-    if fingerprint(manifest["arrays"]) != manifest["fingerprint"]:
-        raise ValueError("the fingerprint in manifest.json is not that of its arrays")
+    if not isinstance(manifest, dict):
+        raise ValueError("manifest.json: not a manifest")
+    if manifest.get("layout") != LAYOUT:
+        raise ValueError(f"layout {manifest.get('layout', 'unknown')}, and this version's {LAYOUT}")
+    if manifest.get("sha256") != seal(manifest):
+        raise ValueError("manifest.json: checksum differs")
     return manifest
 
 
 def _array(path: Path, name: str) -> np.ndarray:
-    return np.load(path / f"{name}.npy", mmap_mode="r")
+    try:
+        return npy.open_memmap(path / f"{name}.npy", mode="r")
+    except OSError:
+        raise
+    except Exception as error:  # numpy raises errors of many types on broken bytes
+        raise ValueError(f"{name}: {error}") from None

@@ -85,14 +85,20 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
         _check_trainer(trainer)
     output = writable(Path(configs[0][0].output), f"output={configs[0][0].output}", "output=FOLDER")
     starts = {config.pretrained: _start(config.pretrained, output) for config, _ in configs}
+    prepared: dict[str, Store] = {}
     stores: dict[str, tuple[Store, int]] = {}
     distinct: dict[str, Job] = {}
     run_ids, merged = [], 0
     for config, base in configs:
         data = repr((config.data, config.cache))
         if data not in stores:
-            cache = Path(config.cache) if config.cache else None
-            store = prepare(config.data, cache, report)
+            # A store is verified once, however many splits of it there are.
+            whole = replace(config.data, name=None, train_limit=None, val_size=0)
+            key = repr((whole, config.cache))
+            if key not in prepared:
+                cache = Path(config.cache) if config.cache else None
+                prepared[key] = prepare(config.data, cache, report)
+            store = prepared[key]
             # Once for all runs on these data: half of the time that a plan takes otherwise.
             train, _ = store.split(config.data.train_limit, config.data.val_size)
             stores[data] = store, len(train)

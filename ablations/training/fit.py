@@ -73,7 +73,8 @@ def train(job: Job, folder: Path) -> None:
         folder: The run's folder.
 
     Raises:
-        ConfigError: It is to be trained on a GPU, and there is none.
+        ConfigError: Its data are gone, damaged or others, or it is to be trained on a GPU, and
+            there is none.
     """
     signal.signal(signal.SIGTERM, stop_now)
     for message in WARNINGS:
@@ -82,7 +83,7 @@ def train(job: Job, folder: Path) -> None:
     # float32 is float32: cuDNN would round the factors of convolutions to ten bits.
     torch.backends.cudnn.allow_tf32 = False
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    store = Store.open(Path(job.store))
+    store = Store.of_run(Path(job.store), job.run)
     images = Images(job.run, store, rank, world)
     module = Classifier.of_store(job.run, store, len(images.train_images))
     if job.weights:

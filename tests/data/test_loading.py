@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from ablations.config import ConfigError, Run
+from ablations.config import ConfigError, DataConfig, Run, Storage
+from ablations.data import store as store_module
 from ablations.data.datamodule import Images
 from ablations.data.loading import (
     EpochBatches,
@@ -128,6 +129,31 @@ def test_batches_hold_the_images_that_were_asked_for(tmp_path, resident: bool):
     assert batch.labels.tolist() == [6, 0, 22 % 7]
     assert batch.positions is share.positions
     assert batch.rows is share.rows
+
+
+@pytest.mark.parametrize("storage", list(Storage))
+def test_images_of_a_large_store_are_checked_on_their_way_into_a_batch(
+    storage: Storage, few_synthetic, tmp_path, monkeypatch
+):
+    dataset = DataConfig(size=8, crop=8, storage=storage)
+    plain = prepare(dataset, tmp_path)
+    monkeypatch.setattr(store_module, "VERIFIED_BYTES", 0)
+    share = Share(torch.tensor([7, 59, 0]), torch.arange(3), torch.arange(3))
+
+    def pixels(store: Store) -> PixelBatches:
+        return PixelBatches(store.train_images, store.train_labels)
+
+    sound = pixels(Store.open(plain.path)).gather(share).images
+    assert torch.equal(sound, torch.from_numpy(plain.train_images[[7, 59, 0]]))
+    file = plain.path / "train_images.npy"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    damaged = pixels(Store.open(plain.path))
+    with pytest.raises(ConfigError, match="image 59 of train_images"):
+        damaged.gather(share)
+    with pytest.raises(ConfigError, match="image 59 of train_images"):
+        damaged.to(torch.device("cpu"))
 
 
 def test_training_validation_and_test_images_do_not_overlap(tiny_run: Run, store: Store):

@@ -233,21 +233,29 @@ def test_few_images_are_decoded_ahead(monkeypatch):
 # Damage
 
 
-@pytest.mark.parametrize("name", ["train_images", "test_labels", "mean_image"])
-@pytest.mark.parametrize("harm", ["cut", "flip", "delete", "lie"])
+def _flip(path: Path, place: int = -1) -> None:
+    """Flip a bit as a disk does, which leaves the times as they are."""
+    before, content = path.stat(), bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("name", ["train_images", "test_labels", "mean_image", "train_crcs"])
+@pytest.mark.parametrize("harm", ["cut", "flip", "delete", "empty", "lie"])
 def test_a_damaged_array_is_built_again(
     tiny: DataConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, harm: str
 ):
     sound = prepare(tiny, tmp_path)
     path = sound.path / f"{name}.npy"
-    content = bytearray(path.read_bytes())
     if harm == "cut":
-        path.write_bytes(content[:-1])
+        path.write_bytes(path.read_bytes()[:-1])
     elif harm == "flip":
-        content[-1] ^= 1
-        path.write_bytes(content)
+        _flip(path)
     elif harm == "delete":
         path.unlink()
+    elif harm == "empty":
+        path.write_bytes(b"")
     else:
         np.save(path, np.zeros(3))
     with caplog.at_level(logging.WARNING):
@@ -257,32 +265,138 @@ def test_a_damaged_array_is_built_again(
     assert damage(again.path) is None
 
 
+def test_no_byte_of_a_header_changes_unnoticed(tiny: DataConfig, tmp_path: Path):
+    path = prepare(tiny, tmp_path).path
+    file = path / "test_labels.npy"
+    sound, values = file.read_bytes(), np.load(file)
+    for place in range(len(sound) - values.nbytes):
+        content = bytearray(sound)
+        content[place] ^= 1 << place % 8
+        file.write_bytes(content)
+        assert damage(path) or np.array_equal(np.load(file), values)
+
+
 @pytest.mark.parametrize(
-    "harm", ["{", "[]", "null", {"color_std": None}, {"classes": None}, {"fingerprint": "0" * 64}]
+    "harm",
+    [
+        "{",
+        "[]",
+        "null",
+        "[" * 100_000,
+        {"color_std": None},
+        {"color_std": [0.5, 0.2, 0.1]},
+        {"color_basis": [[0, 0, 1], [0, 1, 0], [1, 0, 0]]},
+        {"classes": None},
+        {"classes": ["a"] * 10},
+        {"name": "other"},
+        {"skipped": {"image 1": "broken"}},
+        {"fingerprint": "0" * 64},
+        {"layout": 3},
+        {"sha256": None},
+        {"arrays": {}},
+    ],
+    ids=lambda harm: str(harm)[:40],
 )
-def test_a_damaged_manifest_is_built_again(tiny: DataConfig, tmp_path: Path, harm: str | dict):
+def test_a_damaged_manifest_is_built_again(
+    tiny: DataConfig, tmp_path: Path, caplog: pytest.LogCaptureFixture, harm: str | dict
+):
     sound = prepare(tiny, tmp_path)
     file = sound.path / "manifest.json"
     harmed = {**json.loads(file.read_text()), **harm} if isinstance(harm, dict) else None
     file.write_text(json.dumps(harmed) if harmed else str(harm))
     given = replace(tiny, source=Source.huggingface, path=str(sound.path))
-    with pytest.raises(ConfigError, match=r"the store is damaged .*copy it again"):
+    with pytest.raises(ConfigError, match=r"the store is damaged .*copy it again") as refused:
         prepare(given, tmp_path)
+    assert "\n" not in str(refused.value)
     with pytest.raises(ConfigError, match="no data store in"):
         Store.open(sound.path)
-    again = prepare(tiny, tmp_path)
-    assert (again.fingerprint, again.classes) == (sound.fingerprint, sound.classes)
-    assert (again.color_std == sound.color_std).all()
+    with caplog.at_level(logging.WARNING):
+        again = prepare(tiny, tmp_path)
+    assert "is damaged" in caplog.text
+    assert again.classes == sound.classes
+    assert damage(again.path) is None
+    assert json.loads(file.read_text())["fingerprint"] == sound.fingerprint
 
 
-def test_a_large_array_is_checked_whole_where_it_is_newer(tiny: DataConfig, tmp_path, monkeypatch):
-    monkeypatch.setattr(store_module, "SMALL_BYTES", 0)
-    path = prepare(tiny, tmp_path).path
-    file = path / "train_images.npy"
-    content = bytearray(file.read_bytes())
-    content[-1] ^= 1
-    file.write_bytes(content)
-    assert damage(path) == "train_images: checksum differs"
+def test_a_store_of_an_earlier_version_is_refused(tiny: DataConfig, tmp_path: Path):
+    store = prepare(tiny, tmp_path)
+    file = store.path / "manifest.json"
+    manifest = json.loads(file.read_text())
+    del manifest["layout"], manifest["sha256"]
+    file.write_text(json.dumps(manifest))
+    given = replace(tiny, source=Source.huggingface, path=str(store.path))
+    with pytest.raises(ConfigError, match=r"of another version .*prepare the data again"):
+        prepare(given, tmp_path)
+    assert damage(store.path) == f"layout unknown, and this version's {build.LAYOUT}"
+
+
+@pytest.fixture(params=list(Storage))
+def large(request, tiny: DataConfig, tmp_path: Path, monkeypatch) -> Store:
+    """A store that is too large to be verified whole at every start."""
+    monkeypatch.setattr(store_module, "VERIFIED_BYTES", 0)
+    return prepare(replace(tiny, storage=request.param), tmp_path)
+
+
+def test_all_but_the_images_of_a_large_store_is_checked_at_every_start(large: Store):
+    names = {file.stem for file in large.path.glob("*.npy")} - {"train_images", "test_images"}
+    assert names >= {"train_labels", "test_labels", "mean_image", "train_crcs", "test_crcs"}
+    for name in names:
+        file = large.path / f"{name}.npy"
+        assert damage(large.path) is None
+        _flip(file)
+        assert damage(large.path) == f"{name}: checksum differs"
+        _flip(file)
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_an_image_of_a_large_store_is_checked_when_it_is_read(large: Store, split: str):
+    last = {"train": 59, "test": 19}[split]
+    _flip(large.path / f"{split}_images.npy")
+    assert damage(large.path) is None
+    store = Store.open(large.path)
+    images = {"train": store.train_images, "test": store.test_images}[split]
+    assert images[:last].shape == (last, 8, 8, 3)
+    problem = rf"{large.path} is damaged \(image {last} of {split}_images.* next step: remove"
+    for rows in (last, [0, last], slice(None)):
+        with pytest.raises(ConfigError, match=problem):
+            images[rows]
+
+
+def test_checked_images_are_the_images(large: Store, monkeypatch):
+    checked = large.train_images[:], large.test_images[[3, 1]]
+    monkeypatch.setattr(store_module, "VERIFIED_BYTES", 2**30)
+    plain = Store.open(large.path)
+    assert (checked[0] == plain.train_images[:]).all()
+    assert (checked[1] == plain.test_images[[3, 1]]).all()
+
+
+# Sources that change
+
+
+def test_other_content_of_the_same_size_and_time_is_other_data_once_prepared(
+    shades_dataset: DataConfig, write_parquet, encode, tmp_path: Path, tiny_run
+):
+    store = prepare(shades_dataset, tmp_path / "cache")
+    run = tiny_run.on_data(store.fingerprint, store.name)
+    before, file = store.train_images[:], Path(shades_dataset.train[0])
+    stat, content = file.stat(), bytearray(file.read_bytes())
+    # The pixels of the images are the same but for one; the compressed sizes are equal.
+    shades = [encode(np.full((8, 8, 3), 10 * n + (n == 3), np.uint8)) for n in range(6)]
+    write_parquet("train.parquet", shades, [0, 1, 0, 1, 0, 1], ["even", "odd"])
+    assert file.stat().st_size == len(content)
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    # What was prepared is what is trained on.
+    same = prepare(shades_dataset, tmp_path / "cache")
+    assert (same.fingerprint, same.train_images[:].tolist()) == (run.fingerprint, before.tolist())
+    assert Store.of_run(store.path, run).path == store.path
+    # Prepared again it is another run.
+    shutil.rmtree(store.path)
+    other = prepare(shades_dataset, tmp_path / "cache")
+    assert other.path == store.path
+    assert other.train_images[3].tolist() != before[3].tolist()
+    assert run.on_data(other.fingerprint, other.name).run_id != run.run_id
+    with pytest.raises(ConfigError, match=rf"now holds other data.* than the run {run.run_id}"):
+        Store.of_run(other.path, run)
 
 
 # Opening and copying

@@ -1,15 +1,21 @@
 """``python -m ablations.train RUN_FOLDER``."""
 
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from commands import numbers_of
 from filelock import FileLock
 
 from ablations import train as module
-from ablations.config import Accelerator, Trainer
-from ablations.record import Record, load
+from ablations.config import Accelerator, Job, Trainer
+from ablations.data import store as store_module
+from ablations.data.store import Store
+from ablations.record import CHECKPOINT, RECORD, Record, load
 
 ALONE = ("-m", "ablations.train")
 
@@ -96,3 +102,72 @@ def test_a_run_that_another_process_trains(frozen, trained, monkeypatch):
     with FileLock(folder / "lock"):
         module.main([str(folder)])
     assert trained == [folder]
+
+
+# Data that change between the plan of a run and its training
+
+
+@pytest.fixture
+def on_copy(tiny_job: Callable[..., Job], runs_dir: Path, tmp_path: Path) -> Path:
+    """The folder of a run on a copy of its store, ``store`` beside it; a checkpoint each step."""
+    job = tiny_job(trainer=Trainer(Accelerator.cpu, threads=1, checkpoint_steps=1))
+    shutil.copytree(job.store, tmp_path / "store")
+    folder = runs_dir / job.run.run_id
+    folder.mkdir()
+    replace(job, store=str(tmp_path / "store")).save(folder)
+    return folder
+
+
+def _flip(images: Path, row: int) -> None:
+    pixels = np.load(images, mmap_mode="r+")
+    pixels[row, 0, 0, 0] ^= 1
+    pixels.flush()
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (shutil.rmtree, "is missing or damaged .*which prepares the data"),
+        (
+            lambda store: _flip(store / "train_images.npy", 0),
+            "is missing or damaged .train_images: checksum",
+        ),
+        (lambda store: (store / "manifest.json").write_text("{}"), "is missing or damaged"),
+    ],
+    ids=["missing", "image", "manifest"],
+)
+def test_a_run_whose_store_is_missing_or_damaged_does_not_begin(harm, message, on_copy, tmp_path):
+    harm(tmp_path / "store")
+    with pytest.raises(SystemExit, match=f"^error: the data store {tmp_path}/store {message}"):
+        module.main([str(on_copy)])
+    assert not {CHECKPOINT, RECORD} & {path.name for path in on_copy.iterdir()}
+
+
+def test_a_run_does_not_begin_on_other_data(on_copy: Path, tiny_job):
+    job = Job.load(on_copy)
+    other = replace(job, run=job.run.on_data("0" * 64, "other"))
+    other.save(on_copy)
+    with pytest.raises(SystemExit, match=r"now holds other data, .* than the run .*, 0000000"):
+        module.main([str(on_copy)])
+    assert not {CHECKPOINT, RECORD} & {path.name for path in on_copy.iterdir()}
+
+
+@pytest.mark.parametrize(("split", "steps"), [("train", 2), ("test", 6)])
+def test_a_damaged_image_of_a_large_store_ends_a_run_that_then_continues(
+    split: str, steps: int, on_copy: Path, tmp_path: Path, monkeypatch, record: Record
+):
+    monkeypatch.setattr(store_module, "VERIFIED_BYTES", 0)
+    path = tmp_path / "store"
+    # Of the training split a validation image, which is read after the first epoch.
+    row = {"train": int(Store.open(path).split(None, 11)[1][0]), "test": 20}[split]
+    _flip(path / f"{split}_images.npy", row)
+    with pytest.raises(SystemExit, match=f"^error: .* is damaged .image {row} of {split}_images"):
+        module.main([str(on_copy)])
+    assert load(on_copy) is None
+    left = torch.load(on_copy / CHECKPOINT, weights_only=True)
+    assert left["global_step"] == steps
+    _flip(path / f"{split}_images.npy", row)
+    module.main([str(on_copy)])
+    found = load(on_copy)
+    assert found is not None
+    assert numbers_of(found) == numbers_of(record)

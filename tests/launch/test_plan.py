@@ -242,3 +242,15 @@ def test_a_plan_splits_the_data_once(plan_of, tiny_config, monkeypatch):
     monkeypatch.setattr(Store, "split", lambda *given: (asked.append("split"), split(*given))[1])
     plan_of(*(replace(tiny_config, seed=seed) for seed in range(10)))
     assert asked == ["split"]
+
+
+def test_a_plan_prepares_the_data_of_several_splits_once(plan_of, tiny_config, monkeypatch):
+    asked: list[DataConfig] = []
+    prepare = module.prepare
+    monkeypatch.setattr(
+        module, "prepare", lambda *given: (asked.append(given[0]), prepare(*given))[1]
+    )
+    limits = [replace(tiny_config.data, train_limit=limit) for limit in (20, 30)]
+    plan = plan_of(*(replace(tiny_config, data=data) for data in limits))
+    assert len(asked) == 1
+    assert [job.run.data.train_limit for job in plan.jobs] == [20, 30]
