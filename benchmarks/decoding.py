@@ -9,7 +9,9 @@ GPU, the last two rows are the time that passes on it.
 
 import sys
 import time
+import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +24,10 @@ from ablations import models
 from ablations.composition import compose
 from ablations.config import Storage
 from ablations.data import jpeg
-from ablations.data.build import encode_images
+from ablations.data.build import Encoded, encode_images
+from ablations.data.images import CheckedPixels, Checksums
 from ablations.data.jpeg import JpegImages
+from ablations.data.loading import PixelBatches, Share
 from ablations.data.sources import Sample
 from ablations.techniques.augmentation import color_noise, crop_and_flip, draw, to_input
 
@@ -43,6 +47,25 @@ def cost(step: Callable[[], object], images: int, device: torch.device) -> float
     return best / images * 1e3
 
 
+def checking(encoded: Encoded, images: JpegImages) -> list[tuple[str, float]]:
+    """Return rows of gathering a batch as it is, and with the checksum of each image compared."""
+    cpu, pixels = torch.device("cpu"), images[:]
+    crcs = np.array([zlib.crc32(image.data) for image in pixels], np.uint32)
+    values = np.array(encoded.crcs, np.uint32)
+    checked = JpegImages(images.content, images.offsets, SIZE, Checksums(values, "", "train"))
+    share = Share(*3 * [torch.randperm(len(images))])
+    found = []
+    for name, stored in (
+        ("gather pixels", pixels),
+        ("gather pixels and check them", CheckedPixels(pixels, Checksums(crcs, "", "train"))),
+        ("gather JPEG", images),
+        ("gather JPEG and check it", checked),
+    ):
+        batches = PixelBatches(stored, np.zeros(len(images), np.int64))
+        found.append((name, cost(partial(batches.gather, share), len(images), cpu)))
+    return found
+
+
 def main() -> None:
     """Print the table."""
     torch.set_num_threads(1)
@@ -60,6 +83,7 @@ def main() -> None:
         jpeg._simplejpeg = None
     found.append(("decode with Pillow", cost(lambda: images[:], BATCH, cpu)))
     jpeg._simplejpeg = fast
+    found += checking(encoded, images)
 
     config = compose(["experiment=imagenet"])
     batch = torch.from_numpy(images[:]).to(device)
@@ -86,7 +110,7 @@ def main() -> None:
 
     table = Table("", "ms an image", box=None, pad_edge=False)
     for name, value in found:
-        table.add_row(name, f"{value:.2f}")
+        table.add_row(name, f"{value:.3f}")
     console = Console()
     console.print(table)
     mean_kb = np.mean([p.stat().st_size for p in paths]) / 1e3
