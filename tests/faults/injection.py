@@ -4,7 +4,7 @@ A whole command reads this module as its ``sitecustomize``, and the fault from i
 
 A moment is a step of writing a file, found by a part of its name, or a step of the run:
 
-- ``open NAME``, ``half NAME``: before the file is opened for writing, and when half of it is written;
+- ``open NAME``, ``half NAME``: before the file is opened for writing, and half-way through it;
 - ``rename NAME``, ``renamed NAME``: before and after a file or folder gets its final name;
 - ``train N``: in training step N; ``validate`` and ``test``: in a step of evaluation.
 """

@@ -160,7 +160,7 @@ def test_wandb_never_costs_a_run(how, commands, row, wandb_server):
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         if how == "hangs":
-            variables["WANDB_BASE_URL"] = "http://127.0.0.1:%d" % silent.getsockname()[1]
+            variables["WANDB_BASE_URL"] = f"http://127.0.0.1:{silent.getsockname()[1]}"
         wandb_server.refusal = 503 if how == "refuses" else None
         command = commands.start(**variables)
         if how == "fails midway":

@@ -1,4 +1,4 @@
-"""Files that were damaged or exchanged while nothing ran: checkpoint, record, configuration, data."""
+"""Files that were damaged or exchanged while nothing ran: checkpoint, record, data, ..."""
 
 import json
 import shutil
