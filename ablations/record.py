@@ -13,7 +13,14 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, FiniteFloat, NonNegativeInt, TypeAdapter, ValidationError
+from pydantic import (
+    Field,
+    FiniteFloat,
+    NonNegativeInt,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import from_json
 
 from ablations.config import SIZES, ConfigError, Run, first_problem, run_id_of
@@ -25,6 +32,8 @@ CHECKSUM = "checksum"
 SCHEMA = 2
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0, le=2**53)]  # what a float holds exactly
+Amount = Annotated[FiniteFloat, Field(ge=0, le=1e12)]
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +52,7 @@ class Scores:
     top1: Fraction
     top5: Fraction
     loss: FiniteFloat | None
-    count: NonNegativeInt
+    count: Count
 
 
 @dataclass(frozen=True)
@@ -59,10 +68,10 @@ class CurvePoint:
         val: Errors on the validation split, center view; None without validation images.
     """
 
-    epoch: int
-    samples: int
-    seconds: float
-    lr: float
+    epoch: Count
+    samples: Count
+    seconds: Amount
+    lr: FiniteFloat
     train: Scores
     val: Scores | None
 
@@ -76,8 +85,8 @@ class OnlineLoss:
         loss: Mean cross-entropy of the window in nats; None where it is NaN or infinite.
     """
 
-    steps: list[int] = field(default_factory=list)
-    loss: list[float | None] = field(default_factory=list)
+    steps: list[Count] = field(default_factory=list)
+    loss: list[FiniteFloat | None] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -100,15 +109,15 @@ class DataInfo:
 
     name: str
     fingerprint: str
-    size: int
-    crop: int
-    train_limit: int | None
-    val_size: int
-    classes: int
-    train_images: int
-    val_images: int
-    test_images: int
-    skipped: int = 0
+    size: Count
+    crop: Count
+    train_limit: Count | None
+    val_size: Count
+    classes: PositiveInt
+    train_images: Count
+    val_images: Count
+    test_images: Count
+    skipped: Count = 0
 
 
 @dataclass(frozen=True)
@@ -122,10 +131,10 @@ class Neighbors:
         references: Training images searched.
     """
 
-    features: float
-    pixels: float
-    queries: int
-    references: int
+    features: Fraction
+    pixels: Fraction
+    queries: Count
+    references: Count
 
 
 @dataclass(frozen=True)
@@ -142,8 +151,8 @@ class Hardware:
 
     accelerator: str
     device: str
-    devices: int
-    threads: int
+    devices: Count
+    threads: Count
     cpu_flags: list[str]
 
 
@@ -185,18 +194,18 @@ class Record:
     """
 
     run_id: str
-    numerics: int
+    numerics: Count
     status: Literal["finished", "diverged"]
     experiment: str
     arm: str
-    seed: int
+    seed: NonNegativeInt
     differences: dict[str, Any]
     evaluation: Literal["ten_view", "center"]
     data: DataInfo
-    parameters: int
-    epochs: int
-    steps: int
-    samples: int
+    parameters: Count
+    epochs: Count
+    steps: Count
+    samples: Count
     train: Scores | None
     val: Scores | None
     test: dict[str, Scores]
@@ -204,11 +213,11 @@ class Record:
     online_loss: OnlineLoss
     labels: str
     predicted: dict[str, str]
-    colors: list[float]
+    colors: list[FiniteFloat]
     neighbors: Neighbors | None
-    seconds: float
-    evaluation_seconds: float
-    images_per_second: float
+    seconds: Amount
+    evaluation_seconds: Amount
+    images_per_second: Amount
     hardware: Hardware
     provenance: dict[str, Any]
     schema: int = SCHEMA
@@ -275,7 +284,7 @@ def load(folder: Path) -> Record | None:
     """
     try:
         return _read(folder / RECORD, folder.name)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
 
 
@@ -321,6 +330,10 @@ def _read(path: Path, run_id: str) -> Record:
         problem = str(error)
     except ValueError as error:
         problem = f"damaged, {error}"
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        problem = f"cannot be read, {error.strerror}"
     raise ConfigError(
         f"{path}: {problem}; next step: move it away, and the command that trained the run trains "
         "it again, or read it with the version that wrote it"
@@ -341,9 +354,45 @@ def _parse(content: bytes, run_id: str) -> Record:
         raise ConfigError(f"is the record of run {record.run_id}")
     if record.run.seed != record.seed:
         raise ConfigError(f"seed={record.seed} is not that of its values")
+    if flaw := _flaw(record):
+        raise ConfigError(f"damaged, {flaw}")
     if written not in (None, checksum(values)):
         raise ConfigError("damaged, its checksum is not that of its values")
     return record
+
+
+def _flaw(record: Record) -> str:
+    """Return which parts of a record do not fit each other; empty if all do."""
+    if record.status == "finished":
+        if set(record.test) != {"center", "ten_view"}:
+            return "test: must have the views center and ten_view"
+        if record.train is None or (record.val is None and record.data.val_images):
+            return f"{'val' if record.train else 'train'}: has no errors"
+        if len(record.colors) != 2:
+            return "colors: must be two numbers"
+    if len(record.online_loss.steps) != len(record.online_loss.loss):
+        return "online_loss: has not one loss for each window"
+    versions = record.provenance.get("versions", {})
+    if not isinstance(versions, dict) or not isinstance(
+        record.provenance.get("commit"), str | None
+    ):
+        return "provenance: must have versions by name, and a commit"
+    images = record.data.test_images
+    packed = {"labels": record.labels}
+    packed |= {f"predicted.{view}": text for view, text in record.predicted.items()}
+    for key, text in packed.items():
+        if not _is_packed(text, images, record.data.classes):
+            return f"{key}: is not one class for each of {images} test images"
+    return ""
+
+
+def _is_packed(text: str, images: int, classes: int) -> bool:
+    try:
+        # Never more than what is expected, whatever it would unpack to.
+        found = zlib.decompressobj().decompress(base64.b64decode(text), 2 * images + 2)
+    except (ValueError, zlib.error):
+        return False
+    return len(found) == 2 * images and bool((np.frombuffer(found, "<u2") < classes).all())
 
 
 _RECORD = TypeAdapter(Record)

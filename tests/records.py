@@ -3,9 +3,12 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from math import log
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ablations.claims.results import LAYOUT, VERDICTS, ArmResult, ClaimResult, StudyResult, label_of
 from ablations.config import NUMERICS, Run
@@ -17,6 +20,7 @@ from ablations.record import (
     Record,
     Scores,
     describe_data,
+    pack,
 )
 from ablations.stats.labels import Comparison, decide
 
@@ -97,7 +101,7 @@ def make_record(
         },
         "curve": curve[:2] if diverged else curve,
         "online_loss": OnlineLoss([10, 20, 30], [2.3, 1.6, 1.2]),
-        "labels": "",
+        "labels": _labels(info.test_images, info.classes),
         "predicted": {},
         "colors": [] if diverged else [0.5, 0.6],
         "neighbors": None,
@@ -113,6 +117,11 @@ def make_record(
         },
     }
     return Record(**(values | changes))
+
+
+@cache
+def _labels(images: int, classes: int) -> str:
+    return pack(np.arange(images) % classes)
 
 
 # A number for each seed of an arm, from seed 100 on; None for a target that was not reached.

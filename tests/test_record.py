@@ -106,6 +106,19 @@ def test_class_numbers_survive_packing(classes: list[int]):
         ({"numerics": NUMERICS - 1}, "but its values hash to "),
         ({"differences": {"recipe.lr": 0.5}}, "but its values hash to "),
         ({"seed": 1}, "seed=1 is not that of its values"),
+        ({"epochs": -1}, "damaged, epochs: "),
+        ({"parameters": 10**400}, "damaged, "),
+        ({"seconds": -1.0}, "damaged, seconds: "),
+        ({"seconds": 1e300}, "damaged, seconds: "),
+        ({"colors": [0.5]}, "damaged, colors: must be two numbers"),
+        ({"test": {}}, "damaged, test: must have the views"),
+        ({"train": None}, "damaged, train: has no errors"),
+        ({"val": None}, "damaged, val: has no errors"),
+        ({"provenance": {"versions": "1"}}, "damaged, provenance: "),
+        ({"labels": "garbage"}, "damaged, labels: is not one class for each of 23 test images"),
+        ({"labels": pack(np.zeros(22, int))}, "damaged, labels: is not one class"),
+        ({"labels": pack(np.full(23, 10))}, "damaged, labels: is not one class"),
+        ({"predicted": {"center": pack(np.zeros(2**25, int))}}, "damaged, predicted.center: "),
         ({"parameters": 7}, "its checksum is not that of its values"),
     ],
     ids=str,
@@ -182,10 +195,11 @@ def test_records_that_cannot_be_read_are_skipped_with_a_warning(
     (tmp_path / "records").mkdir()
     torn = folder_of(like(record, seed=1), tmp_path) / RECORD
     torn.write_text("{")
+    (tmp_path / "folder" / RECORD).mkdir(parents=True)
     misplaced = folder_of(like(record, seed=2), tmp_path) / RECORD
     misplaced = misplaced.rename(tmp_path / "records" / "0123456789ab.json")
     assert load_all(tmp_path) == [record]
-    for path in (torn, misplaced):
+    for path in (torn, misplaced, tmp_path / "folder" / RECORD):
         assert caplog.text.count(str(path)) == 1
         assert path.exists()
 
