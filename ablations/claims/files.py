@@ -204,7 +204,8 @@ def _read(path: Path, model: type[Content]) -> Content:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{place}:{line}: not YAML: {error.problem}") from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError, TypeError) as error:
+    # A ValueError: bytes that are no text, a date or a number that does not exist.
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
         raise ConfigError(f"{place}: not YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{place}:1: must be a mapping of fields")

@@ -212,5 +212,10 @@ def _classes(split: Path) -> list[Path]:
 
 
 def _stamp(path: str | Path) -> tuple[str, int, int]:
-    stat = os.stat(path)
+    try:
+        stat = os.stat(path)
+    except OSError as error:  # a link to nothing, or to itself
+        raise ConfigError(
+            f"{path}: {error.strerror}; next step: remove it, or give access to what it stands for"
+        ) from None
     return str(path), stat.st_size, stat.st_mtime_ns

@@ -168,6 +168,11 @@ def _start(run_id: str | None, output: Path) -> Path | None:
 
 
 def _job(config: Config, base: Run, store: Store, images: int, start: Path | None) -> Job:
+    if len(store.classes) < 2:
+        raise ConfigError(
+            f"the data {store.name} have only the class {''.join(store.classes)}, and there is "
+            "nothing to learn; next step: give images of two classes or more"
+        )
     if config.recipe.batch_size > images:
         raise ConfigError(
             f"recipe.batch_size={config.recipe.batch_size}: there are only {images} training "

@@ -172,6 +172,7 @@ def test_a_mistake_in_a_study_is_named_with_its_line(
         pytest.param(CLAIM + "? [a, b]\n: c\n", id="a list as a key"),
         pytest.param("a: " + "[" * 5000, id="deeply nested"),
         pytest.param("a: &a [*a]", id="within itself"),
+        pytest.param("a: 2012-99-99", id="a date that does not exist"),
         pytest.param(CLAIM + "other: !!python/object:os.system x\n", id="an object"),
     ],
 )

@@ -221,10 +221,10 @@ def test_a_folder_that_cannot_be_written(output: str, tiny_config: Config):
 
 
 def test_a_full_disk_is_told_before_anything_is_trained(tiny_config, runs_dir, monkeypatch):
-    def full(self: Path, data: bytes) -> int:
+    def full(**rest: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
     config = replace(tiny_config, output=str(runs_dir))
     with pytest.raises(ConfigError, match=r"cannot write there .No space left on device"):
         make_plan([(config, config.run)], report=print)
@@ -254,3 +254,19 @@ def test_a_plan_prepares_the_data_of_several_splits_once(plan_of, tiny_config, m
     plan = plan_of(*(replace(tiny_config, data=data) for data in limits))
     assert len(asked) == 1
     assert [job.run.data.train_limit for job in plan.jobs] == [20, 30]
+
+
+def test_data_of_one_class_are_refused(plan_of, tiny_config: Config, monkeypatch):
+    read = Store._read
+    monkeypatch.setattr(Store, "_read", lambda path: replace(read(path), classes=("cat",)))
+    with pytest.raises(ConfigError, match=r"synthetic have only the class cat, .* two classes"):
+        plan_of(tiny_config)
+
+
+@pytest.mark.parametrize("target", ["nowhere", "link.png"], ids=["dangling", "loop"])
+def test_a_link_to_nothing_among_images_is_named(target, plan_of, tiny_config, tmp_path: Path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "link.png").symlink_to(target)
+    data = DataConfig(source=Source.huggingface, path=str(tmp_path / "images"))
+    with pytest.raises(ConfigError, match=r"images/link\.png: .*; next step: remove it"):
+        plan_of(replace(tiny_config, data=data))
