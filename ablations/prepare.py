@@ -12,11 +12,13 @@ if __package__ in {None, ""}:
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.status import Status
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from ablations import composition
 from ablations.config import Config
 from ablations.data.store import Store, prepare
+from ablations.launch.display import make_console
 
 LINE_SECONDS = 15.0
 
@@ -36,7 +38,7 @@ class Reporter:
     def __call__(self, line: str) -> None:
         """Show what is being done."""
         if self.console.is_terminal:
-            self.status.update(line)
+            self.status.update(Text(line))
         elif time.monotonic() - self.last >= LINE_SECONDS:
             self.last = time.monotonic()
             self.console.print(line, highlight=False)
@@ -44,7 +46,7 @@ class Reporter:
 
 def prepare_one(composed: DictConfig) -> None:
     """Prepare the data of a configuration, and print what they are."""
-    console = Console()
+    console = make_console()
     config = composition.to_config(composed)
     try:
         with console.status("") as status, composition.in_start_folder():
@@ -63,7 +65,7 @@ def describe(config: Config, store: Store) -> Table:
     size = len(store.mean_image)
     used = sum(path.stat().st_size for path in store.path.iterdir())
     mean = store.mean_image.mean((0, 1))
-    table = Table("", config.data.name or store.name, box=None, pad_edge=False)
+    table = Table("", Column(Text(config.data.name or store.name)), box=None, pad_edge=False)
     for name, value in (
         ("images", f"{len(store.train_labels):,} training, {len(store.test_labels):,} test"),
         ("classes", f"{len(store.classes):,}"),

@@ -11,18 +11,20 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 if __package__ in {None, ""}:
     # Started as a file: the folder above holds the package, and this one must not shadow others.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from rich.console import Console
+from rich.text import Text
 
 from ablations.claims.files import ad_hoc, claim_files, read_claims, read_study, study_files
 from ablations.claims.schema import Claim, Study
 from ablations.config import ConfigError
 from ablations.errors import ended_in_words
-from ablations.launch.display import count
+from ablations.launch.display import count, make_console, show
 
 _SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         SystemExit: 0 when the plan is carried out, 1 after a failed run or an error.
     """
     options = _parser().parse_intermixed_args(arguments)
-    console = Console()
+    console = make_console()
     overrides = [word for word in options.words if "=" in word]
     names = [word for word in options.words if "=" not in word]
     with ended_in_words():
@@ -52,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             overrides,
             console,
             None if options.budget is None else time.monotonic() + options.budget,
-            report=lambda line: console.print(f"[bold]data[/]  {line}"),
+            report=lambda line: show(console, "data", line),
             plan_only=options.plan,
         )
         run = StudyRun(runs, asked, claims, options.results, options.seeds)
@@ -65,25 +67,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         run.check()
         found = run.look(lambda result: show_verdicts(console, result, wanted))
         show_verdicts(console, found, wanted, last=True)
-        console.print(f"[bold]verdicts[/]  {runs.output / 'verdicts.json'}", soft_wrap=True)
+        show(console, "verdicts", str(runs.output / "verdicts.json"))
         elsewhere = runs.output != Path("runs").resolve()
-        place = f" --output {runs.given.output}" if elsewhere else ""
-        console.print(f"[bold]next[/]  python ablations/report.py{place}", soft_wrap=True)
+        place = f" --output {quote(runs.given.output)}" if elsewhere else ""
+        show(console, "next", f"python ablations/report.py{place}")
     sys.exit(1 if runs.failed else 0)
 
 
 def _list(console: Console) -> None:
-    console.print("[bold]Studies[/]")
+    console.print(Text("Studies", "bold"))
     for path in study_files().values():
         study, claims = read_study(path)
-        console.print(
-            f"  [bold]{study.name}[/]  {study.title} ({count(len(claims), 'claim')})",
-            highlight=False,
-        )
-    console.print("[bold]Claims[/]")
+        line = f"  {study.title} ({count(len(claims), 'claim')})"
+        console.print(Text.assemble("  ", (study.name, "bold"), line))
+    console.print(Text("Claims", "bold"))
     for claim in read_claims(["all"]):
-        console.print(f"  [bold]{claim.name}[/] ({claim.section})", highlight=False)
-        console.print(f"      {claim.statement}", highlight=False)
+        console.print(Text.assemble("  ", (claim.name, "bold"), f" ({claim.section})"))
+        console.print(Text(f"      {claim.statement}"))
     console.print(
         "Next step: name a study, or one or more claims, a glob such as '*overfitting', or all."
     )

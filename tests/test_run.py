@@ -78,7 +78,7 @@ def test_plan_runs_and_table(run, cluster: Cluster):
 def test_a_run_says_where_its_record_is(run, cluster: Cluster):
     _, text = run()
     (path,) = Path("runs").glob("*/record.json")
-    assert f"record {path.parent.resolve()}\n" in text
+    assert f"record  {path.parent.resolve()}\n" in text
 
 
 def test_the_same_command_again_trains_nothing_and_one_more_seed_one_run(run, cluster: Cluster):

@@ -4,13 +4,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ablations.claims.results import ClaimResult, StudyResult
 from ablations.claims.study import StudyRun
 from ablations.claims.words import figure, measured, remarks
-from ablations.launch.display import count, show_slow_precision, time_left
+from ablations.launch.display import count, show, show_slow_precision, time_left
 from ablations.launch.plan import estimate
 from ablations.stats.labels import Label
 
@@ -33,7 +33,7 @@ def show_plan(console: Console, run: StudyRun) -> None:
     for result in study.results:
         name = spoken(result.claim)
         if result.excluded:
-            table.add_row(name, f"[dim]not here: {escape(result.excluded)}[/]")
+            table.add_row(name, Text(f"not here: {result.excluded}", "dim"))
             continue
         chance = [f"{value:.2f}" for value in result.chance] if result.chance else ["?", "?"]
         table.add_row(
@@ -42,9 +42,7 @@ def show_plan(console: Console, run: StudyRun) -> None:
     console.print(table)
     hopeless = [r.claim for r in study.results if r.chance and r.chance[1] < 0.5]
     for name in hopeless:
-        console.print(
-            f"[bold]{spoken(name)}[/]  not resolvable by this study: P(holds) < 0.5 at 2Δ"
-        )
+        show(console, str(spoken(name)), "not resolvable by this study: P(holds) < 0.5 at 2Δ")
     by_claim = [{job.run.run_id: job for job in jobs} for jobs in run.jobs().values()]
     jobs = {run_id: job for found in by_claim for run_id, job in found.items()}
     users = Counter(run_id for found in by_claim for run_id in found)
@@ -55,8 +53,8 @@ def show_plan(console: Console, run: StudyRun) -> None:
         f"{len(jobs) - len(left)} finished" * bool(run.runs.fingerprint),
         time_left(estimate(run.runs.output, left)),
     ]
-    console.print(f"[bold]plan[/]  {'; '.join(filter(None, parts))}")
-    console.print(f"[bold]runs[/]  {run.runs.output}", soft_wrap=True)
+    show(console, "plan", "; ".join(filter(None, parts)))
+    show(console, "runs", str(run.runs.output))
     show_slow_precision(console, left)
 
 
@@ -79,7 +77,7 @@ def show_verdicts(
     for result in results:
         if result.excluded:
             table.add_row(
-                spoken(result.claim), "", "", "", "", f"not here: {escape(result.excluded)}"
+                spoken(result.claim), "", "", "", "", Text(f"not here: {result.excluded}")
             )
             continue
         several = len(result.verdicts) > 1
@@ -88,7 +86,7 @@ def show_verdicts(
                 spoken(result.claim), figure(result, result.effect), "", "", "", _label(result)
             )
         for verdict in result.verdicts:
-            name = f"  {spoken(verdict.part)}" if several else spoken(result.claim)
+            name = Text("  ") + spoken(verdict.part) if several else spoken(result.claim)
             label = verdict.label.word(result.at_paper) if several else _label(result)
             table.add_row(
                 name,
@@ -100,21 +98,22 @@ def show_verdicts(
     console.print(table)
     for result in results if last else ():
         for text in remarks(result):
-            console.print(f"[bold]{spoken(result.claim)}[/]  {escape(text)}", highlight=False)
+            show(console, str(spoken(result.claim)), text)
 
 
-def spoken(name: str) -> str:
+def spoken(name: str) -> Text:
     """Write the name of a claim as words, which a narrow terminal can wrap."""
-    return escape(name.replace("_", " "))
+    return Text(name.replace("_", " "))
 
 
-def _label(result: ClaimResult) -> str:
+def _label(result: ClaimResult) -> Text:
     style = _STYLES.get(Label(result.label), "default") if result.label else "dim"
-    return f"[{style}]{result.word}[/]"
+    return Text(result.word, style)
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_style="bold", title_justify="left", box=None, pad_edge=False)
+    heading = Text(title, "bold")
+    table = Table(title=heading, title_justify="left", box=None, pad_edge=False)
     for column in columns:
         right = column.startswith(">")
         table.add_column(column.lstrip(">"), justify="right" if right else "left", overflow="fold")

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -19,13 +20,25 @@ LINE_SECONDS = 15.0
 _STYLES = {"finished": "green", "diverged": "yellow", "failed": "bold red", "running": "cyan"}
 
 
+def make_console() -> Console:
+    """Return a console that prints every text as it is: names may look like rich's own markup."""
+    return Console(markup=False, emoji=False)
+
+
+def show(console: Console, subject: str, text: str) -> None:
+    """Print a line after its subject in bold; it is left to the terminal to wrap it."""
+    console.print(Text.assemble((subject, "bold"), "  ", text), soft_wrap=True)
+
+
 def show_waiting(console: Console, states: list[RunState]) -> None:
     """Say what was left in SLURM's queue."""
     alive = [state.status for state in states if state.status in {"queued", "running"}]
     if alive:
-        console.print(
-            f"[bold]slurm[/]  {alive.count('running')} running, {alive.count('queued')} queued; "
-            "the same command asks again, and without trainer.slurm.detach=true waits for them"
+        show(
+            console,
+            "slurm",
+            f"{alive.count('running')} running, {alive.count('queued')} queued; the same command "
+            "asks again, and without trainer.slurm.detach=true waits for them",
         )
 
 
@@ -80,40 +93,40 @@ def show_plan(console: Console, plan: Plan) -> None:
     if plan.left and not plan.jobs[0].fast_dev_run:
         parts.append(f"{len(plan.left)} to train" if done else "")
         parts.append(time_left(plan.estimate))
-    console.print(f"[bold]plan[/]  {', '.join(filter(None, parts))}; records in {plan.output}")
+    show(console, "plan", f"{', '.join(filter(None, parts))}; records in {plan.output}")
     if plan.merged:
-        console.print(
-            f"[bold]note[/]  {count(plan.merged, 'more job')} differed in the "
-            "trainer alone, which changes no number: trained once, as first asked for"
+        show(
+            console,
+            "note",
+            f"{count(plan.merged, 'more job')} differed in the trainer alone, which changes no "
+            "number: trained once, as first asked for",
         )
     show_slow_precision(console, plan.left)
     for trainer in dict.fromkeys(job.trainer for job in plan.left):
         if trainer.slurm.submit:
             jobs = [job for job in plan.left if job.trainer == trainer]
-            console.print(
-                f"[bold]slurm[/]  {describe(trainer, jobs, plan.output)}", highlight=False
-            )
+            show(console, "slurm", describe(trainer, jobs, plan.output))
 
 
 def show_slow_precision(console: Console, jobs: Iterable[Job]) -> None:
     """Warn of jobs in a precision that this CPU has no instructions for."""
     if warning := slow_precision(jobs):
-        console.print(f"[bold]warning[/]  {warning}", highlight=False, soft_wrap=True)
+        show(console, "warning", warning)
 
 
 def show_torchrun(console: Console, folders: Iterable[Path], trainer: Trainer) -> None:
     """Print the commands that train frozen runs on several machines."""
-    console.print(
-        f"[bold]nodes[/]  frozen, not trained: start this on each of the {trainer.num_nodes} nodes "
-        "(HOST is the first of them); the command above then shows the table",
-        highlight=False,
-        soft_wrap=True,
+    show(
+        console,
+        "nodes",
+        f"frozen, not trained: start this on each of the {trainer.num_nodes} nodes (HOST is the "
+        "first of them); the command above then shows the table",
     )
     for folder in folders:
         console.print(
             f"torchrun --nnodes={trainer.num_nodes} --nproc-per-node={trainer.devices} "
             f"--rdzv-backend=c10d --rdzv-endpoint=HOST:29500 --rdzv-id={folder.name} "
-            f"-m ablations.train {folder}",
+            f"-m ablations.train {quote(str(folder))}",
             highlight=False,
             soft_wrap=True,
         )
@@ -157,7 +170,7 @@ class Monitor:
                 self._print_line(state)
             if changed and state.status == "failed":
                 self.console.print(Text(state.tail, style="red"))
-                self.console.print(f"whole log: {state.folder / 'log.txt'}", highlight=False)
+                self.console.print(Text(f"whole log: {state.folder / 'log.txt'}"), soft_wrap=True)
 
     def _print_line(self, state: RunState) -> None:
         self.last_line = time.monotonic()
@@ -173,7 +186,7 @@ def _live_table(states: list[RunState]) -> Group:
     for name in ("arm", "seed", "epoch", "val top-1", "images/s", ""):
         table.add_column(name, justify="left" if name == "arm" else "right")
     for state in running:
-        table.add_row(state.job.label, str(state.job.run.seed), *_cells(state))
+        table.add_row(Text(state.job.label), str(state.job.run.seed), *_cells(state))
     done = sum(state.status in {"finished", "diverged"} for state in states)
     failed = sum(state.status == "failed" for state in states)
     queued = sum(state.status == "queued" for state in states)

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from ablations.config import Job, LoggerKind
-from ablations.launch.display import show_torchrun
+from ablations.launch.display import show, show_torchrun
 from ablations.launch.nodes import Nodes
 from ablations.launch.pool import Pool, RunState, freeze, run_folder, warm_up
 from ablations.launch.slurm import Queue
@@ -38,14 +37,13 @@ def start(
     trainer = jobs[0].trainer
     if trainer.num_nodes > 1 and nodes is None and not trainer.slurm.submit:
         states = [RunState(job, run_folder(output, job)) for job in jobs]
-        for state in states:
-            freeze(state)
-        show_torchrun(console, [state.folder for state in states], trainer)
+        show_torchrun(console, [state.folder for state in states if freeze(state)], trainer)
+        watch(states)
         return states
     if not trainer.slurm.submit:
         warm_up()
     if (nodes is None or nodes.rank == 0) and (problem := check_wandb(output, jobs)):
-        console.print(f"[bold]wandb[/] {escape(problem)}", highlight=False, soft_wrap=True)
+        show(console, "wandb", problem)
     if trainer.slurm.submit:
         return Queue(output, watch, deadline).run(jobs)
     return Pool(output, watch, deadline, nodes).run(jobs)

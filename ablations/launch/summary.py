@@ -5,6 +5,7 @@ from statistics import mean, stdev
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ablations.config import Job
 from ablations.launch.display import duration
@@ -51,7 +52,7 @@ def show_summary(
             notes.append("mean of ten views" if Evaluation.ten_view in views else "center view")
         several = any(len(members) > 1 for members in arms.values())
         notes.append("mean ± sd over seeds" if several else "one seed")
-        console.print(f"[bold]Test error: {', '.join(notes)}[/]", highlight=False)
+        console.print(Text(f"Test error: {', '.join(notes)}", "bold"))
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("arm", overflow="fold")
         for name in ("n", "top-1 %", "top-5 %", "epochs", "trained in"):
@@ -63,7 +64,7 @@ def show_summary(
             if search:
                 errors = [validation_error(records[job.run.run_id]) for job in members]
                 cells += (_mean_sd([100 * error for error in errors if error is not None]),)
-            table.add_row(arm, *cells)
+            table.add_row(Text(arm), *cells)
         console.print(table)
 
 

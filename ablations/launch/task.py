@@ -7,12 +7,11 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from rich.console import Console
 
 from ablations.composition import experiment_of, in_start_folder, to_config
 from ablations.config import Config, ConfigError, Job
 from ablations.errors import RunsFailed
-from ablations.launch.display import Monitor, show_plan, show_waiting
+from ablations.launch.display import Monitor, make_console, show, show_plan, show_waiting
 from ablations.launch.layer_table import show_layers
 from ablations.launch.nodes import await_plan, nodes_of_step, tell_nodes
 from ablations.launch.plan import make_plan
@@ -66,7 +65,7 @@ def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
     Raises:
         ConfigError: A configuration cannot work; nothing was trained.
     """
-    console = Console()
+    console = make_console()
     for key in _SHARED:
         if len(set(map(attrgetter(key), configs))) > 1:
             raise ConfigError(f"{key}: all runs of a sweep share it; give one value")
@@ -84,15 +83,14 @@ def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
         return [_failure(states)] * len(configs)
     plan = make_plan(
         [(config, experiment_of(config)) for config in configs],
-        report=lambda line: console.print(f"[bold]data[/]  {line}"),
+        report=lambda line: show(console, "data", line),
     )
     show_plan(console, plan)
     records, states = dict(plan.records), []
     left = [] if configs[0].plan else plan.left
     if nodes is not None:
-        for job in left:
-            freeze(RunState(job, run_folder(output, job)))
-        tell_nodes(nodes, output, [job.run.run_id for job in left])
+        frozen = [job for job in left if freeze(RunState(job, run_folder(output, job)))]
+        tell_nodes(nodes, output, [job.run.run_id for job in frozen])
     if left:
         with Monitor(console) as monitor:
             states = start(plan.output, left, console, monitor.update, nodes=nodes)
@@ -101,7 +99,7 @@ def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
     show_summary(console, plan.jobs, records, search)
     if len(records) == 1:
         # A later run may start from this one, and has to name it.
-        console.print(f"[bold]record[/] {plan.output / next(iter(records))}", soft_wrap=True)
+        show(console, "record", str(plan.output / next(iter(records))))
     failure = _failure(states)
     if configs[0].fast_dev_run and states and not failure:
         console.print("fast_dev_run: one batch of each split went through; nothing is recorded")

@@ -5,9 +5,10 @@ import pytest
 from rich.console import Console
 
 from ablations.launch import display
-from ablations.launch.display import Monitor, duration, show_plan
+from ablations.launch.display import Monitor, duration, make_console, show, show_plan
 from ablations.launch.plan import Estimate, Plan
 from ablations.launch.pool import RunState
+from ablations.launch.summary import show_summary
 from ablations.record import Record
 
 
@@ -124,3 +125,28 @@ def test_a_terminal_shows_a_table_of_what_runs_and_failures_above_it(tiny_job):
         "1 of 5 done, 1 failed",
     ):
         assert row in found
+
+
+HOSTILE = ["[/nope]", "[bold]x", "<script>", "a|b", "`c`", ":warning:"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_names_are_printed_as_they_are(name: str, tiny_job, record: Record, capsys):
+    job = replace(tiny_job(), label=name, experiment=name)
+    job = replace(job, run=replace(job.run, data=replace(job.run.data, name=name)))
+    plan = Plan(Path(f"runs/{name}"), [job], {}, Estimate(0.0, 1, 1), [])
+    shown = make_console()
+    shown.width = 200
+    show_plan(shown, plan)
+    states = [
+        RunState(job, plan.output, "failed", tail=name),
+        RunState(job, plan.output, "running", progress=PROGRESS),
+    ]
+    with Monitor(shown) as monitor:
+        for one in states:
+            monitor.update([one])
+        shown.print(display._live_table(states))
+    show_summary(shown, [job], {job.run.run_id: record})
+    show(shown, "data", name)
+    # The plan, two lines, the tail, where the log is, the table, the title and its arm, the data.
+    assert capsys.readouterr().out.count(name) >= 9
