@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from yaml import MarkedYAMLError, YAMLError
 
 from ablations.config import CONFIG, Config, ConfigError, Run, flatten
-from ablations.errors import UNREAD, RunsFailed, plain, stdout_closed
+from ablations.errors import UNREAD, RunsFailed, lacks_memory, plain, stdout_closed
 from ablations.keys import explain, help_text, keys, no_value, unknown_key
 
 _SUBMITIT = "hydra/launcher=submitit_slurm"
@@ -70,8 +70,11 @@ def main(task: Callable[[DictConfig], Any]) -> None:
         if full_error or (type(error) is ValueError and "--" not in str(error)):
             raise
         sys.exit(f"error: {_explain(error)}")
-    except RuntimeError as error:  # submitit's, where SLURM takes no jobs
-        if full_error or _SUBMITIT not in sys.argv:
+    except (RuntimeError, MemoryError, ImportError) as error:
+        if lacks_memory(error) and not full_error:
+            sys.exit(f"error: {plain(error)}")
+        # Submitit's, where SLURM takes no jobs.
+        if full_error or _SUBMITIT not in sys.argv or not isinstance(error, RuntimeError):
             raise
         reason = str(error).strip().rpartition("\n")[2]
         sys.exit(

@@ -3,14 +3,30 @@
 import errno
 import os
 import select
+import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ablations.config import ConfigError
+from ablations.files import remove_partial
 
 UNREAD = 141  # exit code of a program that SIGPIPE ends
+
+# How libraries word a lack of memory, none of them as a MemoryError.
+_MEMORY = (
+    *("allocate memory", "out of memory", "failed to map segment", "start new thread"),
+    "memory exhausted",
+)
+MORE_MEMORY = "give it more memory, or train fewer runs side by side with trainer.parallel=1"
+
+# What is likely behind a signal that no user sends.
+_CAUSES: dict[int, str] = {
+    signal.SIGKILL: ", perhaps for lack of memory",
+    signal.SIGBUS: ", perhaps as the disk of its data failed",
+}
 
 
 class RunsFailed(RuntimeError):
@@ -27,7 +43,9 @@ def ended_in_words() -> Iterator[None]:
     try:
         yield
         sys.stdout.flush()
-    except (ConfigError, OSError) as error:
+    except Exception as error:
+        if not isinstance(error, ConfigError | OSError) and not lacks_memory(error):
+            raise
         sys.exit(UNREAD if stdout_closed(error) else f"error: {plain(error)}")
     except KeyboardInterrupt:
         sys.exit(130)
@@ -38,25 +56,61 @@ def plain_errors(folder: Path) -> Iterator[None]:
     """End a run with one line, and no traceback, after an error that is no fault of the code.
 
     Args:
-        folder: The run's folder. On a full disk its half-written checkpoint goes, whose room the
-            log needs to say so.
+        folder: The run's folder.
 
     Raises:
         SystemExit: With that line.
     """
     try:
         yield
-    except ConfigError as error:
-        sys.exit(f"error: {error}")
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+    except Exception as error:
+        if (line := explain_failure(error, folder)) is None:
             raise
-        for path in folder.glob("*.tmp"):
-            path.unlink()
-        sys.exit(
-            f"error: {folder}: {error.strerror}; next step: make room, then the same command "
-            "continues from the last checkpoint"
-        )
+        sys.exit(f"error: {line}")
+
+
+def explain_failure(error: Exception, folder: Path) -> str | None:
+    """Return why a run has failed in one line; None after an error that may be the code's.
+
+    Args:
+        error: What it ended with.
+        folder: The run's folder.
+    """
+    if isinstance(error, ConfigError) or lacks_memory(error):
+        return plain(error)
+    # Errors of connections to other processes are theirs, and those without a number a library's.
+    if not isinstance(error, OSError) or isinstance(error, ConnectionError) or not error.errno:
+        return None
+    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+    where = f"{folder}: {error.strerror}" if full else plain(error)
+    step = "make room" if full else "mend that"
+    return f"{where}; next step: {step}, then the same command continues from the last checkpoint"
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Return whether an error is one of too little memory, of this machine or of a GPU."""
+    if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
+        return True
+    known = isinstance(error, ImportError | OSError | RuntimeError)
+    return known and any(words in str(error).lower() for words in _MEMORY)
+
+
+def describe_end(exitcode: int) -> str:
+    """Return how a process has ended: with which exit code, or by which signal and perhaps why.
+
+    Args:
+        exitcode: As of :mod:`multiprocessing`: minus the signal, or 128 plus it where the process
+            gave in to it.
+
+    Examples:
+        >>> describe_end(3), describe_end(-11), describe_end(-9)
+        ('exit code 3', 'ended by SIGSEGV', 'ended by SIGKILL, perhaps for lack of memory')
+    """
+    number = -exitcode if exitcode < 0 else exitcode - 128
+    if number not in signal.valid_signals():
+        return f"exit code {exitcode}"
+    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
+    return f"ended by {name}{_CAUSES.get(number, '')}"
 
 
 def stdout_closed(error: Exception) -> bool:
@@ -76,13 +130,16 @@ def stdout_closed(error: Exception) -> bool:
 
 def plain(error: Exception) -> str:
     """Return an error as one line for a user; one of the system names its file."""
+    if lacks_memory(error):
+        said = " ".join(str(error).split()) or type(error).__name__
+        return f"not enough memory ({said[:200]}); next step: {MORE_MEMORY}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)
 
 
 def writable(folder: Path, given: str, other: str) -> Path:
-    """Make a folder, and check that it can be written to.
+    """Make a folder, and check that it can be written to; half-written files in it are removed.
 
     Args:
         folder: The folder.
@@ -97,9 +154,9 @@ def writable(folder: Path, given: str, other: str) -> Path:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".probe"
-        probe.write_bytes(bytes(4096))
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:
+            probe.write(bytes(4096))
+        remove_partial(folder)
     except OSError as error:
         raise ConfigError(
             f"{given}: cannot write there ({error.strerror}); make room or give access, or choose "

@@ -1,8 +1,12 @@
 """Atomic writing of files."""
 
+import fcntl
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+
+_PARTIAL = ".partial"
 
 
 def write_atomically(path: Path, content: str | bytes, *, lasting: bool = True) -> None:
@@ -14,7 +18,9 @@ def write_atomically(path: Path, content: str | bytes, *, lasting: bool = True) 
         lasting: Wait for the disk, so that a power cut loses nothing.
     """
     data = content.encode() if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(_PARTIAL, f".{path.name}.", path.parent)
+    with suppress(OSError):  # a file system without locks
+        fcntl.flock(handle, fcntl.LOCK_EX)  # until it is closed: see remove_partial
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -28,3 +34,11 @@ def write_atomically(path: Path, content: str | bytes, *, lasting: bool = True) 
         if isinstance(error, OSError):  # on a full disk it names no file
             error.filename = str(path)
         raise
+
+
+def remove_partial(folder: Path) -> None:
+    """Remove the files that a writer was killed over; one that is being written stays."""
+    for path in folder.glob(f".*{_PARTIAL}"):
+        with suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()

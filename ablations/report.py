@@ -12,9 +12,6 @@ if __package__ in {None, ""}:
 from ablations.errors import ended_in_words, writable
 from ablations.files import write_atomically
 from ablations.record import CHECKPOINT
-from ablations.reporting.documents import page, results
-from ablations.reporting.evidence import gather
-from ablations.reporting.labels import tally
 
 MARKDOWN, PAGE = "RESULTS.md", "report.html"
 
@@ -33,6 +30,10 @@ def report(output: Path, to: Path, *, pictures: bool = True) -> list[Path]:
     Raises:
         ConfigError: There is nothing to report on, or there are runs that must not be pooled.
     """
+    # Where a lack of memory for them is told in one line.
+    from ablations.reporting.documents import page, results
+    from ablations.reporting.evidence import gather
+
     evidence = gather(output)
     writable(to, f"--to {to}", "--to FOLDER")
     figures = {}
@@ -76,6 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if given.pictures and any(given.output.glob(f"*/{CHECKPOINT}")):
             print("drawing pictures of trained networks; --no-pictures leaves them out", flush=True)
         written = report(given.output, given.to or given.output, pictures=given.pictures)
+        from ablations.reporting.evidence import gather
+        from ablations.reporting.labels import tally
+
         for section in gather(given.output).sections:
             found = [f"{title.lower()}: {tally(members)}" for title, members in section.groups]
             print(f"{section.title}: {'; '.join(found) or 'no claims'}")

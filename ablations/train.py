@@ -13,6 +13,8 @@ from torch.distributed.elastic.multiprocessing.errors import record as recorded
 
 from ablations.config import ConfigError, Job
 from ablations.errors import plain_errors
+from ablations.files import remove_partial
+from ablations.launch.worker import leave_out_deprecations
 from ablations.record import load
 from ablations.training.fit import train
 
@@ -32,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="holds its config.yaml")
     folder = parser.parse_args(arguments).folder
+    leave_out_deprecations()
     with plain_errors(folder):
         job = _frozen(folder)
         if load(folder) is not None:
@@ -41,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return
         try:
             with FileLock(folder / "lock", timeout=0):
+                remove_partial(folder)
                 train(job, folder)
         except Timeout:
             raise ConfigError(f"{folder}: another process trains this run at the moment") from None

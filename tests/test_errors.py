@@ -46,17 +46,45 @@ def test_only_a_broken_standard_output_is_silent(monkeypatch, read, code):
     assert ended.value.code == code
 
 
-def test_a_full_disk_is_told_in_one_line_and_keeps_no_half_checkpoint(tmp_path: Path):
-    (tmp_path / "last.ckpt").write_text("whole")
-    (tmp_path / "last.tmp").write_text("half")
-    with (
-        pytest.raises(SystemExit, match=r"^error: .*No space left on device; next step: make room"),
-        plain_errors(tmp_path),
-    ):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+def test_nothing_that_bears_a_name_of_its_own_decides_whether_a_folder_is_writable(tmp_path: Path):
+    # Two commands at once used one name for what they tried to write.
+    (tmp_path / ".probe").mkdir()
+    assert writable(tmp_path, "output=x", "output=FOLDER") == tmp_path
 
 
-def test_other_errors_of_a_run_keep_their_traceback(tmp_path: Path):
-    with pytest.raises(PermissionError), plain_errors(tmp_path):
-        raise PermissionError(errno.EACCES, "no")
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "x"), ": No space .*: make room, then"),
+        (OSError(errno.EIO, "Input/output error", "/d/x"), "/d/x: Input/output error; next step"),
+        (PermissionError(errno.EACCES, "no"), "no; next step: mend that, then the same command"),
+        (ConfigError("seed=-1: must be"), "seed=-1: must be"),
+        (MemoryError(), r"not enough memory \(MemoryError\); next step: give it more"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "not enough memory"),
+        (ImportError("libtorch.so: failed to map segment from shared object"), "not enough memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory:\nyou"), "not enough memory"),
+    ],
+    ids=str,
+)
+def test_what_is_no_fault_of_the_code_ends_a_run_with_one_line(
+    error: Exception, said: str, tmp_path: Path
+):
+    with pytest.raises(SystemExit, match=f"^error: .*{said}") as ended, plain_errors(tmp_path):
+        raise error
+    assert "\n" not in str(ended.value)
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionResetError(errno.ECONNRESET, "reset"), OSError("words"), RuntimeError("x")]
+)
+def test_other_errors_of_a_run_keep_their_traceback(error: Exception, tmp_path: Path):
+    with pytest.raises(type(error)), plain_errors(tmp_path):
+        raise error
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ImportError("x.so: failed to map segment")])
+def test_a_command_that_lacks_memory_ends_with_one_line(error: Exception):
+    with pytest.raises(SystemExit, match=r"^error: not enough memory"), ended_in_words():
+        raise error
+    with pytest.raises(ImportError, match="typo"), ended_in_words():
+        raise ImportError("typo")

@@ -1,9 +1,10 @@
+import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from ablations.files import write_atomically
+from ablations.files import remove_partial, write_atomically
 
 
 def test_a_file_has_all_of_its_content_and_others_may_read_it(tmp_path: Path):
@@ -38,3 +39,27 @@ def test_a_write_that_fails_leaves_the_old_content(
     assert list(tmp_path.iterdir()) == [path]
     if isinstance(raised.value, OSError):
         assert raised.value.filename == str(path)
+
+
+def test_what_a_killed_writer_left_is_removed_and_what_is_being_written_stays(
+    tmp_path: Path, monkeypatch
+):
+    path = tmp_path / "file"
+    replace = os.replace
+
+    def killed(*arguments: object) -> None:
+        replace(next(tmp_path.glob(".file.*")), tmp_path / ".file.old.partial")
+        raise OSError(5, "killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", killed)
+        with pytest.raises(OSError, match="killed"):
+            write_atomically(path, "half")
+
+    def meanwhile(handle: int) -> None:
+        remove_partial(tmp_path)  # another process
+
+    monkeypatch.setattr("os.fsync", meanwhile)
+    assert len(list(tmp_path.iterdir())) == 1
+    write_atomically(path, "whole")
+    assert list(tmp_path.iterdir()) == [path]

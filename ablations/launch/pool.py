@@ -15,13 +15,17 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from ablations.config import Job, Trainer
+from pydantic import TypeAdapter
+
+from ablations.config import ConfigError, Job, Trainer
+from ablations.errors import MORE_MEMORY, describe_end, plain
+from ablations.launch import COMMAND
 from ablations.launch.devices import Devices, Slot
 from ablations.launch.nodes import Nodes
 from ablations.launch.worker import LOG, run_process
-from ablations.record import PROGRESS, Record, load
+from ablations.record import PROGRESS, Amount, Fraction, Record, load
 
 POLL_SECONDS = 0.25
 GRACE_SECONDS = 15.0
@@ -61,22 +65,19 @@ def warm_up() -> None:
     if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
         # A worker of joblib, whose own method the server does not know.
         multiprocessing.set_start_method("forkserver", force=True)
-    _context.set_forkserver_preload(
-        # The last one imports Triton.
-        ["ablations.launch.ranks", "ablations.launch.task", "ablations.models.initialization"]
-    )
+    _context.set_forkserver_preload(["ablations.launch.preload"])
     # OpenMP reads this once, when torch is loaded. Threads that spin for long while they wait for
     # each other slow one another on a busy machine; threads that sleep at once make two hardly
     # faster than one on an idle machine. `python -m benchmarks threads` compares them.
     chosen = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ)
-    if not chosen:
-        os.environ["GOMP_SPINCOUNT"] = SPINS
+    own = {COMMAND: str(os.getpid())} | ({} if chosen else {"GOMP_SPINCOUNT": SPINS})
+    os.environ.update(own)
     multiprocessing.resource_tracker.ensure_running()  # or the server starts it, and unblocks them
     before = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
     multiprocessing.forkserver.ensure_running()
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    if not chosen:
-        del os.environ["GOMP_SPINCOUNT"]
+    for name in own:
+        del os.environ[name]
 
 
 class Pool:
@@ -129,7 +130,7 @@ class Pool:
             while waiting and self._may_start(received) and self._has_room():
                 if (slot := devices.take()) is None:
                     break
-                self._start(waiting.popleft(), slot)
+                self._start(waiting.popleft(), devices, slot)
             if self.running:
                 wait(list(self.running), timeout=POLL_SECONDS)
             else:  # other commands hold every device
@@ -152,10 +153,17 @@ class Pool:
         # Nodes that train every run together have to agree on the next one.
         return self.nodes is None or not self.running
 
-    def _start(self, state: RunState, slot: Slot) -> None:
-        if self.nodes is None or self.nodes.rank == 0:
-            freeze(state)
-        process = fork(state.folder, slot, self.nodes)
+    def _start(self, state: RunState, devices: Devices, slot: Slot) -> None:
+        if (self.nodes is None or self.nodes.rank == 0) and not freeze(state):
+            devices.give_back(slot)
+            return
+        try:
+            process = fork(state.folder, slot, self.nodes)
+        except (OSError, EOFError) as error:  # of the server, or of its absence
+            reason = plain(error) if isinstance(error, OSError) else "its server ended"
+            fail(state, f"error: no process could be started ({reason}); next step: {MORE_MEMORY}")
+            devices.give_back(slot)
+            return
         state.status = "running"
         self.running[process.sentinel] = (process, state, slot)
 
@@ -167,11 +175,25 @@ class Pool:
         self.running.clear()
 
 
-def freeze(state: RunState) -> None:
-    """Write the configuration that the processes of a run read."""
-    state.folder.mkdir(parents=True, exist_ok=True)
-    state.job.save(state.folder)
-    (state.folder / PROGRESS).unlink(missing_ok=True)
+def freeze(state: RunState) -> bool:
+    """Write the configuration that the processes of a run read.
+
+    Returns:
+        Whether it could be written; the run has failed otherwise.
+    """
+    try:
+        state.folder.mkdir(parents=True, exist_ok=True)
+        state.job.save(state.folder)
+        (state.folder / PROGRESS).unlink(missing_ok=True)
+    except OSError as error:
+        fail(state, f"error: {plain(error)}; next step: mend that, then repeat the command")
+        return False
+    return True
+
+
+def fail(state: RunState, line: str) -> None:
+    """Note that a run has failed, and why."""
+    state.status, state.tail = "failed", line
 
 
 def fork(folder: Path, slot: Slot, nodes: Nodes | None) -> ForkServerProcess:
@@ -220,30 +242,66 @@ def by_hardware(states: list[RunState]) -> dict[Trainer, list[RunState]]:
 
 def conclude(state: RunState, exitcode: int) -> None:
     """Read what a run has left, now that its process has ended."""
-    state.record = load(state.folder)
+    try:
+        state.record = load(state.folder)
+    except ConfigError as error:
+        fail(state, f"error: {error}")
+        return
     if state.record is not None:
         state.status = state.record.status
     elif exitcode == 0 and state.job.fast_dev_run:
         state.status = "finished"
     else:
-        state.status = "failed"
-        state.tail = tail(state.folder)
+        fail(state, tail(state.folder, exitcode))
 
 
-def tail(folder: Path) -> str:
-    """Last lines of the log in ``folder``."""
+def tail(folder: Path, exitcode: int) -> str:
+    """Return the last lines of the log in ``folder``, and how a process ended that gave no reason.
+
+    Args:
+        folder: The run's folder.
+        exitcode: See :func:`describe_end`.
+    """
     try:
-        lines = (folder / LOG).read_text(errors="replace").splitlines()
+        lines = (folder / LOG).read_text(errors="replace").splitlines()[-TAIL_LINES:]
     except FileNotFoundError:
-        return "it ended before it wrote a log"
-    return "\n".join(lines[-TAIL_LINES:])
+        lines = []
+    except OSError as error:
+        lines = [f"error: {plain(error)}; next step: mend that, then repeat the command"]
+    end = describe_end(exitcode)
+    if "SIGKILL" in end:
+        end += f"; next step: {MORE_MEMORY}"
+    if not lines or not end.startswith("exit code"):
+        lines.append(f"error: the process of the run: {end}")
+    return "\n".join(lines)
+
+
+@dataclass
+class _Testing:
+    stage: Literal["test"]
+    seconds_left: Amount | None = None
+    val_top1: Fraction = 0.0
+
+
+@dataclass
+class _Training:
+    stage: Literal["train"]
+    epoch: Amount
+    images_per_second: Amount
+    seconds_left: Amount | None
+    val_top1: Fraction = 0.0
+
+
+_PROGRESS = TypeAdapter(_Training | _Testing)
 
 
 def read_progress(folder: Path) -> dict[str, Any] | None:
     """Return the latest progress of a run, or None."""
     try:
-        return json.loads((folder / PROGRESS).read_text())
-    except FileNotFoundError:
+        values = json.loads((folder / PROGRESS).read_bytes())
+        _PROGRESS.validate_python(values)
+        return values
+    except (OSError, ValueError, RecursionError):  # not there yet, or not written by a run
         return None
 
 

@@ -13,6 +13,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from torch.distributed import DistError
@@ -20,8 +21,10 @@ from torch.distributed.elastic.multiprocessing.api import DefaultLogsSpecs, Sign
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from ablations.config import ConfigError
+from ablations.errors import describe_end, explain_failure
 from ablations.launch.nodes import JOIN_SECONDS, Nodes
-from ablations.launch.worker import end_with_parent
+from ablations.launch.worker import RANK_SECONDS, end_with_parent
 from ablations.training.fit import train_folder
 
 # What the agent gets to see which rank was lost first, and to end the others.
@@ -67,9 +70,9 @@ def train_on_ranks(folder: Path, home: Path, processes: int, nodes: Nodes | None
         rank, failure = error.get_first_failure()
         print(
             # The end of the log is what is shown.
-            f"{_traceback(failure).rstrip()}\n"
+            f"{_reason(failure).rstrip()}\n"
             f"{len(error.failures)} of {processes} ranks failed, rank {rank} first "
-            f"(exit code {failure.exitcode}); their logs are in {home / 'ranks'}",
+            f"({describe_end(failure.exitcode)}); their logs are in {home / 'ranks'}",
             file=sys.stderr,
         )
         sys.exit(1)
@@ -95,21 +98,29 @@ def _train_rank(folder: Path, agent: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.setpgid(0, 0)
-    end_with_parent(agent)
+    end_with_parent(agent, RANK_SECONDS)
     # A rank that is killed leaves what it said in its log.
     sys.stdout.reconfigure(line_buffering=True)  # pyright: ignore
     try:
         train_folder(folder)
-    except RuntimeError as error:
+    except Exception as error:
         # The agent reports one failure, and a rank that has lost another one is not the cause.
-        if isinstance(error, DistError) or "gloo" in str(error):
+        if isinstance(error, DistError) or (
+            isinstance(error, RuntimeError) and "gloo" in str(error)
+        ):
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             time.sleep(FIRST_SECONDS)
+        if line := explain_failure(error, folder):
+            raise ConfigError(line) from None
         raise
 
 
-def _traceback(failure) -> str:
+def _reason(failure: Any) -> str:
+    """Return a rank's error: the line of one that is no fault of the code, or the traceback."""
     message = failure.message
-    if isinstance(message, dict):  # written by the decorator `record` in the rank
-        message = message.get("extraInfo", {}).get("py_callstack", message.get("message", ""))
-    return str(message)
+    if not isinstance(message, dict):
+        return str(message)
+    said = str(message.get("message", ""))  # written by the decorator `record` in the rank
+    if said.startswith("ConfigError: "):
+        return said.replace("ConfigError", "error", 1)
+    return str(message.get("extraInfo", {}).get("py_callstack", said))

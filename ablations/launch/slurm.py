@@ -32,7 +32,7 @@ from ablations.launch.pool import (
     run_folder,
 )
 from ablations.launch.slurm_task import Task
-from ablations.record import load
+from ablations.record import RECORD
 
 JOB = "slurm.json"
 STATE_SECONDS = 5.0
@@ -168,8 +168,9 @@ class Queue:
     def _submit(self, trainer: Trainer, states: list[RunState]) -> None:
         if not states or (self.deadline is not None and time.monotonic() >= self.deadline):
             return
-        for state in states:
-            freeze(state)
+        states = [state for state in states if freeze(state)]
+        if not states:
+            return
         names = submit(self.output, trainer, [Task(self.output, state.job) for state in states])
         for state, name in zip(states, names, strict=True):
             write_atomically(state.folder / JOB, json.dumps({"job": name}))
@@ -197,7 +198,7 @@ class Queue:
     def _look(self, state: RunState) -> None:
         name = self.jobs[state.folder]
         said = self.states.get(name)
-        if load(state.folder) is not None:
+        if (state.folder / RECORD).exists():
             conclude(state, 0)
         elif _is_alive(said):
             self.ended.pop(state.folder, None)  # a job that is queued again had ended

@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +19,11 @@ from commands import (
 )
 
 from ablations.config import Accelerator, Job, Trainer
+from ablations.launch import COMMAND
 from ablations.launch import pool as module
 from ablations.launch.devices import Devices
 from ablations.launch.nodes import Nodes
-from ablations.launch.pool import Pool, RunState
+from ablations.launch.pool import Pool, RunState, conclude, read_progress, tail
 from ablations.launch.worker import LOG
 from ablations.record import Record, load
 
@@ -167,7 +170,93 @@ def test_a_process_that_dies_without_a_word_has_failed(fakes, tiny_job, runs_dir
     fakes(cores=1)
     monkeypatch.setattr(FakeProcess, "exitcode", -9)
     (state,) = Pool(runs_dir, unwatched).run([tiny_job()])
-    assert (state.status, state.tail) == ("failed", "it ended before it wrote a log")
+    assert state.status == "failed"
+    assert "ended by SIGKILL, perhaps for lack of memory; next step: give it more" in state.tail
+
+
+@pytest.mark.parametrize(
+    ("exitcode", "log", "last"),
+    [
+        (-11, "a line", "error: the process of the run: ended by SIGSEGV"),
+        (143, "", "error: the process of the run: ended by SIGTERM"),
+        (3, "", "error: the process of the run: exit code 3"),
+        (1, "ValueError: its own words", "ValueError: its own words"),
+    ],
+)
+def test_how_a_process_ended_is_told_where_its_log_does_not(exitcode, log, last, tmp_path: Path):
+    (tmp_path / LOG).write_text(log)
+    assert tail(tmp_path, exitcode).splitlines()[-1] == last
+
+
+@pytest.mark.parametrize("name", [None, "config.yaml", "progress.json"])
+def test_a_run_that_cannot_start_has_failed_and_the_others_go_on(
+    name, fakes, tiny_job, runs_dir: Path
+):
+    fakes(cores=1)
+    jobs = [tiny_job(seed=seed) for seed in (0, 1)]
+    path = runs_dir / jobs[0].run.run_id
+    if name is None:
+        path.touch()
+    else:
+        path = path / name
+        path.mkdir(parents=True)
+    states = Pool(runs_dir, unwatched).run(jobs)
+    assert [state.status for state in states] == ["failed", "finished"]
+    assert states[0].tail.startswith(f"error: {path}: ")
+    assert "\n" not in states[0].tail
+
+
+def test_a_server_that_ends_fails_the_run_that_it_was_to_fork(
+    fakes, tiny_job, runs_dir: Path, monkeypatch
+):
+    fakes(cores=1)
+    begin = FakeProcess.start
+
+    def start(self: FakeProcess) -> None:
+        if self.job.run.seed == 0:
+            raise EOFError("unexpected EOF")
+        begin(self)
+
+    monkeypatch.setattr(FakeProcess, "start", start)
+    states = Pool(runs_dir, unwatched).run([tiny_job(seed=seed) for seed in (0, 1)])
+    assert [state.status for state in states] == ["failed", "finished"]
+    assert "its server ended" in states[0].tail
+
+
+@pytest.mark.parametrize("name", [LOG, "record.json"])
+def test_a_folder_in_the_place_of_what_a_run_leaves_is_named(name, tiny_job, tmp_path: Path):
+    (tmp_path / name).mkdir()
+    state = RunState(tiny_job(), tmp_path)
+    conclude(state, 1)
+    assert state.status == "failed"
+    assert f"error: {tmp_path / name}: " in state.tail
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("[]", "null", "{", "NaN", '"x"', "[" * 100_000, "\xff", '{"stage": "train"}'),
+        *('{"stage": "new"}', '{"stage": "test", "val_top1": null}'),
+        '{"stage": "train", "epoch": -1, "images_per_second": "a", "seconds_left": {}}',
+    ],
+    ids=lambda text: text[:20],
+)
+def test_progress_that_no_run_of_this_version_writes_is_none(content: str, tmp_path: Path):
+    (tmp_path / "progress.json").write_text(content, encoding="latin-1")
+    assert read_progress(tmp_path) is None
+
+
+def test_a_server_whose_command_is_dead_imports_nothing():
+    code = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: print('torch' in sys.modules))\n"
+        "import ablations.launch.preload\n"
+    )
+    environment = {**os.environ, COMMAND: "1234567890"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "False\n", "")
 
 
 def test_a_fast_dev_run_needs_no_record_and_touches_no_run(fakes, tiny_job, runs_dir: Path):

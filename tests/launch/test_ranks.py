@@ -4,6 +4,7 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from commands import (
 from rich.console import Console
 from torch.distributed import DistBackendError
 
-from ablations.config import Accelerator, Job, Trainer
+from ablations.config import Accelerator, ConfigError, Job, Trainer
 from ablations.launch import ranks as module
 from ablations.launch.start import start as start_runs
 from ablations.record import Record
@@ -46,13 +47,31 @@ def test_a_rank_that_has_lost_another_lets_that_one_be_seen_first(
 
     waited = []
     monkeypatch.setattr(module, "train_folder", fail)
-    monkeypatch.setattr(module, "end_with_parent", lambda parent: None)
+    monkeypatch.setattr(module, "end_with_parent", lambda *given: None)
     monkeypatch.setattr(os, "setpgid", lambda *arguments: None)
     monkeypatch.setattr(module.time, "sleep", waited.append)
     with pytest.raises(type(error)):
         module._train_rank(tmp_path, 4711)
     assert bool(waited) is waits
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # the agent may end it meanwhile
+
+
+def test_a_rank_that_fails_by_no_fault_of_the_code_gives_its_line_to_the_agent(
+    monkeypatch, tmp_path: Path
+):
+    def fail(folder: Path) -> None:
+        raise OSError(5, "Input/output error", "/data/x")
+
+    monkeypatch.setattr(module, "train_folder", fail)
+    monkeypatch.setattr(module, "end_with_parent", lambda *given: None)
+    monkeypatch.setattr(os, "setpgid", lambda *arguments: None)
+    with pytest.raises(ConfigError, match=r"^/data/x: Input/output error; next step") as failed:
+        module._train_rank(tmp_path, 4711)
+    # As torch's decorator `record` writes it.
+    message = {"message": f"ConfigError: {failed.value}", "extraInfo": {"py_callstack": "long"}}
+    assert module._reason(SimpleNamespace(message=message)) == f"error: {failed.value}"
+    message["message"] = "ArithmeticError: x"
+    assert module._reason(SimpleNamespace(message=message)) == "long"
 
 
 def finish(command) -> None:
@@ -104,7 +123,10 @@ def test_ranks_that_fail_are_shown_and_the_next_job_runs(start, tiny):
     assert command.code == 1
     for said in (
         *("injected 0", "injected 1", "of 2 ranks failed, rank 0 first"),
-        *("of 2 ranks failed, rank 1 first", "rank 1 first (exit code -9)"),
+        *(
+            "of 2 ranks failed, rank 1 first",
+            "rank 1 first (ended by SIGKILL, perhaps for lack of memory)",
+        ),
     ):
         assert said in command.out
     assert "ProcessExitedException" not in command.out
@@ -126,7 +148,7 @@ def test_what_is_stopped_leaves_no_orphan_and_the_same_command_continues(start, 
             os.killpg(command.process.pid, number)  # as a terminal or a service manager does
             assert command.finish(60).code == 128 + number, command.err
             assert command.err == "interrupted: the same command continues\n"
-        assert not command.left_over(20)
+        assert not command.left_over(5)
         folder = folder_of()
         assert folder is not None
         before, reached = Interrupted(folder), epoch(folder)
@@ -142,6 +164,15 @@ def test_what_is_stopped_leaves_no_orphan_and_the_same_command_continues(start, 
         os.kill(server, number)
     finish(command)
     before.assert_continued(60)
+
+
+@pytest.mark.slow
+def test_a_server_that_still_imports_ends_with_its_command(start, tiny):
+    command = start(*tiny)
+    command.wait_until(folder_of)  # which is made right after the server was started
+    command.process.kill()
+    command.process.wait()
+    assert not command.left_over(3)
 
 
 @pytest.mark.slow

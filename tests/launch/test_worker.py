@@ -20,7 +20,7 @@ def quiet(monkeypatch):
     for name in ("setpgid", "getppid"):
         monkeypatch.setattr(module.os, name, lambda *arguments: 0)
     for name in ("end_with_parent", "_write_output_to"):
-        monkeypatch.setattr(module, name, lambda given: None)
+        monkeypatch.setattr(module, name, lambda *given: None)
 
 
 @pytest.mark.parametrize(("slot", "seen"), [(CPU, ""), (GPU, "2,3")], ids=["cpu", "gpu"])
@@ -57,7 +57,7 @@ WATCHED = """
 import os, signal, subprocess, sys, time
 from ablations.launch.worker import end_with_parent
 os.setpgid(0, 0)
-end_with_parent(os.getppid())
+end_with_parent(os.getppid(), 2.0)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 child = subprocess.Popen(["sleep", "60"])
 print(os.getpid(), child.pid, flush=True)
