@@ -5,13 +5,15 @@ BIN := .venv/bin
 # Some images tell Python to keep nothing that it compiles; each of the many processes below would then compile
 # torch, Lightning and W&B again, which takes longer than loading them.
 unexport PYTHONDONTWRITEBYTECODE
+# Tests side by side, each process with a torch of its own.
+TESTS := -n logical --maxprocesses 8 --dist worksteal
 
 demo: .venv/ready
 	$(BIN)/python ablations/run.py -m pooling=overlap,nonoverlap
 
 test: .venv/ready
-	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest $(TESTS) -m slow
 
 # Some twenty minutes; FAULTS_SEED=1 draws other damages.
 faults: .venv/ready

@@ -1,5 +1,6 @@
 """Fixtures of all tests: a tiny run on built-in images, commands in processes, guards."""
 
+import gc
 import os
 import signal
 import socket
@@ -16,6 +17,9 @@ from typing import Any
 
 import pytest
 from wandb_server import WandbServer, serve
+
+# Before torch is loaded: several threads wait for each other awake, on cores that tests share.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 from ablations.arms import difference
 from ablations.config import (
@@ -48,6 +52,11 @@ TINY = (
     "recipe.batch_size=16",
     "recipe.epochs=2",
 )
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported out of garbage collections, which took a fifth of the time."""
+    gc.freeze()
 
 
 # Guards
