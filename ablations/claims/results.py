@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from math import exp
 from pathlib import Path
 from typing import Any, Literal
@@ -205,6 +206,7 @@ def label_of(verdicts: Sequence[Verdict]) -> str:
     return joint(verdicts).value if verdicts else ""
 
 
+@cache
 def commit_of_rules() -> str | None:
     """Return the commit of the rules and the study files, with ``-dirty`` after local changes."""
 

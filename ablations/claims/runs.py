@@ -74,6 +74,7 @@ class Runs:
         self.report, self.plan_only = report, plan_only
         self.failed: set[str] = set()
         self._configs: dict[Arm, Config] = {}
+        self._jobs: dict[tuple[Arm, int], Job] = {}
         self._records: dict[str, Record] = {}
         self._admitted: dict[Arm, None] = {}
         self._template: Job | None = None
@@ -96,6 +97,7 @@ class Runs:
         Raises:
             ConfigError: The arms of a claim differ in more than its technique, or cannot be built.
         """
+        self._jobs.clear()
         for claim in claims:
             self._check_arms(claim)
         if self.plan_only and not is_prepared(self.given.data, self.cache):
@@ -192,6 +194,11 @@ class Runs:
 
     def job(self, arm: Arm, seed: int) -> Job:
         """Return the job of an arm at a seed."""
+        if (arm, seed) not in self._jobs:  # every look asks for those of all pairs again
+            self._jobs[arm, seed] = self._job(arm, seed)
+        return self._jobs[arm, seed]
+
+    def _job(self, arm: Arm, seed: int) -> Job:
         assert self._template is not None, "admit() comes first"
         config = self.config(arm)
         run = replace(config.run, seed=seed).on_data(self.fingerprint, self.dataset)
