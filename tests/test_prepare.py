@@ -65,23 +65,29 @@ def run_command(*overrides: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
 
 
-def test_the_command_says_what_it_made(photographs: Path, tmp_path: Path):
+def test_the_command_says_what_it_made(photographs: Path, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     # Relative paths begin where the command is started, whatever folder Hydra works in.
-    keys = ["experiment=imagenet", "data.size=64", "data.crop=56", "hydra.job.chdir=true"]
-    made = run_command(*keys, "data.path=photographs", "cache=mine")
-    assert made.returncode == 0, made.stderr
-    assert "photographs" in made.stdout  # not ImageNet, whatever the experiment is called
-    assert re.search(r"images +9 training, 4 test", made.stdout)
-    assert re.search(r"kept as +64x64 pixels, jpeg, [0-9]+ MB", made.stdout)
-    assert re.search(r"left out +none", made.stdout)
-    path = Path(made.stdout.splitlines()[-1])
+    keys = ("experiment=imagenet", "data.size=64", "data.crop=56", "hydra.job.chdir=true")
+
+    def shown_by(*overrides: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["prepare.py", *keys, *overrides])
+        prepare.main()
+        return capsys.readouterr().out
+
+    made = shown_by("data.path=photographs", "cache=mine")
+    assert "photographs" in made  # not ImageNet, whatever the experiment is called
+    assert re.search(r"images +9 training, 4 test", made)
+    assert re.search(r"kept as +64x64 pixels, jpeg, [0-9]+ MB", made)
+    assert re.search(r"left out +none", made)
+    path = Path(made.splitlines()[-1])
     assert path.parent == tmp_path / "mine"
     # What it made can stand for the photographs, for instance on another machine.
-    moved = run_command(*keys, f"data.path={path}", "data.name=Mine", f"cache={tmp_path / 'none'}")
-    assert moved.returncode == 0, moved.stderr
-    assert moved.stdout.splitlines()[-1] == str(path)
-    assert "Mine" in moved.stdout
-    assert "photographs" not in moved.stdout
+    moved = shown_by(f"data.path={path}", "data.name=Mine", f"cache={tmp_path / 'none'}")
+    assert moved.splitlines()[-1] == str(path)
+    assert "Mine" in moved
+    assert "photographs" not in moved
 
 
 def test_a_missing_folder_is_one_line():

@@ -236,7 +236,7 @@ def planted(rng: Generator, studies: int) -> dict[str, tuple[float, float]]:
 
 def table(rng: Generator, studies: int) -> str:
     """Return the whole simulation as Markdown."""
-    few = max(50, studies // 5)
+    few = max(1, studies // 5)
     lines = [
         f"Through `decide`, looks at {', '.join(map(str, LOOKS))} pairs, {CLAIMS} claims with one "
         f"baseline, seed {SEED}. Counts are of simulated studies.",

@@ -1,6 +1,7 @@
 """Sweep files of W&B's agents follow the studies, and what an agent starts is ours."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ablations.composition import compose
 from ablations.record import load_all
 from ablations.tracking.agents import write_sweeps
 
+JOB_TYPES = ("logger.job_type=tuning", "logger.job_type=verdict")
 STUDY = """\
 title: A study
 experiment: smoke
@@ -89,10 +91,17 @@ def test_reproduce_finds_the_runs_of_agents(name, tmp_path):
     runs = Runs(study, [], Console(quiet=True), plan_only=True)
     plan = StudyRun(runs, claims, claims, tmp_path)
     paths = write_sweeps(study_files()[name], tmp_path)
+    seeds: dict[tuple[str, ...], set[int]] = {}  # by the rest of a point, which is composed once
+    for path in paths:
+        for words in points(path):
+            (seed,) = (word for word in words if word.startswith("seed="))
+            rest = tuple(word for word in words if word not in (seed, *JOB_TYPES))
+            seeds.setdefault(rest, set()).add(int(seed.removeprefix("seed=")))
     found = {
-        compose(words).run.on_data(runs.fingerprint, "").run_id
-        for path in paths
-        for words in points(path)
+        replace(run, seed=seed).run_id
+        for rest, chosen in seeds.items()
+        for run in [compose(rest).run.on_data(runs.fingerprint, "")]
+        for seed in chosen
     }
     for one in plan.active:
         tuning = {job.run.run_id for choice in one.choose() for job in choice.jobs}
