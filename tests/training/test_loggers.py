@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from commands import hook
 
 from ablations.config import Logger, LoggerKind
 from ablations.record import load
@@ -91,10 +92,7 @@ PathFinder.find_spec = staticmethod(
 @pytest.fixture
 def without_wandb() -> dict[str, str]:
     """Variables of a Python that does not find the package."""
-    folder = Path("site").resolve()
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(ABSENT)
-    return {"PYTHONPATH": str(folder)}
+    return hook(ABSENT)
 
 
 @pytest.mark.slow
