@@ -146,10 +146,11 @@ def test_a_run_whose_store_is_missing_or_damaged_does_not_begin(harm, message, o
 def test_a_run_does_not_begin_on_other_data(on_copy: Path, tiny_job):
     job = Job.load(on_copy)
     other = replace(job, run=job.run.on_data("0" * 64, "other"))
-    other.save(on_copy)
+    folder = on_copy.rename(on_copy.with_name(other.run.run_id))
+    other.save(folder)
     with pytest.raises(SystemExit, match=r"now holds other data, .* than the run .*, 0000000"):
-        module.main([str(on_copy)])
-    assert not {CHECKPOINT, RECORD} & {path.name for path in on_copy.iterdir()}
+        module.main([str(folder)])
+    assert not {CHECKPOINT, RECORD} & {path.name for path in folder.iterdir()}
 
 
 @pytest.mark.parametrize(("split", "steps"), [("train", 2), ("test", 6)])
