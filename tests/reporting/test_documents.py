@@ -157,7 +157,7 @@ def test_both_have_all_that_is_known(written, html):
         assert [fact for fact in known if fact.lower() not in shown] == []
 
 
-HOSTILE = "<script>alert(1)</script>|`a`*b*[x](y)\n# \"'&"
+HOSTILE = "<script>alert(1)</script>|`a`*b*[x](y)\n# \"'& $\\frac{$ [/nope]"
 
 
 def test_text_from_files_is_escaped(folder):
