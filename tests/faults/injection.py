@@ -41,7 +41,7 @@ class Fault:
         target: Whom a signal is sent to: ``self``, the ``command``, the ``server`` that forks its
             runs, or the ``group`` of the terminal.
         nth: Which time the moment comes.
-        once: File that the process which comes first makes: others do nothing.
+        once: File that the process which comes first makes; others do nothing.
     """
 
     deed: str

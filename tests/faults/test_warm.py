@@ -1,5 +1,6 @@
 """Faults in one process: a signal or an error at each step of what a run writes and computes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,9 @@ def test_a_run_ends_with_its_numbers_after_a_fault(fault, laboratory, case, row,
     where, _, name = fault.moment.partition(" ")
     row(fault.deed, WRITTEN.get(name, {"train": "training step"}.get(where, "evaluation")))
     training = laboratory.training(case.output)
-    ended = warm.start(training, tmp_path / "log", fault)
+    happened = tmp_path / "happened"
+    ended = warm.start(training, tmp_path / "log", replace(fault, once=str(happened)))
+    assert happened.exists()
     case.check_numbers(ended=ended.code == 0)
     case.check_words(ended.said, ended.code != 0, fault.deed)
     case.check_left(ended.orphans)
