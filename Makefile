@@ -17,7 +17,7 @@ test: .venv/ready
 
 # Some twenty minutes; FAULTS_SEED=1 draws other damages.
 faults: .venv/ready
-	$(BIN)/python -m pytest -m faults tests/faults --faults-page docs/reliability.md
+	$(BIN)/python -m pytest $(TESTS) -m faults tests/faults --faults-page docs/reliability.md
 
 check: .venv/ready
 	$(BIN)/ruff format --check .

@@ -135,6 +135,19 @@ def test_a_damaged_store_is_built_again(name, n, what, file, laboratory, case, r
     _check(case, training, path, what, tmp_path)
 
 
+@pytest.mark.parametrize("file", ["train_images.npy", "test_images.npy", "train_crcs.npy"])
+@numbered([*often(2, damage.flip_bit), *often(1, damage.garble, damage.zero_block)])
+def test_a_damaged_image_of_a_large_store_ends_the_run(
+    name, n, what, file, laboratory, case, row, tmp_path
+):
+    row(name, "large data store, at rest")
+    cache = tmp_path / "cache"
+    shutil.copytree(laboratory.cache, cache)
+    (path,) = cache.glob(f"*/{file}")
+    training = replace(laboratory.training(case.output), cache=cache, large=True)
+    _check(case, training, path, what, tmp_path)
+
+
 @numbered(
     [
         *often(5, damage.flip_bit, damage.garble),
