@@ -7,6 +7,7 @@ import pytest
 
 from ablations import techniques
 
+REFERENCE = Path(__file__).parents[2] / "docs/api/techniques.md"
 NAMES = sorted(field.name for field in fields(techniques.Techniques))
 
 
@@ -15,6 +16,12 @@ def test_every_technique_is_a_key_with_a_file():
         sorted(path.stem for path in Path(str(techniques.__file__)).parent.glob("[!_]*.py"))
         == NAMES
     )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_technique_has_its_test_and_its_reference(name: str):
+    assert (Path(__file__).parent / f"test_{name}.py").is_file()
+    assert f"::: ablations.techniques.{name}\n" in REFERENCE.read_text() + "\n"
 
 
 @pytest.mark.parametrize("name", NAMES)
