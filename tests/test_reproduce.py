@@ -110,7 +110,7 @@ def test_the_plan_of_all_claims_says_what_makes_no_sense_here_and_loads_no_torch
     assert "not here: it is timed to a target: set claims.NAME.target" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=6)
 def test_the_shipped_example_trains_to_its_labels_and_resumes(tmp_path, monkeypatch):
     def study(*arguments):
         return subprocess.run(
