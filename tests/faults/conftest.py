@@ -178,9 +178,9 @@ def case(laboratory: Laboratory, tmp_path: Path, request: pytest.FixtureRequest)
 
 
 @pytest.fixture
-def row(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
-    """Sets the row of the matrix that a test belongs to: the fault, and its moment."""
-    return lambda fault, moment: request.node.user_properties.append(("row", (fault, moment)))
+def row(request: pytest.FixtureRequest) -> Callable[[str, str, str], None]:
+    """Sets the place of a test in the matrix: the table, the fault, and its moment."""
+    return lambda *place: request.node.user_properties.append(("place", place))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -189,31 +189,40 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Show the matrix, and write it into a page."""
-    rows: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    found: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
     for reports in terminalreporter.stats.values():
         for report in reports:
             given = dict(getattr(report, "user_properties", ()))
-            if getattr(report, "when", "") == "teardown" and "row" in given:
-                rows[tuple(given["row"])] += Counter(tried=1, **given.get("wrong", {}))
-    if not rows:
+            if getattr(report, "when", "") == "teardown" and "place" in given:
+                found[tuple(given["place"])] += Counter(tried=1, **given.get("wrong", {}))
+    if not found:
         return
-    table = markdown(rows)
+    text = markdown(found)
     terminalreporter.section("faults")
-    terminalreporter.write_line(table)
+    terminalreporter.write_line(text)
     if page := config.getoption("--faults-page"):
         before, rest = page.read_text().split(MARKS[0])
         after = rest.split(MARKS[1])[1]
-        page.write_text(f"{before}{MARKS[0]}\n{table}\n{MARKS[1]}{after}")
+        page.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{after}")
 
 
-def markdown(rows: dict[tuple[str, str], Counter[str]]) -> str:
-    """The matrix as a table, with its sum."""
-    columns = ("tried", *WRONG)
-    lines = [f"| fault | moment | {' | '.join(columns)} |", "| --- " * (len(columns) + 2) + "|"]
-    for (fault, moment), counts in [
-        *sorted(rows.items()),
-        (("all", ""), sum(rows.values(), Counter())),
-    ]:
-        values = " | ".join(str(counts[column]) for column in columns)
-        lines.append(f"| {fault} | {moment} | {values} |")
+def markdown(found: dict[tuple[str, str, str], Counter[str]]) -> str:
+    """The matrix: a table for each kind of faults, a row for each fault, a column for a moment."""
+    total = sum(found.values(), Counter())
+    counts = ", ".join(f"{total[key]} {key}" for key in ("tried", *WRONG))
+    lines = [
+        f"**{counts}** (`FAULTS_SEED={SEED}`). A cell counts what was tried, and what was wrong."
+    ]
+    for table in dict.fromkeys(table for table, _, _ in found):
+        faults = dict.fromkeys(fault for name, fault, _ in found if name == table)
+        moments = dict.fromkeys(moment for name, _, moment in found if name == table)
+        lines += ["", f"| {table} | {' | '.join(moments)} |", "| --- " * (len(moments) + 1) + "|"]
+        for fault in faults:
+            cells = [_cell(found.get((table, fault, moment), Counter())) for moment in moments]
+            lines.append(f"| {fault} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _cell(counts: Counter[str]) -> str:
+    wrong = [f"{counts[key]} {key}" for key in WRONG if counts[key]]
+    return ", ".join([str(counts["tried"] or ""), *wrong])

@@ -119,15 +119,16 @@ def commands(laboratory, case, tmp_path: Path) -> Iterator[Commands]:
 
 
 def name_of(fault: Fault) -> str:
-    target = f" to the {fault.target}" if fault.deed in SIGNALS else ""
-    return f"{fault.deed}{target}, whole command".replace("to the self", "to the run")
+    targets = {"self": "the run", "group": "all, as Ctrl-C"}
+    target = targets.get(fault.target, f"the {fault.target}")
+    return f"{fault.deed} to {target}" if fault.deed in SIGNALS else fault.deed
 
 
 @pytest.mark.parametrize(
     "fault", FAULTS, ids=lambda fault: f"{fault.deed} {fault.target} {fault.moment}"
 )
 def test_a_command_continues_after_a_fault(fault, commands, row):
-    row(name_of(fault), (RUN | COMMAND)[fault.moment])
+    row("in a whole command", name_of(fault), (RUN | COMMAND)[fault.moment])
     if fault.moment in ("half train_images.npy", "rename huggingface"):
         commands.cache = commands.folder / "cache"
     commands.check(commands.start(fault))
@@ -138,7 +139,7 @@ def test_a_command_continues_after_a_fault(fault, commands, row):
 @pytest.mark.parametrize("moment", ["half train_images.npy", "train 3", "rename record.json"])
 @pytest.mark.parametrize("deed", SIGNALS)
 def test_of_two_equal_commands_one_trains_on(deed, moment, commands, row):
-    row(f"{deed} to one of two equal commands", (RUN | COMMAND)[moment])
+    row("in a whole command", f"{deed}, one of two equal commands", (RUN | COMMAND)[moment])
     commands.cache = commands.folder / "cache"
     target = "command" if moment in COMMAND else "self"
     first = commands.start(Fault(deed, moment, target))
@@ -153,7 +154,7 @@ def test_of_two_equal_commands_one_trains_on(deed, moment, commands, row):
 
 @pytest.mark.parametrize("how", ["refuses", "hangs", "fails midway"])
 def test_wandb_never_costs_a_run(how, commands, row, wandb_server):
-    row("W&B", how)
+    row("around a run", f"W&B {how}", "whole command")
     commands.more = ("logger=wandb",)
     variables = dict(wandb_server.environment) | {"WANDB_HTTP_TIMEOUT": "3"}
     with socket.socket() as silent:
@@ -187,9 +188,9 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", [name.replace("/", "\N{FRACTION SLASH}") for name in NAMES])
-@pytest.mark.parametrize("what", ["folder of the runs", "data"])
+@pytest.mark.parametrize("what", ["runs' folder", "data"])
 def test_a_hostile_name_is_only_text(what, name, commands, case, laboratory, row, start):
-    row("hostile name", what)
+    row("around a run", f"hostile name of the {what}", "whole command")
     if what == "data":
         source = commands.folder / name
         shutil.copytree(Path(laboratory.config.data.train[0]).parent, source)
