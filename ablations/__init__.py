@@ -1,3 +1,28 @@
 """The AlexNet ablation suite: every empirical claim of the 2012 paper, trained and decided."""
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ablations.trained import TrainedNetwork
+
 __version__ = "0.1.0"
+
+
+def load(run: str | Path, output: str | Path = "runs") -> "TrainedNetwork":
+    """Load the network of a finished run, ready to classify images.
+
+    Args:
+        run: The run's id, the first digits of it, or the run's folder.
+        output: Folder of the runs, where ``run`` is an id.
+
+    Returns:
+        The network in evaluation mode, on the CPU, with its preprocessing.
+
+    Raises:
+        ConfigError: There is no such run, it has not finished or has diverged, or its checkpoint
+            is missing or damaged.
+    """
+    from ablations.trained import TrainedNetwork  # torch, which takes seconds to import
+
+    return TrainedNetwork.of_run(run, output)

@@ -22,7 +22,12 @@ def decode(content: bytes | np.ndarray, size: int) -> np.ndarray:
     if isinstance(content, np.ndarray):
         return content if content.shape == (size, size, 3) else _fit(Image.fromarray(content), size)
     with Image.open(io.BytesIO(content)) as image:
-        return _fit(_to_rgb(ImageOps.exif_transpose(image)), size)
+        return square(image, size)
+
+
+def square(image: Image.Image, size: int) -> np.ndarray:
+    """Return the pixels of a Pillow image of any mode, see :func:`decode`."""
+    return _fit(_to_rgb(ImageOps.exif_transpose(image)), size)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -254,3 +254,22 @@ class ResumableLoader(Loader):
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Let the next iteration, and only that, begin after the batches that are done."""
         self.batch_sampler.first = self.batch_sampler.done = state["batches"]
+
+
+def channels_last(images: Tensor) -> Tensor:
+    """Bring a batch of pixels to the shape (N, S, S, 3).
+
+    Args:
+        images: Shape (N, S, S, 3) or (N, 3, S, S), uint8.
+
+    Raises:
+        ConfigError: It is something else, such as a batch that a transform has made floats of.
+    """
+    pixels = images.dtype == torch.uint8 and images.ndim == 4
+    if not pixels or 3 not in (images.shape[1], images.shape[3]):
+        raise ConfigError(
+            f"a batch of images of shape {tuple(images.shape)} and type {images.dtype}; give "
+            "pixels as uint8, shape (N, S, S, 3) or (N, 3, S, S), and leave crops, flips and the "
+            "mean to the module"
+        )
+    return images if images.shape[3] == 3 else images.permute(0, 2, 3, 1).contiguous()

@@ -44,8 +44,32 @@ def read_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
         raise DamagedCheckpoint(str(error)) from None
 
 
+def checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
+    """Return the content of a run's checkpoint.
+
+    Args:
+        path: The checkpoint.
+        device: See :func:`read_checkpoint`.
+
+    Raises:
+        ConfigError: The file cannot be read.
+    """
+    try:
+        content = read_checkpoint(path, device)
+        if "state_dict" not in content:
+            raise DamagedCheckpoint("it has no weights")
+    except OSError as error:
+        raise ConfigError(plain(error)) from None
+    except DamagedCheckpoint:
+        raise ConfigError(
+            f"{path}: no whole checkpoint; next step: delete its folder, and the command that made "
+            "it trains the run again"
+        ) from None
+    return content
+
+
 def weights(path: Path, device: str = "cpu") -> dict[str, Tensor]:
-    """Weights and running statistics of the network in a checkpoint.
+    """Return weights and running statistics of the network in a checkpoint.
 
     Args:
         path: The checkpoint of a run.
@@ -54,18 +78,14 @@ def weights(path: Path, device: str = "cpu") -> dict[str, Tensor]:
     Raises:
         ConfigError: The file cannot be read.
     """
-    try:
-        found = read_checkpoint(path, device)["state_dict"]
-    except OSError as error:
-        raise ConfigError(plain(error)) from None
-    except (DamagedCheckpoint, KeyError):
-        raise ConfigError(
-            f"{path}: no whole checkpoint; next step: delete its folder, and the command that made "
-            "it trains the run again"
-        ) from None
+    return network_state(checkpoint(path, device))
+
+
+def network_state(content: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return weights and running statistics of the network in a checkpoint's content."""
     return {
         name.removeprefix(_NETWORK): value
-        for name, value in found.items()
+        for name, value in content["state_dict"].items()
         if name.startswith(_NETWORK)
     }
 

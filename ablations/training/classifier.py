@@ -1,6 +1,7 @@
 """The LightningModule: inputs, loss, update and errors of one run."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,7 +14,7 @@ from torchmetrics import Metric
 
 from ablations import models
 from ablations.config import ConfigError, Run
-from ablations.data.loading import Batch
+from ablations.data.loading import Batch, channels_last
 from ablations.data.store import Store
 from ablations.metrics import ErrorRates, WindowedLoss
 from ablations.record import Scores
@@ -63,14 +64,19 @@ class Classifier(pl.LightningModule):
         run: The run, as such or as nested plain values, see :meth:`ablations.config.Run.to_dict`.
         classes: Number of classes.
         images: Number of training images in an epoch, which places the steps of the schedule.
+        names: Names of the classes, for who uses the trained network; empty where they are unknown.
     """
 
     mean: Tensor
     axes: Tensor
 
-    def __init__(self, run: Run | dict[str, Any], classes: int, images: int) -> None:
+    def __init__(
+        self, run: Run | dict[str, Any], classes: int, images: int, names: Sequence[str] = ()
+    ) -> None:
         super().__init__()
-        run = run.to_dict() if isinstance(run, Run) else run  # plain, for checkpoints
+        # Plain, for checkpoints.
+        run = run.to_dict() if isinstance(run, Run) else run
+        names = list(names)
         self.save_hyperparameters(logger=False)
         self.run = Run.from_dict(run)
         self.classes, self.images = classes, images
@@ -94,7 +100,7 @@ class Classifier(pl.LightningModule):
             store: The prepared data.
             images: Number of training images in an epoch.
         """
-        module = cls(run, len(store.classes), images)
+        module = cls(run, len(store.classes), images, store.classes)
         module.mean.copy_(input_mean(run, store))
         covariance = (store.color_basis * store.color_std**2) @ store.color_basis.T
         power = module.details.color_power
@@ -327,25 +333,6 @@ def log_exactly(module: pl.LightningModule, values: dict[str, float], **options:
     """Log numbers that all processes agree on, in double precision."""
     exact = {name: torch.tensor(x, dtype=torch.float64) for name, x in values.items()}
     module.log_dict(exact, sync_dist=True, **options)
-
-
-def channels_last(images: Tensor) -> Tensor:
-    """Bring a batch of pixels to the shape (N, S, S, 3).
-
-    Args:
-        images: Shape (N, S, S, 3) or (N, 3, S, S), uint8.
-
-    Raises:
-        ConfigError: It is something else, such as a batch that a transform has made floats of.
-    """
-    pixels = images.dtype == torch.uint8 and images.ndim == 4
-    if not pixels or 3 not in (images.shape[1], images.shape[3]):
-        raise ConfigError(
-            f"a batch of images of shape {tuple(images.shape)} and type {images.dtype}; give "
-            "pixels as uint8, shape (N, S, S, 3) or (N, 3, S, S), and leave crops, flips and the "
-            "mean to the module"
-        )
-    return images if images.shape[3] == 3 else images.permute(0, 2, 3, 1).contiguous()
 
 
 def input_mean(run: Run, store: Store) -> Tensor:

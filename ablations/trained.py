@@ -1,0 +1,203 @@
+"""The network of a finished run, ready to classify images."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from ablations import models
+from ablations.config import ConfigError, Run
+from ablations.data.decode import decode, square
+from ablations.data.loading import channels_last
+from ablations.models.pretrained import checkpoint, network_state
+from ablations.record import CHECKPOINT, RECORD, Record
+from ablations.record import load as load_record
+from ablations.techniques.augmentation import to_input
+from ablations.techniques.evaluation import average_probabilities, center_crop, ten_views
+
+VIEWS = ("center", "ten_view")
+BATCH = 16  # images that pass the network at a time, each in up to ten views
+
+Picture = str | Path | Image.Image
+
+
+class TrainedNetwork(nn.Module):
+    """The network of a finished run in evaluation mode, with its preprocessing.
+
+    A module like any other: move it to a device with :meth:`to`, or take its parts. It computes in
+    float32, also where ``recipe.precision=bf16`` trained and evaluated it; there a few predictions
+    differ from those of the run.
+
+    Attributes:
+        network: The layers. They take pixels minus ``mean`` and return logits.
+        mean: Mean image, on the scale 0 to 255, shape (crop, crop, 3).
+        classes: Names of the classes; their numbers where the checkpoint has no names.
+        record: The run's record: its errors, recipe and data.
+        run: The run's configuration.
+        size: Height and width to which images are scaled, in pixels.
+        crop: Height and width of what the network sees, in pixels.
+    """
+
+    mean: Tensor
+
+    def __init__(
+        self, network: nn.Sequential, mean: Tensor, classes: list[str], record: Record, run: Run
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", mean)
+        self.classes, self.record, self.run = classes, record, run
+        self.size, self.crop = run.data.size, run.data.crop
+
+    @classmethod
+    def of_run(cls, run: str | Path, output: str | Path = "runs") -> "TrainedNetwork":
+        """Load the network of a run, see :func:`ablations.load`."""
+        folder = find_folder(run, Path(output))
+        record = load_record(folder)
+        if record is None:
+            raise ConfigError(
+                f"{folder}: the run has not finished; next step: the command that started it "
+                "continues it"
+            )
+        if record.status == "diverged":
+            raise ConfigError(
+                f"{folder}: the training diverged and left no network; next step: choose another "
+                "run, or train one with a lower recipe.lr"
+            )
+        content = checkpoint(folder / CHECKPOINT)
+        given, found = _hyperparameters(content, folder)
+        if found.run_id != record.run_id:
+            raise ConfigError(
+                f"{folder / CHECKPOINT}: is of the run {found.run_id}; next step: copy the "
+                f"checkpoint of {record.run_id} there"
+            )
+        network = models.construct(found, given["classes"])
+        network.load_state_dict(network_state(content))
+        names = list(given["names"]) or [str(number) for number in range(given["classes"])]
+        return cls(network, content["state_dict"]["mean"].clone(), names, record, found).eval()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Classify images by their center view.
+
+        Args:
+            pixels: Shape (N, S, S, 3) or (N, 3, S, S), uint8; S is at least the crop.
+
+        Returns:
+            Logits, shape (N, classes).
+        """
+        return self.network(to_input(center_crop(channels_last(pixels), self.crop), self.mean))
+
+    def preprocess(self, images: Sequence[Picture]) -> Tensor:
+        """Read images, scale their short side to ``size`` and cut the center out (§2).
+
+        Args:
+            images: Paths, or images of Pillow.
+
+        Returns:
+            Pixels, shape (N, size, size, 3), uint8, on the device of the network.
+
+        Raises:
+            ConfigError: A file is no image.
+            OSError: A file cannot be read.
+        """
+        pixels = [torch.tensor(_read(image, self.size)) for image in images]
+        return torch.stack(pixels).to(self.mean.device)
+
+    @torch.no_grad()
+    def predict(self, images: Sequence[Picture] | Tensor, views: str = "ten_view") -> Tensor:
+        """Return the probability of each class for each image.
+
+        Args:
+            images: As :meth:`preprocess` takes, or pixels as it returns.
+            views: ``ten_view`` averages the probabilities of the four corners, the center and
+                their mirror images (§4.1); ``center`` takes the center alone.
+
+        Returns:
+            Shape (N, classes), float32, each row sums to 1.
+
+        Raises:
+            ConfigError: A file is no image, or there are no such views.
+        """
+        if views not in VIEWS:
+            raise ConfigError(f"views={views}: takes {' or '.join(VIEWS)}")
+        rows = [torch.empty(0, len(self.classes), device=self.mean.device)]
+        for start in range(0, len(images), BATCH):
+            part = images[start : start + BATCH]
+            pixels = part if isinstance(part, Tensor) else self.preprocess(part)
+            if views == "center":
+                rows.append(self(pixels).softmax(1))
+            else:
+                crops = ten_views(channels_last(pixels), self.crop)
+                logits = self.network(to_input(crops.flatten(0, 1), self.mean))
+                rows.append(average_probabilities(logits.view(*crops.shape[:2], -1)))
+        return torch.cat(rows)
+
+    def top(self, probabilities: Tensor, count: int = 5) -> list[tuple[str, float]]:
+        """Return the most probable classes of one image with their probabilities.
+
+        Args:
+            probabilities: One row of what :meth:`predict` returns.
+            count: How many classes, at most.
+        """
+        values, numbers = probabilities.topk(min(count, len(self.classes)))
+        return [
+            (self.classes[n], p) for n, p in zip(numbers.tolist(), values.tolist(), strict=True)
+        ]
+
+
+def find_folder(run: str | Path, output: Path) -> Path:
+    """Return the folder of a run.
+
+    Args:
+        run: The folder, or a run id or the beginning of one.
+        output: Folder of the runs.
+
+    Raises:
+        ConfigError: There is no such run, or there are several.
+    """
+    if (Path(run) / RECORD).is_file() or (Path(run) / "config.yaml").is_file():
+        return Path(run).resolve()
+    name = str(run)
+    known = re.fullmatch("[0-9a-f]{1,12}", name)
+    found = sorted(output.glob(f"{name}*/config.yaml")) if known else []
+    if len(found) == 1:
+        return found[0].parent.resolve()
+    if found:
+        names = ", ".join(path.parent.name for path in found[:3])
+        raise ConfigError(
+            f"{name}: is the beginning of {len(found)} runs in {output} ({names}, ...); next step: "
+            "give more digits"
+        )
+    raise ConfigError(
+        f"{name}: no such run in {output}; give the folder of a run, its id or the first digits of "
+        "its id; next step: look into that folder, or name another one with --output (in Python "
+        "output=)"
+    )
+
+
+def _hyperparameters(content: dict[str, Any], folder: Path) -> tuple[dict[str, Any], Run]:
+    try:
+        given = {"names": (), **content["hyper_parameters"]}  # earlier checkpoints have no names
+        return given, Run.from_dict(given["run"])
+    except (KeyError, ConfigError):
+        raise ConfigError(
+            f"{folder / CHECKPOINT}: is of an earlier version; next step: read it with the version "
+            "that wrote it, or train the run again in another folder with output=FOLDER"
+        ) from None
+
+
+def _read(image: Picture, size: int) -> Any:
+    if isinstance(image, Image.Image):
+        return square(image, size)
+    content = Path(image).read_bytes()
+    try:
+        return decode(content, size)
+    except Exception:  # decoders raise errors of many types
+        raise ConfigError(
+            f"{image}: is no image that Pillow can read, or is damaged; next step: convert it to "
+            "PNG or JPEG, or leave it out"
+        ) from None
