@@ -7,6 +7,7 @@ from importlib import import_module
 
 COMMANDS = {
     "dashboard": "build or refresh the W&B workspace and report",
+    "export": "write a trained network as plain torch, with a model card",
     "predict": "print the most probable classes of images",
     "prepare": "make the data of an experiment ready, once",
     "report": "write RESULTS.md and report.html from local records",

@@ -1,0 +1,98 @@
+"""``python ablations/export.py RUN`` writes a trained network for users without this package."""
+
+import argparse
+import io
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+if __package__ in {None, ""}:
+    # Started as a file: the folder above holds the package, and this one must not shadow others.
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import ablations
+from ablations.config import ConfigError
+from ablations.errors import ended_in_words, writable
+from ablations.files import write_atomically
+
+
+def export(
+    run: str | Path, output: Path = Path("runs"), to: Path | None = None, *, onnx: bool = False
+) -> list[Path]:
+    """Write a trained network as weights, a file of plain torch and a model card.
+
+    Args:
+        run: The run, as :func:`ablations.load` takes it.
+        output: Folder of the runs.
+        to: Folder of the files, created if it does not exist; None takes ``exported/RUN_ID``.
+        onnx: Write ``model.onnx``, too.
+
+    Returns:
+        The written files.
+
+    Raises:
+        ConfigError: The run cannot be loaded, or has a layer that torch does not have; or a library
+            is missing.
+    """
+    # Torch takes seconds to import, which --help does not wait for.
+    import safetensors.torch
+    import torch
+
+    from ablations.exporting.card import describe, write_card
+    from ablations.exporting.plain import plain_network
+
+    trained = ablations.load(run, output)
+    plain = plain_network(trained)
+    to = to or Path("exported") / trained.record.run_id
+    writable(to, f"--to {to}", "--to FOLDER")
+    buffer = io.BytesIO()
+    torch.save(plain.state, buffer)
+    written: dict[str, str | bytes] = {
+        "model.py": plain.source,
+        "model.pth": buffer.getvalue(),
+        "model.safetensors": safetensors.torch.save(plain.state, {"format": "pt"}),
+        "config.json": json.dumps(describe(trained), indent=1),
+    }
+    if onnx:
+        from ablations.exporting.onnx import to_onnx
+
+        written["model.onnx"] = to_onnx(plain, trained.size)
+    written["README.md"] = write_card(trained, list(written))
+    for name, content in written.items():
+        write_atomically(to / name, content)
+    return [to / name for name in written]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry of the command."""
+    parser = argparse.ArgumentParser(
+        prog="export.py",
+        description="Write a trained network as safetensors, a state dict, a class of plain torch "
+        "and a model card.",
+    )
+    parser.add_argument("run", metavar="RUN", help="id of the run, its first digits, or its folder")
+    parser.add_argument(
+        "--output", type=Path, default=Path("runs"), help="folder of the runs (default: runs)"
+    )
+    parser.add_argument("--to", type=Path, help="folder of the files (default: exported/RUN_ID)")
+    parser.add_argument("--onnx", action="store_true", help="write model.onnx, too")
+    parser.add_argument(
+        "--to-hub", metavar="OWNER/NAME", help="upload them to this model of the Hugging Face hub"
+    )
+    given = parser.parse_args(arguments)
+    with ended_in_words():
+        if given.to_hub and not re.fullmatch(r"[\w.-]+/[\w.-]+", given.to_hub):
+            raise ConfigError(f"--to-hub {given.to_hub}: is no OWNER/NAME, such as me/alexnet")
+        written = export(given.run, given.output, given.to, onnx=given.onnx)
+        for path in written:
+            print(f"{path} ({path.stat().st_size / 1024:,.0f} kB)")
+        if given.to_hub:
+            from ablations.exporting.hub import upload
+
+            print(upload(written[0].parent, [path.name for path in written], given.to_hub))
+
+
+if __name__ == "__main__":
+    main()
