@@ -2,16 +2,19 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
-from ablations import dashboard, report, reproduce
+from ablations import dashboard, export, predict, report, reproduce
 from ablations.claims.files import ad_hoc, claim_files, read_claims, study_files
 from ablations.claims.runs import Runs
 from ablations.composition import compose, experiment_names
@@ -85,9 +88,31 @@ def _check(name: str, words: list[str], example: str) -> None:
         assert all(word in known or "*" in word for word in names), names
         compose(overrides)
         return
-    module = {"report": report, "dashboard": dashboard}[name]
+    modules = (dashboard, export, predict, report)
+    module = next(module for module in modules if module.__name__ == f"ablations.{name}")
     options = set(re.findall(r'"(--[\w-]+)"', Path(module.__file__).read_text()))
     assert {word for word in words if word.startswith("--")} <= options, words
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings(
+    "ignore:.*(does not have many workers|log_every_n_steps|have no `val_dataloader`)"
+)
+def test_the_python_of_the_page_on_trained_networks_runs(finished, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(finished, tmp_path / "runs" / finished.name)
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 30, 20, 3), np.uint8)
+    for folder in ("cats", "dogs", "."):
+        Path(folder).mkdir(exist_ok=True)
+        for number, image in enumerate(pixels):
+            Image.fromarray(image).save(Path(folder) / f"{number}.png")
+    Path("0.png").rename("image.png")
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "trained.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        values: dict = {}
+        exec(block.replace("RUN", finished.name), values)
+    assert values["module"](values["pixels"]).shape == (18, 2)
 
 
 def test_the_method_lists_every_label_in_the_order_of_the_rule():
