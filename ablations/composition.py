@@ -26,9 +26,11 @@ from yaml import MarkedYAMLError, YAMLError
 
 from ablations.config import CONFIG, Config, ConfigError, Run, flatten
 from ablations.errors import UNREAD, RunsFailed, lacks_memory, plain, stdout_closed
-from ablations.keys import explain, help_text, keys, no_value, unknown_key
+from ablations.keys import completions, explain, help_text, keys, no_value, unknown_key
 
 _SUBMITIT = "hydra/launcher=submitit_slurm"
+# Values that are no text for Hydra, and hence no names of files.
+_NO_NAME = re.compile(r"null|true|false|[-+.]?\d[-+.\de]*", re.IGNORECASE)
 
 
 def shipped(folder: str) -> Path:
@@ -43,16 +45,20 @@ def experiment_names() -> list[str]:
     return _groups()["experiment"]
 
 
-def main(task: Callable[[DictConfig], Any]) -> None:
+def main(task: Callable[[DictConfig], Any], name: str = "run") -> None:
     """Run a Hydra application; its errors become one line.
 
     Args:
         task: Called once for each job, by the launcher that ``hydra/launcher`` names.
+        name: Of the command, for its help.
 
     Raises:
         SystemExit: 1 after a message, 130 after Ctrl-C.
     """
-    register()
+    if sys.argv[1:2] == ["-sc"] and (values := _completed_values()):
+        print(*values, sep="\n")
+        return
+    register(name)
     full_error = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors arrive whole, and _explain words them
     command = hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name="config")
@@ -122,12 +128,13 @@ def alter(config: Config, overrides: Sequence[str]) -> Config:
         raise ConfigError(_explain(error)) from error
 
 
-def register() -> None:
-    """Give Hydra every key with its default, and the help text."""
+def register(command: str = "run") -> None:
+    """Give Hydra every key with its default, and the help text of a command."""
     store = ConfigStore.instance()
     store.store(name="defaults", node=_plain(Config()), provider="ablations")
     # Hydra fills in $VARIABLES and OmegaConf ${interpolations}; a literal dollar sign is neither.
-    page = {"app_name": "ablations", "header": "", "footer": "", "template": help_text(_groups())}
+    text = help_text(_groups(), command)
+    page = {"app_name": "ablations", "header": "", "footer": "", "template": text}
     store.store(group="hydra/help", name="ablations", node=page)
 
 
@@ -176,6 +183,14 @@ def _experiment(name: str, *where: str) -> Run:
     return to_config(hydra.compose("config", [*where, f"experiment={name}"])).run
 
 
+def _completed_values() -> list[str]:
+    """Return the values of the key that a shell completes; Hydra knows the present one only."""
+    line = os.environ.get("COMP_LINE", "")
+    if not any(word.startswith("query=") for word in sys.argv) or line[-1:].strip() == "":
+        return []
+    return completions(line.split()[-1])
+
+
 # Errors
 
 
@@ -200,9 +215,10 @@ def _check_words(words: Sequence[str]) -> None:
         key, _, value = word.lstrip("-~").partition("=")
         if word.startswith("-") and key in known:
             raise ConfigError(f"{word}: an override has no dashes; {key}={value or 'VALUE'}")
-        if key in groups and (value == "null" or word.startswith("~")):
+        if key in groups and (word.startswith("~") or _NO_NAME.fullmatch(value)):
+            meant = f"; use {key}=none" if "none" in groups[key] else ""
             takes = " | ".join(groups[key])
-            raise ConfigError(f"{word}: {key} cannot be left out; {key} takes {takes}")
+            raise ConfigError(f"{word}: {key} cannot be left out; {key} takes {takes}{meant}")
         if _SUBMITIT in words and key.startswith("trainer.slurm."):
             raise ConfigError(
                 f"{word} belongs to trainer=slurm; {_SUBMITIT} takes hydra.launcher.*, such as "

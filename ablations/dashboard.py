@@ -99,7 +99,6 @@ def _unknown(study: str, known: list[str]) -> ConfigError:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry of the command."""
     parser = argparse.ArgumentParser(
-        prog="dashboard",
         description="Build or refresh the W&B workspace and report of a project.",
         epilog="Runs that were logged offline: `wandb sync OUTPUT/*/wandb/latest-run` sends them.",
     )

@@ -3,8 +3,10 @@
 import difflib
 import inspect
 import re
+import sys
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from textwrap import fill
 from typing import Any
 
@@ -82,6 +84,43 @@ RENAMED = {
 }
 
 
+_CONTINUES = (
+    "the same command continues an interrupted run; pretrained=RUN_ID starts from another run's "
+    "weights"
+)
+# What other tools call it, by the key here or by what there is instead.
+_FAMILIAR = {
+    "max_epochs": "recipe.epochs",
+    "num_epochs": "recipe.epochs",
+    "max_steps": "recipe.epochs",
+    "learning_rate": "recipe.lr",
+    "lr_scheduler": "recipe.schedule",
+    "scheduler": "recipe.schedule",
+    "fp16": "recipe.precision",
+    "amp": "recipe.precision",
+    "limit_train_batches": "data.train_limit",
+    "image_size": "data.size",
+    "data_dir": "data.path",
+    "root": "data.path",
+    "arch": "model",
+    "gpus": "trainer.devices",
+    "nproc_per_node": "trainer.devices",
+    "seed_everything": "seed",
+    "default_root_dir": "output",
+    "ckpt_path": _CONTINUES,
+    "resume": _CONTINUES,
+    "resume_from_checkpoint": _CONTINUES,
+    "optimizer": "it is SGD with momentum (§5), set by recipe.lr, recipe.momentum and "
+    "recipe.weight_decay",
+    "strategy": "more than one device is DDP: trainer.devices=N, trainer.num_nodes=N",
+    "num_workers": "batches are read from a memory-mapped store, without workers",
+    "deterministic": "every run is, from its seed",
+    "val_check_interval": "validation follows every epoch",
+    "check_val_every_n_epoch": "validation follows every epoch",
+    "wandb": "logger=wandb turns it on; logger.project and logger.entity name the place",
+}
+
+
 def unknown_key(key: str) -> str:
     """Word the error for a key that does not exist."""
     for old, new in RENAMED.items():
@@ -90,15 +129,22 @@ def unknown_key(key: str) -> str:
     known = [name for name, *_ in keys()]
     if any(name == key or name.startswith(f"{key}.") for name in known):
         return no_value(key)
-    top = list(dict.fromkeys(re.sub(r"\..*", ".*", name) for name in known))
-    # `lr` and `recipe.lrr` mean `recipe.lr`: the last part counts first.
+    return f"there is no key `{key}`; {_meant(key, known)}"
+
+
+def _meant(key: str, known: list[str]) -> str:
+    # `lr` and `trainer.lrr` mean `recipe.lr`: the last part counts.
+    first, last = key.partition(".")[0], key.rpartition(".")[2]
     lasts = [name.rpartition(".")[2] for name in known]
-    alike = difflib.get_close_matches(key.rpartition(".")[2], lasts, n=1, cutoff=0.7)
-    close = [name for name, last in zip(known, lasts, strict=True) if last in alike]
-    close = close or difflib.get_close_matches(key, known, n=3, cutoff=0.6)
-    guess = " or ".join(close)
-    hint = f"did you mean {guess}?" if close else f"the keys are {', '.join(top)}"
-    return f"there is no key `{key}`; {hint} (--help explains them)"
+    alike = difflib.get_close_matches(last, lasts, n=1, cutoff=0.7)
+    close = [name for name, part in zip(known, lasts, strict=True) if part in alike]
+    if last in _FAMILIAR or (first in _FAMILIAR and not close):
+        close = [_FAMILIAR.get(last) or _FAMILIAR[first]]
+        if close[0] not in known:
+            return close[0]
+    if not close:
+        return "run.py --help lists them"
+    return f"did you mean {' or '.join(close)}? (run.py --help explains them)"
 
 
 def no_value(key: str) -> str:
@@ -134,7 +180,34 @@ def wrong_value(key: str, value: Any) -> str:
         hint = f": use {key}={meant}; in a file in quotes, as YAML reads a bare {meant} as {value}"
     if str(value).lower() == "none" and values.endswith("null"):
         hint = f": use {key}=null"
+    if key == "dropout" and isinstance(value, int | float) and not isinstance(value, bool):
+        hint = ": on is the paper's probability of 0.5, and there is no other"
+    if close := difflib.get_close_matches(str(value).lower(), words(key), n=1):
+        hint = hint or f": use {key}={close[0]}"
     return f"{key}={given} is not valid; {key} takes {values}{hint}"
+
+
+def words(key: str) -> list[str]:
+    """Return the values of a key that takes one of a few words; empty for others."""
+    takes = next((takes for name, takes, _ in keys() if name == key), "")
+    found = takes.split(" | ")
+    return found if takes and not any(" " in word for word in found) else []
+
+
+def completions(word: str) -> list[str]:
+    """Return what ``KEY=`` and the beginning of a value, or of the last of several, may become.
+
+    Examples:
+        >>> completions("pooling=over"), completions("norm=lrn,n")
+        (['pooling=overlap'], ['norm=lrn,none'])
+    """
+    key, equals, typed = word.partition("=")
+    before, comma, last = typed.rpartition(",")
+    return [
+        f"{key}={before}{comma}{value}"
+        for value in words(key)
+        if equals and value.startswith(last) and value not in before.split(",")
+    ]
 
 
 def explain(error: ValidationError) -> str:
@@ -149,26 +222,56 @@ def explain(error: ValidationError) -> str:
     return wrong_value(key, first["input"])
 
 
-def help_text(groups: dict[str, list[str]]) -> str:
+# What each command says of itself, the keys that it reads, and the files.
+_COMMANDS = {
+    "run": (
+        "[-m] [KEY=VALUE ...]",
+        [
+            "The AlexNet ablation suite: the 2012 network, one technique changed at a time.",
+            "",
+            "  python ablations/run.py                                one run",
+            "  python ablations/run.py -m pooling=overlap,nonoverlap  a sweep, and its table",
+            "  python ablations/run.py -m norm=lrn,none seed=0,1,2    three seeds each",
+        ],
+        "; the first value of a technique is the paper's",
+        ("",),
+        ("experiment", "logger", "trainer"),
+    ),
+    "prepare": (
+        "[KEY=VALUE ...]",
+        [
+            "Decode the data of an experiment once. A run that finds none does so by itself.",
+            "",
+            "  python ablations/prepare.py experiment=cifar10",
+            "  python ablations/prepare.py experiment=imagenet data.path=/data/imagenet",
+        ],
+        "; what is decoded, and where it is kept",
+        ("data.", "cache"),
+        ("experiment",),
+    ),
+}
+
+
+def help_text(groups: dict[str, list[str]], command: str = "run") -> str:
     """Return the page of ``--help``.
 
     Args:
         groups: Names in each group of configuration files.
+        command: ``run`` or ``prepare``.
     """
+    arguments, about, which, prefixes, shown = _COMMANDS[command]
     lines = [
-        "The AlexNet ablation suite: the 2012 network, one technique changed at a time.",
+        f"usage: {Path(sys.argv[0]).name} {arguments}",
         "",
-        "  python ablations/run.py                                one run",
-        "  python ablations/run.py -m pooling=overlap,nonoverlap  a sweep, and its table",
-        "  python ablations/run.py -m norm=lrn,none seed=0,1,2    three seeds each",
+        *about,
         "",
         "Groups (GROUP=NAME):",
-        *(_wrapped(f"  {name:<10} {', '.join(names)}", 13) for name, names in groups.items()),
+        *(_wrapped(f"  {name:<10} {', '.join(groups[name])}", 13) for name in shown),
         "",
-        "Keys (KEY=VALUE); the first value of a technique is the paper's:",
+        f"Keys (KEY=VALUE){which}:",
     ]
     for name, values, meaning in keys():
-        if name == "experiment":
+        if name == "experiment" or not name.startswith(prefixes):
             continue
         lines.append(_wrapped(f"  {name}={values}", 4))
         if meaning:

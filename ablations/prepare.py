@@ -81,7 +81,7 @@ def describe(config: Config, store: Store) -> Table:
 
 def main() -> None:
     """Entry of the command."""
-    composition.main(prepare_one)
+    composition.main(prepare_one, "prepare")
 
 
 if __name__ == "__main__":

@@ -115,7 +115,6 @@ def _find(
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="reproduce",
         description="Test claims of the paper: plan, tune, check the gate, train, decide.",
         epilog="Without a name it lists studies and claims. The same command resumes, and trains "
         "nothing twice.",

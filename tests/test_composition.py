@@ -141,7 +141,8 @@ def experiment_file(tmp_path: Path, line: str) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("override", "takes"),
     [
-        ("pooling=overlaps", "overlap | nonoverlap"),
+        ("pooling=overlaps", "overlap | nonoverlap: use pooling=overlap"),
+        ("activation=ReLU", "relu | tanh | sigmoid: use activation=relu"),
         ("pooling=null", "overlap | nonoverlap"),
         ("dropout=true", "on | off: use dropout=on"),
         ("fast_dev_run=maybe", "true | false"),
@@ -193,9 +194,9 @@ def test_a_wrong_value_is_named_with_the_valid_ones(override: str, takes: str):
     ("arguments", "message"),
     [
         (["pooling=overlaps"], "pooling=overlaps is not valid; pooling takes overlap | nonoverlap"),
-        (["+foo=1"], "there is no key `foo`; the keys are"),
-        (["foo=1"], "there is no key `foo`; the keys are"),
-        (["++foo=1"], "there is no key `foo`; the keys are"),
+        (["+foo=1"], "there is no key `foo`; run.py --help"),
+        (["foo=1"], "there is no key `foo`; run.py --help"),
+        (["++foo=1"], "there is no key `foo`; run.py --help"),
         (["+recipe.foo=1"], "there is no key `recipe.foo`"),
         (["poolign=overlap"], "there is no key `poolign`; did you mean pooling?"),
         (["recipe.learning_rate=1"], "there is no key `recipe.learning_rate`; did you mean"),
@@ -220,6 +221,11 @@ def test_a_wrong_value_is_named_with_the_valid_ones(override: str, takes: str):
         (["experiment=cifar"], "experiment=cifar does not exist; experiment takes cifar10 | cifar"),
         (["trainer=tpu"], "trainer=tpu does not exist; trainer takes auto | cpu"),
         (["logger=null"], "logger=null: logger cannot be left out; logger takes csv | none"),
+        (["logger=false"], "tensorboard | wandb; use logger=none"),
+        (["trainer=2"], "trainer=2: trainer cannot be left out; trainer takes auto | cpu"),
+        (["trainer.max_epochs=3"], "did you mean recipe.epochs?"),
+        (["-m", "max_epochs=3,4"], "did you mean recipe.epochs?"),
+        (["dropout=0.3"], "dropout takes on | off: on is the paper's probability of 0.5"),
         (["data.crop=64"], "data.crop=64: must be between 8 and data.size=32"),
         (["pooling=overlap,nonoverlap"], "pooling=overlap,nonoverlap: one value goes here"),
         (["seed=range(3)"], "seed=range(3): one value goes here; several are a sweep"),
@@ -315,10 +321,28 @@ def test_cfg_prints_everything(ask: Ask, capsys):
     assert printed["pooling"] == "nonoverlap"
 
 
-def test_tab_completes_the_values_that_one_types(monkeypatch, capsys):
-    monkeypatch.setenv("COMP_LINE", "python run.py pooling=")
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("pooling=", ["pooling=overlap", "pooling=nonoverlap"]),
+        ("-m norm=lrn,n", ["norm=lrn,none"]),
+        ("pooling=overlap recipe.l", ["recipe.lr="]),
+        ("recipe.lr=", ["recipe.lr=0.01"]),  # the present one, of any number
+        ("experiment=cifar10_", ["experiment=cifar10_small"]),
+    ],
+)
+def test_tab_completes_keys_and_the_values_that_one_types(
+    typed: str, completed: list[str], monkeypatch, capsys
+):
+    monkeypatch.setenv("COMP_LINE", f"python run.py {typed}")
     command(monkeypatch, task.train_one, "-sc", "query=bash")
-    assert capsys.readouterr().out.split() == ["pooling=overlap"]
+    assert capsys.readouterr().out.split() == completed
+
+
+def test_tab_after_a_finished_word_begins_a_new_one(monkeypatch, capsys):
+    monkeypatch.setenv("COMP_LINE", "python run.py pooling=overlap ")
+    command(monkeypatch, task.train_one, "-sc", "query=bash")
+    assert "norm=" in capsys.readouterr().out.split()
 
 
 def test_the_installed_package_brings_its_own_files(monkeypatch, tmp_path: Path):

@@ -1,6 +1,7 @@
 import pytest
 
-from ablations.keys import RENAMED, help_text, keys, unknown_key
+from ablations import keys as table
+from ablations.keys import RENAMED, completions, help_text, keys, unknown_key
 
 
 def test_a_key_has_its_values_and_its_meaning():
@@ -17,12 +18,49 @@ def test_a_key_has_its_values_and_its_meaning():
     [
         ("lr", "did you mean recipe.lr"),
         ("poolign", "did you mean pooling?"),
-        ("foo", "the keys are activation, pooling"),
-        ("networks", "the keys are"),  # it only begins like an old one
+        ("foo", "run.py --help lists them"),
+        ("networks", "run.py --help lists them"),  # it only begins like an old one
+        ("trainer.max_epochs", "did you mean recipe.epochs?"),
+        ("max_epochs", "did you mean recipe.epochs?"),
+        ("precision", "did you mean recipe.precision?"),
+        ("trainer.precision", "did you mean recipe.precision?"),
+        ("batch_size", "did you mean recipe.batch_size?"),
+        ("data.batch_size", "did you mean recipe.batch_size?"),
+        ("optimizer.lr", "did you mean recipe.lr?"),
+        ("optimizer.betas", "it is SGD with momentum"),
+        ("optimizer", "it is SGD with momentum"),
+        ("ckpt_path", "the same command continues an interrupted run; pretrained=RUN_ID"),
+        ("trainer.resume_from_checkpoint", "the same command continues"),
+        ("gpus", "did you mean trainer.devices?"),
+        ("trainer.strategy", "more than one device is DDP: trainer.devices=N"),
     ],
 )
 def test_an_unknown_key_gets_a_hint(key: str, said: str):
     assert unknown_key(key).startswith(f"there is no key `{key}`; {said}")
+
+
+def test_a_familiar_name_is_of_no_key_and_leads_to_one():
+    names = {name for name, *_ in keys()}
+    assert not names & set(table._FAMILIAR)
+    for answer in table._FAMILIAR.values():
+        assert answer in names or " " in answer
+
+
+@pytest.mark.parametrize(
+    ("word", "values"),
+    [
+        ("pooling=", ["pooling=overlap", "pooling=nonoverlap"]),
+        ("norm=l", ["norm=lrn"]),
+        ("norm=lrn,", ["norm=lrn,none", "norm=lrn,batchnorm"]),
+        ("fast_dev_run=t", ["fast_dev_run=true"]),
+        ("recipe.schedule=s", ["recipe.schedule=step"]),
+        ("recipe.lr=", []),  # any number
+        ("pooling", []),
+        ("foo=", []),
+    ],
+)
+def test_values_are_completed(word: str, values: list[str]):
+    assert completions(word) == values
 
 
 @pytest.mark.parametrize(("old", "new"), [*RENAMED.items(), ("dataset.crop", "data.crop")])
@@ -32,8 +70,22 @@ def test_an_old_key_is_answered_with_the_new_one(old: str, new: str):
     assert new in {name for name, *_ in keys()} | groups
 
 
+GROUPS = {"experiment": ["smoke", "mine"], "logger": ["csv"], "trainer": ["auto"]}
+
+
+def test_the_help_of_prepare_is_its_own():
+    text = help_text(GROUPS, "prepare")
+    assert "ablations/prepare.py experiment=" in text
+    assert max(map(len, text.splitlines())) <= 80
+    for name, values, _ in keys():
+        assert (f"  {name}={values.partition(' ')[0]}" in text) == name.startswith(
+            ("data.", "cache")
+        ), name
+
+
 def test_the_help_lists_groups_and_keys_within_80_columns():
-    text = help_text({"experiment": ["smoke", "mine"]})
+    text = help_text(GROUPS)
+    assert text.startswith("usage: ")
     assert "  experiment smoke, mine" in text
     assert max(map(len, text.splitlines())) <= 80
     found = " ".join(text.split())

@@ -147,7 +147,7 @@ def test_the_console_script_lists_its_commands(arguments: list[str], monkeypatch
     ("line", "words"),
     [
         ("ablations ", list(console_script.COMMANDS)),
-        ("ablations run pooling=", ["pooling=overlap"]),
+        ("ablations run pooling=", ["pooling=overlap", "pooling=nonoverlap"]),
         ("ablations prepare experiment=keras_r", ["experiment=keras_resized"]),
     ],
 )
