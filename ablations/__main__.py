@@ -4,6 +4,7 @@ import os
 import re
 import sys
 from importlib import import_module
+from pathlib import Path
 
 COMMANDS = {
     "dashboard": "build or refresh the W&B workspace and report",
@@ -23,7 +24,8 @@ def main() -> None:
         _complete()
         return
     if name in COMMANDS:
-        sys.argv[:2] = [f"{sys.argv[0]} {name}"]
+        # Usage lines begin with it, also after `python -m ablations`.
+        sys.argv[:2] = [f"{Path(sys.argv[0]).with_name('ablations')} {name}"]
         import_module(f"ablations.{name}").main()
         return
     lines = [f"  ablations {command:<10} {what}" for command, what in COMMANDS.items()]

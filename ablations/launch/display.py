@@ -1,12 +1,15 @@
 """What a command shows: the plan before, a live table meanwhile, the errors after."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from shlex import quote
 
+from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.live import Live
+from rich.measure import Measurement
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -15,8 +18,10 @@ from ablations.launch.devices import slow_precision
 from ablations.launch.plan import Estimate, Plan
 from ablations.launch.pool import RunState
 from ablations.launch.slurm import describe
+from ablations.record import Record
 
 LINE_SECONDS = 15.0
+BAR = 12  # characters
 _STYLES = {"finished": "green", "diverged": "yellow", "failed": "bold red", "running": "cyan"}
 
 
@@ -28,6 +33,27 @@ def make_console() -> Console:
 def show(console: Console, subject: str, text: str) -> None:
     """Print a line after its subject in bold; it is left to the terminal to wrap it."""
     console.print(Text.assemble((subject, "bold"), "  ", text), soft_wrap=True)
+
+
+def fit(console: Console, table: Table, spare: Sequence[str] = ()) -> Table:
+    """Return the table such that no word is broken at the width of the console, if it can be.
+
+    Args:
+        console: Where it is to be printed.
+        table: Has all columns; this changes it.
+        spare: Titles of columns that may be left out, the first one first.
+    """
+    for column in table.columns:
+        cells = (column.header, *column.cells)
+        texts = [str(cell) for cell in cells if isinstance(cell, str | Text)]
+        words = [part for text in texts for part in ([text] if column.no_wrap else text.split())]
+        column.min_width = max(map(cell_len, words), default=0)
+    boundless = console.options.update(width=10_000)
+    for title in spare:
+        if Measurement.get(console, boundless, table).minimum <= console.width:
+            break
+        table.columns = [column for column in table.columns if column.header != title]
+    return table
 
 
 def show_waiting(console: Console, states: list[RunState]) -> None:
@@ -145,6 +171,7 @@ class Monitor:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.live = Live(console=console, refresh_per_second=4, transient=True)
+        self.clock = _Clock()
         self.told: dict[str, str] = {}
         self.lines: dict[str, Text] = {}
         self.last_line = 0.0
@@ -160,7 +187,7 @@ class Monitor:
     def update(self, states: list[RunState]) -> None:
         """Show the present states, and each failure as soon as it happens."""
         if self.console.is_terminal:
-            self.live.update(_live_table(states))
+            self.live.update(_live_table(self.console, states, self.clock))
         due = time.monotonic() - self.last_line > LINE_SECONDS
         for state in states:
             changed = self.told.get(state.job.run.run_id, "waiting") != state.status
@@ -180,37 +207,64 @@ class Monitor:
             self.console.print(line, highlight=False, soft_wrap=True)
 
 
-def _live_table(states: list[RunState]) -> Group:
+class _Clock:
+    """Tells how long the runs of a command have taken, and how long the rest will take."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.first: tuple[float, float] | None = None
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self.began
+
+    def left(self, states: list[RunState]) -> float | None:
+        """Return the seconds that are left at the present pace; None before there is one."""
+        over = {"finished", "diverged", "failed"}
+        parts = [1.0 if s.status in over else s.progress.get("done", 0.0) for s in states]
+        now, done = time.monotonic(), sum(parts) / len(parts)
+        # What an interrupted run had done before, and the start of the processes, are no pace.
+        if self.first is None and any(state.progress for state in states):
+            self.first = now, done
+        if self.first is None or done <= self.first[1]:
+            return None
+        return (now - self.first[0]) * (1 - done) / (done - self.first[1])
+
+
+def _live_table(console: Console, states: list[RunState], clock: _Clock) -> Group:
     running = [state for state in states if state.status == "running"]
     table = Table(box=None, pad_edge=False)
-    for name in ("arm", "seed", "epoch", "val top-1", "images/s", ""):
-        table.add_column(name, justify="left" if name == "arm" else "right")
+    table.add_column("arm")
+    for name in ("seed", "progress", "epoch", "val top-1", "images/s", "time left"):
+        table.add_column(name, justify="right", no_wrap=True)
     for state in running:
-        table.add_row(Text(state.job.label), str(state.job.run.seed), *_cells(state))
+        bar = ProgressBar(total=1.0, completed=state.progress.get("done", 0.0), width=BAR)
+        epoch, error, rate, left = _cells(state)
+        row = str(state.job.run.seed), bar, epoch, error, rate, left
+        table.add_row(Text(state.job.label), *row)
+    fit(console, table, ["images/s", "val top-1", "epoch"])
     done = sum(state.status in {"finished", "diverged"} for state in states)
     failed = sum(state.status == "failed" for state in states)
     queued = sum(state.status == "queued" for state in states)
     summary = f"{done} of {len(states)} done" + f", {failed} failed" * bool(failed)
-    summary += f", {queued} queued" * bool(queued)
-    return Group(table, Text(summary, style="dim"))
+    summary += f", {queued} queued" * bool(queued) + f", {duration(clock.elapsed())} so far"
+    left = None if queued else clock.left(states)
+    summary += "" if left is None else f", about {duration(left)} left"
+    return Group(*([table] if running else []), Text(summary, style="dim"))
 
 
 def _cells(state: RunState) -> tuple[str, str, str, str]:
-    progress = state.progress
-    epochs = state.job.run.recipe.epochs
+    """Return epoch, validation error, rate and time left in words, empty where unknown."""
+    progress, epochs = state.progress, state.job.run.recipe.epochs
+    if state.job.fast_dev_run:  # one batch has no score and takes no time
+        return "one batch", "", "", ""
     if not progress:
-        return f"0/{epochs}", "", "", "starting"
+        return "starting", "", "", ""
     error = f"{progress['val_top1']:.1%}" if "val_top1" in progress else ""
+    seconds = progress.get("seconds_left")
+    left = "" if seconds is None else duration(seconds)
     if progress["stage"] == "test":
-        left = progress.get("seconds_left")
-        testing = f"testing, {duration(left)} left" if left else "testing"
-        return f"{epochs}/{epochs}", error, "", testing
-    return (
-        f"{progress['epoch']:.1f}/{epochs}",
-        error,
-        f"{progress['images_per_second']:,.0f}",
-        f"{duration(progress['seconds_left'])} left",
-    )
+        return "testing", error, "", left
+    return f"{progress['epoch']:.1f}/{epochs}", error, f"{progress['images_per_second']:,.0f}", left
 
 
 def _line(state: RunState) -> Text:
@@ -219,17 +273,21 @@ def _line(state: RunState) -> Text:
     if state.status == "running" and state.progress:
         epoch, error, rate, left = _cells(state)
         facts = (
-            f"epoch {epoch}",
+            f"epoch {epoch}" if epoch[0].isdigit() else epoch,
             error and f"val top-1 {error}",
             rate and f"{rate} images/s",
-            left,
+            left and f"{left} left",
         )
         text.append("  " + ", ".join(filter(None, facts)), style="dim")
     elif state.record is not None and state.status == "finished":
         view = state.record.evaluation
         text.append(
             f"  top-1 {state.record.test_error(view, 1):.2%}, "
-            f"top-5 {state.record.test_error(view, 5):.2%} in {duration(state.record.seconds)}",
+            f"top-5 {state.record.test_error(view, 5):.2%}, {_times(state.record)}",
             style="dim",
         )
     return text
+
+
+def _times(record: Record) -> str:
+    return f"trained in {duration(record.seconds)}, tested in {duration(record.evaluation_seconds)}"

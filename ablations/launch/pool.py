@@ -281,6 +281,7 @@ class _Testing:
     stage: Literal["test"]
     seconds_left: Amount | None = None
     val_top1: Fraction = 0.0
+    done: Fraction = 0.0
 
 
 @dataclass
@@ -290,6 +291,7 @@ class _Training:
     images_per_second: Amount
     seconds_left: Amount | None
     val_top1: Fraction = 0.0
+    done: Fraction = 0.0
 
 
 _PROGRESS = TypeAdapter(_Training | _Testing)

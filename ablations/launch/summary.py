@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ablations.config import Job
-from ablations.launch.display import duration
+from ablations.launch.display import count, duration, fit, show
 from ablations.record import Record
 from ablations.techniques import Evaluation
 
@@ -30,7 +30,7 @@ def validation_error(record: Record | None) -> float | None:
 def show_summary(
     console: Console, jobs: list[Job], records: dict[str, Record], search: bool = False
 ) -> None:
-    """Print a row for each arm: n, top-1 and top-5 test error, epochs and time of training.
+    """Print a row for each arm: n, top-1 and top-5 test error, epochs, times; then what diverged.
 
     Args:
         console: Where to print.
@@ -55,7 +55,7 @@ def show_summary(
         console.print(Text(f"Test error: {', '.join(notes)}", "bold"))
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("arm", overflow="fold")
-        for name in ("n", "top-1 %", "top-5 %", "epochs", "trained in"):
+        for name in ("n", "top-1 %", "top-5 %", "epochs", "training", "evaluation"):
             table.add_column(name, justify="right", no_wrap=True)
         if search:
             table.add_column("val top-1 %", justify="right", no_wrap=True)
@@ -65,7 +65,23 @@ def show_summary(
                 errors = [validation_error(records[job.run.run_id]) for job in members]
                 cells += (_mean_sd([100 * error for error in errors if error is not None]),)
             table.add_row(Text(arm), *cells)
-        console.print(table)
+        console.print(fit(console, table, ["evaluation", "epochs", "training", "top-5 %"]))
+    _show_diverged(console, [job for job in jobs if _diverged(records.get(job.run.run_id))])
+
+
+def _diverged(record: Record | None) -> bool:
+    return record is not None and record.status == "diverged"
+
+
+def _show_diverged(console: Console, jobs: list[Job]) -> None:
+    if jobs:
+        rate = min(job.run.recipe.lr for job in jobs)
+        show(
+            console,
+            "diverged",
+            f"{count(len(jobs), 'run')}: the loss became NaN or infinite, or exploded, and the "
+            f"table has the error of chance; next step: a recipe.lr below {rate:g}",
+        )
 
 
 def _arms(jobs: list[Job]) -> dict[str, list[Job]]:
@@ -87,6 +103,7 @@ def _cells(members: list[Job], by_id: dict[str, Record]) -> tuple[str, ...]:
         _mean_sd([100 * record.test_error(view, 5) for record in records]),
         "-".join(str(epoch) for epoch in dict.fromkeys((epochs[0], epochs[-1]))),
         duration(mean(record.seconds for record in records)),
+        duration(mean(record.evaluation_seconds for record in records)),
     )
 
 

@@ -11,7 +11,15 @@ from omegaconf import DictConfig
 from ablations.composition import experiment_of, in_start_folder, to_config
 from ablations.config import Config, ConfigError, Job
 from ablations.errors import RunsFailed
-from ablations.launch.display import Monitor, make_console, show, show_plan, show_waiting
+from ablations.launch.display import (
+    Monitor,
+    count,
+    duration,
+    make_console,
+    show,
+    show_plan,
+    show_waiting,
+)
 from ablations.launch.layer_table import show_layers
 from ablations.launch.nodes import await_plan, nodes_of_step, tell_nodes
 from ablations.launch.plan import make_plan
@@ -94,6 +102,7 @@ def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
     if left:
         with Monitor(console) as monitor:
             states = start(plan.output, left, console, monitor.update, nodes=nodes)
+        show(console, "time", f"{duration(monitor.clock.elapsed())} for {count(len(left), 'run')}")
         records |= {s.record.run_id: s.record for s in states if s.record is not None}
         show_waiting(console, states)
     show_summary(console, plan.jobs, records, search)
@@ -102,7 +111,7 @@ def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
         show(console, "record", str(plan.output / next(iter(records))))
     failure = _failure(states)
     if configs[0].fast_dev_run and states and not failure:
-        console.print("fast_dev_run: one batch of each split went through; nothing is recorded")
+        show(console, "fast_dev_run", "ran one batch of each split; nothing is saved")
     failed = {state.job.run.run_id for state in states if state.status == "failed"}
     return [
         failure if failure and run_id in failed else validation_error(records.get(run_id))

@@ -8,14 +8,20 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from ablations.data.datamodule import VIEWS, Images
 from ablations.files import write_atomically
 from ablations.record import PROGRESS
+from ablations.training.neighbors import QUERIES, REFERENCES
 
 PROGRESS_SECONDS = 0.5
+# A step goes forward and, for twice as long, backward; an evaluation only forward.
+STEP = 3
 
 
 class Progress(Callback):
     """Keeps ``progress.json`` up to date for whoever watches the run.
+
+    What is done, and the time that is left, are of training and evaluation together.
 
     Args:
         folder: The run's folder.
@@ -53,24 +59,38 @@ class Progress(Callback):
         if time.monotonic() - self.written > PROGRESS_SECONDS:
             batches = trainer.num_test_batches
             done = sum(batches[:dataloader_idx]) + batch_idx + 1
-            self._write(trainer, module, "test", done / sum(batches))
+            tested, total = _evaluated(trainer)
+            self._write(trainer, module, "test", done / sum(batches) * tested / total)
 
-    def _write(self, trainer: pl.Trainer, module: Any, stage: str, tested: float = 0.0) -> None:
+    def _write(self, trainer: pl.Trainer, module: Any, stage: str, evaluated: float = 0.0) -> None:
         self.written = now = time.monotonic()
         if not trainer.is_global_zero:
             return
         state: dict[str, Any] = {"stage": stage, "epochs": trainer.max_epochs}
-        if tested:
-            state["seconds_left"] = (now - self.began) * (1 / tested - 1)
+        # In steps of training; `max_epochs` is never None here.
+        training: Any = trainer.max_epochs * module.steps  # pyright: ignore
+        evaluation = _evaluated(trainer)[1] / STEP / module.run.recipe.batch_size
         if stage == "train":
-            steps = trainer.global_step - self.began_at
-            total = trainer.max_epochs * trainer.num_training_batches  # pyright: ignore
-            rate = steps / (now - self.began)
+            rate = (trainer.global_step - self.began_at) / (now - self.began)
+            left = training - trainer.global_step + evaluation
             state |= {
-                "epoch": trainer.global_step / trainer.num_training_batches,
+                "epoch": trainer.global_step / module.steps,
                 "images_per_second": rate * module.run.recipe.batch_size,
-                "seconds_left": (total - trainer.global_step) / rate if rate else None,
+                "seconds_left": left / rate if rate else None,
             }
+        else:
+            left = evaluation * (1 - evaluated)
+            if evaluated:
+                state["seconds_left"] = (now - self.began) * (1 / evaluated - 1)
+        state["done"] = 1 - left / (training + evaluation)
         if val := module.val_scores:
             state["val_top1"] = val.top1
         write_atomically(self.path, json.dumps(state), lasting=False)
+
+
+def _evaluated(trainer: pl.Trainer) -> tuple[int, int]:
+    """Return how many views of images the test takes, and the evaluation with the neighbors."""
+    images: Images = trainer.datamodule  # pyright: ignore
+    train, test = len(images.train_images), len(images.test_images)
+    tested = train + len(images.val_images) + VIEWS * test
+    return tested, tested + min(QUERIES, test) + min(REFERENCES, train)

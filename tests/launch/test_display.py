@@ -59,7 +59,7 @@ def state(job, status: str, **values) -> RunState:
 
 PROGRESS = {
     **{"stage": "train", "epoch": 1.5, "images_per_second": 1234.0, "seconds_left": 61.0},
-    "val_top1": 0.25,
+    **{"val_top1": 0.25, "done": 0.5},
 }
 
 
@@ -85,7 +85,8 @@ def test_a_line_for_each_change(tiny_job, record: Record):
     *lines, whole_log = rows(shown)
     assert lines == [
         "running pooling=nonoverlap seed=3",
-        f"finished pooling=nonoverlap seed=3 top-1 {top1:.2%}, top-5 {top5:.2%} in 0 s",
+        f"finished pooling=nonoverlap seed=3 top-1 {top1:.2%}, top-5 {top5:.2%}, trained in 0 s, "
+        "tested in 0 s",
         "failed pooling=nonoverlap seed=4",
         "ValueError: [0] boom",
     ]
@@ -101,7 +102,20 @@ def test_a_line_at_intervals_where_there_is_news(tiny_job, monkeypatch):
     first, second, third = rows(shown)
     assert "epoch 1.5/2, val top-1 25.0%, 1,234 images/s, 1 min 1 s left" in first
     assert second == first.replace("1.5/2", "1.6/2")
-    assert third.endswith("epoch 2/2, testing, 20 s left")
+    assert third.endswith("testing, 20 s left")
+
+
+def test_one_batch_has_no_score(tiny_job, monkeypatch):
+    monkeypatch.setattr(display, "LINE_SECONDS", 0.0)
+    shown, terminal = console(), console(terminal=True)
+    states = [state(tiny_job(fast_dev_run=True), "running", progress=PROGRESS)]
+    for where in (shown, terminal):
+        with Monitor(where) as monitor:
+            monitor.update(states)
+            terminal.print(display._live_table(where, states, monitor.clock))
+    for text in (*rows(shown), *rows(terminal)):
+        assert "25.0%" not in text
+        assert "1.5/2" not in text
 
 
 def test_a_terminal_shows_a_table_of_what_runs_and_failures_above_it(tiny_job):
@@ -109,7 +123,9 @@ def test_a_terminal_shows_a_table_of_what_runs_and_failures_above_it(tiny_job):
         state(tiny_job(seed=0), "finished"),
         state(tiny_job(seed=1), "running", progress=PROGRESS),
         state(tiny_job(seed=2), "running"),
-        state(tiny_job(seed=3), "running", progress={"stage": "test", "val_top1": 0.5}),
+        state(
+            tiny_job(seed=3), "running", progress={"stage": "test", "val_top1": 0.5, "done": 0.75}
+        ),
         state(tiny_job(seed=4), "failed", tail="ValueError: boom"),
     ]
     shown = console(terminal=True)
@@ -119,12 +135,43 @@ def test_a_terminal_shows_a_table_of_what_runs_and_failures_above_it(tiny_job):
     found = rows(shown)
     assert "ValueError: boom" in found
     for row in (
-        "baseline 1 1.5/2 25.0% 1,234 1 min 1 s left",
-        "baseline 2 0/2 starting",
-        "baseline 3 2/2 50.0% testing",
-        "1 of 5 done, 1 failed",
+        "baseline 1 ━━━━━━╺━━━━━ 1.5/2 25.0% 1,234 1 min 1 s",
+        "baseline 2 ━━━━━━━━━━━━ starting",
+        "baseline 3 ━━━━━━━━━╺━━ testing 50.0%",
+        "1 of 5 done, 1 failed, 0 s so far",
     ):
         assert row in found
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_narrow_terminal_breaks_no_word(width: int, tiny_job):
+    job = replace(tiny_job(), label="augmentation=crop_flip recipe.milestones=[0.5]")
+    shown = Console(record=True, width=width, force_terminal=True)
+    states = [state(job, "running", progress=PROGRESS), state(tiny_job(), "running")]
+    shown.print(display._live_table(shown, states, display._Clock()))
+    text = shown.export_text()
+    assert max(map(len, text.splitlines())) <= width
+    for word in ("augmentation=crop_flip", "recipe.milestones=[0.5]", "1 min 1 s", "━━━"):
+        assert word in text
+    assert ("1,234" in text) == ("images/s" in text)
+
+
+def test_the_time_left_counts_every_run_at_the_present_pace(tiny_job, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(display.time, "monotonic", lambda: now)
+    clock = display._Clock()
+    one, other = (state(tiny_job(seed=seed), "running") for seed in (0, 1))
+    states = [one, other, state(tiny_job(seed=2), "waiting")]
+    assert clock.left(states) is None
+    one.progress = {"done": 0.6}  # an interrupted run, of which this command has done nothing
+    assert clock.left(states) is None
+    now = 110.0
+    one.progress, other.progress = {"done": 0.8}, {"done": 0.1}
+    # Three tenths of a run took 10 s, and there are 2.1 runs left.
+    assert clock.left(states) == pytest.approx(70)
+    assert clock.elapsed() == 10
+    one.status = other.status = states[2].status = "finished"
+    assert clock.left(states) == 0
 
 
 HOSTILE = ["[/nope]", "[bold]x", "<script>", "a|b", "`c`", ":warning:"]
@@ -145,7 +192,7 @@ def test_names_are_printed_as_they_are(name: str, tiny_job, record: Record, caps
     with Monitor(shown) as monitor:
         for one in states:
             monitor.update([one])
-        shown.print(display._live_table(states))
+        shown.print(display._live_table(shown, states, display._Clock()))
     show_summary(shown, [job], {job.run.run_id: record})
     show(shown, "data", name)
     # The plan, two lines, the tail, where the log is, the table, the title and its arm, the data.

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import pytest
 from rich.console import Console
 
 from ablations.launch.summary import show_summary
@@ -15,7 +16,9 @@ def rows(jobs, records: dict[str, Record], search: bool = False) -> list[str]:
 
 def scored(record: Record, top1: float, **values) -> Record:
     test = {"ten_view": Scores(top1, top1 / 10, None, 23), "center": Scores(0.9, 0.8, 1.0, 23)}
-    return replace(record, test=test, seconds=61.0, images_per_second=1234.5, **values)
+    return replace(
+        record, test=test, seconds=61.0, evaluation_seconds=7.0, images_per_second=1234.5, **values
+    )
 
 
 def test_a_row_for_each_arm_with_mean_and_sd(tiny_job, record: Record):
@@ -28,15 +31,15 @@ def test_a_row_for_each_arm_with_mean_and_sd(tiny_job, record: Record):
     records = {j.run.run_id: scored(record, e) for j, e in zip(jobs, errors, strict=True)}
     text = rows(jobs, records)
     assert any("synthetic, smoke, mean of ten views, mean ± sd over seeds" in row for row in text)
-    assert "pooling=overlap 2 15.00 ± 7.07 1.50 ± 0.71 2 1 min 1 s" in text
-    assert "pooling=nonoverlap 2 30.00 ± 0.00 3.00 ± 0.00 2 1 min 1 s" in text
+    assert "pooling=overlap 2 15.00 ± 7.07 1.50 ± 0.71 2 1 min 1 s 7 s" in text
+    assert "pooling=nonoverlap 2 30.00 ± 0.00 3.00 ± 0.00 2 1 min 1 s 7 s" in text
 
 
 def test_one_seed_has_no_deviation_and_what_failed_no_row(tiny_job, record: Record):
     jobs = [tiny_job(evaluation=Evaluation.center), tiny_job(seed=1)]
     text = rows(jobs, {jobs[0].run.run_id: scored(record, 0.125)})
     assert any("center view, one seed" in row for row in text)
-    assert "evaluation=center 1 90.00 80.00 2 1 min 1 s" in text
+    assert "evaluation=center 1 90.00 80.00 2 1 min 1 s 7 s" in text
     assert rows(jobs, {}) == []
 
 
@@ -45,9 +48,24 @@ def test_a_diverged_run_is_counted_and_counts_as_chance(tiny_job, record: Record
     diverged = replace(scored(record, 0.5), status="diverged", test={}, epochs=0)
     found = (scored(record, 0.5), diverged)
     records = {job.run.run_id: one for job, one in zip(jobs, found, strict=True)}
-    (row,) = (row for row in rows(jobs, records) if "diverged" in row)
+    row, what_next = (row for row in rows(jobs, records) if "diverged" in row)
     assert row.startswith("baseline 2 (1 diverged) 70.00 ± 28.28 27.50")
     assert " 0-2 " in row
+    assert what_next.startswith("diverged 1 run: ")
+    assert what_next.endswith("next step: a recipe.lr below 0.01")
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_narrow_table_breaks_no_word(width: int, tiny_job, record: Record):
+    job = replace(tiny_job(), label="augmentation=crop_flip recipe.milestones=[0.5]")
+    jobs = [job, replace(job, run=replace(job.run, seed=1))]
+    console = Console(record=True, width=width)
+    show_summary(console, jobs, {job.run.run_id: scored(record, 0.5) for job in jobs})
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= width
+    for word in ("augmentation=crop_flip", "recipe.milestones=[0.5]", "50.00 ± 0.00", "top-1 %"):
+        assert word in text
+    assert ("evaluation" in text.split()) == (width > 80)
 
 
 def test_a_search_shows_the_error_that_it_chooses_by(tiny_job, record: Record):
@@ -55,7 +73,7 @@ def test_a_search_shows_the_error_that_it_chooses_by(tiny_job, record: Record):
     found = scored(record, 0.125, val=Scores(0.0625, 0.01, 1.0, 23))
     text = rows([job], {job.run.run_id: found}, search=True)
     assert any(row.endswith("val top-1 %") for row in text)
-    assert "evaluation=center 1 90.00 80.00 2 1 min 1 s 6.25" in text
+    assert "evaluation=center 1 90.00 80.00 2 1 min 1 s 7 s 6.25" in text
 
 
 def test_runs_on_other_data_have_their_own_table(tiny_job, record: Record):

@@ -30,13 +30,19 @@ def test_it_counts_epochs_and_images(written, tiny_job, train_here, monkeypatch)
     epochs = [round(state["epoch"], 3) for state in training]
     assert epochs == [0.333, 0.667, 1.0, 1.0, 1.333, 1.667, 2.0, 2.0]
     assert all(state["images_per_second"] > 0 for state in training)
-    assert training[-1]["seconds_left"] == 0
+    assert training[-1]["seconds_left"] > 0  # the evaluation is still to come
     assert ["val_top1" in state for state in training] == [False] * 3 + [True] * 5
     testing = [state for state in written if state["stage"] == "test"]
     assert "seconds_left" not in testing[0]
     # 49 training and 11 validation images in batches of 16, 23 test images one by one.
     assert len(testing) == 1 + 4 + 1 + 23
-    assert testing[-1]["seconds_left"] == 0
+    assert testing[-1]["seconds_left"] > 0  # the nearest neighbors are still to come
+    shares = [state["done"] for state in written]
+    assert shares == sorted(shares)
+    # Views that pass forward, of 49 + 11 + 23 * 10 images and 23 + 49 neighbors; a step of training
+    # on 16 images counts as 48.
+    assert training[-1]["done"] == pytest.approx(6 * 48 / (6 * 48 + 290 + 72))
+    assert testing[-1]["done"] == pytest.approx((6 * 48 + 290) / (6 * 48 + 290 + 72))
 
 
 def test_it_is_written_at_intervals(written, tiny_job, train_here, monkeypatch):
@@ -48,7 +54,8 @@ def test_it_is_written_at_intervals(written, tiny_job, train_here, monkeypatch):
 
 def test_it_ends_with_the_test(finished: Path, record: Record):
     state = json.loads((finished / "progress.json").read_text())
-    assert state == {"stage": "test", "epochs": 2, "val_top1": record.val.top1}
+    done = pytest.approx(6 * 48 / (6 * 48 + 362))
+    assert state == {"stage": "test", "epochs": 2, "val_top1": record.val.top1, "done": done}
 
 
 def test_the_rate_of_a_continued_run_counts_its_own_steps_only(
