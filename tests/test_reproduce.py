@@ -40,6 +40,7 @@ def test_without_a_name_it_lists_studies_and_claims(capsys):
         (("overlap*", "pooling=overlap"), "chooses pooling; leave one of them out"),
         (("overlap*", "seed=1"), "the study chooses the seeds"),
         (("demo", "recipe.epochs=1"), "the study demo fixes recipe.epochs"),
+        (("demo", "max_epochs=1"), "there is no key `max_epochs`; did you mean recipe.epochs?"),
         (("demo", "relu"), "one study at a time"),
     ],
 )
@@ -104,10 +105,15 @@ def test_the_plan_of_all_claims_says_what_makes_no_sense_here_and_loads_no_torch
     script = f"import sys; sys.argv = ['x', 'all', '--plan', *{TINY}]\n"
     script += "from ablations import reproduce\nreproduce.main()\n"
     script += "assert 'torch' not in sys.modules and 'wandb' not in sys.modules"
-    wide = {**os.environ, "COLUMNS": "200"}
+    narrow = {**os.environ, "COLUMNS": "60"}
     command = [sys.executable, "-c", script]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=wide)
-    assert "not here: it is timed to a target: set claims.NAME.target" in done.stdout
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=narrow)
+    lines = done.stdout.splitlines()
+    reason = "not here: it is timed to a target: set claims.NAME.target in a study file"
+    assert f"dropout doubles iterations  {reason}" in lines
+    table = lines[: next(n for n, line in enumerate(lines) if reason in line)]
+    assert max(map(len, table)) <= 60
+    assert {"overfitting", "convolution", "augmentation"} <= set(" ".join(table).split())
 
 
 @pytest.mark.slow(minutes=6)

@@ -61,6 +61,7 @@ class Runs:
     ) -> None:
         for item in overrides:
             if not is_free(key_of(item)):
+                compose([item])  # what does not exist is fixed by nothing
                 raise ConfigError(
                     f"{item}: the study {study.name} fixes {key_of(item)}; change its file and "
                     f"raise its version, or set only {', '.join(FREE_KEYS)}"

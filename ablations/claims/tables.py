@@ -10,7 +10,7 @@ from rich.text import Text
 from ablations.claims.results import ClaimResult, StudyResult
 from ablations.claims.study import StudyRun
 from ablations.claims.words import figure, measured, remarks
-from ablations.launch.display import count, show, show_slow_precision, time_left
+from ablations.launch.display import count, fit, show, show_slow_precision, time_left
 from ablations.launch.plan import estimate
 from ablations.stats.labels import Label
 
@@ -21,6 +21,7 @@ _STYLES = {
     Label.opposite: "red",
     Label.undecided: "yellow",
 }
+_EXCLUDED = "not here"
 
 
 def show_plan(console: Console, run: StudyRun) -> None:
@@ -33,13 +34,14 @@ def show_plan(console: Console, run: StudyRun) -> None:
     for result in study.results:
         name = spoken(result.claim)
         if result.excluded:
-            table.add_row(name, Text(f"not here: {result.excluded}", "dim"))
+            table.add_row(name, Text(_EXCLUDED, "dim"))
             continue
         chance = [f"{value:.2f}" for value in result.chance] if result.chance else ["?", "?"]
         table.add_row(
             name, ", ".join(map(str, result.looks)), figure(result, result.margin), *chance
         )
-    console.print(table)
+    console.print(fit(console, table))
+    _show_excluded(console, study.results)
     hopeless = [r.claim for r in study.results if r.chance and r.chance[1] < 0.5]
     for name in hopeless:
         show(console, str(spoken(name)), "not resolvable by this study: P(holds) < 0.5 at 2Δ")
@@ -76,9 +78,7 @@ def show_verdicts(
     results = [result for result in study.results if result.claim in names]
     for result in results:
         if result.excluded:
-            table.add_row(
-                spoken(result.claim), "", "", "", "", Text(f"not here: {result.excluded}")
-            )
+            table.add_row(spoken(result.claim), "", "", "", "", Text(_EXCLUDED, "dim"))
             continue
         several = len(result.verdicts) > 1
         if several or not result.verdicts:
@@ -95,10 +95,18 @@ def show_verdicts(
                 str(verdict.n),
                 label,
             )
-    console.print(table)
+    console.print(fit(console, table))
+    if last:
+        _show_excluded(console, results)
     for result in results if last else ():
         for text in remarks(result):
             show(console, str(spoken(result.claim)), text)
+
+
+def _show_excluded(console: Console, results: Sequence[ClaimResult]) -> None:
+    for result in results:
+        if result.excluded:
+            show(console, str(spoken(result.claim)), f"{_EXCLUDED}: {result.excluded}")
 
 
 def spoken(name: str) -> Text:

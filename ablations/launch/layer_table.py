@@ -12,6 +12,7 @@ from ablations.config import Config, ConfigError, DataConfig, Source
 from ablations.data.cache import cache_folder
 from ablations.data.sources import find_files
 from ablations.data.store import is_prepared, prepare
+from ablations.launch.display import fit
 
 # What needs no look at the data.
 _CLASSES = {Source.synthetic: 10, Source.cifar10: 10, Source.imagenet: 1000}
@@ -58,7 +59,7 @@ def show_layers(console: Console, config: Config) -> None:
     table.add_section()
     total = sum(row.multiply_adds for row in rows)
     table.add_row("total", "", "", f"{trained + statistics:,}", f"{total:,}", style="bold")
-    console.print(table)
+    console.print(fit(console, table, ["kind", "multiply-adds"]))
     if unknown:
         said = f"The table is for 1,000 classes; their number in the data is unknown: {unknown}"
         console.print(said, markup=False, soft_wrap=True)

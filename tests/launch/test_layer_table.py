@@ -33,6 +33,14 @@ def test_it_lists_layers_and_their_cost() -> None:
     ]
 
 
+def test_a_narrow_terminal_cuts_no_name_or_number() -> None:
+    text = io.StringIO()
+    show_layers(Console(file=text, width=60), compose(FUNCTIONAL))
+    assert max(map(len, text.getvalue().splitlines()[:-2])) <= 60
+    assert "…" not in text.getvalue()
+    assert "46,793,482" in text.getvalue()
+
+
 @pytest.mark.parametrize(
     ("experiment", "classes"), [("smoke", "10"), ("cifar10", "10"), ("imagenet", "1,000")]
 )
