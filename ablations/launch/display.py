@@ -248,7 +248,7 @@ def _live_table(console: Console, states: list[RunState], clock: _Clock) -> Grou
     summary = f"{done} of {len(states)} done" + f", {failed} failed" * bool(failed)
     summary += f", {queued} queued" * bool(queued) + f", {duration(clock.elapsed())} so far"
     left = None if queued else clock.left(states)
-    summary += "" if left is None else f", about {duration(left)} left"
+    summary += f", about {duration(left)} left" if left else ""
     return Group(*([table] if running else []), Text(summary, style="dim"))
 
 
