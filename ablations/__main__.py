@@ -11,7 +11,7 @@ COMMANDS = {
     "export": "write a trained network as plain torch, with a model card",
     "predict": "print the most probable classes of images",
     "prepare": "make the data of an experiment ready, once",
-    "report": "write RESULTS.md and report.html from local records",
+    "report": "write text, page, tables and figures from local records",
     "reproduce": "test claims of the paper: tune, check, train, decide",
     "run": "train one run or a sweep",
 }

@@ -19,9 +19,15 @@ def runs(finished, runs_dir) -> Path:
     return runs_dir
 
 
-def test_a_folder_of_runs_becomes_two_files(runs, tmp_path):
+def test_a_folder_of_runs_becomes_a_report(runs, tmp_path):
     written = report(runs, tmp_path / "here")
-    assert [path.name for path in written] == ["RESULTS.md", "report.html"]
+    assert [path.name for path in written] == [
+        "RESULTS.md",
+        "report.html",
+        "runs.csv",
+        "verdicts.csv",
+        "verdicts.tex",
+    ]
     html = written[1].read_text()
     assert "First kernels" in html
     assert "Five most probable classes" in html
@@ -30,8 +36,10 @@ def test_a_folder_of_runs_becomes_two_files(runs, tmp_path):
 
 
 def test_the_same_runs_give_the_same_files(runs, tmp_path):
-    first, second = ([p.read_bytes() for p in report(runs, tmp_path / to)] for to in "ab")
+    save_study(runs, [make_result("a", {"": ([0.28, 0.281, 0.279], [0.25, 0.251, 0.25])})])
+    first, second = ({p.name: p.read_bytes() for p in report(runs, tmp_path / to)} for to in "ab")
     assert first == second
+    assert {"small-forest.pdf", "small-a-seeds.svg"} <= first.keys()
 
 
 def test_the_command_writes_beside_the_runs_and_names_the_files(runs, capsys):
@@ -42,10 +50,19 @@ def test_the_command_writes_beside_the_runs_and_names_the_files(runs, capsys):
     assert "First kernels" not in (runs / "report.html").read_text()
 
 
+def test_the_folder_of_figures_is_named_once_or_left_out(runs_dir, capsys):
+    save_study(runs_dir, [make_result("a", {"": ([0.28, 0.281, 0.279], [0.25, 0.251, 0.25])})])
+    main(["--output", str(runs_dir), "--no-pictures", "--no-figures"])
+    assert str(runs_dir / "figures") not in capsys.readouterr().out
+    assert not (runs_dir / "figures").exists()
+    main(["--output", str(runs_dir), "--no-pictures"])
+    assert f"{runs_dir / 'figures'} (4 files)" in capsys.readouterr().out
+
+
 def test_missing_checkpoints_are_told(runs, tmp_path):
     for path in runs.glob("*/last.ckpt"):
         path.unlink()
-    for path in report(runs, tmp_path):
+    for path in report(runs, tmp_path)[:2]:
         assert "no run has a checkpoint here" in path.read_text()
 
 
@@ -66,7 +83,7 @@ KEPT = sorted(path.parent for path in (REPOSITORY / "results").glob("*/records")
 
 @pytest.mark.parametrize("kept", KEPT, ids=lambda path: path.name)
 def test_the_shipped_results_are_drawn_again_from_their_records(tmp_path, kept):
-    markdown, _ = report(kept, tmp_path, pictures=False)
+    markdown, *_ = report(kept, tmp_path, pictures=False, figures=False)
     text = markdown.read_text()
     if (kept / "RESULTS.md").exists():
         assert text == (kept / "RESULTS.md").read_text()
@@ -79,7 +96,7 @@ def test_the_command_counts_claims_extensions_and_controls(runs_dir, capsys):
     save_study(
         runs_dir, [make_result(name, values, family=family) for name, family in families.items()]
     )
-    main(["--output", str(runs_dir), "--no-pictures"])
+    main(["--output", str(runs_dir), "--no-pictures", "--no-figures"])
     assert capsys.readouterr().out.splitlines()[0] == (
         "Small study: claims: 2 hold here; extensions: 1 holds here; controls: 1 false alarm"
     )

@@ -8,6 +8,8 @@
 ``words``       formats of numbers and names
 ``strips``      forest plot and other charts whose rows are rows of a table
 ``plots``       points by seed and learning curves, drawn by matplotlib
+``figures``     the forest plot and those of ``plots`` as SVG and PDF files
+``exports``     ``runs.csv``, ``verdicts.csv`` and the LaTeX table
 ``pictures``    kernels, predictions and nearest neighbors of one network; imports torch
 ``documents``   renders ``templates`` to ``RESULTS.md`` and ``report.html``
 ==============  ==================================================================================

@@ -1,7 +1,7 @@
 """Values by seed and learning curves of a claim, drawn by matplotlib as inline SVG.
 
-The figures use stand-in colors, each of which becomes a variable of the style sheet. Text remains
-text.
+The figures have the light colors of the style sheet; in the page each becomes its variable there.
+Text remains text.
 """
 
 import io
@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.resources import files
 from math import inf, isfinite, isnan, nan
 from statistics import mean
 from typing import Any
@@ -29,9 +30,12 @@ from ablations.reporting.claims import measure_of, target_of
 from ablations.reporting.evidence import Section
 from ablations.reporting.words import capital, plain, spoken
 
-_NAMES = ("ink", "muted", "rule", "surface", "with", "without", "paper")
-_COLOR = {name: f"#0000{place:02x}" for place, name in enumerate(_NAMES, start=1)}
-_STYLE: dict[Any, Any] = {
+_SHEET = (files("ablations.reporting") / "templates" / "report.css").read_text("utf-8")
+# The dark colors come later.
+COLORS = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", _SHEET.partition("@media")[0]))
+_NAMES = ("ink", "muted", "rule", "surface", "with", "without")
+_COLOR = {name: COLORS[name] for name in _NAMES}
+STYLE: dict[Any, Any] = {
     "font.size": 11.5,
     "text.color": _COLOR["ink"],
     "axes.axisbelow": True,
@@ -46,16 +50,19 @@ _STYLE: dict[Any, Any] = {
     "axes.titlesize": 12,
     "axes.ymargin": 0.12,
     "grid.color": _COLOR["rule"],
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "text.parse_math": False,
     **{f"{axis}tick.color": _COLOR["rule"] for axis in "xy"},
     **{f"{axis}tick.labelcolor": _COLOR["muted"] for axis in "xy"},
     "ytick.major.size": 0,
 }
 # "without" first: its place is on the left.
-_LOOKS: dict[str, dict[str, Any]] = {
+LOOKS: dict[str, dict[str, Any]] = {
     side: {"color": _COLOR[side], "marker": marker, "ms": 6.5, "mec": _COLOR["surface"], "mew": 0.8}
     for side, marker in (("without", "s"), ("with", "o"))
 }
-_DASHES = {"without": (0, (4, 2)), "with": "-"}
+DASHES = {"without": (0, (4, 2)), "with": "-"}
 
 
 @dataclass(frozen=True)
@@ -64,33 +71,38 @@ class Panel:
 
     Attributes:
         title: What it shows, in one line.
-        svg: The figure.
+        svg: The figure as an element of the page.
+        figure: The figure.
         head: Column names of the table.
         rows: Rows of the table, as text.
     """
 
     title: str
     svg: Markup
+    figure: Figure
     head: tuple[str, ...]
     rows: list[tuple[str, ...]]
 
 
-def panels(section: Section, result: ClaimResult, part: str) -> list[Panel]:
-    """Draw the values of all seeds, and learning curves on training and validation images.
+def panels(section: Section, result: ClaimResult, part: str) -> dict[str, Panel]:
+    """Draw the values of all ``seeds``, and learning curves on ``train`` and ``val`` images.
 
     Args:
         section: Where the claim and its runs are; curves of missing runs are left out.
         result: The claim.
         part: Part of the claim.
+
+    Returns:
+        The panels that have values, by name.
     """
-    arms = [result.arms[part].get(side, ArmResult("")) for side in _LOOKS]
+    arms = [result.arms[part].get(side, ArmResult("")) for side in LOOKS]
     runs = {run.run_id: run for run in section.runs}
     records = [
         [runs[run_id] for ids in arm.runs.values() for run_id in ids if run_id in runs]
         for arm in arms
     ]
     title = ": ".join(filter(None, [spoken(result.claim), part]))
-    drawn = [_points(section.key, title, result, arms)]
+    drawn = {"seeds": _points(section.key, title, result, arms)}
     timed, online = result.measure["of"] in TIMES, result.measure["curve"] == "online"
     metric = "loss" if result.measure["of"] == "steps_to_loss" else "top1"
     for split, word in (("train", "online training"), ("val", "validation")):
@@ -99,8 +111,8 @@ def panels(section: Section, result: ClaimResult, part: str) -> list[Panel]:
         target = target_of(result) if timed and online == (split == "train") else None
         x = "step" if target is not None and metric == "loss" else "epoch"
         curves = [[_curve(run, split, metric, x) for run in members] for members in records]
-        drawn.append(_curves(section.key, title, what, x, curves, target))
-    return [panel for panel in drawn if panel]
+        drawn[split] = _curves(section.key, title, what, x, curves, target)
+    return {name: panel for name, panel in drawn.items() if panel}
 
 
 def _points(key: str, title: str, result: ClaimResult, arms: Sequence[ArmResult]) -> Panel | None:
@@ -121,7 +133,7 @@ def _points(key: str, title: str, result: ClaimResult, arms: Sequence[ArmResult]
     )
     with _figure(measure) as (figure, axes):
         axes.plot([0, 1], pairs.T, color=_COLOR["muted"], lw=1, alpha=0.6, zorder=1)
-        for x, (look, column) in enumerate(zip(_LOOKS.values(), values.T, strict=True)):
+        for x, (look, column) in enumerate(zip(LOOKS.values(), values.T, strict=True)):
             reached = column[np.isfinite(column)]
             axes.plot(np.full(len(reached), x), reached, ls="", clip_on=False, **look)
             if len(reached):
@@ -133,7 +145,7 @@ def _points(key: str, title: str, result: ClaimResult, arms: Sequence[ArmResult]
                 place = {"ha": "center", "va": "top", "transform": axes.get_xaxis_transform()}
                 axes.text(x, 1, f"{lost} not reached", color=_COLOR["muted"], **place)
         axes.set_xlim(-0.75, 1.75)
-        axes.set_xticks([0, 1], list(_LOOKS), color=_COLOR["ink"])
+        axes.set_xticks([0, 1], list(LOOKS), color=_COLOR["ink"])
     return _panel(figure, key, f"{title}: every seed", text, ("seed", measure), seeds, values)
 
 
@@ -161,18 +173,18 @@ def _curves(
     means = np.full((len(places), len(arms)), nan)
     text = f"The mean over seeds as a line over the {x}s, their range as a band."
     with _figure(what) as (figure, axes):
-        for column, (side, curves) in enumerate(zip(_LOOKS, arms, strict=True)):
+        for column, (side, curves) in enumerate(zip(LOOKS, arms, strict=True)):
             values = [[curve[at] for curve in curves if at in curve] for at in places]
             means[:, column] = [mean(found) if found else nan for found in values]
             low, high = ([f(found, default=nan) for found in values] for f in (min, max))
             axes.fill_between(places, low, high, color=_COLOR[side], alpha=0.2, lw=0)
             last = np.flatnonzero(np.isfinite(means[:, column]))[-1:].tolist()
-            line: dict[str, Any] = {"ls": _DASHES[side], "lw": 2, "markevery": last}
-            axes.plot(places, means[:, column], clip_on=False, **_LOOKS[side], **line)
+            line: dict[str, Any] = {"ls": DASHES[side], "lw": 2, "markevery": last}
+            axes.plot(places, means[:, column], clip_on=False, **LOOKS[side], **line)
         if target is not None:
             name = f"target {plain(target)} {what.split(', ')[-1]}"
             text += f" A dotted line marks the {name}."
-            axes.axhline(target, color=_COLOR["paper"], lw=1.2, ls=(0, (2, 2)))
+            axes.axhline(target, color=_COLOR["ink"], lw=1.2, ls=(0, (2, 2)))
             # At the left every curve is above its target.
             place = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
             axes.annotate(name, (0.01, target), (0, -3), va="top", **place)
@@ -208,13 +220,13 @@ def _panel(
         )
         for place, row in zip(places, values.tolist(), strict=True)
     ]
-    head = (names[0], *(f"{side}, {names[1]}" for side in _LOOKS))
-    return Panel(title, _svg(figure, key, f"{title}. {text}"), head, rows)
+    head = (names[0], *(f"{side}, {names[1]}" for side in LOOKS))
+    return Panel(title, _svg(figure, key, f"{title}. {text}"), figure, head, rows)
 
 
 @contextmanager
 def _figure(title: str) -> Iterator[tuple[Figure, Axes]]:
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         # 72 dots an inch: a point of the figure is a pixel of the page.
         figure = Figure((330 / 72, 220 / 72), dpi=72, layout="constrained")
         axes = figure.add_subplot()
@@ -234,7 +246,7 @@ def _svg(figure: Figure, key: str, label: str) -> Markup:
     """
     buffer = io.StringIO()
     # The salt makes ids unique in the page.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": key + label}):
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": key + label}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     for pattern, by in (

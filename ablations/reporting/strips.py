@@ -53,12 +53,17 @@ class Chart:
     @property
     def ticks(self) -> list[tuple[str, str]]:
         """Position and text of each tick."""
+        return [(self._at(value), text) for value, text in self.marks]
+
+    @property
+    def marks(self) -> list[tuple[float, str]]:
+        """Value and text of each tick."""
         low, high = (exp(self.low), exp(self.high)) if self.ratio else (self.low, self.high)
         values: Sequence[float] = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
         if self.ratio and high > 3 * low:
             values = _RATIOS
         return [
-            (self._at(log(x) if self.ratio else x), plain(round(x, 6)) + "×" * self.ratio)
+            (log(x) if self.ratio else x, plain(round(x, 6)) + "×" * self.ratio)
             for x in values
             if low <= x <= high
         ]
@@ -103,6 +108,11 @@ def forest(results: Sequence[ClaimResult]) -> list[Chart]:
     Returns:
         A chart for each scale that is needed.
     """
+    return [_effects(title, rows) for title, rows in estimates(results).items()]
+
+
+def estimates(results: Sequence[ClaimResult]) -> dict[str, list[tuple[Row, Verdict]]]:
+    """Return the primary verdicts that have an estimate, by the title of their scale."""
     groups: dict[str, list[tuple[Row, Verdict]]] = {title: [] for title in _TITLES.values()}
     for row in (row for result in results for row in rows_of(result)):
         if row.verdict and row.verdict.estimate is not None and row.level != "secondary":
@@ -110,11 +120,11 @@ def forest(results: Sequence[ClaimResult]) -> list[Chart]:
             timed = row.result.measure["of"] in TIMES
             scale = unit if unit != "×" else "times" if timed else "errors"
             groups[_TITLES[scale]].append((row, row.verdict))
-    return [_effects(title, rows) for title, rows in groups.items() if rows]
+    return {title: rows for title, rows in groups.items() if rows}
 
 
-def _effects(title: str, rows: Sequence[tuple[Row, Verdict]]) -> Chart:
-    """Return a chart whose axis includes estimates, margins and the paper's effects.
+def axis(title: str, rows: Sequence[tuple[Row, Verdict]]) -> Chart:
+    """Return a chart without rows whose axis includes estimates, margins and the paper's effects.
 
     It is linear in the scale of the analysis. Beside other rows, a long interval may reach beyond.
     """
@@ -125,7 +135,12 @@ def _effects(title: str, rows: Sequence[tuple[Row, Verdict]]) -> Chart:
     ends = [end for _, v in rows for end in (v.low, v.high) if v.level and end is not None]
     most = 1.6 * reach if len(rows) > 2 else inf
     low, high = max(min([*ends, -0.2 * reach]), -most), min(max([*ends, reach]), most)
-    chart = Chart(title, 1.05 * scale * low, 1.05 * scale * high, ratio)
+    return Chart(title, 1.05 * scale * low, 1.05 * scale * high, ratio)
+
+
+def _effects(title: str, rows: Sequence[tuple[Row, Verdict]]) -> Chart:
+    chart = axis(title, rows)
+    scale = 1 if chart.ratio else 100
     for row, verdict in rows:
         assert verdict.estimate is not None, "checked by the caller"
         margin = scale * verdict.margin
@@ -140,12 +155,17 @@ def _effects(title: str, rows: Sequence[tuple[Row, Verdict]]) -> Chart:
         if row.paper_effect is not None:
             where = "own" if row.result.at_paper else "other"
             strip += chart.mark(scale * row.paper_effect, "paper", f"paper {where}")
-        name = spoken(row.result.claim) + f": {row.name}" * (row.level == "part")
+        name = full_name(row)
         least = figure(row.result, verdict.margin, verdict.part)
         note = f"{row.label}, {count(row.n, 'pair')}, margin {least}"
         ours = row.ours.replace(" of the test error", "")  # the title has it
         chart.rows.append((name, note, strip, ours, f"paper: {row.paper}"))
     return chart
+
+
+def full_name(row: Row) -> str:
+    """Return the name of the claim and of its part."""
+    return spoken(row.result.claim) + f": {row.name}" * (row.level == "part")
 
 
 def gaps(arms: Sequence[Arm]) -> list[Chart]:

@@ -360,7 +360,7 @@ def test_the_report_tells_labels_gates_and_looks(laboratory):
     laboratory.study(claims=["overlap", "other"])
     laboratory.outcome = lambda job: (made := well(job, 0.2)) | {"train": 0.9 * made["val"]}
     laboratory("hand")
-    report(Path("runs"), Path("report"), pictures=False)
+    report(Path("runs"), Path("report"), pictures=False, figures=False)
     for name in ("RESULTS.md", "report.html"):
         shown = (Path("report") / name).read_text().lower()
         for words in ("holds here", "not testable here", "overfits without it", "looked at 3"):

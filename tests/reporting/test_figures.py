@@ -96,7 +96,7 @@ def draw(written):
 
     def call(claim, part="", **changes):
         (result,) = (r for r in section.results if r.claim == claim)
-        return panels(section, replace(result, **changes), part)
+        return [*panels(section, replace(result, **changes), part).values()]
 
     return call
 

@@ -1,0 +1,201 @@
+"""The results for other programs: ``runs.csv``, ``verdicts.csv`` and ``verdicts.tex``.
+
+``docs/sharing.md`` says what each column is.
+"""
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ablations.claims.words import label_interval
+from ablations.reporting.claims import Row, rows_of
+from ablations.reporting.evidence import Arm, Evidence, Section
+
+_UNITS = {"×": "ratio"}
+RUNS = (
+    *("study", "arm", "run_id", "experiment", "seed", "status", "differences"),
+    *("data", "fingerprint", "numerics", "parameters", "epochs", "steps", "samples"),
+    *(f"{split}_{what}" for split in ("train", "val") for what in ("top1", "top5", "loss")),
+    *(f"{view}_{what}" for view in ("center", "ten_view") for what in ("top1", "top5", "loss")),
+    *("evaluation", "seconds", "images_per_second", "device", "devices", "commit", "time"),
+)
+VERDICTS = (
+    *("study", "data", "claim", "row", "part", "section", "family", "technique", "label", "n"),
+    *("unit", "estimate", "low", "high", "margin", "paper", "paper_data", "points"),
+    *("error_rate", "sd", "df", "final", "reason"),
+)
+
+
+def runs_csv(evidence: Evidence) -> str:
+    """Return ``runs.csv``: a line for each run of the arms of each section."""
+    return _csv(
+        RUNS,
+        (
+            _run(section, arm, place)
+            for section in evidence.sections
+            for arm in section.arms
+            for place in range(len(arm.runs))
+        ),
+    )
+
+
+def verdicts_csv(evidence: Evidence) -> str:
+    """Return ``verdicts.csv``: a line for each row of the tables of claims, in their order."""
+    return _csv(
+        VERDICTS,
+        (
+            _verdict(section, row)
+            for section in evidence.sections
+            for result in [*section.shown, *section.excluded]
+            for row in rows_of(result)
+        ),
+    )
+
+
+def verdicts_tex(evidence: Evidence) -> str:
+    """Return ``verdicts.tex``: a table for each study; needs array and booktabs."""
+    head = r"Claim & Section & Paper & Ours [interval] & $n$ & Label \\"
+    lines = [r"% \usepackage{array,booktabs}"]
+    for section in evidence.sections:
+        if not section.shown:
+            continue
+        lines += [
+            "",
+            r"\begin{table}",
+            r"  \centering\footnotesize\setlength{\tabcolsep}{4pt}",
+            f"  \\caption{{{latex(f'{section.title}, {section.dataset}')}. {_NOTE}}}",
+            f"  \\label{{tab:{re.sub(r'[^a-z0-9]+', '-', section.key)}}}",
+            f"  \\begin{{tabular}}{{@{{}}{_COLUMNS}@{{}}}}",
+            r"    \toprule",
+            f"    {head}",
+        ]
+        for _, results in section.groups:
+            lines.append(r"    \midrule")
+            for row in (row for result in results for row in rows_of(result)):
+                own = row.level == "claim"
+                cells = (
+                    ("" if own else r"\quad ") + latex(row.name),
+                    latex(row.result.section if own else ""),
+                    latex("" if row.level == "part" else row.paper).replace(
+                        " (other data)", r"$^*$"
+                    ),
+                    latex(row.ours),
+                    f"{row.n}",
+                    latex(row.label),
+                )
+                lines.append(f"    {' & '.join(cells)} \\\\")
+        lines += [r"    \bottomrule", r"  \end{tabular}", r"\end{table}"]
+    return "\n".join(lines) + "\n"
+
+
+def latex(text: str) -> str:
+    r"""Return text that LaTeX shows as it is.
+
+    Examples:
+        >>> print(latex("5 % of a_b, −1.2 [1.01×, ∞]"))
+        5 \% of a\_b, $-$1.2 {[}1.01$\times$, $\infty$]
+    """
+    return re.sub(r"\W|_", lambda found: _LATEX.get(found[0], found[0]), " ".join(text.split()))
+
+
+_NOTE = r"Effects are above 1 or positive in the paper's direction; $^*$: on other data."
+_WIDTHS = (0.24, 0.1, 0.12, 0.22, None, 0.16)
+_COLUMNS = "".join(
+    rf">{{\raggedright\arraybackslash}}p{{{width}\linewidth}}" if width else "r"
+    for width in _WIDTHS
+)
+_LATEX = {
+    **{character: f"\\{character}" for character in "%&#_${}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"},
+    # After `\\` a bracket would be an option of it.
+    "[": "{[}",
+    **{"–": "--", "§": r"\S{}", "×": r"$\times$", "−": "$-$", "±": r"$\pm$", "∞": r"$\infty$"},
+    **{"≤": r"$\le$", "≥": r"$\ge$", "Δ": r"$\Delta$", "…": r"\ldots{}", "’": "'"},
+}
+
+
+def _run(section: Section, arm: Arm, place: int) -> dict[str, Any]:
+    run = arm.runs[place]
+    scores = {"train": run.train, "val": run.val}
+    scores |= {view: run.test.get(view) for view in ("center", "ten_view")}
+    errors = {
+        f"{split}_{what}": getattr(found, what)
+        for split, found in scores.items()
+        if found
+        for what in ("top1", "top5", "loss")
+    }
+    if run.status == "diverged":  # as the tables of the report count it
+        errors |= {
+            f"{view}_top{k}": run.test_error(view, k)
+            for view in ("center", "ten_view")
+            for k in (1, 5)
+        }
+    return {
+        **{name: getattr(run, name) for name in RUNS if hasattr(run, name)},
+        **errors,
+        "study": section.name,
+        "arm": arm.name,
+        "differences": json.dumps(run.differences, sort_keys=True),
+        "data": run.data.name,
+        "fingerprint": run.data.fingerprint,
+        "device": run.hardware.device,
+        "devices": run.hardware.devices,
+        "commit": run.provenance.get("commit"),
+        "time": run.provenance.get("time"),
+    }
+
+
+def _verdict(section: Section, row: Row) -> dict[str, Any]:
+    result, verdict = row.result, row.verdict
+    values = {
+        **{name: getattr(result, name) for name in ("claim", "section", "family", "technique")},
+        "study": section.name,
+        "data": section.dataset,
+        "row": row.level,
+        "label": row.label,
+        "n": row.n,
+        "paper_data": "own" if result.at_paper else "other",
+    }
+    part = verdict.part if verdict else ""
+    values["unit"] = _UNITS.get(result.unit_of(part), result.unit_of(part))
+    values["paper"] = result.to_reader(row.paper_effect, part)
+    if verdict:
+        low, high = (result.to_reader(end, part) for end in label_interval(verdict))
+        values |= {
+            **{name: getattr(verdict, name) for name in ("part", "sd", "df", "final", "reason")},
+            "estimate": result.to_reader(verdict.estimate, part),
+            "low": low,
+            "high": high,
+            "margin": result.to_reader(verdict.margin, part),
+            "error_rate": verdict.level,
+        }
+        if row.level != "secondary" and (points := result.points.get(part)) is not None:
+            values["points"] = 100 * points
+    return values
+
+
+def _csv(columns: tuple[str, ...], rows: Iterable[Mapping[str, Any]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(
+            {name: text_cell(v) if isinstance(v, str) else v for name, v in row.items()}
+        )
+    return buffer.getvalue()
+
+
+def text_cell(text: str) -> str:
+    """Return text in one line that a spreadsheet shows, and does not compute as a formula.
+
+    Some spreadsheets separate cells by semicolons, so that a formula may also begin after one.
+
+    Examples:
+        >>> text_cell("=1+1; -2"), text_cell("pooling=overlap, -1 %")
+        ("'=1+1; '-2", 'pooling=overlap, -1 %')
+    """
+    return re.sub(r"(^|; ?)(?=[=+\-@＝＋－＠])", r"\1'", " ".join(text.split()))

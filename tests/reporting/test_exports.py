@@ -1,0 +1,191 @@
+"""The tables and figures for other programs."""
+
+import csv
+import io
+import re
+from pathlib import Path
+from statistics import mean
+from xml.etree import ElementTree
+
+import pytest
+from records import make_result
+
+from ablations.reporting import exports, figures
+from ablations.reporting.claims import rows_of
+from ablations.reporting.evidence import gather
+from ablations.reporting.exports import latex, runs_csv, verdicts_csv, verdicts_tex
+from ablations.reporting.tables import arms_rows
+from ablations.reporting.words import mean_sd
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "sharing.md"
+
+
+def lines(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+# Tables
+
+
+def test_every_column_is_documented():
+    documented = [
+        re.findall(r"`(\w+)`", row)
+        for part in PAGE.read_text().split("\n### ")[1:]
+        for row in re.findall(r"^\| (`[^|]+)\|", part, re.MULTILINE)
+    ]
+    assert [name for names in documented for name in names] == [*exports.RUNS, *exports.VERDICTS]
+
+
+def test_runs_have_the_numbers_of_the_table_of_arms(study):
+    study.add(0.25, 200, status="diverged")
+    evidence = gather(study.path)
+    found = lines(runs_csv(evidence))
+    (section,) = evidence.sections
+    assert [line["run_id"] for line in found] == [run.run_id for run in section.runs]
+    for row in arms_rows(section):
+        errors = [100 * float(line["center_top1"]) for line in found if line["arm"] == row[0]]
+        assert mean_sd(errors) == row[3]
+    (diverged,) = [line for line in found if line["status"] == "diverged"]
+    assert diverged["center_loss"] == ""
+    exact = next(run for run in section.runs if run.train)
+    line = next(line for line in found if line["run_id"] == exact.run_id)
+    assert float(line["train_loss"]) == exact.train.loss
+
+
+def test_verdicts_have_the_rows_of_the_report_in_the_readers_unit(written):
+    evidence = gather(written)
+    (section,) = evidence.sections
+    found = lines(verdicts_csv(evidence))
+    rows = [row for result in [*section.shown, *section.excluded] for row in rows_of(result)]
+    assert [(line["label"], int(line["n"])) for line in found] == [(r.label, r.n) for r in rows]
+    by_name = {(line["claim"], line["part"]): line for line in found}
+    lrn = by_name["lrn_lowers_error", ""]
+    low, estimate, high = (float(lrn[name]) for name in ("low", "estimate", "high"))
+    assert (f"{low:.3f}", f"{estimate:.3f}", f"{high:.3f}") == ("1.113", "1.120", "1.127")
+    assert lrn["unit"] == "ratio"
+    assert float(lrn["paper"]) == pytest.approx(1.017**2)
+    gap = by_name["dropout_curbs_overfitting", "gap"]
+    assert gap["unit"] == "% of the test error"
+    assert -31 < float(gap["estimate"]) < -29
+    # No effect is said from the interval of the two tests.
+    none = next(r for r in section.shown if r.label == "no effect here").verdicts[0]
+    line = by_name["color_augmentation_lowers_error", ""]
+    assert float(line["low"]) == pytest.approx(2.718281828459045**none.inner_low)
+    assert by_name["relu_trains_faster_than_tanh", ""]["high"] == ""
+    assert by_name["ensembles_lower_error", ""]["label"] == "excluded"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@sum(a1)", "\t=1", "\n@a", " -1", "＝1"])
+def test_a_text_is_never_a_formula_in_a_spreadsheet(folder, text):
+    run = folder.add(0.25, 100, arm=text)
+    folder.study(make_result("a", {text: ([0.3] * 3, [0.2, 0.21, 0.22])}), title=text, dataset=text)
+    evidence = gather(folder.path)
+    for table in (runs_csv(evidence), verdicts_csv(evidence)):
+        for line in lines(table):
+            texts = [cell for cell in line.values() if not re.fullmatch(r"-?[\d.]+(e-?\d+)?", cell)]
+            assert not any(re.match(r"\s*[=+\-@＝]", cell) for cell in texts)
+    assert f"'{text.strip()}" in runs_csv(evidence)
+    assert run.run_id in runs_csv(evidence)
+
+
+def test_negative_numbers_remain_numbers(written):
+    values = [float(line["estimate"] or 0) for line in lines(verdicts_csv(gather(written)))]
+    assert min(values) < 0
+
+
+def test_the_page_reads_the_tables_with_pandas(study, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("pandas")
+    evidence = gather(study.path)
+    (tmp_path / "runs.csv").write_text(runs_csv(evidence))
+    (tmp_path / "verdicts.csv").write_text(verdicts_csv(evidence))
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    exec(code, {})
+    shown = capsys.readouterr().out
+    (section,) = evidence.sections
+    errors = [run.test_error("center", 1) for run in section.arms[0].runs]
+    assert f"{mean(errors):.6f}" in shown
+    assert "lrn_lowers_error" in shown
+
+
+# LaTeX
+
+
+def cells_of(text: str) -> list[list[str]]:
+    """The rows of the tables, as cells."""
+    rows = [row.strip() for row in text.splitlines() if row.endswith(r"\\")]
+    return [re.split(r"(?<!\\)&", row.removesuffix(r"\\")) for row in rows]
+
+
+def test_the_latex_table_has_a_row_for_each_row_of_the_report(written):
+    evidence = gather(written)
+    (section,) = evidence.sections
+    text = verdicts_tex(evidence)
+    head, *rows = cells_of(text)
+    shown = [row for result in section.shown for row in rows_of(result)]
+    assert [cells[-1].strip() for cells in rows] == [latex(row.label) for row in shown]
+    assert [cells[3].strip() for cells in rows] == [latex(row.ours) for row in shown]
+    assert {len(cells) for cells in [head, *rows]} == {6}
+    for name in ("table", "tabular"):
+        assert text.count(f"\\begin{{{name}}}") == text.count(f"\\end{{{name}}}") == 1
+    assert text.count(r"\midrule") == len(section.groups)
+    assert text.count("{") == text.count("}")
+    assert text.isascii()
+
+
+def test_text_from_files_is_text_in_latex(folder):
+    hostile = "\\input{x} $a$ 5 % & #1 _b ^c ~d {e [f]"
+    folder.add(0.25, 100)
+    claim = make_result("a", {hostile: ([0.3] * 3, [0.2, 0.21, 0.22])}, section=hostile)
+    folder.study(claim, title=hostile, dataset=hostile)
+    text = verdicts_tex(gather(folder.path))
+    assert r"\input" not in text
+    assert text.count(latex(hostile)) == 3  # section, title and data
+    assert {len(cells) for cells in cells_of(text)} == {6}
+    unescaped = re.sub(r"\\[%&#_${}]|\$\^\*\$|\$n\$|\$\\?\w+\$", "", text)
+    assert "$" not in unescaped
+    assert re.findall(r"^[^%\n]+%", unescaped, re.MULTILINE) == []
+    assert unescaped.count("{") == unescaped.count("}")
+
+
+def test_without_claims_there_is_no_table(folder):
+    folder.add(0.25, 0)
+    evidence = gather(folder.path)
+    assert "tabular" not in verdicts_tex(evidence)
+    assert lines(verdicts_csv(evidence)) == []
+    assert len(lines(runs_csv(evidence))) == 1
+
+
+# Figures
+
+
+@pytest.fixture(scope="module")
+def drawn(written, tmp_path_factory) -> list[Path]:
+    """The figures of a study of two claims."""
+    (section,) = gather(written).sections
+    few = [r for r in section.results if r.claim in ("lrn_lowers_error", "batchnorm_beats_lrn")]
+    section.results[:] = few
+    return figures.save(tmp_path_factory.mktemp("report") / "figures", [section])
+
+
+def test_each_figure_is_an_svg_and_a_pdf(drawn):
+    lrn = [f"small-lrn-lowers-error-{name}" for name in ("seeds", "train", "val")]
+    names = ["small-forest", *lrn, "small-batchnorm-beats-lrn-seeds"]
+    assert [path.name for path in drawn] == [
+        f"{n}.{kind}" for n in names for kind in ("svg", "pdf")
+    ]
+    for path in drawn[1::2]:
+        assert path.read_bytes().startswith(b"%PDF-")
+        assert b"CreationDate" not in path.read_bytes()
+
+
+def test_a_figure_by_itself_names_what_it_shows(drawn):
+    texts = {path.stem: set(ElementTree.parse(path).getroot().itertext()) for path in drawn[::2]}
+    assert {"LRN lowers error", "Batchnorm beats LRN", "1.120× [1.113, 1.127]"} <= texts[
+        "small-forest"
+    ]
+    for name in ("seeds", "train", "val"):
+        arms = {"without: norm=none", "with: baseline"}
+        assert arms <= texts[f"small-lrn-lowers-error-{name}"]
+    # Colors are those of a light page, not variables of a style sheet.
+    assert not any("var(" in path.read_text() for path in drawn[::2])
