@@ -9,20 +9,30 @@ if __package__ in {None, ""}:
     # Started as a file: the folder above holds the package, and this one must not shadow others.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from ablations.config import ConfigError
 from ablations.errors import ended_in_words, writable
 from ablations.files import write_atomically
 from ablations.record import CHECKPOINT
 
 MARKDOWN, PAGE = "RESULTS.md", "report.html"
 RUNS, VERDICTS, LATEX, FIGURES = "runs.csv", "verdicts.csv", "verdicts.tex", "figures"
+COMPARISON = "comparison"
 
 
-def report(output: Path, to: Path, *, pictures: bool = True, figures: bool = True) -> list[Path]:
+def report(
+    output: Path,
+    to: Path,
+    other: Path | None = None,
+    *,
+    pictures: bool = True,
+    figures: bool = True,
+) -> list[Path]:
     """Write the report on a folder of runs; the same records give the same files.
 
     Args:
         output: Folder of the runs.
         to: Folder of the report, created if it does not exist.
+        other: Folder of another study's runs, which is shown beside it.
         pictures: Draw kernels, predictions and neighbors; needs checkpoints and torch.
         figures: Draw the figures of the studies also as files.
 
@@ -34,11 +44,11 @@ def report(output: Path, to: Path, *, pictures: bool = True, figures: bool = Tru
     """
     # Where a lack of memory for them is told in one line.
     from ablations.reporting.documents import page, results
-    from ablations.reporting.evidence import gather
+    from ablations.reporting.evidence import gather, gather_two
     from ablations.reporting.exports import runs_csv, verdicts_csv, verdicts_tex
     from ablations.reporting.figures import save
 
-    evidence = gather(output)
+    evidence = gather_two(output, other) if other else gather(output)
     writable(to, f"--to {to}", "--to FOLDER")
     drawn = {}
     if pictures:
@@ -46,7 +56,7 @@ def report(output: Path, to: Path, *, pictures: bool = True, figures: bool = Tru
         from ablations.reporting.pictures import draw
 
         for section in evidence.sections:
-            if found := draw(output, section.runs):
+            if found := draw(section.output, section.runs):
                 drawn[section.key] = found
             elif section.runs:
                 evidence.missing.append(
@@ -74,10 +84,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "verdicts.csv, verdicts.tex and figures.",
     )
     parser.add_argument(
-        "--output", type=Path, default=Path("runs"), help="folder of the runs (default: runs)"
+        "folders",
+        nargs="*",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of the runs (default: runs), or two to compare their studies",
     )
+    parser.add_argument("--output", type=Path, help="the same for one folder")
     parser.add_argument(
-        "--to", type=Path, help="folder of the report (default: the folder of the runs)"
+        "--to",
+        type=Path,
+        help=f"folder of the report (default: the folder of the runs; {COMPARISON} for two)",
     )
     parser.add_argument(
         "--no-pictures",
@@ -93,15 +110,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     given = parser.parse_args(arguments)
     with ended_in_words():
-        if given.pictures and any(given.output.glob(f"*/{CHECKPOINT}")):
+        folders = _folders(given.folders, given.output)
+        output, other = folders[0], folders[1] if len(folders) > 1 else None
+        to: Path = given.to or (Path(COMPARISON) if other else output)
+        if given.pictures and any(any(path.glob(f"*/{CHECKPOINT}")) for path in folders):
             print("drawing pictures of trained networks; --no-pictures leaves them out", flush=True)
-        to = given.to or given.output
-        written = report(given.output, to, pictures=given.pictures, figures=given.figures)
+        written = report(output, to, other, pictures=given.pictures, figures=given.figures)
         from ablations.launch.display import count
-        from ablations.reporting.evidence import gather
+        from ablations.reporting.evidence import gather, gather_two
         from ablations.reporting.labels import tally
 
-        for section in gather(given.output).sections:
+        for section in (gather_two(output, other) if other else gather(output)).sections:
             found = [f"{title.lower()}: {tally(members)}" for title, members in section.groups]
             print(f"{section.title}: {'; '.join(found) or 'no claims'}")
         for path in written:
@@ -109,6 +128,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 print(f"{path} ({path.stat().st_size / 1024:,.0f} kB)")
         if drawn := [path for path in written if path.parent != to]:
             print(f"{to / FIGURES} ({count(len(drawn), 'file')})")
+
+
+def _folders(folders: list[Path], output: Path | None) -> list[Path]:
+    """Return the one or two folders that the command names."""
+    given = " ".join(map(str, folders))
+    if folders and output:
+        raise ConfigError(
+            f"--output {output}: the folder of the runs is already given, {given}; next step: "
+            "leave out --output"
+        )
+    if len(folders) > 2:
+        raise ConfigError(
+            f"{given}: {len(folders)} folders; the report takes one, or two to compare; next step: "
+            "compare two at a time"
+        )
+    return folders or [output or Path("runs")]
 
 
 if __name__ == "__main__":

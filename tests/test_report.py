@@ -90,6 +90,69 @@ def test_the_shipped_results_are_drawn_again_from_their_records(tmp_path, kept):
     assert "### Arms" in text
 
 
+CLAIM = {"": ([0.28, 0.281, 0.279], [0.25, 0.251, 0.25])}
+WEAKER = {"": ([0.28, 0.281, 0.279], [0.279, 0.28, 0.28])}
+
+
+@pytest.fixture
+def two(tmp_path, monkeypatch) -> list[Path]:
+    """The folders of two studies of one name, which differ in a claim."""
+    monkeypatch.chdir(tmp_path)
+    folders = [Path("first/runs"), Path("second/runs")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    save_study(folders[0], [make_result("shared", CLAIM)])
+    save_study(folders[1], [make_result("shared", WEAKER), make_result("b", CLAIM)])
+    return folders
+
+
+def test_two_folders_are_compared_claim_by_claim(two):
+    main([*map(str, two), "--no-pictures"])
+    markdown, html, verdicts = (
+        (Path("comparison") / name).read_text()
+        for name in ("RESULTS.md", "report.html", "verdicts.csv")
+    )
+    head = "| claim | § | paper | Small study (first/runs) | Small study (second/runs) |"
+    rows = markdown.partition(head)[2].splitlines()[2:4]
+    only, both = ([cell.strip() for cell in row.split("|")[1:-1]] for row in rows)
+    assert only[0] == "B"
+    assert only[3] == "–"
+    assert "holds here; 1.119×" in only[4]
+    assert both[3].startswith("holds here; 1.119×")
+    assert "], 3 pairs" in both[3]
+    assert not both[4].startswith("holds here")
+    assert 'href="#a-small-shared"' in html
+    assert 'href="#b-small-shared"' in html
+    assert "\nsecond/runs/small," in verdicts
+    assert {"a-small-forest.svg", "b-small-forest.svg"} <= {
+        path.name for path in Path("comparison/figures").iterdir()
+    }
+
+
+def test_one_folder_can_be_given_by_itself(two):
+    main([str(two[0]), "--no-pictures", "--no-figures"])
+    text = (two[0] / "RESULTS.md").read_text()
+    assert "Side by side" not in text
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["first/runs", "first/../first/runs"], "the same folder"),
+        (["first/runs", "second/runs", "third"], "3 folders"),
+        (["first/runs", "--output", "second/runs"], "already given"),
+        (["first/runs", "nowhere"], "no records and no verdicts in nowhere"),
+        (["first/runs", "plain"], "plain: no verdicts to compare"),
+    ],
+)
+def test_folders_that_cannot_be_compared_are_named(two, finished, given, message):
+    shutil.copytree(finished, Path("plain") / finished.name)
+    with pytest.raises(SystemExit, match=f"error: .*{message}.*; next step: ") as error:
+        main([*given, "--no-pictures"])
+    assert "\n" not in str(error.value)
+    assert not Path("comparison").exists()
+
+
 def test_the_command_counts_claims_extensions_and_controls(runs_dir, capsys):
     values = {"": ([0.28, 0.281, 0.279], [0.25, 0.251, 0.25])}
     families = {"a": "paper", "b": "paper", "c": "extension", "d": "control"}

@@ -7,6 +7,7 @@ from ablations.claims.measures import SIDES
 from ablations.claims.results import ArmResult, ClaimResult
 from ablations.claims.schema import TIMES
 from ablations.claims.words import figure, measured, notes, number
+from ablations.launch.display import count
 from ablations.reporting.labels import icon, word
 from ablations.reporting.words import listed, plain, sentence, spoken
 from ablations.stats.labels import Verdict
@@ -90,6 +91,18 @@ def _row(
         verdict,
         effect,
     )
+
+
+def standing(result: ClaimResult | None) -> str:
+    """Return the label of a claim with estimates, intervals and pairs; a dash for no claim."""
+    if result is None:
+        return "–"
+    found = [
+        f"{row.name}: " * (row.level == "part") + f"{row.ours}, {count(row.n, 'pair')}"
+        for row in rows_of(result)
+        if row.verdict and row.level != "secondary" and row.verdict.estimate is not None
+    ]
+    return "; ".join([word(result), *found])
 
 
 def warnings_of(result: ClaimResult) -> list[str]:

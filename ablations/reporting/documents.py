@@ -18,7 +18,11 @@ if TYPE_CHECKING:  # it imports torch
 def results(evidence: Evidence) -> str:
     """Return ``RESULTS.md``; the same evidence gives the same text."""
     template = _TEMPLATES.get_template("results.md")
-    text = template.render(sections=evidence.sections, missing=evidence.missing)
+    text = template.render(
+        sections=evidence.sections,
+        missing=evidence.missing,
+        overview=_overview(evidence.sections),
+    )
     return text.rstrip() + "\n"
 
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ablations import record
@@ -70,6 +70,7 @@ class Section:
         arms: The arms, those with the fewest differences first, without tuning runs.
         study: The study; None for runs that belong to no study.
         tuning: Number of tuning and gate runs.
+        output: Folder of the runs.
     """
 
     key: str
@@ -81,6 +82,7 @@ class Section:
     arms: list[Arm]
     study: StudyResult | None = None
     tuning: int = 0
+    output: Path = Path()
 
     @property
     def runs(self) -> list[Record]:
@@ -176,6 +178,44 @@ def gather(output: Path) -> Evidence:
         sections.append(
             Section(slug(name), title, name, data.name, data.fingerprint, [], _arms(runs))
         )
+    return Evidence([replace(section, output=output) for section in sections], missing)
+
+
+def gather_two(one: Path, other: Path) -> Evidence:
+    """Read the records and verdicts of two folders, whose sections are named after their folder.
+
+    Args:
+        one: Folder of the runs of a study.
+        other: That of another one.
+
+    Raises:
+        ConfigError: See :func:`gather`; also where a folder has no study, or both are the same.
+    """
+    if one.resolve() == other.resolve():
+        raise ConfigError(
+            f"{one} {other}: the same folder; next step: name the folders of two studies"
+        )
+    names = [folder.resolve().name for folder in (one, other)]
+    if names[0] == names[1]:
+        names = [str(one), str(other)]
+    sections, missing = [], []
+    for key, folder, name in zip("ab", (one, other), names, strict=True):
+        found = gather(folder)
+        if not any(section.study for section in found.sections):
+            raise ConfigError(
+                f"{folder}: no verdicts to compare; next step: test claims with "
+                f"ablations/reproduce.py output={folder}"
+            )
+        missing += [f"{name}: {text}" for text in found.missing]
+        sections += [
+            replace(
+                section,
+                key=slug(key, section.key),
+                title=f"{section.title} ({name})",
+                name=f"{name}/{section.name}",
+            )
+            for section in found.sections
+        ]
     return Evidence(sections, missing)
 
 
