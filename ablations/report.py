@@ -33,7 +33,8 @@ def report(
         output: Folder of the runs.
         to: Folder of the report, created if it does not exist.
         other: Folder of another study's runs, which is shown beside it.
-        pictures: Draw kernels, predictions and neighbors; needs checkpoints and torch.
+        pictures: Draw kernels, predictions, neighbors and the most wrong images; needs checkpoints,
+            predictions and torch.
         figures: Draw the figures of the studies also as files.
 
     Returns:
@@ -50,12 +51,14 @@ def report(
 
     evidence = gather_two(output, other) if other else gather(output)
     writable(to, f"--to {to}", "--to FOLDER")
-    drawn = {}
+    drawn, wrong = {}, {}
     if pictures:
         # Torch is slow to import, and only pictures need it.
-        from ablations.reporting.pictures import draw
+        from ablations.reporting.pictures import draw, most_wrong
 
         for section in evidence.sections:
+            images = {arm.name: most_wrong(section.output, arm.finished) for arm in section.arms}
+            wrong[section.key] = {name: found for name, found in images.items() if found}
             if found := draw(section.output, section.runs):
                 drawn[section.key] = found
             elif section.runs:
@@ -65,7 +68,7 @@ def report(
                 )
     written = {
         MARKDOWN: results(evidence),
-        PAGE: page(evidence, drawn),
+        PAGE: page(evidence, drawn, wrong),
         RUNS: runs_csv(evidence),
         VERDICTS: verdicts_csv(evidence),
         LATEX: verdicts_tex(evidence),
@@ -100,7 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--no-pictures",
         dest="pictures",
         action="store_false",
-        help="leave out kernels, predictions and neighbors, which need checkpoints",
+        help="leave out kernels, predictions, neighbors and the most wrong images, which need the "
+        "folders of the runs",
     )
     parser.add_argument(
         "--no-figures",

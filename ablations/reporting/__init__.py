@@ -10,6 +10,7 @@
 ``plots``       points by seed and learning curves, drawn by matplotlib
 ``figures``     the forest plot and those of ``plots`` as SVG and PDF files
 ``exports``     ``runs.csv``, ``verdicts.csv`` and the LaTeX table
+``mistakes``    confusion of the classes in each arm
 ``pictures``    kernels, predictions and nearest neighbors of one network; imports torch
 ``documents``   renders ``templates`` to ``RESULTS.md`` and ``report.html``
 ==============  ==================================================================================

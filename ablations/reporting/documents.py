@@ -8,11 +8,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ablations.claims.results import ClaimResult
 from ablations.launch.display import count
-from ablations.reporting import claims, labels, plots, strips, tables, words
+from ablations.reporting import claims, labels, mistakes, plots, strips, tables, words
 from ablations.reporting.evidence import Evidence, Section
 
 if TYPE_CHECKING:  # it imports torch
-    from ablations.reporting.pictures import Figures
+    from ablations.reporting.pictures import Figures, MostWrong
 
 
 def results(evidence: Evidence) -> str:
@@ -26,17 +26,23 @@ def results(evidence: Evidence) -> str:
     return text.rstrip() + "\n"
 
 
-def page(evidence: Evidence, figures: Mapping[str, "Figures"] | None = None) -> str:
+def page(
+    evidence: Evidence,
+    figures: Mapping[str, "Figures"] | None = None,
+    images: Mapping[str, Mapping[str, "MostWrong"]] | None = None,
+) -> str:
     """Return ``report.html``; the same evidence gives the same text.
 
     Args:
         evidence: What it shows.
         figures: Pictures of one run of a section, by the key of the section.
+        images: Most wrong images by the key of the section and the name of the arm.
     """
     return _TEMPLATES.get_template("report.html").render(
         sections=evidence.sections,
         missing=evidence.missing,
         figures=figures or {},
+        images=images or {},
         overview=_overview(evidence.sections),
     )
 
@@ -86,6 +92,7 @@ _TEMPLATES.filters |= {
 _TEMPLATES.globals |= {
     "claims": claims,
     "labels": labels,
+    "mistakes": mistakes,
     "plots": plots,
     "strips": strips,
     "tables": tables,

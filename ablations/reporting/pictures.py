@@ -5,10 +5,10 @@ The only module of the report that needs torch. It is imported when pictures are
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,13 +23,14 @@ from ablations.config import ConfigError, Job
 from ablations.data.store import Store
 from ablations.models.pretrained import weights
 from ablations.record import CHECKPOINT, PREDICTIONS, Record
+from ablations.reporting.mistakes import prepared
 from ablations.reporting.words import classes
 from ablations.techniques.augmentation import to_input
 from ablations.techniques.evaluation import center_crop
 from ablations.techniques.towers import colorfulness
 from ablations.training.classifier import input_mean
 
-QUERIES, NEIGHBORS, PREDICTED = 5, 6, 8
+QUERIES, NEIGHBORS, PREDICTED, WRONG = 5, 6, 8, 8
 POOL = 600  # training images among which neighbors are searched
 _EXACT = 64  # side in pixels up to which a photograph is kept exactly
 
@@ -56,6 +57,16 @@ class Prediction(NamedTuple):
 
     image: Picture
     classes: list[tuple[str, float, bool]]
+
+
+class MostWrong(NamedTuple):
+    """The test images whose true class has the least probability in a run, that one first.
+
+    The classes of each prediction are the predicted and the true one.
+    """
+
+    run: Record
+    predictions: list[Prediction]
 
 
 class NearestNeighbors(NamedTuple):
@@ -106,17 +117,39 @@ def draw(output: Path, runs: Sequence[Record]) -> Figures | None:
     return None
 
 
+def most_wrong(output: Path, runs: Sequence[Record]) -> MostWrong | None:
+    """Draw the most wrong images of the first run whose predictions and data are here.
+
+    Args:
+        output: Folder of the runs.
+        runs: Runs of one arm, in order of preference.
+
+    Returns:
+        The images, in the views of the run's tables; None without such a run.
+    """
+    for run in runs:
+        folder = output / run.run_id
+        if (folder / PREDICTIONS).exists() and (store := prepared(folder, run)):
+            with np.load(folder / PREDICTIONS) as predictions:
+                probabilities = predictions[run.evaluation].astype(np.float32)
+            labels, best = store.test_labels, probabilities.argmax(1)
+            true = probabilities[np.arange(len(labels)), labels]
+            # Rounded to zero, many true classes are equally improbable.
+            order = np.lexsort((-probabilities.max(1), true))
+            chosen = [row for row in order if best[row] != labels[row]][:WRONG]
+            tops = [(best[row], labels[row]) for row in chosen]
+            return MostWrong(run, _show(store, probabilities, chosen, tops))
+    return None
+
+
 def _draw(run: Record, folder: Path) -> Figures:
     job = Job.load(folder)
     network = models.build(job.run, run.data.classes)
     network.load_state_dict(weights(folder / CHECKPOINT))
     network.eval()
     figures = Figures(run, _kernels(network))
-    try:
-        store = Store.open(Path(job.store))
-        if store.fingerprint != run.data.fingerprint:
-            raise ConfigError("the prepared data have changed since")
-    except ConfigError:
+    store = prepared(folder, run)
+    if store is None:
         figures.missing.append(
             "The prepared images of this run are not here: no predictions and no neighbors."
         )
@@ -177,18 +210,25 @@ def data_uri(pixels: NDArray[np.uint8]) -> str:
 
 
 def _predictions(store: Store, probabilities: NDArray[np.float32]) -> list[Prediction]:
-    labels, names = store.test_labels, classes(store.classes)
+    labels = store.test_labels
     correct = probabilities.argmax(1) == labels
     # The first of either kind in the order of the test split: not chosen by hand.
     each = PREDICTED // 2
     chosen = [*np.flatnonzero(correct)[:each], *np.flatnonzero(~correct)[:each]]
     best = np.argsort(-probabilities[chosen], kind="stable")[:, :5]
+    return _show(store, probabilities, chosen, best)
+
+
+def _show(
+    store: Store, probabilities: NDArray[np.float32], chosen: Sequence[int], tops: Iterable[Any]
+) -> list[Prediction]:
+    labels, names = store.test_labels, classes(store.classes)
     return [
         Prediction(
             Picture(data_uri(store.test_images[row]), names[labels[row]]),
             [(names[c], 100 * float(probabilities[row, c]), bool(c == labels[row])) for c in top],
         )
-        for row, top in zip(chosen, best, strict=True)
+        for row, top in zip(chosen, tops, strict=True)
     ]
 
 
