@@ -96,7 +96,8 @@ def _check(name: str, words: list[str], example: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings(
-    "ignore:.*(does not have many workers|log_every_n_steps|have no `val_dataloader`)"
+    "ignore:.*(does not have many workers|log_every_n_steps|have no `val_dataloader`)",
+    "ignore:The `srun` command is available",
 )
 def test_the_python_of_the_page_on_trained_networks_runs(finished, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
