@@ -59,7 +59,9 @@ def main() -> None:
     parser.add_argument("workloads", nargs="*", help="which; none takes all")
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--again", action="store_true", help="repeat what is measured already")
-    parser.add_argument("--table", action="store_true", help="only write the tables of the pages")
+    parser.add_argument(
+        "--table", action="store_true", help="only write the tables of docs/speed.md"
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--json", type=Path, help="file of results (default: one for each device)")
     given = parser.parse_args()
@@ -69,12 +71,12 @@ def main() -> None:
     path = given.json or RESULTS / ("gpu.json" if given.device == "cuda" else "cpu.json")
     console = Console()
     if given.table:
-        executions = read(RESULTS / "cpu.json"), read(RESULTS / "cpu-again.json")
-        for page, whole in ((ROOT / "README.md", False), (ROOT / "docs/speed.md", True)):
-            page.write_text(into(page.read_text(), markdown(*executions, whole=whole)))
         page = ROOT / "docs/speed.md"
-        executions = read(RESULTS / "bf16.json"), read(RESULTS / "bf16-again.json")
-        page.write_text(into(page.read_text(), markdown(*executions, whole=True), "bf16"))
+        text = page.read_text()
+        for block, file in (("speed", "cpu"), ("bf16", "bf16")):
+            executions = read(RESULTS / f"{file}.json"), read(RESULTS / f"{file}-again.json")
+            text = into(text, markdown(*executions), block)
+        page.write_text(text)
         return
     _, rows = read(path)
     warnings.simplefilter("ignore")

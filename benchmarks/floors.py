@@ -52,8 +52,8 @@ def _floor(name: str, config: Config, rounds: int) -> list[Row]:
     least = [counter.get_total_flops() / rate * 1e3 for rate in _rates(rounds)]
     share = f"products of a {name} step"
     return [
-        pair(share, "the whole step", products, whole, less=True, detail=True),
-        pair(share, "as many operations of a matrix product", products, least, detail=True),
+        pair(share, "the whole step", products, whole, less=True),
+        pair(share, "as many operations of a matrix product", products, least),
     ]
 
 
@@ -91,25 +91,21 @@ def bf16(rounds: int, seconds: float) -> list[Row]:
                 peer,
                 products["bf16"],
                 products["fp32"],
-                detail=True,
             ),
-            pair(f"{name}: rest of a step in bf16", peer, rest["bf16"], rest["fp32"], detail=True),
+            pair(f"{name}: rest of a step in bf16", peer, rest["bf16"], rest["fp32"]),
             pair(
                 f"{name}: rest of a step in bf16",
                 "its products",
                 rest["bf16"],
                 products["bf16"],
                 less=True,
-                detail=True,
             ),
         ]
         if not name.startswith("cifar"):
             step, norms = singles["bf16"], _normalizations(configs[Precision.bf16])
             turns = alternate({"norms": norms, "step": step}, 3 * rounds, seconds)
             share = f"{name}: response normalization in bf16"
-            rows.append(
-                pair(share, "the whole step", turns["norms"], turns["step"], less=True, detail=True)
-            )
+            rows.append(pair(share, "the whole step", turns["norms"], turns["step"], less=True))
     return rows
 
 

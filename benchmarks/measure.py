@@ -20,7 +20,6 @@ class Row:
         goal: What the median of the ratios should reach (or not exceed); none states no goal.
         less: Whether a smaller ratio is better.
         note: Why there are no figures, or what to know about them.
-        detail: Left out of the README.
     """
 
     workload: str
@@ -31,7 +30,6 @@ class Row:
     goal: float | None = None
     less: bool = False
     note: str = ""
-    detail: bool = False
 
     @property
     def met(self) -> bool | None:
@@ -81,11 +79,10 @@ def pair(
     *,
     less: bool = False,
     note: str = "",
-    detail: bool = False,
 ) -> Row:
     """A row from the milliseconds of the same rounds."""
     ratio = [a / b if less else b / a for a, b in zip(ours, theirs, strict=True)]
-    return Row(workload, peer, ratio, ours, theirs, goal, less, note, detail)
+    return Row(workload, peer, ratio, ours, theirs, goal, less, note)
 
 
 def missing(workload: str, peer: str) -> Row:

@@ -140,9 +140,7 @@ def together(runs: list[list[str]], threads: int = 1) -> list[float]:
     return [float(process.communicate()[0]) for process in started]
 
 
-def side_by_side(
-    network: str, sizes: tuple[int, int, int], steps: int, rounds: int, *, detail: bool = False
-) -> list[Row]:
+def side_by_side(network: str, sizes: tuple[int, int, int], steps: int, rounds: int) -> list[Row]:
     """Two single-thread runs side by side beside the two one after the other on two threads."""
     words = [network, *map(str, sizes), str(steps)]
     steps_of = {
@@ -152,7 +150,7 @@ def side_by_side(
     }
     found = alternate(steps_of, rounds, 1e9)
     name, peer = f"two runs side by side, {network}-{sizes[1]}", "one after the other on 2 threads"
-    return [pair(name, peer, found["beside"], found["after"], detail=detail)]
+    return [pair(name, peer, found["beside"], found["after"])]
 
 
 WAITS = {
@@ -193,7 +191,7 @@ def threads(rounds: int) -> list[Row]:
                 process.wait()
         ours = found.pop("a brief spin")
         name = f"cifar_conv on two threads, {state} machine"
-        rows += [pair(name, peer, ours, theirs, detail=True) for peer, theirs in found.items()]
+        rows += [pair(name, peer, ours, theirs) for peer, theirs in found.items()]
     return rows
 
 
@@ -221,7 +219,7 @@ def kept_memory(rounds: int) -> list[Row]:
             cases = {"ours": partial(seconds, given, keep), "theirs": partial(seconds, given, {})}
             found = alternate(cases, rounds, 1e9)
             label, peer = f"{name}, {precision}, freed memory kept", "memory given back"
-            rows.append(pair(label, peer, found["ours"], found["theirs"], detail=True))
+            rows.append(pair(label, peer, found["ours"], found["theirs"]))
     return rows
 
 
@@ -294,7 +292,7 @@ def records(counts: tuple[int, ...]) -> list[Row]:
             taken = alternate({"report": draw}, 2, 30.0)["report"]
         allowed = [1000.0 * max(1.0, count / 100)] * len(taken)
         name, peer = f"report on {count} records", "one second per hundred"
-        rows.append(pair(name, peer, taken, allowed, 1.0, less=True, detail=count != 100))
+        rows.append(pair(name, peer, taken, allowed, 1.0, less=True))
     return rows
 
 
@@ -315,7 +313,7 @@ def ddp(steps: int) -> list[Row]:
     one, two = steps_of(1), steps_of(2)
     name = "cifar_conv in DDP"
     return [
-        pair(f"{name}, 1 rank", "bare DDP", one["suite"], one["bare"], 0.97, detail=True),
+        pair(f"{name}, 1 rank", "bare DDP", one["suite"], one["bare"], 0.97),
         pair(f"{name}, 2 ranks", "bare DDP", two["suite"], two["bare"], 0.97),
         pair(f"{name}, 2 ranks", "1 rank", two["suite"], one["suite"]),
     ]
@@ -337,8 +335,8 @@ def plans(counts: tuple[int, ...]) -> list[Row]:
         for count in counts:
             taken = alternate({"plan": partial(plan, folder, count)}, 2, 60.0)["plan"]
             allowed = [1000.0 * max(1.0, count / 100)] * len(taken)
-            name, peer, detail = f"plan of {count} runs", "one second per hundred", count != 100
-            rows.append(pair(name, peer, taken, allowed, 1.0, less=True, detail=detail))
+            name, peer = f"plan of {count} runs", "one second per hundred"
+            rows.append(pair(name, peer, taken, allowed, 1.0, less=True))
     return rows
 
 
@@ -351,7 +349,7 @@ def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
         "start": partial(start_up, rounds, seconds),
         "threads": partial(threads, rounds),
         "side by side, small": partial(side_by_side, *small, rounds),
-        "side by side, large": partial(side_by_side, *large, 1 if quick else 3, detail=True),
+        "side by side, large": partial(side_by_side, *large, 1 if quick else 3),
         "records": partial(records, (1, 10, 100) if quick else (1, 10, 100, 1000)),
         "plans": partial(plans, (1, 10, 100)),
         "ddp": partial(ddp, 60 if quick else 300),

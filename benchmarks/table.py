@@ -1,4 +1,4 @@
-"""The saved figures as tables: in the terminal, in the README and in docs/speed.md."""
+"""The saved figures as tables: in the terminal and in docs/speed.md."""
 
 import json
 from dataclasses import asdict
@@ -53,13 +53,12 @@ def terminal(rows: dict[str, list[Row]]) -> Table:
 Execution = tuple[dict[str, Any], dict[str, list[Row]]]  # what :func:`read` gives
 
 
-def markdown(first: Execution, second: Execution, *, whole: bool) -> str:
+def markdown(first: Execution, second: Execution) -> str:
     """Both executions as a Markdown table.
 
     Args:
         first: The figures that are shown with their quartiles.
         second: Those whose medians stand beside them, so that noise is visible.
-        whole: All rows, or those of the README, which name no details.
     """
     machine, rows = first
     lines = [
@@ -68,8 +67,6 @@ def markdown(first: Execution, second: Execution, *, whole: bool) -> str:
     ]
     again = {(row.workload, row.peer): row for group in second[1].values() for row in group}
     for row in (row for group in rows.values() for row in group):
-        if row.detail and not whole:
-            continue
         workload, peer, ratio, goal, met = cells(row)
         other = again.get((row.workload, row.peer))
         median = f"{spread(other.ratio)[1]:.3g}" if other and other.ratio else ""
@@ -78,8 +75,6 @@ def markdown(first: Execution, second: Execution, *, whole: bool) -> str:
         lines.append(f"| {workload} | {peer} | {ratio} | {median} | {goal} | {met} |")
     where = f"{machine['processor']}, {machine['threads']} thread(s) of {machine['cores']} cores"
     lines += ["", f"{where}, torch {machine['torch']}; two executions of `{machine['command']}`."]
-    if not whole:
-        lines += ["[docs/speed.md](docs/speed.md) has all rows, and why goals are missed."]
     return "\n".join(lines)
 
 

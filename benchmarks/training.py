@@ -121,22 +121,20 @@ def template(config: Config, data: Store, steps: int, workers: int = 2) -> Calla
     return run
 
 
-def beside_loops(
-    name: str, config: Config, data: Store, steps: int, goal: float, *, detail: bool
-) -> list[Row]:
+def beside_loops(name: str, config: Config, data: Store, steps: int, goal: float) -> list[Row]:
     """The suite beside the bare loop with and without the tricks, step by step."""
     peers = {peer: bare(config, data, tricks=peer == "bare") for peer in ("bare", "plain")}
     if config.run.model is Model.alexnet:
         peers["torchvision"] = reference(config, data)
     found = suite(config, data, steps, peers=peers)
     rows = [
-        pair(name, "bare loop, same tricks", found["suite"], found["bare"], goal, detail=detail),
-        pair(name, "bare loop, plain", found["suite"], found["plain"], detail=detail),
+        pair(name, "bare loop, same tricks", found["suite"], found["bare"], goal),
+        pair(name, "bare loop, plain", found["suite"], found["plain"]),
     ]
     if theirs := found.get("torchvision"):
         note = "one tower, no LRN, no decoding"
         peer = "torchvision's reference"
-        rows.append(pair(name, peer, found["suite"], theirs, note=note, detail=detail))
+        rows.append(pair(name, peer, found["suite"], theirs, note=note))
     return rows
 
 
@@ -184,7 +182,7 @@ def reading(rounds: int, seconds: float) -> list[Row]:
     steps = {"gather": gather, "copy": whole.copy}
     found = alternate(steps, 5 * rounds, seconds)
     name, peer = "reading an epoch of 32x32 pixels", "a copy of the same bytes"
-    return [pair(name, peer, found["gather"], found["copy"], less=True, detail=True)]
+    return [pair(name, peer, found["gather"], found["copy"], less=True)]
 
 
 def beside_template(rounds: int, seconds: float) -> list[Row]:
@@ -218,7 +216,7 @@ def lrn(rounds: int, seconds: float) -> list[Row]:
     return [
         pair(name, "torch's LRN", ours, found["torch"], 5.0),
         pair(name, "BatchNorm, contiguous", ours, found["contiguous"], 2.5, less=True),
-        pair(name, "BatchNorm, channels last", ours, found["last"], less=True, detail=True),
+        pair(name, "BatchNorm, channels last", ours, found["last"], less=True),
     ]
 
 
@@ -260,7 +258,7 @@ def scale(steps: int) -> list[Row]:
         found = suite(configure("cifar_conv", 32, 28, batch), data, steps, peers=peers)
         ours, theirs = ([ms / n for ms in found[k]] for k, n in (("suite", batch), ("bare", 128)))
         name, peer = f"an image of cifar_conv, batch {batch}", "bare loop, batch 128"
-        rows.append(pair(name, peer, ours, theirs, less=True, detail=True))
+        rows.append(pair(name, peer, ours, theirs, less=True))
     narrow = "width=0.25"
     small = configure("alexnet_small", 32, 28, 128, narrow)
     peers = {"bare": bare(small, data, tricks=True)}
@@ -268,7 +266,7 @@ def scale(steps: int) -> list[Row]:
         config = configure("alexnet_small", size, crop, 128, narrow)
         found = suite(config, store(size, IMAGES), max(1, steps // 4), peers=peers)
         name, peer = f"an image of alexnet_small-{size}", "bare loop, alexnet_small-32"
-        rows.append(pair(name, peer, found["suite"], found["bare"], less=True, detail=True))
+        rows.append(pair(name, peer, found["suite"], found["bare"], less=True))
     return rows
 
 
@@ -289,7 +287,7 @@ def compiled(rounds: int) -> list[Row]:
         found = alternate(steps, 3 * rounds, 1e9)
         peer = "the same step without"
         workload = f"{name} through torch.compile"
-        rows.append(pair(workload, peer, found["compiled"], found["eager"], detail=True))
+        rows.append(pair(workload, peer, found["compiled"], found["eager"]))
     return rows
 
 
@@ -330,9 +328,7 @@ def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
     """Every workload of this module, by name."""
     rounds, seconds = (3, 12.0) if quick else (7, 60.0)
 
-    def loops(
-        name: str, goal: float, network: str, sizes: tuple[int, int, int], *more: str, detail=False
-    ):
+    def loops(name: str, goal: float, network: str, sizes: tuple[int, int, int], *more: str):
         size, crop, batch = sizes
         large = size > 100
         images = 4 * batch if large else IMAGES
@@ -340,19 +336,19 @@ def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
 
         def measure() -> list[Row]:
             config = configure(network, size, crop, batch, *more)
-            return beside_loops(name, config, store(size, images), steps, goal, detail=detail)
+            return beside_loops(name, config, store(size, images), steps, goal)
 
         return name, measure
 
     none = "augmentation=none"
     nets = [
         loops("cifar_conv", 0.93, "cifar_conv", (32, 28, 128)),
-        loops("cifar_conv, no augmentation", 0.93, "cifar_conv", (32, 28, 128), none, detail=True),
-        loops("cifar_local", 0.93, "cifar_local", (32, 24, 128), detail=True),
-        loops("alexnet_small-32", 0.93, "alexnet_small", (32, 28, 128), "width=0.25", detail=True),
-        loops("alexnet_small-64", 0.93, "alexnet_small", (64, 56, 128), "width=0.25", detail=True),
+        loops("cifar_conv, no augmentation", 0.93, "cifar_conv", (32, 28, 128), none),
+        loops("cifar_local", 0.93, "cifar_local", (32, 24, 128)),
+        loops("alexnet_small-32", 0.93, "alexnet_small", (32, 28, 128), "width=0.25"),
+        loops("alexnet_small-64", 0.93, "alexnet_small", (64, 56, 128), "width=0.25"),
         loops("alexnet-227", 0.97, "alexnet", (256, 227, 16)),
-        loops("alexnet-224", 0.97, "alexnet", (256, 224, 16), detail=True),
+        loops("alexnet-224", 0.97, "alexnet", (256, 224, 16)),
     ]
     return {
         "lrn": partial(lrn, rounds, seconds),

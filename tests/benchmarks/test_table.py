@@ -1,7 +1,4 @@
-from dataclasses import replace
 from pathlib import Path
-
-import pytest
 
 from benchmarks.measure import missing, pair
 from benchmarks.table import cells, into, markdown, read, save
@@ -30,16 +27,10 @@ def execution(*rows):
 def test_the_second_execution_stands_beside_the_first():
     first = execution(pair("w", "p", [1.0], [3.0], 2.0), pair("w", "q", [1.0], [1.0]))
     second = execution(pair("w", "p", [1.0], [1.5], 2.0))
-    lines = markdown(first, second, whole=True).splitlines()
+    lines = markdown(first, second).splitlines()
     assert lines[2] == "| w | p | 3 × as fast | 1.5 | ≥ 2 | one of two |"
     assert lines[3] == "| w | q | 1 × as fast |  |  |  |"
     assert lines[5] == "P, 1 thread(s) of 2 cores, torch 2; two executions of `c`."
-
-
-def test_details_are_left_to_the_whole_table():
-    rows = execution(replace(pair("w", "p", [1.0], [3.0]), detail=True))
-    assert "| w |" in markdown(rows, rows, whole=True)
-    assert "| w |" not in markdown(rows, rows, whole=False)
 
 
 def test_the_block_replaces_the_one_of_its_name():
@@ -49,10 +40,9 @@ def test_the_block_replaces_the_one_of_its_name():
     assert into(both, "new", "networks") == text.format("speed") + replaced
 
 
-@pytest.mark.parametrize(("page", "whole"), [("README.md", False), ("docs/speed.md", True)])
-def test_pages_show_the_committed_figures(page: str, whole: bool):
-    text = (ROOT / page).read_text()
+def test_the_page_shows_the_committed_figures():
+    text = (ROOT / "docs/speed.md").read_text()
     results = ROOT / "benchmarks/results"
     executions = read(results / "cpu.json"), read(results / "cpu-again.json")
     assert "<!-- speed -->" in text
-    assert into(text, markdown(*executions, whole=whole)) == text
+    assert into(text, markdown(*executions)) == text
