@@ -130,7 +130,6 @@ def suite(
     config: Config,
     data: Store,
     steps: int,
-    rank: int = 0,
     world: int = 1,
     peers: Mapping[str, Callable[[], None]] | None = None,
     device: str = "cpu",
@@ -142,7 +141,6 @@ def suite(
         config: The run.
         data: Its images.
         steps: Steps that count.
-        rank: Number of this process.
         world: Number of processes.
         peers: See :class:`Turns`.
         device: ``cpu`` or ``cuda``.
@@ -153,7 +151,7 @@ def suite(
     """
     torch.backends.cudnn.allow_tf32 = False  # as in a run
     keep_freed_memory()
-    images = Images(config.run, data, rank, world)
+    images = Images(config.run, data)
     module = Classifier.of_store(config.run, data, len(images.train_images))
     turns = Turns(peers or {}, turn)
     steps += WARM_UP * turn

@@ -53,7 +53,7 @@ def main() -> None:
     distributed.init_process_group("gloo")
     config, data = configure("cifar_conv", 32, 28, 128), store(32, IMAGES)
     peers = {"bare": bare(config, data, rank, world)}
-    found = suite(config, data, int(sys.argv[1]), rank, world, peers)
+    found = suite(config, data, int(sys.argv[1]), world, peers)
     if rank == 0:
         print(json.dumps(found))
     if distributed.is_initialized():

@@ -28,11 +28,9 @@ class Images(pl.LightningDataModule):
     Args:
         run: The run.
         store: The prepared data.
-        rank: Number of this process.
-        world: Number of processes.
     """
 
-    def __init__(self, run: Run, store: Store, rank: int, world: int) -> None:
+    def __init__(self, run: Run, store: Store) -> None:
         super().__init__()
         self.store = store
         train, val = store.split(run.data.train_limit, run.data.val_size)
@@ -40,22 +38,21 @@ class Images(pl.LightningDataModule):
         self.train_images = PixelBatches(store.train_images, store.train_labels, train)
         self.val_images = PixelBatches(store.train_images, store.train_labels, val)
         self.test_images = PixelBatches(store.test_images, store.test_labels)
-        self.batch_size, self.rank, self.world = run.recipe.batch_size, rank, world
-        stream = derive(run.seed, "stream", run.replicate)
-        self.batches = EpochBatches(len(train), self.batch_size, stream, rank, world)
+        self.batch_size = run.recipe.batch_size
+        self.order_seed = derive(run.seed, "stream", run.replicate)
 
     def setup(self, stage: str) -> None:
         """Keep the pixels on the GPU where they fit: nothing is then copied during training.
 
         Raises:
-            RuntimeError: The number of processes differs from ``world``.
+            RuntimeError: The trainer does not know how many processes there are.
         """
         assert self.trainer is not None
         group = distributed.get_world_size() if distributed.is_initialized() else 1
-        if not group == self.trainer.world_size == self.world:
+        if group != self.trainer.world_size:
             raise RuntimeError(
-                f"{group} processes in the group, {self.trainer.world_size} of the trainer, "
-                f"{self.world} of the sampler: images would be left out or trained on twice"
+                f"{group} processes in the group, {self.trainer.world_size} of the trainer: images "
+                "would be left out or trained on twice"
             )
         device = self.trainer.strategy.root_device
         if device.type != "cuda":
@@ -67,7 +64,10 @@ class Images(pl.LightningDataModule):
                 images.to(device)
 
     def train_dataloader(self) -> Loader:
-        return ResumableLoader(self.train_images, self.batches)
+        batches = EpochBatches(
+            len(self.train_images), self.batch_size, self.order_seed, *self._rank_and_world
+        )
+        return ResumableLoader(self.train_images, batches)
 
     def val_dataloader(self) -> Loader:
         return self._load_once(self.val_images, self.batch_size)
@@ -94,5 +94,11 @@ class Images(pl.LightningDataModule):
         return Batch(*(part.to(device, non_blocking=True) for part in batch))
 
     def _load_once(self, images: PixelBatches, batch_size: int) -> Loader:
-        shares = EvaluationBatches(len(images), batch_size, self.rank, self.world)
+        shares = EvaluationBatches(len(images), batch_size, *self._rank_and_world)
         return Loader(images, shares)
+
+    @property
+    def _rank_and_world(self) -> tuple[int, int]:
+        if self.trainer is None:
+            return 0, 1
+        return self.trainer.global_rank, self.trainer.world_size

@@ -84,7 +84,7 @@ def train(job: Job, folder: Path) -> None:
     torch.backends.cudnn.allow_tf32 = False
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     store = Store.of_run(Path(job.store), job.run)
-    images = Images(job.run, store, rank, world)
+    images = Images(job.run, store)
     module = Classifier.of_store(job.run, store, len(images.train_images))
     if job.weights:
         transfer(module.network, Path(job.weights))

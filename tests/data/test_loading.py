@@ -44,7 +44,7 @@ def test_an_epoch_has_whole_batches_of_different_images():
 
 def test_the_order_depends_on_seed_stream_and_epoch_only(tiny_run: Run, store: Store):
     def order(run: Run, epoch: int) -> list[bytes]:
-        loader = Images(run, store, 0, 1).train_dataloader()
+        loader = Images(run, store).train_dataloader()
         loader.batch_sampler.set_epoch(epoch)
         return _pixels(loader)
 
@@ -157,7 +157,7 @@ def test_images_of_a_large_store_are_checked_on_their_way_into_a_batch(
 
 
 def test_training_validation_and_test_images_do_not_overlap(tiny_run: Run, store: Store):
-    images = Images(tiny_run, store, 0, 1)
+    images = Images(tiny_run, store)
     train, val, test = (set(_pixels(loader)) for loader in images.test_dataloader())
     assert (len(train), len(val), len(test)) == (49, 11, 23)
     assert len(train | val | test) == 49 + 11 + 23
@@ -165,10 +165,21 @@ def test_training_validation_and_test_images_do_not_overlap(tiny_run: Run, store
     assert set(_pixels(images.train_dataloader())) <= train
 
 
-def test_a_sampler_for_another_number_of_processes_is_refused(tiny_run: Run, store: Store):
+def test_a_trainer_that_counts_other_processes_is_refused(tiny_run: Run, store: Store):
     # Otherwise a part of the data would never be seen, without a word.
-    images = Images(tiny_run, store, 0, 2)
+    images = Images(tiny_run, store)
     strategy = SimpleNamespace(root_device=torch.device("cpu"))
-    images.trainer = SimpleNamespace(strategy=strategy, world_size=1)  # type: ignore[assignment]
-    with pytest.raises(RuntimeError, match=r"1 processes in the group, 1 .* trainer, 2 .* sampler"):
+    images.trainer = SimpleNamespace(strategy=strategy, world_size=2)  # type: ignore[assignment]
+    with pytest.raises(RuntimeError, match=r"1 processes in the group, 2 .* trainer"):
         images.setup("fit")
+
+
+def test_each_process_takes_its_share_from_the_trainer(tiny_run: Run, store: Store):
+    def pixels(rank: int, world: int) -> list[list[bytes]]:
+        images = Images(tiny_run, store)
+        images.trainer = SimpleNamespace(global_rank=rank, world_size=world)  # type: ignore
+        return [_pixels(each) for each in (images.train_dataloader(), *images.test_dataloader())]
+
+    for first, second, alone in zip(pixels(0, 2), pixels(1, 2), pixels(0, 1), strict=True):
+        assert first
+        assert sorted(first + second) == sorted(alone)
