@@ -13,7 +13,7 @@ _KEYS = (
     *(technique.name for technique in fields(Techniques)),
     *(f"data.{key}" for key in SIZES),
     *(f"recipe.{entry.name}" for entry in fields(Recipe)),
-    *("model", "width", "init", "pretrained"),
+    *("model", "width", "init", "pretrained", "callbacks"),
 )
 
 
@@ -40,4 +40,11 @@ def _name(run: Run, keys: Sequence[str]) -> str:
 
 
 def _word(value: Any) -> str:
+    if isinstance(value, dict):
+        return "+".join(map(_callback, value.values())) or "none"
     return "null" if value is None else str(value)
+
+
+def _callback(values: dict[str, Any]) -> str:
+    arguments = [f"{key}={value}" for key, value in values.items() if key != "_target_"]
+    return f"{values['_target_'].rpartition('.')[2]}({','.join(arguments)})"

@@ -344,6 +344,8 @@ class Settings:
         replicate: Extra key of the random numbers, for A/A comparisons.
         pretrained: Id of a finished run in ``output`` whose weights training starts from, all but
             those of a last layer for another number of classes; null starts from random ones.
+        callbacks: Your own Lightning callbacks by name, each with its class as ``_target_`` and its
+            arguments (``docs/callbacks.md``).
     """
 
     model: Model = Model.alexnet_small
@@ -354,8 +356,15 @@ class Settings:
     seed: NonNegativeInt = 0
     replicate: NonNegativeInt = 0
     pretrained: Text | None = None
+    callbacks: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name, callback in self.callbacks.items():
+            if not isinstance(callback.get("_target_"), str):
+                raise ConfigError(
+                    f"callbacks.{name}: has no class; next step: "
+                    f"+callbacks.{name}._target_=PACKAGE.CLASS"
+                )
         if self.recipe.schedule is Schedule.plateau and self.data.val_size == 0:
             raise ConfigError(
                 "recipe.schedule=plateau follows the validation error, and data.val_size=0 leaves "
@@ -436,6 +445,7 @@ REFERENCE: dict[str, Any] = {
     "seed": 0,
     "replicate": 0,
     "pretrained": None,
+    "callbacks": {},
 }
 
 
@@ -617,14 +627,14 @@ _JOB = TypeAdapter(Job)
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield nested values with their dotted keys.
+    """Yield nested values with their dotted keys; all ``callbacks`` are one value.
 
     Examples:
         >>> dict(flatten({"seed": 0, "recipe": {"lr": 0.1}}))
         {'seed': 0, 'recipe.lr': 0.1}
     """
     for key, value in values.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and key != "callbacks":
             yield from flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

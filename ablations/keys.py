@@ -20,6 +20,7 @@ _TYPES = {
     "number": "a number",
     "string": "a text",
     "null": "null",
+    "object": "{NAME: {_target_: CLASS, ...}}",
 }
 _LIMITS = {
     "exclusiveMinimum": "above",

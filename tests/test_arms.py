@@ -19,6 +19,13 @@ def test_an_arm_is_named_after_its_difference_from_the_experiment(tiny_run: Run)
     assert "recipe.bias_lr_mult=null" in difference(tiny_run, arm)
 
 
+def test_callbacks_are_named_by_class_and_arguments(tiny_run: Run):
+    mine = {"_target_": "package.Mine", "decay": 0.9, "every": 2}
+    arm = replace(tiny_run, callbacks={"a": mine, "b": {"_target_": "package.Other"}})
+    assert difference(arm, tiny_run) == "callbacks=Mine(decay=0.9,every=2)+Other()"
+    assert "callbacks=none" in difference(tiny_run, arm)
+
+
 def test_seed_replicate_and_place_of_the_data_name_no_arm(tiny_run: Run):
     data = replace(tiny_run.data, source=Source.huggingface, path="/elsewhere", name="other")
     same = replace(tiny_run, data=data, seed=7, replicate=1)

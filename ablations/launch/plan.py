@@ -80,6 +80,9 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
     refuse_another_launcher()
     for config, _ in configs:
         models.check(config.run)
+        if config.callbacks:
+            # By name: no other command waits for Lightning.
+            import_module("ablations.training.callbacks").build_callbacks(config.callbacks)
         _check_logger(config.logger)
     for trainer in dict.fromkeys(config.trainer for config, _ in configs):
         _check_trainer(trainer)

@@ -19,6 +19,7 @@ from ablations.config import Accelerator, ConfigError, Job
 from ablations.data.datamodule import Images
 from ablations.data.store import Store
 from ablations.models.pretrained import transfer
+from ablations.training.callbacks import build_callbacks
 from ablations.training.checkpoints import (
     AtomicCheckpointIO,
     Saver,
@@ -148,6 +149,7 @@ def build_trainer(
             history,
             Progress(folder),
             ReplayMetrics(history),
+            *build_callbacks(job.run.callbacks),
             Saver(folder, job.trainer.checkpoint_steps),
         ],
         enable_progress_bar=False,

@@ -1,0 +1,69 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+from finished import outcome, predictions
+
+from ablations.config import ConfigError, Run
+from ablations.training.callbacks import build_callbacks
+
+EMA = {"_target_": "pytorch_lightning.callbacks.EMAWeightAveraging", "decay": 0.5}
+
+
+class Stamp(pl.Callback):
+    """Counts the training batches into a file."""
+
+    def __init__(self, file: str) -> None:
+        self.file = Path(file)
+
+    def on_train_batch_end(self, *args) -> None:
+        with self.file.open("a") as stream:
+            stream.write(".")
+
+
+def test_a_callback_watches_the_training_and_changes_no_number(
+    tiny_job, train_here, finished: Path, tmp_path: Path
+):
+    stamp = {"_target_": f"{__name__}.Stamp", "file": str(tmp_path / "batches")}
+    folder = train_here(tiny_job(callbacks={"stamp": stamp}))
+    assert folder.name != finished.name
+    assert (tmp_path / "batches").read_text()
+    ours, theirs = predictions(folder), predictions(finished)
+    assert np.array_equal(ours["ten_view"], theirs["ten_view"])
+
+
+def test_a_callback_that_changes_the_weights_changes_the_run(tiny_job, train_here, finished: Path):
+    folder = train_here(tiny_job(callbacks={"ema": EMA}))
+    assert outcome(folder) != outcome(finished)
+
+
+def test_callbacks_move_the_id_and_the_differences_rebuild_the_run(tiny_run: Run):
+    changed = replace(tiny_run, callbacks={"ema": EMA})
+    other = replace(tiny_run, callbacks={"ema": EMA | {"decay": 0.6}})
+    assert len({run.run_id for run in (tiny_run, changed, other)}) == 3
+    assert Run.from_differences(changed.differences).run_id == changed.run_id
+
+
+@pytest.mark.parametrize(
+    ("callback", "message"),
+    [
+        (
+            {"_target_": "no_such_module.Mine"},
+            r"^callbacks\.mine\._target_=no_such_module\.Mine: .*No",
+        ),
+        ({"_target_": "no dots"}, "^callbacks.mine._target_=no dots: .*dotted path"),
+        ({"_target_": "sys.exit"}, "subclass of pytorch_lightning.Callback"),
+        ({"_target_": "pathlib.Path"}, "subclass of pytorch_lightning.Callback"),
+        ({"_target_": "pytorch_lightning.callbacks.EarlyStopping"}, "monitor"),
+    ],
+)
+def test_what_is_no_callback_is_refused_and_never_called(callback, message):
+    with pytest.raises(ConfigError, match=message):
+        build_callbacks({"mine": callback})
+
+
+def test_a_callback_without_a_class_is_refused(tiny_run: Run):
+    with pytest.raises(ConfigError, match=r"callbacks\.mine: has no class.*_target_"):
+        replace(tiny_run, callbacks={"mine": {"decay": 0.5}})
