@@ -95,7 +95,7 @@ def test_the_same_command_again_trains_nothing_and_one_more_seed_one_run(run, cl
 def test_a_failure_is_counted_and_repeated(words: list[str], run, cluster: Cluster):
     cluster.fails = (0,)
     code, _ = run(*words)
-    assert code == (f"error: 1 of {len(cluster.begun)} runs failed; the same command repeats them")
+    assert code.startswith(f"error: 1 of {len(cluster.begun)} runs failed; next step: ")
     cluster.fails, cluster.begun = (), []
     assert run(*words)[0] == 0
     assert cluster.begun == [0]

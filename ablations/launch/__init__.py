@@ -1,8 +1,9 @@
-"""Launching: from composed configurations to runs on devices.
+"""Launch composed configurations as runs on devices.
 
-``task`` is what Hydra calls, ``plan`` what is to be done, ``start`` who does it: ``pool`` on this
-machine, ``slurm`` on others. ``worker`` is a run's own process, ``ranks`` a run on several devices.
+Hydra calls ``task``; ``plan`` finds the runs to train; ``start`` hands them to ``pool`` on this
+machine or to ``slurm``. ``worker`` is the process of one run; ``ranks`` trains a run on several
+devices.
 """
 
-# The variable that names the process of a command to the server that forks its runs.
+# Environment variable that holds the process ID of a command, for its fork server.
 COMMAND = "ABLATIONS_COMMAND"

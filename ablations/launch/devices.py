@@ -1,4 +1,4 @@
-"""Which devices this machine has, and how the runs of all commands share them."""
+"""Find the devices of this machine, and share them among the runs of all commands."""
 
 import os
 import tempfile
@@ -13,19 +13,19 @@ from filelock import FileLock, Timeout
 from ablations.config import Accelerator, ConfigError, Job, Precision, Trainer
 from ablations.data.executors import cpu_cores, cpu_flags, physical_cores
 
-# From this crop on a step is long enough for several threads to pay, in pixels.
+# Smallest crop, in pixels, whose steps are long enough for several threads to speed them up.
 LARGE_CROP = 128
 
 
 @dataclass(frozen=True)
 class Slot:
-    """What one run at a time may use.
+    """Devices that are used by one run at a time.
 
     Attributes:
         accelerator: ``cpu`` or ``gpu``.
         gpus: Values for ``CUDA_VISIBLE_DEVICES``, empty on a CPU.
         processes: Processes that train a run together.
-        names: What is locked while a run has it: cores, or shares of GPUs.
+        names: Names of its locks, such as ``cpu3-0`` or ``gpu0-1``: core or GPU, and share of it.
     """
 
     accelerator: str
@@ -35,12 +35,11 @@ class Slot:
 
 
 class Devices:
-    """The slots of this machine, of which each is held by one run at a time.
+    """Hands out the slots of this machine, each to one run at a time.
 
-    Every run that ``run.py`` or ``reproduce.py`` starts for this user takes a slot before it
-    begins, whichever launcher called it; ``python -m ablations.train`` by hand takes none. The
-    locks go with the process that holds them. What a scheduler has allocated is shared among the
-    runs of that job only.
+    With any launcher, every run that ``run.py`` or ``reproduce.py`` starts for this user first
+    takes a slot; ``python -m ablations.train`` takes none. A process releases its locks when it
+    ends. Inside a SLURM job, slots are shared among the runs of that job only.
 
     Args:
         trainer: The hardware of a run.
@@ -55,7 +54,7 @@ class Devices:
         self.held: dict[Slot, ExitStack] = {}
 
     def take(self) -> Slot | None:
-        """Take a free slot; None if this command has its share, or other commands hold the rest."""
+        """Return a free slot; None if this command holds its maximum or no slot is free."""
         if len(self.held) >= self.at_once:
             return None
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -66,7 +65,7 @@ class Devices:
         return None
 
     def give_back(self, slot: Slot) -> None:
-        """Let others have a slot that :meth:`take` returned."""
+        """Release a slot that :meth:`take` returned."""
         self.held.pop(slot).close()
 
     def _lock(self, slot: Slot) -> ExitStack | None:
@@ -81,7 +80,7 @@ class Devices:
 
 def _lock_folder() -> Path:
     root = os.environ.get("XDG_RUNTIME_DIR", "")
-    if not os.access(root, os.W_OK):  # a job of SLURM has that of the login node
+    if not os.access(root, os.W_OK):  # in a SLURM job it may be that of the login node
         root = tempfile.gettempdir()
     job = os.environ.get("SLURM_JOB_ID")
     whose = f"alexnet-ablations-{os.getuid()}"
@@ -89,7 +88,7 @@ def _lock_folder() -> Path:
 
 
 def visible_gpus() -> list[str]:
-    """Names that ``CUDA_VISIBLE_DEVICES`` takes for the GPUs of this process, without CUDA."""
+    """Return the visible GPUs as values for ``CUDA_VISIBLE_DEVICES``, without initializing CUDA."""
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
     if chosen is not None:
         return [name.strip() for name in chosen.split(",") if name.strip() not in {"", "-1"}]
@@ -104,17 +103,18 @@ def visible_gpus() -> list[str]:
 
 
 def threads_for(trainer: Trainer, crop: int) -> int:
-    """Choose the CPU threads of each process of a run; other runs never change the number.
+    """Return the number of CPU threads for each process of a run.
 
-    Results depend on it in the order of floating-point sums.
+    The number affects results, through the order of floating-point sums, and therefore does not
+    depend on other runs.
 
     Args:
-        trainer: Its ``threads`` wins if it is set.
+        trainer: The hardware of the run; ``threads``, if set, is returned.
         crop: Height and width of the network's inputs, in pixels.
     """
     if trainer.threads:
         return trainer.threads
-    if trainer.slurm.submit:  # the cores of this machine are not those of the nodes
+    if trainer.slurm.submit:  # the nodes may have other cores than this machine
         cores = trainer.slurm.cpus * trainer.devices
         gpus = trainer.devices if trainer.accelerator is Accelerator.gpu else 0
     else:
@@ -125,7 +125,7 @@ def threads_for(trainer: Trainer, crop: int) -> int:
 
 
 def slow_precision(jobs: Iterable[Job]) -> str:
-    """Return a warning for jobs in bf16 on a CPU that would emulate it; empty if there is none."""
+    """Return a warning if a job uses bf16 on a CPU that emulates it, or an empty string."""
     flags = cpu_flags()
     if not flags or any("bf16" in flag for flag in flags):
         return ""
@@ -136,17 +136,17 @@ def slow_precision(jobs: Iterable[Job]) -> str:
         if job.run.recipe.precision is Precision.bf16 and on_cpu and not trainer.slurm.submit:
             return (
                 "recipe.precision=bf16: this CPU has no bf16 instructions (avx512_bf16, amx_bf16); "
-                "a step takes several times as long as in float32; next step: another machine, or "
-                "recipe.precision=fp32, which is another run"
+                "a step takes several times as long as in float32; next step: use another machine, "
+                "or recipe.precision=fp32, which is a different run"
             )
     return ""
 
 
 def allocate(trainer: Trainer) -> tuple[list[Slot], int]:
-    """Divide the machine into slots for runs of equal hardware.
+    """Divide this machine into slots for runs with the same hardware settings.
 
     Returns:
-        Every slot, and how many of them one command may hold at a time.
+        All slots, and the number of them that one command may hold at a time.
 
     Raises:
         ConfigError: The machine does not have what ``trainer`` asks for.
@@ -155,28 +155,28 @@ def allocate(trainer: Trainer) -> tuple[list[Slot], int]:
     gpus = visible_gpus() if accelerator is not Accelerator.cpu else []
     if accelerator is Accelerator.gpu and not gpus:
         raise ConfigError(
-            "trainer.accelerator=gpu, but no GPU is visible here; use trainer=cpu, or check "
-            "`nvidia-smi` and CUDA_VISIBLE_DEVICES"
+            "trainer.accelerator=gpu: no GPU is visible; next step: check `nvidia-smi` and "
+            "CUDA_VISIBLE_DEVICES, or use trainer=cpu"
         )
     cores = _core_numbers()
     if gpus and devices > len(gpus):
         raise ConfigError(
-            f"trainer.devices={devices}, but {len(gpus)} GPU(s) are visible here "
-            f"({', '.join(gpus)}); use trainer.devices=1 to {len(gpus)}"
+            f"trainer.devices={devices}: only {len(gpus)} GPU(s) are visible "
+            f"({', '.join(gpus)}); next step: use trainer.devices=1 to {len(gpus)}"
         )
     if not gpus and accelerator is Accelerator.auto and devices > len(cores):
         raise ConfigError(
-            f"trainer.devices={devices}, but this machine has no GPU, and its {len(cores)} CPU "
-            f"cores can stand in for at most {len(cores)}; use trainer.devices=1 to {len(cores)}, "
-            "or trainer.accelerator=cpu to crowd more processes onto the cores"
+            f"trainer.devices={devices}: this machine has no GPU and only {len(cores)} CPU cores; "
+            f"next step: use trainer.devices=1 to {len(cores)}, or trainer.accelerator=cpu to run "
+            "several processes per core"
         )
     kind, units = ("gpu", gpus) if gpus else ("cpu", cores)
-    # Asked for by name, processes may crowd onto fewer cores than they are.
+    # With trainer.accelerator=cpu there may be more processes than cores.
     each = min(devices if gpus else devices * (trainer.threads or 1), len(units))
     groups = [tuple(units[i : i + each]) for i in range(0, len(units) - each + 1, each)]
     at_once = trainer.parallel or len(groups)
     slots = []
-    # More slots than groups: several runs share a GPU that one does not fill, or a core.
+    # With more slots than groups, several runs share a GPU or a core.
     for i in range(max(len(groups), at_once)):
         group, share = groups[i % len(groups)], i // len(groups)
         names = tuple(f"{kind}{unit.replace('/', '-')}-{share}" for unit in group)
@@ -185,7 +185,7 @@ def allocate(trainer: Trainer) -> tuple[list[Slot], int]:
 
 
 def _core_numbers() -> list[str]:
-    """Numbers of the cores that this process may use: commands on others do not wait for it."""
+    """Return the cores that this process may use; commands on other cores use other locks."""
     if hasattr(os, "sched_getaffinity"):
         return [str(number) for number in sorted(os.sched_getaffinity(0))]
     return [str(number) for number in range(cpu_cores())]

@@ -1,4 +1,4 @@
-"""What a command shows: the plan before, a live table meanwhile, the errors after."""
+"""Terminal output of a command: its plan, a live table of its runs, and errors."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -26,22 +26,22 @@ _STYLES = {"finished": "green", "diverged": "yellow", "failed": "bold red", "run
 
 
 def make_console() -> Console:
-    """Return a console that prints every text as it is: names may look like rich's own markup."""
+    """Return a console without markup and emoji codes, which names may contain by chance."""
     return Console(markup=False, emoji=False)
 
 
 def show(console: Console, subject: str, text: str) -> None:
-    """Print a line after its subject in bold; it is left to the terminal to wrap it."""
+    """Print a subject in bold, followed by a text; the line is not wrapped."""
     console.print(Text.assemble((subject, "bold"), "  ", text), soft_wrap=True)
 
 
 def fit(console: Console, table: Table, spare: Sequence[str] = ()) -> Table:
-    """Return the table such that no word is broken at the width of the console, if it can be.
+    """Return the table, adjusted so that no word is broken at the console's width if possible.
 
     Args:
-        console: Where it is to be printed.
-        table: Has all columns; this changes it.
-        spare: Titles of columns that may be left out, the first one first.
+        console: The console to print on.
+        table: The table with all columns; modified in place.
+        spare: Titles of columns that may be dropped, in this order.
     """
     for column in table.columns:
         cells = (column.header, *column.cells)
@@ -57,19 +57,19 @@ def fit(console: Console, table: Table, spare: Sequence[str] = ()) -> Table:
 
 
 def show_waiting(console: Console, states: list[RunState]) -> None:
-    """Say what was left in SLURM's queue."""
+    """Print how many runs are still running or queued in SLURM."""
     alive = [state.status for state in states if state.status in {"queued", "running"}]
     if alive:
         show(
             console,
             "slurm",
-            f"{alive.count('running')} running, {alive.count('queued')} queued; the same command "
-            "asks again, and without trainer.slurm.detach=true waits for them",
+            f"{alive.count('running')} running, {alive.count('queued')} queued; run the same "
+            "command to check again, or without trainer.slurm.detach=true to wait for them",
         )
 
 
 def duration(seconds: float | None) -> str:
-    """Write a time for people: ``42 s``, ``3 min 20 s``, ``2 h 5 min``.
+    """Format seconds as ``42 s``, ``3 min 20 s`` or ``2 h 5 min``, and None as ``unknown``.
 
     Examples:
         >>> duration(200)
@@ -86,22 +86,22 @@ def duration(seconds: float | None) -> str:
 
 
 def time_left(estimate: Estimate) -> str:
-    """Write what runs may take, as far as it is known.
+    """Format the estimated time of runs, and the number of runs without an estimate.
 
     Examples:
         >>> time_left(Estimate(seconds=200.0, unknown=2, runs=5))
-        'about 3 min 20 s, and 2 runs of a kind not timed yet'
+        'about 3 min 20 s, and 2 runs not yet timed'
     """
     if estimate.unknown == estimate.runs:
         return "time not known yet"
     known = f"about {duration(estimate.seconds)}"
     if not estimate.unknown:
         return known
-    return f"{known}, and {count(estimate.unknown, 'run')} of a kind not timed yet"
+    return f"{known}, and {count(estimate.unknown, 'run')} not yet timed"
 
 
 def count(number: int, noun: str) -> str:
-    """Write a number with its noun.
+    """Format a number with its noun in the singular or plural.
 
     Examples:
         >>> count(1, "run"), count(1200, "run")
@@ -111,7 +111,7 @@ def count(number: int, noun: str) -> str:
 
 
 def show_plan(console: Console, plan: Plan) -> None:
-    """Say how many runs there are, how many are done, and how long the rest may take."""
+    """Print how many runs there are, how many are done, and how long the rest may take."""
     done = len(plan.jobs) - len(plan.left)
     parts = [count(len(plan.jobs), "run")]
     if done:
@@ -124,8 +124,8 @@ def show_plan(console: Console, plan: Plan) -> None:
         show(
             console,
             "note",
-            f"{count(plan.merged, 'more job')} differed in the trainer alone, which changes no "
-            "number: trained once, as first asked for",
+            f"merged {count(plan.merged, 'job')} that differ from an earlier one only in the "
+            "trainer, which does not affect results",
         )
     show_slow_precision(console, plan.left)
     for trainer in dict.fromkeys(job.trainer for job in plan.left):
@@ -135,18 +135,18 @@ def show_plan(console: Console, plan: Plan) -> None:
 
 
 def show_slow_precision(console: Console, jobs: Iterable[Job]) -> None:
-    """Warn of jobs in a precision that this CPU has no instructions for."""
+    """Print a warning if a job uses a precision that this CPU emulates."""
     if warning := slow_precision(jobs):
         show(console, "warning", warning)
 
 
 def show_torchrun(console: Console, folders: Iterable[Path], trainer: Trainer) -> None:
-    """Print the commands that train frozen runs on several machines."""
+    """Print the torchrun commands that train frozen runs on several nodes."""
     show(
         console,
         "nodes",
-        f"frozen, not trained: start this on each of the {trainer.num_nodes} nodes (HOST is the "
-        "first of them); the command above then shows the table",
+        f"runs are frozen but not trained; next step: run this on each of the {trainer.num_nodes} "
+        "nodes (HOST is the first node), then repeat the command above for the table",
     )
     for folder in folders:
         console.print(
@@ -159,13 +159,13 @@ def show_torchrun(console: Console, folders: Iterable[Path], trainer: Trainer) -
 
 
 class Monitor:
-    """Shows the runs of a pool while they go on.
+    """Displays the progress of runs.
 
-    On a terminal a table is redrawn in place; elsewhere a line is printed when a run begins or
-    ends, and every 15 seconds where there is news.
+    On a terminal it redraws a table in place; elsewhere it prints a line when a run starts or
+    ends, and every 15 seconds if there is progress.
 
     Args:
-        console: Where to show them.
+        console: The console to print on.
     """
 
     def __init__(self, console: Console) -> None:
@@ -185,7 +185,7 @@ class Monitor:
         self.live.stop()
 
     def update(self, states: list[RunState]) -> None:
-        """Show the present states, and each failure as soon as it happens."""
+        """Display the states; of each run that has just failed, print the end of its log."""
         if self.console.is_terminal:
             self.live.update(_live_table(self.console, states, self.clock))
         due = time.monotonic() - self.last_line > LINE_SECONDS
@@ -197,7 +197,7 @@ class Monitor:
                 self._print_line(state)
             if changed and state.status == "failed":
                 self.console.print(Text(state.tail, style="red"))
-                self.console.print(Text(f"whole log: {state.folder / 'log.txt'}"), soft_wrap=True)
+                self.console.print(Text(f"full log: {state.folder / 'log.txt'}"), soft_wrap=True)
 
     def _print_line(self, state: RunState) -> None:
         self.last_line = time.monotonic()
@@ -208,7 +208,7 @@ class Monitor:
 
 
 class _Clock:
-    """Tells how long the runs of a command have taken, and how long the rest will take."""
+    """Measures the time of a command, and estimates how long its remaining runs will take."""
 
     def __init__(self) -> None:
         self.began = time.monotonic()
@@ -218,11 +218,11 @@ class _Clock:
         return time.monotonic() - self.began
 
     def left(self, states: list[RunState]) -> float | None:
-        """Return the seconds that are left at the present pace; None before there is one."""
+        """Return the estimated seconds left, or None before there is any progress."""
         over = {"finished", "diverged", "failed"}
         parts = [1.0 if s.status in over else s.progress.get("done", 0.0) for s in states]
         now, done = time.monotonic(), sum(parts) / len(parts)
-        # What an interrupted run had done before, and the start of the processes, are no pace.
+        # Exclude the start of processes, and the epochs of resumed runs before this command.
         if self.first is None and any(state.progress for state in states):
             self.first = now, done
         if self.first is None or done <= self.first[1]:
@@ -253,9 +253,9 @@ def _live_table(console: Console, states: list[RunState], clock: _Clock) -> Grou
 
 
 def _cells(state: RunState) -> tuple[str, str, str, str]:
-    """Return epoch, validation error, rate and time left in words, empty where unknown."""
+    """Return epoch, validation error, images per second and time left as text, empty if unknown."""
     progress, epochs = state.progress, state.job.run.recipe.epochs
-    if state.job.fast_dev_run:  # one batch has no score and takes no time
+    if state.job.fast_dev_run:  # one batch has no meaningful score or time
         return "one batch", "", "", ""
     if not progress:
         return "starting", "", "", ""

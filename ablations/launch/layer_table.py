@@ -14,7 +14,7 @@ from ablations.data.sources import find_files
 from ablations.data.store import is_prepared, prepare
 from ablations.launch.display import fit
 
-# What needs no look at the data.
+# Numbers of classes that are known without reading the data.
 _CLASSES = {Source.synthetic: 10, Source.cifar10: 10, Source.imagenet: 1000}
 
 
@@ -22,8 +22,8 @@ def show_layers(console: Console, config: Config) -> None:
     """Print name, output shape, parameters and multiply-adds of every layer of a network.
 
     Args:
-        console: Where to print.
-        config: Names the network, and the data whose classes are its outputs.
+        console: The console to print on.
+        config: The network, and the data whose number of classes is its number of outputs.
 
     Raises:
         ConfigError: The network does not fit the configuration.
@@ -34,7 +34,7 @@ def show_layers(console: Console, config: Config) -> None:
         classes, unknown = _count_classes(config.data), ""
     except ConfigError as error:
         classes, unknown = 1000, str(error)
-    # By name: no other command waits for torch.
+    # Imported here, so that other commands do not load torch.
     rows = import_module("ablations.models.layers").layers(run, classes)
     table = Table(
         title=f"{run.model.value}, width {run.width:g}, {run.data.crop}x{run.data.crop} "
@@ -61,27 +61,29 @@ def show_layers(console: Console, config: Config) -> None:
     table.add_row("total", "", "", f"{trained + statistics:,}", f"{total:,}", style="bold")
     console.print(fit(console, table, ["kind", "multiply-adds"]))
     if unknown:
-        said = f"The table is for 1,000 classes; their number in the data is unknown: {unknown}"
-        console.print(said, markup=False, soft_wrap=True)
+        note = f"The table assumes 1,000 classes, because their number is unknown: {unknown}"
+        console.print(note, markup=False, soft_wrap=True)
     if statistics:
         console.print(f"{trained:,} parameters are trained, {statistics:,} are running statistics.")
     if classes != 1000:
         more = (1000 - classes) * rows[-1].parameters // classes
-        console.print(f"With 1,000 classes it has {trained + statistics + more:,} parameters.")
+        console.print(f"It has {trained + statistics + more:,} parameters with 1,000 classes.")
 
 
 def _count_classes(data: DataConfig) -> int:
-    """Number of classes, without a download or a decoded image.
+    """Return the number of classes without downloading or decoding images.
 
     Raises:
-        ConfigError: The data are not there.
+        ConfigError: The data are missing.
     """
     if is_prepared(data):
         return len(prepare(data).classes)
     if data.source in _CLASSES:
         return _CLASSES[data.source]
     if not find_files(data):
-        raise ConfigError(f"data.path={data.path} is not prepared; next step: ablations/prepare.py")
+        raise ConfigError(
+            f"data.path={data.path}: not prepared; next step: run ablations/prepare.py"
+        )
     source = import_module(f"ablations.data.{data.source.value}")
     with TemporaryDirectory() as scratch:
         return len(source.read(data, cache_folder(), Path(scratch), lambda line: None).classes)

@@ -1,4 +1,4 @@
-"""What a command would do: its distinct runs, which of them are done, how long the rest takes."""
+"""Plan a command: its distinct runs, which of them are done, how long the rest takes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,12 +20,12 @@ from ablations.record import CHECKPOINT, Record, load, load_all
 
 @dataclass(frozen=True)
 class Estimate:
-    """Time that runs may take, judged by finished runs of the same network on such images.
+    """Estimated time of runs, from finished runs with the same network, crop and hardware.
 
     Attributes:
-        seconds: Time of all but those that nothing is known of.
-        unknown: Runs like which none has finished.
-        runs: Runs in all.
+        seconds: Time of all runs except the unknown ones.
+        unknown: Number of runs for which no comparable run has finished.
+        runs: Total number of runs.
     """
 
     seconds: float
@@ -39,12 +39,12 @@ class Plan:
 
     Attributes:
         output: Folder of the runs.
-        jobs: What was asked for, in order, without repetitions. Two jobs may share a run: the
-            test error shown depends on ``evaluation``, its training does not.
+        jobs: The requested jobs in order, without duplicates. Jobs that differ only in
+            ``evaluation``, the test error to show, share a run.
         records: Records of the runs that are done, by run id.
-        estimate: Time of what is left.
-        run_ids: Run of each configuration, in the order asked for.
-        merged: Jobs left out because they differed from another in their hardware alone.
+        estimate: Time of the runs without a record.
+        run_ids: Run id of each configuration, in the requested order.
+        merged: Number of jobs dropped because they differ from another only in the hardware.
     """
 
     output: Path
@@ -66,13 +66,14 @@ class Plan:
 
 
 def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], None]) -> Plan:
-    """Check every configuration, prepare the data they need, and look for finished runs.
+    """Check every configuration, prepare the data, and find the finished runs.
 
     All configurations are checked before data are read or anything is written.
 
     Args:
-        configs: Each configuration with the run of its unchanged experiment, which names the arm.
-        report: Called with a line on the progress of data preparation.
+        configs: Each configuration, and the run of its experiment without overrides; the arm is
+            named after the difference.
+        report: Called with lines of progress while data are prepared.
 
     Raises:
         ConfigError: A configuration cannot work here.
@@ -95,19 +96,18 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
     for config, base in configs:
         data = repr((config.data, config.cache))
         if data not in stores:
-            # A store is verified once, however many splits of it there are.
+            # Verify a store once, even if several splits of it are used.
             whole = replace(config.data, name=None, train_limit=None, val_size=0)
             key = repr((whole, config.cache))
             if key not in prepared:
                 cache = Path(config.cache) if config.cache else None
                 prepared[key] = prepare(config.data, cache, report)
             store = prepared[key]
-            # Once for all runs on these data: half of the time that a plan takes otherwise.
+            # Once for all runs on these data, because splitting would double the planning time.
             train, _ = store.split(config.data.train_limit, config.data.val_size)
             stores[data] = store, len(train)
         job = _job(config, base, *stores[data], starts[config.pretrained])
-        # By its text: comparing each of a thousand runs with all before it takes longer than
-        # everything else here.
+        # Keyed by text, because comparing a thousand runs pairwise would dominate the plan.
         merged += distinct.setdefault(repr(job.run), job).trainer != job.trainer
         run_ids.append(job.run.run_id)
     jobs = list(distinct.values())
@@ -121,7 +121,7 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
 
 def _check_trainer(trainer: Trainer) -> None:
     if trainer.slurm.submit:
-        slurm.check(trainer)  # what the nodes have, SLURM knows
+        slurm.check(trainer)  # only SLURM knows what its nodes have
     else:
         allocate(trainer)
 
@@ -140,7 +140,7 @@ def _check_logger(logger: Logger) -> None:
 
 
 def _label(jobs: list[Job]) -> list[Job]:
-    """Name the jobs of a sweep by what sets them apart from one another."""
+    """Label the jobs of a sweep by the settings in which they differ."""
     labels = arm_labels([job.run for job in jobs])
     if labels is None:
         return jobs
@@ -148,23 +148,23 @@ def _label(jobs: list[Job]) -> list[Job]:
 
 
 def _start(run_id: str | None, output: Path) -> Path | None:
-    """The checkpoint of the run that another one is to start from.
+    """Return the checkpoint of the run that provides the initial weights, or None without one.
 
     Raises:
-        ConfigError: There is no such run, or it has no weights to give.
+        ConfigError: There is no such run, or it has no usable weights.
     """
     if run_id is None:
         return None
     folder = output / run_id
     record = load(folder)
     if not folder.is_dir():
-        why = f"there is no such run in {output}; its folders are named after their runs' ids"
+        why = f"no such run in {output}; next step: use the name of a folder there"
     elif record is None:
-        why = "this run has not finished; next step: the command that began it continues it"
+        why = "this run has not finished; next step: repeat its command to resume it"
     elif record.status == "diverged":
-        why = "this run has diverged, and its weights are of no use"
+        why = "this run has diverged; next step: use a run that has not"
     elif not (folder / CHECKPOINT).exists():
-        why = f"{CHECKPOINT} is no longer in {folder}, and with it the weights are gone"
+        why = f"{CHECKPOINT} is no longer in {folder}; next step: use another run"
     else:
         return folder / CHECKPOINT
     raise ConfigError(f"pretrained={run_id}: {why}")
@@ -173,8 +173,8 @@ def _start(run_id: str | None, output: Path) -> Path | None:
 def _job(config: Config, base: Run, store: Store, images: int, start: Path | None) -> Job:
     if len(store.classes) < 2:
         raise ConfigError(
-            f"the data {store.name} have only the class {''.join(store.classes)}, and there is "
-            "nothing to learn; next step: give images of two classes or more"
+            f"{store.name}: the only class is {''.join(store.classes)}; next step: provide images "
+            "of at least two classes"
         )
     if config.recipe.batch_size > images:
         raise ConfigError(
@@ -188,11 +188,11 @@ def _job(config: Config, base: Run, store: Store, images: int, start: Path | Non
     ):
         if count < processes:
             raise ConfigError(
-                f"{what}: {processes} devices share the images of an evaluation, at least one "
-                "each; next step: fewer trainer.devices or trainer.num_nodes, or more images"
+                f"{what}: each of {processes} devices needs at least one image; next step: use "
+                "fewer trainer.devices or trainer.num_nodes, or more images"
             )
     if start:
-        # By name: no other command waits for torch.
+        # Imported here, so that other commands do not load torch.
         fits = import_module("ablations.models.pretrained").check_fit
         fits(config.run, len(store.classes), start)
     arm = difference(config.run, base)
@@ -203,14 +203,14 @@ def _job(config: Config, base: Run, store: Store, images: int, start: Path | Non
         label=arm,
         trainer=replace(config.trainer, threads=threads_for(config.trainer, config.data.crop)),
         logger=config.logger,
-        store=str(store.path.resolve()),  # the run may be continued from any folder
+        store=str(store.path.resolve()),  # a run may be resumed from any folder
         weights=str(start or ""),
         fast_dev_run=config.fast_dev_run,
     )
 
 
 def estimate(output: Path, jobs: Sequence[Job]) -> Estimate:
-    """Time that ``jobs`` may take, side by side, judged by the records in ``output``."""
+    """Estimate the time of ``jobs``, run in parallel, from the records in ``output``."""
     if not jobs:
         return Estimate(0.0, 0, 0)
     rates: dict[tuple, list[float]] = {}
@@ -229,7 +229,7 @@ def estimate(output: Path, jobs: Sequence[Job]) -> Estimate:
     total, unknown = 0.0, 0
     for job in jobs:
         devices = job.trainer.devices * job.trainer.num_nodes
-        # A plan without data has no store, which would tell the number of images.
+        # A plan without data has no store and hence no number of images.
         if job.store and (known := rates.get(_kind(job.run, accelerator, devices))):
             total += _work(job) / mean(known)
         else:
@@ -238,10 +238,10 @@ def estimate(output: Path, jobs: Sequence[Job]) -> Estimate:
 
 
 def _work(job: Job) -> float:
-    """Images that training, validation and test take together, in training images."""
+    """Return the cost of training, validation and test, in training images."""
     store, data = Store.open(Path(job.store)), job.run.data
     trained = data.train_limit or len(store.train_labels) - data.val_size
-    # A step goes through the network forward and, for twice as long, backward. At the end come the
+    # The backward pass of a step costs twice its forward pass. The final evaluation takes the
     # training images again, and ten views of each test image.
     validated = data.val_size * (job.run.recipe.epochs + 1)
     forward = validated + trained + 10 * len(store.test_labels)

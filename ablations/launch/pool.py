@@ -1,4 +1,4 @@
-"""Carries out the runs of a plan: as many side by side as the machine has slots for."""
+"""Train the runs of a plan, in parallel on the slots of this machine."""
 
 import json
 import multiprocessing
@@ -30,26 +30,26 @@ from ablations.record import PROGRESS, Amount, Fraction, Record, load
 POLL_SECONDS = 0.25
 GRACE_SECONDS = 15.0
 TAIL_LINES = 15
-# What a terminal, a service manager and SLURM send to every process of a command. It is the command
-# that ends its runs; the server inherits that they are blocked, or the runs would end with it.
+# Signals that a terminal, a service manager and SLURM send to all processes of a command. They are
+# blocked in the fork server, because only the command itself may end its runs.
 GROUP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR2}
-SPINS = "10000"  # rounds that an OpenMP thread waits awake
+SPINS = "10000"  # iterations that a waiting OpenMP thread spins before it sleeps
 
 _context = multiprocessing.get_context("forkserver")
 
 
 @dataclass
 class RunState:
-    """Where a run stands.
+    """The current state of a run.
 
     Attributes:
         job: The job.
         folder: The run's folder.
         status: ``waiting``, ``queued``, ``running``, ``finished``, ``diverged``, ``failed`` or
             ``stopped``.
-        progress: What its process last wrote into ``progress.json``.
-        record: Its record, once it is done.
-        tail: Last lines of its log, once it has failed.
+        progress: Latest contents of ``progress.json``.
+        record: The record, once the run is done.
+        tail: Last lines of the log, once the run has failed.
     """
 
     job: Job
@@ -61,18 +61,18 @@ class RunState:
 
 
 def warm_up() -> None:
-    """Start the server that forks the runs; it imports torch and Lightning meanwhile, once."""
+    """Start the server that forks the runs; it imports torch and Lightning in the background."""
     if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
-        # A worker of joblib, whose own method the server does not know.
+        # A joblib worker has a start method that the server does not know.
         multiprocessing.set_start_method("forkserver", force=True)
     _context.set_forkserver_preload(["ablations.launch.preload"])
-    # OpenMP reads this once, when torch is loaded. Threads that spin for long while they wait for
-    # each other slow one another on a busy machine; threads that sleep at once make two hardly
-    # faster than one on an idle machine. `python -m benchmarks threads` compares them.
+    # OpenMP reads this once, when torch is loaded. On a busy machine, threads that spin for long
+    # slow each other; on an idle one, two threads that do not spin are hardly faster than one.
+    # `python -m benchmarks threads` compares the settings.
     chosen = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ)
     own = {COMMAND: str(os.getpid())} | ({} if chosen else {"GOMP_SPINCOUNT": SPINS})
     os.environ.update(own)
-    multiprocessing.resource_tracker.ensure_running()  # or the server starts it, and unblocks them
+    multiprocessing.resource_tracker.ensure_running()  # else the server starts it and unblocks them
     before = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
     multiprocessing.forkserver.ensure_running()
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -81,16 +81,17 @@ def warm_up() -> None:
 
 
 class Pool:
-    """Runs jobs in processes of their own until all are done.
+    """Runs each job in its own process until all are done.
 
-    A run that fails does not stop the others. Runs that need differently many devices follow one
-    another; those that need equally many go side by side, as far as other commands leave devices.
+    A failed run does not stop the others. Runs with the same hardware settings are trained in
+    parallel on the devices that other commands leave free; runs with other settings follow.
 
     Args:
         output: Folder of the runs.
         watch: Called a few times a second with the state of every run.
-        deadline: Monotonic time after which no run is started: the others stay ``waiting``.
-        nodes: The machines that train every run together; None for this one alone.
+        deadline: Value of ``time.monotonic()`` after which no run is started; the remaining runs
+            stay ``waiting``.
+        nodes: The nodes that train each run together; None for this machine alone.
     """
 
     def __init__(
@@ -107,18 +108,18 @@ class Pool:
         self.running: dict[int, tuple[ForkServerProcess, RunState, Slot]] = {}
 
     def run(self, jobs: list[Job]) -> list[RunState]:
-        """Carry out ``jobs``, in order where they have to wait.
+        """Train ``jobs``, in order where they have to wait, and return their states.
 
         Raises:
-            SystemExit: SIGINT or SIGTERM came: 128 plus its number. The running processes have
-                written a checkpoint and ended, the others were not started.
+            SystemExit: After SIGINT or SIGTERM, with 128 plus its number. The running processes
+                have ended, those on one device with a checkpoint.
         """
         states = [RunState(job, run_folder(self.output, job)) for job in jobs]
         with collect_signals() as received:
             for trainer, group in by_hardware(states).items():
                 self._run_group(Devices(trainer), group, states, received)
         if received:
-            print("interrupted: the same command continues", file=sys.stderr)
+            print("Interrupted. Run the same command to resume.", file=sys.stderr)
             sys.exit(128 + received[0])
         return states
 
@@ -150,7 +151,7 @@ class Pool:
         return not received and (self.deadline is None or time.monotonic() < self.deadline)
 
     def _has_room(self) -> bool:
-        # Nodes that train every run together have to agree on the next one.
+        # Nodes must agree on the next run, so they train one at a time.
         return self.nodes is None or not self.running
 
     def _start(self, state: RunState, devices: Devices, slot: Slot) -> None:
@@ -159,16 +160,16 @@ class Pool:
             return
         try:
             process = fork(state.folder, slot, self.nodes)
-        except (OSError, EOFError) as error:  # of the server, or of its absence
-            reason = plain(error) if isinstance(error, OSError) else "its server ended"
-            fail(state, f"error: no process could be started ({reason}); next step: {MORE_MEMORY}")
+        except (OSError, EOFError) as error:  # the server failed or has ended
+            reason = plain(error) if isinstance(error, OSError) else "the fork server ended"
+            fail(state, f"error: cannot start a process ({reason}); next step: {MORE_MEMORY}")
             devices.give_back(slot)
             return
         state.status = "running"
         self.running[process.sentinel] = (process, state, slot)
 
     def stop(self) -> None:
-        """Ask every process to end, and end those that do not."""
+        """Stop every running process, see :func:`end`, and mark its run as ``stopped``."""
         end([process for process, _, _ in self.running.values()])
         for _, state, _ in self.running.values():
             state.status = "stopped"
@@ -179,26 +180,26 @@ def freeze(state: RunState) -> bool:
     """Write the configuration that the processes of a run read.
 
     Returns:
-        Whether it could be written; the run has failed otherwise.
+        Whether it was written; if not, the run is marked as failed.
     """
     try:
         state.folder.mkdir(parents=True, exist_ok=True)
         state.job.save(state.folder)
         (state.folder / PROGRESS).unlink(missing_ok=True)
     except OSError as error:
-        fail(state, f"error: {plain(error)}; next step: mend that, then repeat the command")
+        fail(state, f"error: {plain(error)}; next step: fix this, then repeat the command")
         return False
     return True
 
 
 def fail(state: RunState, line: str) -> None:
-    """Note that a run has failed, and why."""
+    """Mark a run as failed, with the reason."""
     state.status, state.tail = "failed", line
 
 
 def fork(folder: Path, slot: Slot, nodes: Nodes | None) -> ForkServerProcess:
     """Start a process that trains the run in ``folder``."""
-    # The server's environment is that of its own start; since then W&B may have been set offline.
+    # The server keeps the environment of its start; W&B may have been set offline since.
     process = _context.Process(
         target=run_process, args=(folder, slot, nodes, os.environ.get("WANDB_MODE"))
     )
@@ -207,14 +208,14 @@ def fork(folder: Path, slot: Slot, nodes: Nodes | None) -> ForkServerProcess:
 
 
 def end(processes: Iterable[ForkServerProcess]) -> None:
-    """Ask processes to end, and end those that do not."""
+    """Send SIGTERM to processes, and after ``GRACE_SECONDS`` SIGKILL to those that are left."""
     left = list(processes)
     for process in left:
         _signal(os.kill, process, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_SECONDS
     while time.monotonic() < deadline and any(process.exitcode is None for process in left):
         wait([process.sentinel for process in left], timeout=POLL_SECONDS)
-    for process in left:  # the group: what a process that had to be killed leaves behind, too
+    for process in left:  # the whole group, which includes children of a killed process
         _signal(os.killpg, process, signal.SIGKILL)
         process.join()
 
@@ -228,12 +229,12 @@ def _signal(
 
 
 def run_folder(output: Path, job: Job) -> Path:
-    """A fast dev run neither touches the run of the same name nor continues from it."""
+    """Return the folder of a run; a fast dev run has another one, and never touches the run."""
     return output / (".fast_dev_run" if job.fast_dev_run else "") / job.run.run_id
 
 
 def by_hardware(states: list[RunState]) -> dict[Trainer, list[RunState]]:
-    """Runs that need equal hardware, together."""
+    """Group runs by their hardware settings."""
     groups: dict[Trainer, list[RunState]] = {}
     for state in states:
         groups.setdefault(state.job.trainer, []).append(state)
@@ -241,7 +242,7 @@ def by_hardware(states: list[RunState]) -> dict[Trainer, list[RunState]]:
 
 
 def conclude(state: RunState, exitcode: int) -> None:
-    """Read what a run has left, now that its process has ended."""
+    """Set the state of a run whose process has ended, from its record or its log."""
     try:
         state.record = load(state.folder)
     except ConfigError as error:
@@ -256,23 +257,23 @@ def conclude(state: RunState, exitcode: int) -> None:
 
 
 def tail(folder: Path, exitcode: int) -> str:
-    """Return the last lines of the log in ``folder``, and how a process ended that gave no reason.
+    """Return the last lines of a run's log and, if they give no reason, how its process ended.
 
     Args:
         folder: The run's folder.
-        exitcode: See :func:`describe_end`.
+        exitcode: Exit code of the process, see :func:`describe_end`.
     """
     try:
         lines = (folder / LOG).read_text(errors="replace").splitlines()[-TAIL_LINES:]
     except FileNotFoundError:
         lines = []
     except OSError as error:
-        lines = [f"error: {plain(error)}; next step: mend that, then repeat the command"]
+        lines = [f"error: {plain(error)}; next step: fix this, then repeat the command"]
     end = describe_end(exitcode)
     if "SIGKILL" in end:
         end += f"; next step: {MORE_MEMORY}"
     if not lines or not end.startswith("exit code"):
-        lines.append(f"error: the process of the run: {end}")
+        lines.append(f"error: process of the run: {end}")
     return "\n".join(lines)
 
 
@@ -303,13 +304,13 @@ def read_progress(folder: Path) -> dict[str, Any] | None:
         values = json.loads((folder / PROGRESS).read_bytes())
         _PROGRESS.validate_python(values)
         return values
-    except (OSError, ValueError, RecursionError):  # not there yet, or not written by a run
+    except (OSError, ValueError, RecursionError):  # missing, or not written by this version
         return None
 
 
 @contextmanager
 def collect_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list instead of dying of them."""
+    """Collect the numbers of received SIGINT and SIGTERM in a list, instead of exiting."""
     received: list[int] = []
     before = {
         number: signal.signal(number, lambda number, frame: received.append(number))

@@ -1,7 +1,7 @@
-"""What the server that forks the runs imports once, ahead of them.
+"""Modules that the fork server imports once, before it forks the runs.
 
-Imports take seconds, in which the server does not look whether its command is alive: meanwhile the
-kernel ends it together with the command, where it can.
+The imports take seconds, during which the server does not notice that its command has ended. On
+Linux, the kernel kills it in that case.
 """
 
 import atexit
@@ -12,7 +12,7 @@ import sys
 
 from ablations.launch import COMMAND
 
-_PARENT_DEATH_SIGNAL = 1  # of prctl(2), which Linux has
+_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2), on Linux only
 
 
 def _end_with_parent(number: int) -> None:
@@ -22,18 +22,18 @@ def _end_with_parent(number: int) -> None:
 
 _end_with_parent(signal.SIGKILL)
 if os.environ.get(COMMAND, str(os.getppid())) != str(os.getppid()):
-    sys.exit()  # it has died before
+    sys.exit()  # the command has already ended
 try:
     import ablations.launch.ranks
     import ablations.launch.task
-    import ablations.models.initialization  # noqa: F401  # it imports Triton
+    import ablations.models.initialization  # noqa: F401  # imports Triton
 except (ImportError, MemoryError) as error:
     from ablations.errors import lacks_memory, plain
 
-    if lacks_memory(error):  # a run in this process would fail in other words
+    if lacks_memory(error):  # otherwise each run would fail with a less clear error
         sys.exit(f"error: {plain(error)}")
     raise
 finally:
     _end_with_parent(0)
 if os.environ.pop(COMMAND, None):
-    atexit.register(os._exit, 0)  # to take torch apart would take seconds
+    atexit.register(os._exit, 0)  # skip the teardown of torch, which takes seconds

@@ -1,9 +1,9 @@
-"""One run on several devices: torch's elastic agent, which is torchrun, starts a process for each.
+"""Train a run on several devices with torch's elastic agent, the library behind torchrun.
 
-Hydra's multirun and Lightning's own launcher do not mix: Lightning would start the whole sweep
-again for every further device. Here the ranks are started from the frozen configuration of a run,
-and Lightning, finding the agent's environment, starts nothing itself. The agent forks the ranks: it
-was forked from the warm server itself, and they do not load torch and Lightning again.
+Lightning's own launcher would start the whole Hydra sweep again for each further device. Here the
+agent starts a process per device from the frozen configuration of a run, and Lightning, finding the
+agent's environment, starts none. The agent is itself a fork of the preloaded server, so the
+processes that it forks need not import torch and Lightning again.
 """
 
 import logging
@@ -27,7 +27,7 @@ from ablations.launch.nodes import JOIN_SECONDS, Nodes
 from ablations.launch.worker import RANK_SECONDS, end_with_parent
 from ablations.training.fit import train_folder
 
-# What the agent gets to see which rank was lost first, and to end the others.
+# Time for the agent to see which rank failed first, and to end the others.
 FIRST_SECONDS = 3.0
 
 
@@ -36,16 +36,16 @@ def train_on_ranks(folder: Path, home: Path, processes: int, nodes: Nodes | None
 
     Args:
         folder: The run's folder.
-        home: Where this machine keeps its logs of the run.
-        processes: Ranks on this machine.
-        nodes: The machines that train it together; None for this one alone.
+        home: Folder for this machine's logs of the run.
+        processes: Number of ranks on this machine.
+        nodes: The nodes that train the run together; None for this machine alone.
 
     Raises:
-        SystemExit: With 1 after printing the first failure, with 128 plus its number on a signal.
+        SystemExit: With 1 after printing the first failure, or with 128 plus the signal's number.
     """
-    # The threads that Python 3.12 warns of, the agent's watch and its store, are none of a rank's.
+    # Python 3.12 warns about the threads of the agent and its store, which ranks do not use.
     warnings.filterwarnings("ignore", ".*multi-threaded, use of fork.*", DeprecationWarning)
-    # What they say of a rank that ends badly is said below, once.
+    # Failures of ranks are reported once, below.
     for name in ("torch.distributed.elastic.multiprocessing.api", "torch.multiprocessing.spawn"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     count = nodes.count if nodes else 1
@@ -56,7 +56,7 @@ def train_on_ranks(folder: Path, home: Path, processes: int, nodes: Nodes | None
         run_id=folder.name,
         max_restarts=0,
         rdzv_backend="c10d",
-        # On one node a free port: sweeps side by side never collide.
+        # Port 0 picks a free port on one node, so that parallel sweeps never collide.
         rdzv_endpoint=_endpoint(nodes, folder.name) if nodes else "localhost:0",
         rdzv_configs=_rendezvous(nodes) if nodes else {},
         start_method="fork",
@@ -69,7 +69,7 @@ def train_on_ranks(folder: Path, home: Path, processes: int, nodes: Nodes | None
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         print(
-            # The end of the log is what is shown.
+            # Printed last, because the command shows the end of the log.
             f"{_reason(failure).rstrip()}\n"
             f"{len(error.failures)} of {processes} ranks failed, rank {rank} first "
             f"({describe_end(failure.exitcode)}); their logs are in {home / 'ranks'}",
@@ -88,23 +88,23 @@ def _rendezvous(nodes: Nodes) -> dict[str, object]:
 
 
 def _train_rank(folder: Path, agent: int) -> None:
-    """Train with the other ranks; the agent's environment says which one this is.
+    """Train as the rank that the agent's environment variables specify.
 
     Args:
         folder: The run's folder.
-        agent: Process number of the agent, which may have died while it forked this process.
+        agent: Process ID of the agent, which may have ended while it forked this process.
     """
-    # The agent's own handlers came along with the fork; Ctrl-C in the terminal is not for ranks.
+    # Reset the handlers inherited from the agent; the command handles Ctrl-C, not the ranks.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.setpgid(0, 0)
     end_with_parent(agent, RANK_SECONDS)
-    # A rank that is killed leaves what it said in its log.
+    # The log of a killed rank then has all of its output.
     sys.stdout.reconfigure(line_buffering=True)  # pyright: ignore
     try:
         train_folder(folder)
     except Exception as error:
-        # The agent reports one failure, and a rank that has lost another one is not the cause.
+        # The agent reports the first failure, so a rank that has lost another one waits.
         if isinstance(error, DistError) or (
             isinstance(error, RuntimeError) and "gloo" in str(error)
         ):
@@ -116,11 +116,11 @@ def _train_rank(folder: Path, agent: int) -> None:
 
 
 def _reason(failure: Any) -> str:
-    """Return a rank's error: the line of one that is no fault of the code, or the traceback."""
+    """Return a rank's error: the line of a ConfigError, or the traceback of any other."""
     message = failure.message
     if not isinstance(message, dict):
         return str(message)
-    said = str(message.get("message", ""))  # written by the decorator `record` in the rank
-    if said.startswith("ConfigError: "):
-        return said.replace("ConfigError", "error", 1)
-    return str(message.get("extraInfo", {}).get("py_callstack", said))
+    text = str(message.get("message", ""))  # written by torch's decorator `record` in the rank
+    if text.startswith("ConfigError: "):
+        return text.replace("ConfigError", "error", 1)
+    return str(message.get("extraInfo", {}).get("py_callstack", text))

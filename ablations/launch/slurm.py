@@ -1,9 +1,9 @@
-"""Carries out the runs of a plan as jobs of SLURM: an array for each sweep, a job for each run.
+"""Train the runs of a plan as SLURM jobs: an array per hardware setting, a job per run.
 
-The records stay the only state of a run. Beside them, ``slurm.json`` in a run's folder names its
-latest job, so that a command that comes back submits nothing that is queued or running. submitit
-submits the jobs and queues them again; their states are ``squeue``'s, as SLURM's accounting, which
-submitit reads, learns late of a job and never of one of an array that is cancelled in the queue.
+Records remain the only state of a run. ``slurm.json`` in a run's folder names its latest job, so
+that a repeated command does not submit runs that are queued or running. submitit submits and
+requeues the jobs. Their states come from ``squeue``: SLURM's accounting, which submitit reads, lags
+behind, and misses jobs of an array that are cancelled while queued.
 """
 
 import json
@@ -37,13 +37,13 @@ from ablations.record import RECORD
 JOB = "slurm.json"
 STATE_SECONDS = 5.0
 LOOK_SECONDS = 0.5
-# Records on a shared filesystem may be seen a little after their job has ended.
+# A record on a shared filesystem may become visible only after its job has ended.
 SETTLE_SECONDS = 10.0
-# SLURM signals so long before the time limit: enough for a step and a checkpoint.
+# SLURM signals this long before the time limit: enough for a step and a checkpoint.
 SIGNAL_SECONDS = 120
 
 _ALIVE = ("queued", "running")
-# States that a job does not leave; every other one is of a job that is queued or running.
+# Final states of a job; any other state means queued or running.
 _ENDED = {
     *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY"),
     *("PREEMPTED", "TIMEOUT"),
@@ -51,10 +51,10 @@ _ENDED = {
 
 
 def check(trainer: Trainer) -> None:
-    """Let SLURM itself say whether it would take such a job; nothing is submitted.
+    """Check that SLURM would accept such a job, without submitting one.
 
     Raises:
-        ConfigError: submitit or SLURM's commands are missing, or SLURM refuses, in its own words.
+        ConfigError: submitit or a command of SLURM is missing, or SLURM refuses the job.
     """
     if find_spec("submitit") is None:
         raise ConfigError(
@@ -63,8 +63,8 @@ def check(trainer: Trainer) -> None:
         )
     if missing := [name for name in ("sbatch", "squeue", "srun") if which(name) is None]:
         raise ConfigError(
-            f"trainer=slurm: there is no command {missing[0]} here; start this on a login node of "
-            "the cluster, or train on this machine with trainer=auto"
+            f"trainer=slurm: the command {missing[0]} is not found; next step: run this on a login "
+            "node of the cluster, or use trainer=auto to train on this machine"
         )
     given = {**options(trainer), "time": trainer.slurm.minutes}
     words = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
@@ -73,13 +73,13 @@ def check(trainer: Trainer) -> None:
     )
     if done.returncode:
         raise ConfigError(
-            f"trainer=slurm: SLURM refuses `{' '.join(words)}`: {_last_line(done.stderr)}; see "
-            "`sinfo` for what there is, and the keys trainer.slurm.* in --help"
+            f"trainer=slurm: SLURM refuses `{' '.join(words)}`: {_last_line(done.stderr)}; next "
+            "step: set trainer.slurm.* (see --help) to what `sinfo` lists"
         )
 
 
 def options(trainer: Trainer) -> dict[str, Any]:
-    """Options of ``sbatch`` for one run: one task on each of its nodes."""
+    """Return the options of ``sbatch`` for one run, with one task per node."""
     slurm = trainer.slurm
     found: dict[str, Any] = {
         "nodes": trainer.num_nodes,
@@ -93,7 +93,7 @@ def options(trainer: Trainer) -> dict[str, Any]:
 
 
 def describe(trainer: Trainer, jobs: list[Job], output: Path) -> str:
-    """The jobs that would be submitted, in a line."""
+    """Return a line that describes the jobs to be submitted."""
     states = job_states()
     alive = sum(_is_alive(states.get(_last_job(output / job.run.run_id))) for job in jobs)
     each = [f"{key.replace('_', '-')}={value}" for key, value in options(trainer).items()]
@@ -107,13 +107,13 @@ def describe(trainer: Trainer, jobs: list[Job], output: Path) -> str:
 
 
 class Queue:
-    """Runs jobs through SLURM until all are done; takes the place of a :class:`Pool`.
+    """Runs jobs through SLURM until all are done, with the interface of :class:`Pool`.
 
     Args:
         output: Folder of the runs, on a filesystem that the nodes share.
         watch: Called a few times a second with the state of every run.
-        deadline: Monotonic time after which no run is started: what is queued then is cancelled
-            and stays ``waiting``.
+        deadline: Value of ``time.monotonic()`` after which no run is started; jobs that are queued
+            then are cancelled, and their runs stay ``waiting``.
     """
 
     def __init__(
@@ -125,19 +125,19 @@ class Queue:
         self.output = output
         self.watch = watch
         self.deadline = deadline
-        self.jobs: dict[Path, str] = {}  # names of SLURM's jobs by the folder of their run
-        self.states: dict[str, str] = {}  # what SLURM last said of each job
-        self.ended: dict[Path, float] = {}  # when a job was first seen to have ended
+        self.jobs: dict[Path, str] = {}  # SLURM job id by run folder
+        self.states: dict[str, str] = {}  # last known SLURM state by job id
+        self.ended: dict[Path, float] = {}  # when a job was first found to have ended
 
     def run(self, jobs: list[Job]) -> list[RunState]:
-        """Submit what SLURM does not have yet, and watch all of it to the end.
+        """Submit the jobs that are not queued or running, and wait until all are done.
 
-        With ``trainer.slurm.detach`` it leaves after a look: some states are then ``queued`` or
+        With ``trainer.slurm.detach`` it returns after one check, with some states ``queued`` or
         ``running``.
 
         Raises:
-            ConfigError: SLURM does not take the jobs, or does not answer at the start.
-            SystemExit: SIGINT or SIGTERM came: 128 plus its number. The jobs go on without it.
+            ConfigError: SLURM refuses the jobs, or ``squeue`` fails at the start.
+            SystemExit: After SIGINT or SIGTERM, with 128 plus its number. The jobs continue.
         """
         states = [RunState(job, run_folder(self.output, job)) for job in jobs]
         with collect_signals() as received:
@@ -149,21 +149,21 @@ class Queue:
         if received:
             left = [self.jobs[one.folder] for one in states if one.status in _ALIVE]
             print(
-                f"{len(left)} jobs go on in SLURM; the same command watches them again, and "
-                f"`scancel {' '.join(sorted({name.split('_')[0] for name in left}))}` ends them",
+                f"{len(left)} jobs continue in SLURM; run the same command to watch them again, or "
+                f"`scancel {' '.join(sorted({name.split('_')[0] for name in left}))}` to end them",
                 file=sys.stderr,
             )
             sys.exit(128 + received[0])
         return states
 
     def _adopt(self, states: list[RunState]) -> None:
-        """Find the runs that an earlier command has submitted."""
+        """Find the runs that an earlier command submitted."""
         self.states = job_states()
         for state in states:
             name = _last_job(state.folder)
-            if _is_alive(said := self.states.get(name)):
+            if _is_alive(reported := self.states.get(name)):
                 self.jobs[state.folder] = name
-                state.status = _status(said)
+                state.status = _status(reported)
 
     def _submit(self, trainer: Trainer, states: list[RunState]) -> None:
         if not states or (self.deadline is not None and time.monotonic() >= self.deadline):
@@ -182,7 +182,7 @@ class Queue:
         asked = -STATE_SECONDS
         while not received:
             if time.monotonic() - asked >= STATE_SECONDS:
-                with suppress(ConfigError):  # without an answer they are as they were
+                with suppress(ConfigError):  # without an answer, keep the last states
                     self.states = job_states()
                 asked = time.monotonic()
                 self._keep_deadline(states)
@@ -197,41 +197,41 @@ class Queue:
 
     def _look(self, state: RunState) -> None:
         name = self.jobs[state.folder]
-        said = self.states.get(name)
+        reported = self.states.get(name)
         if (state.folder / RECORD).exists():
             conclude(state, 0)
-        elif _is_alive(said):
-            self.ended.pop(state.folder, None)  # a job that is queued again had ended
-            state.status = _status(said)
+        elif _is_alive(reported):
+            self.ended.pop(state.folder, None)  # the job may have been requeued after it ended
+            state.status = _status(reported)
             state.progress = read_progress(state.folder) or state.progress
         elif time.monotonic() - self.ended.setdefault(state.folder, time.monotonic()) >= (
             SETTLE_SECONDS
         ):
-            conclude(state, 0 if said == "COMPLETED" else 1)
+            conclude(state, 0 if reported == "COMPLETED" else 1)
             if state.status == "failed":
-                why = said or "no longer known"
-                state.tail += f"\nSLURM's job {name}: {why}; see {logs(self.output)}"
+                why = reported or "no longer known"
+                state.tail += f"\nSLURM job {name}: {why}; see {logs(self.output)}"
 
     def _keep_deadline(self, states: list[RunState]) -> None:
         if self.deadline is None or time.monotonic() < self.deadline:
             return
         for state in states:
             if state.status == "queued":
-                # What has begun since the last look goes on.
+                # Jobs that have started since the last check continue.
                 subprocess.run(["scancel", "--state=PENDING", self.jobs[state.folder]])
                 state.status = "waiting"
 
 
 def logs(output: Path) -> Path:
-    """Folder of what submitit and SLURM write of jobs."""
+    """Return the folder of the files and logs of submitit and SLURM."""
     return output / ".slurm"
 
 
 def submit(output: Path, trainer: Trainer, tasks: Sequence[Task]) -> list[str]:
-    """Submit tasks as one array, and return the names of its jobs.
+    """Submit tasks as one array, and return the ids of its jobs.
 
     Raises:
-        ConfigError: SLURM does not take them, in its own words.
+        ConfigError: ``sbatch`` fails.
     """
     import submitit
     from submitit.core.utils import FailedJobError
@@ -244,7 +244,7 @@ def submit(output: Path, trainer: Trainer, tasks: Sequence[Task]) -> list[str]:
         signal_delay_s=SIGNAL_SECONDS,
         array_parallelism=trainer.parallel or len(tasks),
         additional_parameters={"requeue": True},
-        # Since SLURM 22.05 a step no longer takes over what its job has.
+        # Since SLURM 22.05 a step no longer inherits its job's CPUs per task.
         srun_args=[f"--cpus-per-task={found['cpus_per_task']}", "--kill-on-bad-exit=1"],
         **found,
     )
@@ -257,33 +257,33 @@ def submit(output: Path, trainer: Trainer, tasks: Sequence[Task]) -> list[str]:
 
 
 def job_states() -> dict[str, str]:
-    """Return the state of each of this user's jobs that SLURM remembers, by its name.
+    """Return the states of this user's jobs, as far as SLURM remembers them, by job id.
 
     Raises:
-        ConfigError: SLURM does not answer.
+        ConfigError: ``squeue`` fails.
     """
     words = ["squeue", "--me", "--array", "--states=all", "--noheader", "--format=%i %T"]
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
-        raise ConfigError(f"trainer=slurm: squeue fails here: {_last_line(done.stderr)}")
+        raise ConfigError(f"trainer=slurm: squeue failed: {_last_line(done.stderr)}")
     return dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
 
 
 def _last_job(folder: Path) -> str:
-    """Name of the job that a run was last submitted as; empty if it never was."""
+    """Return the id of the last job of a run; empty if it was never submitted."""
     path = folder / JOB
     return json.loads(path.read_text())["job"] if path.exists() else ""
 
 
-def _is_alive(said: str | None) -> bool:
-    return said is not None and said not in _ENDED
+def _is_alive(reported: str | None) -> bool:
+    return reported is not None and reported not in _ENDED
 
 
-def _status(said: str | None) -> str:
-    return "running" if said in {"RUNNING", "COMPLETING"} else "queued"
+def _status(reported: str | None) -> str:
+    return "running" if reported in {"RUNNING", "COMPLETING"} else "queued"
 
 
 def _last_line(text: str) -> str:
-    """Return what a command of SLURM says last, without its name."""
+    """Return the last line of the output of a SLURM command, without the command's name."""
     lines = [line for line in text.strip().splitlines() if line.strip()] or ["no reason given"]
     return re.sub(r"^\w+: (error: )?", "", lines[-1])

@@ -1,4 +1,4 @@
-"""What a job of SLURM does: train one run, in a process of its own, on each of its nodes."""
+"""The task of a SLURM job, on each of its nodes: train one run in a separate process."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from ablations.launch.pool import Pool, run_folder, warm_up
 
 
 class Task:
-    """One run on the nodes of a job, in a process on each of them; submitit pickles it.
+    """Trains one run on each node of a SLURM job; submitit pickles it.
 
     Args:
         output: Folder of the runs.
@@ -21,31 +21,31 @@ class Task:
         self.job = job
 
     def __call__(self) -> None:
-        """Carry out the run.
+        """Train the run.
 
         Raises:
-            RuntimeError: It failed; the message is the end of its log.
+            RuntimeError: The run failed; the message is the end of its log.
         """
         nodes = nodes_of_step(self.job.trainer.num_nodes)
         self.pool = Pool(self.output, lambda states: None, nodes=nodes)
         self.before = self._checkpoints()
         warm_up()
         (state,) = self.pool.run([self.job])
-        # Node 0 tells the failure: it is one of the run.
+        # Only node 0 reports the failure, because the run is the same on all nodes.
         if state.status == "failed" and (nodes is None or nodes.rank == 0):
             raise RuntimeError(state.tail)
 
     def checkpoint(self) -> Any:
-        """End the run with a checkpoint; submitit calls this on the signal before the end.
+        """Stop the run with a checkpoint; submitit calls this on SLURM's signal.
 
         Returns:
-            What is queued again; None, which ends the job, if this one made no progress.
+            The task to requeue; None, which ends the job, if it has written no checkpoint.
         """
         from submitit.helpers import DelayedSubmission
 
         self.pool.stop()
         if self._checkpoints() == self.before:
-            return None  # it would never come to an end
+            return None  # no progress; do not requeue
         return DelayedSubmission(Task(self.output, self.job))
 
     def _checkpoints(self) -> list[tuple[str, int]]:

@@ -1,4 +1,4 @@
-"""Starts the runs of a plan where the user wants them: here, through SLURM, or by torchrun."""
+"""Start the runs of a plan on this machine or through SLURM, or print torchrun commands."""
 
 import os
 from collections.abc import Callable
@@ -21,18 +21,18 @@ def start(
     deadline: float | None = None,
     nodes: Nodes | None = None,
 ) -> list[RunState]:
-    """Carry out ``jobs``; errors are those of :class:`Pool` and :class:`Queue`.
+    """Train ``jobs`` and return their states; errors are those of :class:`Pool` and :class:`Queue`.
 
-    Runs on several nodes outside of SLURM are frozen only: torchrun, which the user starts on every
-    node, trains them.
+    Runs on several nodes outside SLURM are only frozen; the user trains them by starting torchrun
+    on every node.
 
     Args:
         output: Folder of the runs.
         jobs: Runs without a record, all on equally many nodes.
-        console: Where the commands for torchrun are printed, and that W&B does not answer.
+        console: The console for torchrun commands and problems with W&B.
         watch: Called a few times a second with the state of every run.
-        deadline: Monotonic time after which no run is started.
-        nodes: The machines of a step of SLURM that train every run together.
+        deadline: Value of ``time.monotonic()`` after which no run is started.
+        nodes: The nodes of a SLURM step that train each run together; None outside a step.
     """
     trainer = jobs[0].trainer
     if trainer.num_nodes > 1 and nodes is None and not trainer.slurm.submit:
@@ -50,9 +50,9 @@ def start(
 
 
 def check_wandb(output: Path, jobs: list[Job]) -> str | None:
-    """Ask W&B once for all runs whether it answers, so that none of them has to wait for it.
+    """Check once for all runs whether W&B answers, so that no run has to wait for it.
 
-    If it refuses, or does not answer within ten seconds (``WANDB_HTTP_TIMEOUT``), this sets
+    If W&B refuses the login, or does not answer within ten seconds (``WANDB_HTTP_TIMEOUT``), set
     ``WANDB_MODE=offline``, which the runs inherit.
 
     Args:
@@ -60,13 +60,13 @@ def check_wandb(output: Path, jobs: list[Job]) -> str | None:
         jobs: The runs.
 
     Returns:
-        What is wrong and the next step; None if W&B answers or is not asked, as on a machine that
-        is not logged in, whose runs log offline anyway.
+        The problem and the next step; None if W&B answers or was not asked. W&B is not asked if
+        this machine is not logged in, because its runs then log offline.
     """
     used = any(job.logger.kind is LoggerKind.wandb and not job.fast_dev_run for job in jobs)
     if not used or os.environ.get("WANDB_MODE", "online") != "online":
         return None
-    import wandb  # takes a second, and no other logger needs the package
+    import wandb  # takes a second, and other loggers do not need it
 
     wandb.setup(wandb.Settings(silent=True))
     try:
@@ -75,7 +75,7 @@ def check_wandb(output: Path, jobs: list[Job]) -> str | None:
         os.environ["WANDB_MODE"] = "offline"
         reason = str(error).partition("\n")[0].rstrip(".")
         return (
-            f"{reason}; the runs log offline. Next step, once the server answers: "
+            f"{reason}; the runs log offline; next step, once the server answers: "
             f"`wandb sync {output}/*/wandb/latest-run`"
         )
     finally:

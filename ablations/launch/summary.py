@@ -1,4 +1,4 @@
-"""The table at the end of a command: test errors of each arm over its seeds."""
+"""Print the table at the end of a command: test errors of each arm over its seeds."""
 
 from statistics import mean, stdev
 
@@ -16,8 +16,8 @@ from ablations.techniques import Evaluation
 def validation_error(record: Record | None) -> float | None:
     """Return the top-1 error on the validation images after the last epoch, center view.
 
-    A diverged run counts as chance. None without a record, as of a job that is still queued, and
-    without validation images.
+    A diverged run has the chance-level error. The error is None without a record, for example of a
+    queued job, and without validation images.
     """
     if record is None or not record.data.val_images:
         return None
@@ -30,15 +30,15 @@ def validation_error(record: Record | None) -> float | None:
 def show_summary(
     console: Console, jobs: list[Job], records: dict[str, Record], search: bool = False
 ) -> None:
-    """Print a row for each arm: n, top-1 and top-5 test error, epochs, times; then what diverged.
+    """Print a row per arm (n, test errors, epochs, times), then the number of diverged runs.
 
     Args:
-        console: Where to print.
-        jobs: All jobs of the command, finished before or now.
-        records: Records of those that are done, by run id.
-        search: Whether to show the validation error, by which a sweeper chooses.
+        console: The console to print on.
+        jobs: All jobs of the command, including those that were done before.
+        records: Records of the runs that are done, by run id.
+        search: Whether to add a column with the validation error, which sweepers minimize.
     """
-    # Runs whose test images differ have nothing to compare: a table for each data set.
+    # Errors on different test images are not comparable: one table per data set.
     by_data: dict[tuple[str, str], list[Job]] = {}
     for job in jobs:
         if record := records.get(job.run.run_id):
@@ -79,8 +79,8 @@ def _show_diverged(console: Console, jobs: list[Job]) -> None:
         show(
             console,
             "diverged",
-            f"{count(len(jobs), 'run')}: the loss became NaN or infinite, or exploded, and the "
-            f"table has the error of chance; next step: a recipe.lr below {rate:g}",
+            f"{count(len(jobs), 'run')}: the loss became NaN or infinite, or exploded; the table "
+            f"uses the chance-level error; next step: use recipe.lr below {rate:g}",
         )
 
 

@@ -1,4 +1,4 @@
-"""What Hydra calls: train the jobs of a command that have no record, and return their errors."""
+"""Task functions for Hydra: train the jobs without a record, and return their errors."""
 
 from collections.abc import Sequence
 from operator import attrgetter
@@ -27,15 +27,15 @@ from ablations.launch.pool import RunState, freeze, run_folder
 from ablations.launch.start import start
 from ablations.launch.summary import show_summary, validation_error
 
-# What all jobs of a command share.
+# Keys whose values all jobs of a command must share.
 _SHARED = ("output", "cache", "fast_dev_run", "print_model", "plan", "logger", "trainer.num_nodes")
 
 
 def train_one(composed: DictConfig) -> float | None:
-    """Train one configuration if it has no record: the task function of ``run.py``.
+    """Train one configuration if it has no record; the task function of ``run.py``.
 
-    Any launcher may call it, in any process: training takes a device of the machine that is free,
-    and goes on in a process tree of its own.
+    Any launcher may call it in any process: it takes a free device of the machine, and trains in a
+    separate process tree.
 
     Args:
         composed: The configuration as Hydra composed it.
@@ -44,8 +44,8 @@ def train_one(composed: DictConfig) -> float | None:
         The validation error, for sweepers that search; see :func:`validation_error`.
 
     Raises:
-        ConfigError: It cannot work here.
-        RunsFailed: It ended without a record.
+        ConfigError: The configuration cannot work on this machine.
+        RunsFailed: The run ended without a record.
     """
     hydra_config = HydraConfig.get()
     launcher = hydra_config.runtime.choices.get("hydra/launcher")
@@ -53,7 +53,8 @@ def train_one(composed: DictConfig) -> float | None:
         config = to_config(composed)
         if hydra_config.mode == RunMode.MULTIRUN and config.trainer.slurm.submit:
             raise ConfigError(
-                f"trainer=slurm and hydra/launcher={launcher} both start the jobs; leave one out"
+                f"trainer=slurm: hydra/launcher={launcher} starts the jobs, too; next step: leave "
+                "one of them out"
             )
         (outcome,) = train_all([config])
     if isinstance(outcome, RunsFailed):
@@ -62,13 +63,15 @@ def train_one(composed: DictConfig) -> float | None:
 
 
 def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
-    """Plan, train what has no record yet, and show a table; or show the layers of the networks.
+    """Plan, train the runs without a record, and print a table of their errors.
+
+    With ``print_model``, only print the layers of the networks.
 
     Args:
         configs: All configurations of a command.
 
     Returns:
-        The validation error of each, see :func:`validation_error`, or that it failed.
+        The validation error of each configuration, see :func:`validation_error`, or its failure.
 
     Raises:
         ConfigError: A configuration cannot work; nothing was trained.
@@ -107,7 +110,7 @@ def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
         show_waiting(console, states)
     show_summary(console, plan.jobs, records, search)
     if len(records) == 1:
-        # A later run may start from this one, and has to name it.
+        # A later run may start from this one, with pretrained=RUN_ID.
         show(console, "record", str(plan.output / next(iter(records))))
     failure = _failure(states)
     if configs[0].fast_dev_run and states and not failure:
@@ -120,15 +123,16 @@ def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
 
 
 def _is_search(configs: Sequence[Config]) -> bool:
-    """Whether a sweeper chooses values by the validation error, which every run then must have."""
+    """Return whether a sweeper minimizes the validation error; raise if a run will have none."""
     choices = HydraConfig.get().runtime.choices if HydraConfig.initialized() else {}
     sweeper = choices.get("hydra/sweeper", "basic")
     if sweeper == "basic":
         return False
     if any(c.fast_dev_run or c.plan or c.print_model or not c.data.val_size for c in configs):
         raise ConfigError(
-            f"hydra/sweeper={sweeper} searches by the validation error, and fast_dev_run, plan, "
-            "print_model or data.val_size=0 gives none; set data.val_size and leave the others out"
+            f"hydra/sweeper={sweeper}: the search needs a validation error, which fast_dev_run, "
+            "plan, print_model and data.val_size=0 do not give; next step: set data.val_size, and "
+            "leave the others out"
         )
     return True
 
@@ -137,4 +141,4 @@ def _failure(states: Sequence[RunState]) -> RunsFailed | None:
     failed = sum(state.status == "failed" for state in states)
     if not failed:
         return None
-    return RunsFailed(f"{failed} of {len(states)} runs failed; the same command repeats them")
+    return RunsFailed(f"{failed} of {len(states)} runs failed; next step: repeat the command")

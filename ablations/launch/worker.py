@@ -1,4 +1,4 @@
-"""A run's own process: forked warm, tied to its parent's life, its output in a file."""
+"""The process of a run: a preloaded fork that logs to a file and exits with its parent."""
 
 import multiprocessing
 import os
@@ -19,44 +19,44 @@ from ablations.record import load
 
 LOG = "log.txt"
 WATCH_SECONDS = 0.25
-# What a run alone gets to leave a checkpoint once its command is dead, and what ranks and their
-# agent get, which leave none: all are gone within three seconds, one after the other.
+# Seconds between SIGTERM and SIGKILL after a command has died: a single process needs them for a
+# checkpoint; ranks and their agent write none. All processes are gone within three seconds.
 ALONE_SECONDS, RANK_SECONDS = 2.0, 1.0
 
 
 def run_process(folder: Path, slot: Slot, nodes: Nodes | None, wandb_mode: str | None) -> None:
-    """Train the run whose ``config.yaml`` lies in ``folder``; the entry of a forked process.
+    """Train the run whose ``config.yaml`` is in ``folder``; entry point of a forked process.
 
     Exit codes: 0 when the record is written, 1 after an error, 143 after SIGTERM.
 
     Args:
         folder: The run's folder.
-        slot: What it may use.
-        nodes: The machines that train it together; None for this one alone.
-        wandb_mode: ``WANDB_MODE`` of the command; None where it is not set.
+        slot: The devices to use.
+        nodes: The nodes that train the run together; None for this machine alone.
+        wandb_mode: ``WANDB_MODE`` of the command; None if unset.
     """
-    os.setpgid(0, 0)  # Ctrl-C in the terminal is the parent's to handle
+    os.setpgid(0, 0)  # the parent handles Ctrl-C
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     alone = slot.processes == 1 and nodes is None
     end_with_parent(os.getppid(), ALONE_SECONDS if alone else RANK_SECONDS)
     leave_out_deprecations()
-    # The nodes share the run's folder: each further one has its log and its lock below it.
+    # Nodes share the run's folder; all but the first keep their log and lock in a subfolder.
     home = folder / f"node{nodes.rank}" if nodes and nodes.rank else folder
     try:
         home.mkdir(exist_ok=True)
         _write_output_to(home / LOG)
     except OSError:
-        sys.exit(1)  # the command finds the same, and says so
-    # None for a run on a CPU, which would otherwise take page-locked memory, and a context, on one.
+        sys.exit(1)  # the command gets the same error and reports it
+    # Empty for a run on a CPU, which would otherwise create a CUDA context and pin memory.
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(slot.gpus)
     if wandb_mode is not None:
         os.environ["WANDB_MODE"] = wandb_mode
     with plain_errors(folder):
-        # Loaded before the fork by the server; the command itself does without torch.
+        # Already imported by the fork server; the command itself does not import torch.
         from ablations.launch.ranks import train_on_ranks
         from ablations.training.fit import train_folder
 
-        # Two commands may want the same run: the second waits, and finds the record.
+        # If two commands want the same run, the second waits and finds the record.
         with FileLock(home / "lock"):
             if load(folder) is not None:
                 return
@@ -68,19 +68,19 @@ def run_process(folder: Path, slot: Slot, nodes: Nodes | None, wandb_mode: str |
 
 
 def leave_out_deprecations() -> None:
-    """Keep warnings that are for developers out of a log, whose end tells why a run has failed."""
+    """Ignore deprecation warnings, so that the end of a log shows why a run failed."""
     for category in (DeprecationWarning, FutureWarning):
         warnings.filterwarnings("ignore", category=category)
 
 
 def end_with_parent(parent: int, grace: float) -> None:
-    """Watch for the death of ``parent`` from a thread, and end this process group then.
+    """Start a thread that ends this process group when ``parent`` ends.
 
-    The parent of a forked run is the fork server, which lives as long as a run does: for such a
-    process the command that asked for it counts as well.
+    The parent of a forked run is the fork server, which lives as long as its runs; the thread
+    therefore watches the command as well.
 
     Args:
-        parent: Its process number.
+        parent: Process ID of the parent.
         grace: Seconds between SIGTERM and SIGKILL.
     """
     command = multiprocessing.parent_process()
@@ -88,7 +88,7 @@ def end_with_parent(parent: int, grace: float) -> None:
     def watch() -> None:
         while os.getppid() == parent and (command is None or command.is_alive()):
             time.sleep(WATCH_SECONDS)
-        os.kill(os.getpid(), signal.SIGTERM)  # leaves a checkpoint
+        os.kill(os.getpid(), signal.SIGTERM)  # the run writes a checkpoint
         time.sleep(grace)
         os.killpg(os.getpgid(0), signal.SIGKILL)
 

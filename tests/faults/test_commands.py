@@ -94,7 +94,7 @@ class Commands:
         self.case.check_left(command.left_over(3.5))
         said = command.out + command.err
         # A command that a signal ends says as little as any other.
-        words = command.code <= 0 or "error: " in said or "interrupted" in said
+        words = command.code <= 0 or "error: " in said or "Interrupted" in said
         if not words:
             self.case.wrong["unclear"].append(f"exit code {command.code}: {said}")
         self.case.check_words(said, failed=False)

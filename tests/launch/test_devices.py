@@ -27,7 +27,7 @@ CPU = Accelerator.cpu
 
 @pytest.fixture
 def machine(monkeypatch) -> Machine:
-    """Pretends to have so many GPUs and cores."""
+    """Pretend to have the given numbers of GPUs and cores."""
 
     def machine(gpus: int, cores: int) -> None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
@@ -59,7 +59,7 @@ def test_chosen_gpus_are_the_visible_ones(value: str, names: list[str], machine,
     assert visible_gpus() == names
 
 
-# The slots of a machine, and how many of them one command may hold
+# The slots of a machine, and the maximum per command
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_chosen_gpus_are_the_visible_ones(value: str, names: list[str], machine,
     [
         (8, Trainer(), list("01234567"), 8),
         (8, Trainer(devices=4), ["0123", "4567"], 2),
-        (8, Trainer(devices=3), ["012", "345"], 2),  # a rest that no run fills stays free
+        (8, Trainer(devices=3), ["012", "345"], 2),  # GPUs that no run fills stay free
         (8, Trainer(parallel=2), list("01234567"), 2),
         (1, Trainer(parallel=3), ["0", "0", "0"], 3),  # several runs share a GPU
         (2, Trainer(parallel=3), ["0", "1", "0"], 3),
@@ -93,8 +93,8 @@ def test_gpus_are_shared_out(gpus, trainer, slots, at_once, machine):
         (0, 8, Trainer(threads=3), 2, 2),
         (0, 8, Trainer(devices=2, threads=2), 2, 2),
         (0, 8, Trainer(threads=16), 1, 1),
-        (0, 2, Trainer(parallel=5), 5, 5),  # beyond the cores
-        (0, 2, Trainer(CPU, devices=8), 1, 1),  # asked for by name, processes may crowd
+        (0, 2, Trainer(parallel=5), 5, 5),  # more runs than cores
+        (0, 2, Trainer(CPU, devices=8), 1, 1),  # several processes per core
     ],
 )
 def test_cores_are_shared_out(gpus, cores, trainer, slots, at_once, machine):
@@ -114,9 +114,13 @@ def assert_disjoint(slots) -> None:
 @pytest.mark.parametrize(
     ("gpus", "trainer", "message"),
     [
-        (1, Trainer(devices=8), r"trainer.devices=8, but 1 GPU.* trainer.devices=1 to 1"),
-        (0, Trainer(devices=8), r"trainer.devices=8, but this machine has no GPU"),
-        (0, Trainer(Accelerator.gpu), "no GPU is visible here; use trainer=cpu"),
+        (1, Trainer(devices=8), r"trainer.devices=8: .* 1 GPU.* trainer.devices=1 to 1$"),
+        (
+            0,
+            Trainer(devices=8),
+            r"trainer.devices=8: .* 2 CPU cores; .* trainer.devices=1 to 2, or trainer.accel",
+        ),
+        (0, Trainer(Accelerator.gpu), "trainer.accelerator=gpu: .*nvidia-smi.* trainer=cpu$"),
     ],
 )
 def test_what_the_machine_does_not_have(gpus, trainer, message, machine):
@@ -125,11 +129,11 @@ def test_what_the_machine_does_not_have(gpus, trainer, message, machine):
         allocate(trainer)
 
 
-# Commands beside each other
+# Several commands at once
 
 
 def take(*devices: Devices) -> list[Slot]:
-    """A slot of each; no two of them have a core or a share of a GPU in common."""
+    """Take a slot of each; assert that no two share a core or a share of a GPU."""
     slots = [one.take() for one in devices]
     assert None not in slots
     found = [slot for slot in slots if slot]
@@ -178,7 +182,7 @@ def test_runs_of_several_commands_share_a_gpu(machine, monkeypatch):
     slots = take(first, second, first)
     assert {slot.gpus for slot in slots} == {("MIG-a/1/0",)}
     assert second.take() is None
-    assert whole.take() is None  # one run a GPU
+    assert whole.take() is None  # one run per GPU
     first.give_back(slots[0])
     assert whole.take() == slots[0]
 
@@ -189,7 +193,7 @@ def test_a_slot_of_several_cores_is_taken_whole_or_not_at_all(machine):
     first, second = take(one, one)
     one.give_back(first)
     assert two.take() is None
-    assert one.take() == first  # two has not kept the free core
+    assert one.take() == first  # `two` does not hold the free core
     one.give_back(first)
     one.give_back(second)
     assert two.take() is not None
@@ -248,7 +252,7 @@ CLUSTER = Slurm(submit=True, cpus=6)
     [
         (0, 16, Trainer(), 127, 1),
         (0, 16, Trainer(), 128, 8),
-        (0, 16, Trainer(parallel=8), 128, 8),  # whatever runs beside
+        (0, 16, Trainer(parallel=8), 128, 8),  # whatever else runs
         (0, 16, Trainer(devices=3), 128, 2),
         (0, 16, Trainer(CPU, devices=20), 128, 1),
         (0, 16, Trainer(threads=3), 224, 3),
@@ -256,10 +260,10 @@ CLUSTER = Slurm(submit=True, cpus=6)
         (2, 16, Trainer(), 24, 4),  # each GPU has its share of the physical cores
         (2, 16, Trainer(devices=2, parallel=2), 224, 4),
         (16, 8, Trainer(), 24, 1),
-        (16, 8, Trainer(CPU), 24, 1),  # GPUs that are not used leave the CPU as it is
-        # A job of SLURM has the cores that it asks for, for each of its devices.
+        (16, 8, Trainer(CPU), 24, 1),  # unused GPUs do not matter
+        # A SLURM job has the requested cores for each of its devices.
         (0, 64, Trainer(Accelerator.gpu, slurm=CLUSTER), 24, 6),
-        (0, 64, Trainer(slurm=CLUSTER), 24, 1),  # it is given no GPU
+        (0, 64, Trainer(slurm=CLUSTER), 24, 1),  # it has no GPU
         (0, 64, Trainer(CPU, slurm=CLUSTER), 224, 6),
         (0, 64, Trainer(CPU, devices=2, slurm=CLUSTER), 224, 6),
     ],
@@ -277,8 +281,8 @@ def test_threads(gpus, cores, trainer, crop, threads, machine):
         (["avx2", "avx512_bf16"], 0, "bf16", False, False),
         (["amx_bf16"], 0, "bf16", False, False),
         (["avx2"], 1, "bf16", False, False),
-        ([], 0, "bf16", False, False),  # nothing is known of this processor
-        (["avx2"], 0, "bf16", True, False),  # nor of those of SLURM's nodes
+        ([], 0, "bf16", False, False),  # the flags of this CPU are unknown
+        (["avx2"], 0, "bf16", True, False),  # and so are those of SLURM's nodes
     ],
 )
 def test_bf16_on_a_cpu_without_it_is_warned_of(

@@ -85,12 +85,12 @@ def test_a_line_for_each_change(tiny_job, record: Record):
     *lines, whole_log = rows(shown)
     assert lines == [
         "running pooling=nonoverlap seed=3",
-        f"finished pooling=nonoverlap seed=3 top-1 {top1:.2%}, top-5 {top5:.2%}, trained in 0 s, "
-        "tested in 0 s",
+        f"finished pooling=nonoverlap seed=3 top-1 {top1:.2%}, top-5 {top5:.2%}, trained in "
+        f"{duration(record.seconds)}, tested in {duration(record.evaluation_seconds)}",
         "failed pooling=nonoverlap seed=4",
         "ValueError: [0] boom",
     ]
-    assert whole_log.startswith("whole log: runs/")
+    assert whole_log.endswith("/log.txt")
 
 
 def test_a_line_at_intervals_where_there_is_news(tiny_job, monkeypatch):
@@ -163,11 +163,11 @@ def test_the_time_left_counts_every_run_at_the_present_pace(tiny_job, monkeypatc
     one, other = (state(tiny_job(seed=seed), "running") for seed in (0, 1))
     states = [one, other, state(tiny_job(seed=2), "waiting")]
     assert clock.left(states) is None
-    one.progress = {"done": 0.6}  # an interrupted run, of which this command has done nothing
+    one.progress = {"done": 0.6}  # a resumed run, before this command made progress
     assert clock.left(states) is None
     now = 110.0
     one.progress, other.progress = {"done": 0.8}, {"done": 0.1}
-    # Three tenths of a run took 10 s, and there are 2.1 runs left.
+    # 0.3 runs took 10 s, and 2.1 runs are left.
     assert clock.left(states) == pytest.approx(70)
     assert clock.elapsed() == 10
     one.status = other.status = states[2].status = "finished"
@@ -195,5 +195,5 @@ def test_names_are_printed_as_they_are(name: str, tiny_job, record: Record, caps
         shown.print(display._live_table(shown, states, display._Clock()))
     show_summary(shown, [job], {job.run.run_id: record})
     show(shown, "data", name)
-    # The plan, two lines, the tail, where the log is, the table, the title and its arm, the data.
+    # In the plan, two lines, the tail, the path of the log, both tables and the data line.
     assert capsys.readouterr().out.count(name) >= 9

@@ -29,7 +29,7 @@ def test_it_lists_layers_and_their_cost() -> None:
     assert any("total" in line and "46,793,482" in line for line in lines)
     assert lines[-2:] == [
         "46,790,730 parameters are trained, 2,752 are running statistics.",
-        "With 1,000 classes it has 50,849,512 parameters.",
+        "It has 50,849,512 parameters with 1,000 classes.",
     ]
 
 
@@ -59,7 +59,7 @@ def test_without_data_it_is_printed_for_a_thousand_classes_and_says_so(
 ) -> None:
     text = shown(*data)
     assert "pixels, 1,000 classes" in text
-    assert "1,000 classes; their number in the data is unknown: data." in text
+    assert "1,000 classes, because their number is unknown: data." in text
 
 
 def test_classes_are_read_from_a_file_or_a_prepared_store(cache) -> None:

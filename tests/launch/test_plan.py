@@ -24,7 +24,7 @@ from ablations.techniques import Depth, Evaluation, Pooling
 
 @pytest.fixture
 def plan_of(cache: Path, runs_dir: Path, tiny_config: Config):
-    """Plans configurations in an empty folder of runs."""
+    """Plan configurations in an empty folder of runs."""
     base = tiny_config.run
 
     def plan_of(*configs: Config) -> Plan:
@@ -51,7 +51,7 @@ def test_a_run_asked_for_twice_is_planned_once(plan_of, tiny_config: Config):
     plan = plan_of(tiny_config, other, tiny_config, other)
     assert [job.run.seed for job in plan.jobs] == [0, 1]
     assert plan.left == plan.jobs
-    # Two evaluations of one run need one training.
+    # A run is trained once for both evaluations.
     plan = plan_of(tiny_config, replace(tiny_config, evaluation=Evaluation.center))
     assert (len(plan.jobs), len(plan.left)) == (2, 1)
 
@@ -61,12 +61,12 @@ def test_a_run_asked_for_twice_is_planned_once(plan_of, tiny_config: Config):
     [
         ({"recipe": {"batch_size": 9}, "data": {"train_limit": 8}}, "only 8 training images"),
         # 60 training and 23 test images
-        ({"data": {"val_size": 2}, "trainer": {"devices": 3}}, "data.val_size=2: 3 devices share"),
+        ({"data": {"val_size": 2}, "trainer": {"devices": 3}}, "data.val_size=2: .* 3 devices"),
         (
             {"data": {"val_size": 25}, "trainer": {"devices": 24}},
-            "23 test images: 24 devices share",
+            "23 test images: .* 24 devices",
         ),
-        ({"data": {"val_size": 60}}, "60 training images are too few"),
+        ({"data": {"val_size": 60}}, "data.val_size=60.* 60 training images"),
     ],
 )
 def test_too_few_images(given, message, plan_of, tiny_config: Config):
@@ -119,7 +119,7 @@ def test_a_job_knows_the_weights_that_it_starts_from(plan_of, runs_dir, tiny_con
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda folder: shutil.rmtree(folder), "there is no such run in .*runs; its folders are"),
+        (lambda folder: shutil.rmtree(folder), "no such run in .*runs; next step"),
         (lambda folder: (folder / "record.json").unlink(), "this run has not finished; next step"),
         (lambda folder: (folder / "last.ckpt").unlink(), r"last\.ckpt is no longer in "),
         (lambda folder: (folder / "last.ckpt").write_text("?"), "no whole checkpoint"),
@@ -172,8 +172,8 @@ def test_time_is_estimated_from_finished_runs_like_it(plan_of, tiny_config, reco
     configs = [replace(tiny_config, seed=seed) for seed in range(3)]
     assert plan_of(*configs).estimate == Estimate(0.0, unknown=3, runs=3)
     finish(plan_of(*configs), record, 0, images_per_second=10.0)
-    # 49 training and 11 validation images, 23 test images in ten views, two epochs; two runs, at
-    # once. An evaluation takes a third of the time of training.
+    # 49 training and 11 validation images, 23 test images in ten views, two epochs; two runs in
+    # parallel. An evaluation takes a third of the time of training.
     seconds = (49 * 2 + (11 * 3 + 49 + 23 * 10) / 3) / 10
     assert plan_of(*configs).estimate == Estimate(pytest.approx(seconds), unknown=0, runs=2)
     wider = replace(tiny_config, width=0.2)
@@ -192,10 +192,10 @@ def test_other_hardware_says_nothing_of_the_time(other, plan_of, tiny_config, re
     ("change", "environment", "message"),
     [
         ({"width": 0.01}, {}, r"width=0\.01"),
-        ({"trainer": Trainer(devices=8)}, {}, "trainer.devices=8, but 1 GPU"),
+        ({"trainer": Trainer(devices=8)}, {}, "trainer.devices=8: .* 1 GPU"),
         ({"logger": Logger(LoggerKind.tensorboard)}, {}, "logger=tensorboard: .* use logger=csv"),
         ({"logger": Logger(LoggerKind.wandb)}, {}, "logger=wandb: .* use logger=csv"),
-        ({}, {"LOCAL_RANK": "0"}, "LOCAL_RANK=0 is set.*start the command once, without"),
+        ({}, {"LOCAL_RANK": "0"}, "^LOCAL_RANK=0: .*unset LOCAL_RANK"),
     ],
 )
 def test_nothing_is_read_or_written_before_every_configuration_is_checked(
@@ -259,7 +259,7 @@ def test_a_plan_prepares_the_data_of_several_splits_once(plan_of, tiny_config, m
 def test_data_of_one_class_are_refused(plan_of, tiny_config: Config, monkeypatch):
     read = Store._read
     monkeypatch.setattr(Store, "_read", lambda path: replace(read(path), classes=("cat",)))
-    with pytest.raises(ConfigError, match=r"synthetic have only the class cat, .* two classes"):
+    with pytest.raises(ConfigError, match=r"^synthetic: .* class is cat; next step"):
         plan_of(tiny_config)
 
 

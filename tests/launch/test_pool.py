@@ -35,7 +35,7 @@ def unwatched(states: list[RunState]) -> None:
 
 
 class FakeProcess:
-    """A run that takes as many rounds as its seed says, then leaves its record or fails."""
+    """A run that ends after as many polls as its seed, with its record or a failure."""
 
     log: list[str] = []  # noqa: RUF012
     fails: int | None = None
@@ -71,7 +71,7 @@ class FakeProcess:
 
 @pytest.fixture
 def fakes(monkeypatch, record):
-    """Replaces processes; calling it sets the cores of the machine and the seed that fails."""
+    """Replace processes; a call sets the number of cores and the seed of the run that fails."""
 
     def fakes(cores: int, fails: int | None = None) -> list[str]:
         monkeypatch.setattr(FakeProcess, "fails", fails)
@@ -134,7 +134,7 @@ def test_a_run_waits_for_a_device_that_another_command_holds(fakes, tiny_job, ru
     assert seen[:3] == ["waiting"] * 3
     assert log == ["start 2", "end 2"]
     assert elsewhere.take()  # nothing is held afterwards
-    with pytest.raises(SystemExit):  # who waits can be stopped
+    with pytest.raises(SystemExit):  # a waiting command can be stopped
         Pool(runs_dir, lambda states: os.kill(os.getpid(), signal.SIGINT)).run([tiny_job()])
     assert log == ["start 2", "end 2"]
 
@@ -143,7 +143,7 @@ def test_a_run_waits_for_a_device_that_another_command_holds(fakes, tiny_job, ru
 def test_nodes_train_one_run_after_the_other(rank, fakes, tiny_job, runs_dir: Path, monkeypatch):
     log = fakes(cores=8)
     jobs = [tiny_job(seed=seed) for seed in (2, 1)]
-    for job in jobs:  # as node 0 has
+    for job in jobs:  # as node 0 does
         (runs_dir / job.run.run_id).mkdir()
         job.save(runs_dir / job.run.run_id)
     frozen = []
@@ -163,7 +163,7 @@ def test_a_run_that_fails_shows_its_tail_and_the_others_go_on(fakes, tiny_job, r
     states = Pool(runs_dir, watch).run([tiny_job(seed=seed) for seed in (1, 0)])
     assert [state.status for state in states] == ["failed", "finished"]
     assert states[0].tail.splitlines() == [f"line {n}" for n in range(85, 100)]
-    assert ["failed", "waiting"] in seen or ["failed", "running"] in seen  # told at once
+    assert ["failed", "waiting"] in seen or ["failed", "running"] in seen  # at once
 
 
 def test_a_process_that_dies_without_a_word_has_failed(fakes, tiny_job, runs_dir, monkeypatch):
@@ -177,9 +177,9 @@ def test_a_process_that_dies_without_a_word_has_failed(fakes, tiny_job, runs_dir
 @pytest.mark.parametrize(
     ("exitcode", "log", "last"),
     [
-        (-11, "a line", "error: the process of the run: ended by SIGSEGV"),
-        (143, "", "error: the process of the run: ended by SIGTERM"),
-        (3, "", "error: the process of the run: exit code 3"),
+        (-11, "a line", "error: process of the run: ended by SIGSEGV"),
+        (143, "", "error: process of the run: ended by SIGTERM"),
+        (3, "", "error: process of the run: exit code 3"),
         (1, "ValueError: its own words", "ValueError: its own words"),
     ],
 )
@@ -220,7 +220,7 @@ def test_a_server_that_ends_fails_the_run_that_it_was_to_fork(
     monkeypatch.setattr(FakeProcess, "start", start)
     states = Pool(runs_dir, unwatched).run([tiny_job(seed=seed) for seed in (0, 1)])
     assert [state.status for state in states] == ["failed", "finished"]
-    assert "its server ended" in states[0].tail
+    assert "fork server ended" in states[0].tail
 
 
 @pytest.mark.parametrize("name", [LOG, "record.json"])
@@ -309,12 +309,12 @@ def test_a_signal_before_a_run_stops_the_rest(number, fakes, tiny_job, runs_dir:
     with pytest.raises(SystemExit) as stopped:
         Pool(runs_dir, watch).run([tiny_job(seed=0), tiny_job(seed=1)])
     assert stopped.value.code == 128 + number
-    assert capsys.readouterr().err == "interrupted: the same command continues\n"
+    assert capsys.readouterr().err == "Interrupted. Run the same command to resume.\n"
     assert "end 1" not in log
     assert signal.getsignal(number) is before
 
 
-# Commands, and runs, beside each other
+# Several commands or runs at once
 
 
 @pytest.mark.slow
@@ -324,7 +324,7 @@ def test_a_second_command_waits_for_the_devices_of_the_first(start, tiny):
     first.wait_until(has_begun(seed=0))
     second = start(*tiny, "seed=1", before=one_core)
     second.wait_until(lambda: any("forkserver" in line for line in second._alive().values()))
-    time.sleep(1)  # it would start its run now
+    time.sleep(1)  # enough to start its run
     assert folder_of(seed=1) is None
     first.process.kill()
     assert second.finish(60).code == 0, second.err
@@ -338,7 +338,7 @@ def test_a_sweep_that_loses_a_process_ends_with_the_numbers_of_runs_alone(
 ):
     recipe = replace(tiny_config.recipe, epochs=40)
     alone = [load(train_here(tiny_job(seed=seed, recipe=recipe))) for seed in (0, 1)]
-    # Results depend on the number of threads, and that hence on nothing beside a run.
+    # Results depend on the number of threads, which must not depend on other runs.
     free = [word for word in tiny if not word.startswith("trainer.threads")]
     steps = ("recipe.epochs=40", "trainer.checkpoint_steps=1")
     words = ("-m", *free, "seed=0,1", "trainer.parallel=2", "output=swept", *steps)
@@ -350,7 +350,7 @@ def test_a_sweep_that_loses_a_process_ends_with_the_numbers_of_runs_alone(
     assert broken.finish().code == 1
     assert "1 of 2 runs failed" in broken.err
     assert 0 < checkpoint(folder)["global_step"] < 120
-    assert list(records("swept")) == [0]  # it has gone on alone
+    assert list(records("swept")) == [0]  # the other run continued
     before = Interrupted(folder)
     again = start(*words).finish()
     assert again.code == 0, again.err

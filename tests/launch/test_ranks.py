@@ -1,4 +1,4 @@
-"""Several processes for one run, and how commands end: gloo on the CPU stands in for GPUs."""
+"""Runs on several processes, and how commands end, with gloo on the CPU in place of GPUs."""
 
 import os
 import signal
@@ -42,7 +42,9 @@ def test_a_rank_that_has_lost_another_lets_that_one_be_seen_first(
     error, waits, monkeypatch, tmp_path: Path
 ):
     def fail(folder: Path) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN if waits else signal.SIG_DFL)  # as it does
+        signal.signal(
+            signal.SIGTERM, signal.SIG_IGN if waits else signal.SIG_DFL
+        )  # as the agent does
         raise error
 
     waited = []
@@ -83,13 +85,13 @@ def finish(command) -> None:
 def test_a_sweep_on_two_devices_agrees_with_one_device(start, tiny, record: Record, finished: Path):
     seen = Path("starts").resolve()
     starts = hook(f"import sys\nprint(*sys.orig_argv, file=open({str(seen)!r}, 'a'))\n")
-    # Of the device counts, which are no part of a run, the first is taken.
+    # The number of devices is not part of a run, so the first of the three is used.
     words = ("-m", *tiny, "seed=0,1", "trainer.devices=2,1,2", "hydra.job.chdir=true")
     finish(start(*words, **starts))
     found = records()
     assert {seed: one.hardware.devices for seed, one in found.items()} == {0: 2, 1: 2}
     assert {path.name for path in Path().iterdir()} == {"runs", "hooks", "starts"}
-    # The ranks are forked, and load nothing again: the command, its server, and Python's tracker.
+    # Ranks are forked: Python starts only the command, its server, and the resource tracker.
     assert len(seen.read_text().splitlines()) == 3
     two = found[0]
     assert two.run_id == record.run_id == Job.load(Path("runs") / two.run_id).run.run_id
@@ -112,7 +114,7 @@ def test_a_sweep_on_two_devices_agrees_with_one_device(start, tiny, record: Reco
 
 @pytest.mark.slow
 def test_ranks_that_fail_are_shown_and_the_next_job_runs(start, tiny):
-    # Rank 0 before its first step, while rank 1 waits for it; rank 1 later; rank 1 without a word.
+    # Rank 0 before its first step, while rank 1 waits for it; rank 1 later; rank 1 by SIGKILL.
     when = "(rank, seed) == (0, 0) or rank == 1 and seed in (1, 2) and step >= 2"
     deed = (
         "if seed == 2: os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -147,14 +149,14 @@ def test_what_is_stopped_leaves_no_orphan_and_the_same_command_continues(start, 
         else:
             os.killpg(command.process.pid, number)  # as a terminal or a service manager does
             assert command.finish(60).code == 128 + number, command.err
-            assert command.err == "interrupted: the same command continues\n"
+            assert command.err == "Interrupted. Run the same command to resume.\n"
         assert not command.left_over(5)
         folder = folder_of()
         assert folder is not None
         before, reached = Interrupted(folder), epoch(folder)
     command = start(*tiny, *LONG)
     command.wait_until(has_begun(epochs=reached + 2))
-    # As part of a group: a run must not end with the server that has forked it.
+    # As part of a group: a run must not end with its fork server.
     (server,) = (
         pid
         for pid, line in command._alive().items()
@@ -169,7 +171,7 @@ def test_what_is_stopped_leaves_no_orphan_and_the_same_command_continues(start, 
 @pytest.mark.slow
 def test_a_server_that_still_imports_ends_with_its_command(start, tiny):
     command = start(*tiny)
-    command.wait_until(folder_of)  # which is made right after the server was started
+    command.wait_until(folder_of)  # created right after the server was started
     command.process.kill()
     command.process.wait()
     assert not command.left_over(3)
@@ -178,7 +180,7 @@ def test_a_server_that_still_imports_ends_with_its_command(start, tiny):
 @pytest.mark.slow
 def test_ctrl_c_while_it_starts(start, tiny):
     command = start(*tiny, *LONG)
-    command.wait_until(folder_of)  # and its process is being made
+    command.wait_until(folder_of)  # its process is being started
     os.killpg(command.process.pid, signal.SIGINT)
     assert command.finish(60).code == 130, command.err
     assert "Traceback" not in command.err
@@ -201,7 +203,7 @@ def test_two_sweeps_at_once_train_each_run_once(start, tiny):
     commands = [start(*words) for _ in range(2)]
     for command in commands:
         finish(command)
-        assert "finished  " in command.out  # the second found the record when its turn came
+        assert "finished  " in command.out  # the second command found the record
     assert sorted(records()) == [0, 1]
     tables = {command.out.partition("Test error")[2] for command in commands}
     assert len(tables) == 1
@@ -213,7 +215,7 @@ def test_two_sweeps_at_once_train_each_run_once(start, tiny):
 def test_two_nodes_of_torchrun_train_as_two_devices_do_whatever_stops_them(
     start, tiny, tiny_config, tiny_job, port: int, runs_dir: Path, monkeypatch
 ):
-    monkeypatch.delenv("OMP_NUM_THREADS")  # as on a node where nobody has chosen the threads
+    monkeypatch.delenv("OMP_NUM_THREADS")  # as on a node without a setting for threads
     trainer = Trainer(Accelerator.cpu, threads=1, num_nodes=2, checkpoint_steps=1)
     job = tiny_job(trainer=trainer, recipe=replace(tiny_config.recipe, epochs=30))
     console = Console(record=True)
@@ -232,7 +234,7 @@ def test_two_nodes_of_torchrun_train_as_two_devices_do_whatever_stops_them(
         assert not node.left_over(10)
     assert "ArithmeticError: injected" in "".join(node.err for node in commands)
 
-    # A node that is lost ends the other.
+    # The loss of a node ends the other.
     first, lost = begin()
     first.wait_until(has_begun())
     lost.clear()  # its whole tree, with SIGKILL
@@ -240,7 +242,7 @@ def test_two_nodes_of_torchrun_train_as_two_devices_do_whatever_stops_them(
     assert not first.left_over(10)
     before = Interrupted(state.folder)
 
-    # The same commands continue. A process that ends with a connection may abort, now and then.
+    # The same commands resume. A process that ends with an open connection sometimes aborts.
     look = hook(
         "import atexit, os, sys\n"
         "@atexit.register\n"

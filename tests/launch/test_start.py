@@ -13,7 +13,7 @@ NODES = Nodes(2, 0, "a", "1")
 
 @pytest.fixture
 def called(monkeypatch) -> list[str]:
-    """Who was asked to carry out the jobs; nobody does."""
+    """Names of the classes that were asked to train the jobs, which none does."""
     found = []
 
     def fake(name: str) -> type:

@@ -52,7 +52,7 @@ def test_a_diverged_run_is_counted_and_counts_as_chance(tiny_job, record: Record
     assert row.startswith("baseline 2 (1 diverged) 70.00 ± 28.28 27.50")
     assert " 0-2 " in row
     assert what_next.startswith("diverged 1 run: ")
-    assert what_next.endswith("next step: a recipe.lr below 0.01")
+    assert what_next.endswith("recipe.lr below 0.01")
 
 
 @pytest.mark.parametrize("width", [60, 80])

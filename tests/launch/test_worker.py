@@ -16,7 +16,7 @@ CPU, GPU = Slot("cpu", (), 1, ()), Slot("gpu", ("2", "3"), 2, ())
 
 @pytest.fixture
 def quiet(monkeypatch):
-    """Lets a run's process be this one."""
+    """Let this process be the process of a run."""
     for name in ("setpgid", "getppid"):
         monkeypatch.setattr(module.os, name, lambda *arguments: 0)
     for name in ("end_with_parent", "_write_output_to"):
@@ -26,7 +26,7 @@ def quiet(monkeypatch):
 @pytest.mark.parametrize(("slot", "seen"), [(CPU, ""), (GPU, "2,3")], ids=["cpu", "gpu"])
 def test_a_run_sees_the_gpus_of_its_slot_only(slot, seen, finished: Path, quiet, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    monkeypatch.setenv("WANDB_MODE", "online")  # as the server found it when it started
+    monkeypatch.setenv("WANDB_MODE", "online")  # as when the server was started
     module.run_process(finished, slot, None, "offline")  # done: nothing is trained
     assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
     assert os.environ["WANDB_MODE"] == "offline"
