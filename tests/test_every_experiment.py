@@ -113,6 +113,6 @@ def write_images(path: str, count: int) -> None:
 def test_an_experiment_that_cannot_download_says_what_to_do(start):
     command = start("experiment=cifar10", "trainer=cpu").finish(120)
     assert command.code == 1
-    assert command.err.startswith("error: could not download CIFAR-10")
+    assert command.err.startswith("error: data.source=cifar10: cannot download")
     assert "next step: " in command.err
     assert command.err.count("\n") == 1

@@ -1,5 +1,5 @@
-"""Data: each source is decoded once into a store of uint8 pixels, and read from it in batches.
+"""Decode each data set once into a store of uint8 pixels, and read batches from the store.
 
-``store.prepare`` is the entry point; ``loading`` reads batches. The module of a source is named
-after its value of ``data.source``, offers ``read``, and is imported only when a store is built.
+``store.prepare`` is the entry point; ``loading`` reads batches. Each value of ``data.source`` names
+a module with a function ``read``, which is imported only when a store is built.
 """

@@ -1,7 +1,7 @@
 """Write the images of a source into the arrays of a store.
 
-Images are written one after the other rather than into a memory map: a full disk is then an error
-that can be reported, where a memory map would kill the process.
+Images are appended to a file, because a full disk then raises an error; with a memory map, it would
+kill the process.
 """
 
 import hashlib
@@ -29,22 +29,22 @@ from ablations.data.jpeg import encode
 from ablations.data.sources import Report, Sample, SourceData, Split
 from ablations.data.statistics import PixelSums
 
-LAYOUT = 4  # raised when stores are decoded or laid out differently
-CHUNK_BYTES = 2**24  # decoded pixels that a process or thread handles at a time
-# More than photographs take at the quality of `encode`, for the check of the disk.
+LAYOUT = 4  # increase when the decoding or the layout of stores changes
+CHUNK_BYTES = 2**24  # of decoded pixels per task of a process or thread
+# More than photographs take at the quality of `encode`, to check the disk space.
 JPEG_BYTES_PER_PIXEL = 0.6
 
 
 class Encoded(NamedTuple):
-    """Several images of a split as they are stored.
+    """A chunk of images in stored form.
 
     Attributes:
-        content: Bytes of the images that could be decoded, one after the other.
-        lengths: Bytes of each of them.
+        content: Concatenated bytes of the images that could be decoded.
+        lengths: Number of bytes of each of them.
         crcs: CRC-32 of the bytes of each of them.
-        kept: For every image, whether it could be decoded.
-        broken: The reason for each of the others, by its place.
-        sums: Sums over the pixels that a reader of the store gets.
+        kept: For each image of the chunk, whether it could be decoded.
+        broken: Reason for each image that could not be decoded, by file or row.
+        sums: Sums over the pixels as they are read from the store.
     """
 
     content: bytes
@@ -56,15 +56,15 @@ class Encoded(NamedTuple):
 
 
 def encode_images(samples: list[Sample], size: int, storage: Storage) -> Encoded:
-    """Decode, scale and encode images; one that cannot be decoded is noted, not raised.
+    """Decode, scale and encode images; images that cannot be decoded are listed in the result.
 
     Args:
         samples: The images.
-        size: Height and width that they are stored at, in pixels.
-        storage: How they are stored.
+        size: Height and width of the stored images, in pixels.
+        storage: Format of the stored images.
 
     Raises:
-        ConfigError: A file cannot be read, which says nothing about its image.
+        ConfigError: A file cannot be read.
     """
     broken: dict[str, str] = {}
     parts: list[bytes] = []
@@ -75,7 +75,7 @@ def encode_images(samples: list[Sample], size: int, storage: Storage) -> Encoded
         try:
             target[...] = decode(content, size)
         except MemoryError:
-            raise  # says nothing about the image
+            raise  # not the fault of the image
         except UnidentifiedImageError:
             broken[sample.where] = "no known image format" if content else "empty file"
             continue
@@ -84,7 +84,7 @@ def encode_images(samples: list[Sample], size: int, storage: Storage) -> Encoded
             continue
         if storage is Storage.jpeg:
             parts.append(encode(target))
-            target[...] = decode(parts[-1], size)  # what a reader of the store gets
+            target[...] = decode(parts[-1], size)  # as read from the store
         else:
             parts.append(target.tobytes())
     sums = PixelSums(size)
@@ -100,15 +100,15 @@ def _read(sample: Sample) -> bytes | np.ndarray:
     except OSError as error:
         raise ConfigError(
             f"{sample.where}: cannot be read ({error.strerror}); next step: give access to it, and "
-            "start the same command again"
+            "repeat the command"
         ) from None
 
 
 def build(images: SourceData, folder: Path, data: DataConfig, report: Report) -> None:
-    """Write arrays and manifest of a store into a folder; the manifest comes last.
+    """Write the arrays of a store into a folder, and then its manifest.
 
     Raises:
-        ConfigError: A split is empty, a test image is of a class without training images, a file
+        ConfigError: A split is empty, a test image has a class without training images, a file
             cannot be read, or the disk is too small.
         OSError: The folder cannot be written.
     """
@@ -136,26 +136,26 @@ def build(images: SourceData, folder: Path, data: DataConfig, report: Report) ->
     manifest["sha256"] = seal(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     counts = [arrays[f"{split}_labels"]["shape"][0] for split in ("train", "test")]
-    left_out = f", {len(skipped)} broken ones left out" if skipped else ""
+    left_out = f", skipped {len(skipped)} broken images" if skipped else ""
     if data.skip_broken or not skipped:  # otherwise an error reports them
         report(f"decoded {counts[0]:,} training and {counts[1]:,} test images{left_out}")
 
 
 def fingerprint(arrays: dict[str, Any]) -> str:
-    """Return SHA-256 of the pixels and labels that a manifest lists, 64 hexadecimal digits."""
+    """Return the SHA-256 of the pixels and labels in a manifest, as 64 hexadecimal digits."""
     derived = ("mean_image", "train_crcs", "test_crcs")
     of_images = {name: array for name, array in arrays.items() if name not in derived}
     return hashlib.sha256(json.dumps(of_images, sort_keys=True).encode()).hexdigest()
 
 
 def seal(manifest: dict[str, Any]) -> str:
-    """Return SHA-256 of all of a manifest but its own, 64 hexadecimal digits."""
+    """Return the SHA-256 of a manifest without its ``sha256``, as 64 hexadecimal digits."""
     content = {key: value for key, value in manifest.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def describe(array: np.ndarray) -> dict[str, Any]:
-    """Return shape, type and checksum of an array's values, as a manifest lists them."""
+    """Return an array's dtype, shape and SHA-256, in the form of a manifest."""
     return _description(array.dtype, array.shape, hashlib.sha256(np.ascontiguousarray(array).data))
 
 
@@ -172,8 +172,8 @@ def _check_classes(images: SourceData) -> None:
     if unknown := sorted(set(images.test.labels.tolist()) - set(images.train.labels.tolist())):
         names = ", ".join(images.classes[label] for label in unknown[:5])
         raise ConfigError(
-            f"{images.name}: there are test images, but no training images, of {len(unknown)} "
-            f"classes: {names}; next step: check the folders or files of both splits"
+            f"{images.name}: no training images for {len(unknown)} of the test classes ({names}); "
+            "next step: check the folders or files of both splits"
         )
 
 
@@ -183,15 +183,15 @@ def _require_space(images: SourceData, folder: Path, data: DataConfig) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise ConfigError(
-            f"the decoded images need {needed / 1e6:,.0f} MB and {folder.parent} has "
-            f"{free / 1e6:,.0f} MB free; next step: choose a larger disk with cache=FOLDER"
+            f"cache={folder.parent}: the decoded images need {needed / 1e6:,.0f} MB, but only "
+            f"{free / 1e6:,.0f} MB are free; next step: choose a larger disk with cache=FOLDER"
         )
 
 
 def _write_split(
     folder: Path, name: str, split: Split, data: DataConfig, report: Report
 ) -> tuple[dict[str, Any], PixelSums, dict[str, str]]:
-    """Write a split; return the descriptions of its arrays, its sums, and its broken images."""
+    """Write a split; return the descriptions of its arrays, its pixel sums and broken images."""
     total, size, jpeg = len(split.labels), data.size, data.storage is Storage.jpeg
     sums, values = PixelSums(size), hashlib.sha256()
     lengths: list[int] = []
@@ -218,7 +218,7 @@ def _write_split(
         file.seek(0)
         _write_header(file, shape)
         file.flush()
-        os.fsync(file.fileno())  # the store gets its name only when it is on the disk
+        os.fsync(file.fileno())  # the store is renamed only when it is on the disk
     if not lengths:
         raise ConfigError(
             f"data.source={data.source.value}: no {name} images ({len(broken)} broken); next "
@@ -241,15 +241,15 @@ def _time(seconds: float) -> str:
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    """Write numpy's header, padded so that every count takes the same room."""
+    """Write numpy's header, padded to a length that does not depend on the shape."""
     header = {"descr": np.dtype(np.uint8).str, "fortran_order": False, "shape": shape}
     npy.write_array_header_1_0(file, header)
 
 
 def _encoded(split: Split, data: DataConfig) -> Iterator[Encoded]:
-    """Encode the images in order, on all cores."""
+    """Yield the encoded images in order, using all cores."""
     length = max(1, CHUNK_BYTES // (data.size**2 * 3))
-    # Threads hand over pixels without a copy; encoding JPEG would make them wait for one another.
+    # Threads return pixels without a copy, but would block each other when encoding JPEG.
     apart = data.storage is Storage.jpeg and len(split.labels) > length
     with processes() if apart else ThreadPoolExecutor(cpu_cores()) as pool:
         try:
@@ -257,7 +257,7 @@ def _encoded(split: Split, data: DataConfig) -> Iterator[Encoded]:
         except BrokenProcessPool:
             raise ConfigError(
                 "a process that decodes images was killed, perhaps for lack of memory; next step: "
-                "start the same command again, with more memory"
+                "repeat the command with more memory"
             ) from None
         finally:
             pool.shutdown(cancel_futures=True)
@@ -268,7 +268,7 @@ def _in_order(pool: Executor, split: Split, length: int, data: DataConfig) -> It
     samples = iter(split.samples)
     while chunk := list(islice(samples, length)):
         waiting.append(pool.submit(encode_images, chunk, data.size, data.storage))
-        # A few chunks ahead: the data need not fit into memory.
+        # Only a few chunks ahead, because the data may not fit into memory.
         if len(waiting) > 2 * cpu_cores():
             yield waiting.popleft().result()
     while waiting:

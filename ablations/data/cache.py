@@ -1,4 +1,4 @@
-"""The cache folder: where it is, and how one process at a time writes to it."""
+"""Locate the cache folder, and lock its entries while they are written."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from ablations.data.sources import Report
 
 
 def cache_folder() -> Path:
-    """``$ABLATIONS_CACHE``, or the user's cache folder on this system."""
+    """Return ``$ABLATIONS_CACHE`` or, if unset, the user's cache folder on this system."""
     if folder := os.environ.get("ABLATIONS_CACHE"):
         return Path(folder).expanduser().absolute()
     return user_cache_path("alexnet-ablations")
@@ -24,11 +24,11 @@ def writing_alone(path: Path, report: Report) -> Iterator[None]:
     """Hold the lock of one entry of the cache; wait while another process holds it.
 
     Args:
-        path: The entry, in the cache folder, which is made if need be.
-        report: Told when there is another process to wait for.
+        path: The entry; its parent, the cache folder, is created if missing.
+        report: Called if another process holds the lock.
 
     Raises:
-        ConfigError: The cache folder, or what the block writes into it, cannot be written.
+        ConfigError: The cache folder cannot be written, or the ``with`` block raised an OSError.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,6 +44,6 @@ def writing_alone(path: Path, report: Report) -> Iterator[None]:
             lock.release()
     except OSError as error:
         raise ConfigError(
-            f"cannot write to the cache folder {path.parent} ({error.strerror or error}); next "
-            "step: make room or give access there, or choose another folder with cache=FOLDER"
+            f"cache={path.parent}: cannot write there ({error.strerror or error}); next step: free "
+            "space or give access, or choose another folder with cache=FOLDER"
         ) from None

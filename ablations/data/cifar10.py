@@ -1,4 +1,4 @@
-"""The official CIFAR-10 files, downloaded and checked by torchvision."""
+"""Read the official CIFAR-10 files, which torchvision downloads and verifies."""
 
 import http.client
 import urllib.request
@@ -15,31 +15,31 @@ TIMEOUT_SECONDS = 5
 
 
 def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> SourceData:
-    """Load both splits from ``data.path`` or ``cache``; what is missing is downloaded.
+    """Load both splits from ``data.path`` or ``cache``, after downloading missing files.
 
     Raises:
-        ConfigError: The files are not there and cannot be downloaded.
+        ConfigError: The files are missing and cannot be downloaded.
     """
     root = Path(data.path).expanduser() if data.path else cache / "cifar10"
     if data.path and not root.is_dir():
         raise ConfigError(
-            f"data.path={data.path}: no such folder, which data.source=cifar10 reads or downloads "
-            f"{CIFAR10.filename} in; next step: make it, or data.source=huggingface for other data"
+            f"data.path={data.path}: no such folder for {CIFAR10.filename}; next step: create it, "
+            "or use data.source=huggingface for other data"
         )
     try:
         root.mkdir(parents=True, exist_ok=True)
         if not any((root / name).exists() for name in (CIFAR10.filename, CIFAR10.base_folder)):
-            # torchvision waits for a server without end.
+            # Fail early, because torchvision waits without a timeout.
             urllib.request.urlopen(CIFAR10.url, timeout=TIMEOUT_SECONDS).close()
         with warnings.catch_warnings():
-            # The files are pickles of 2009, from before numpy's `align` was a bool.
+            # numpy warns about the `align` of these pickles of 2009, which is not a bool.
             warnings.simplefilter("ignore", np.exceptions.VisibleDeprecationWarning)
             train = CIFAR10(root, train=True, download=True)
             test = CIFAR10(root, train=False, download=True)
     except (OSError, RuntimeError, http.client.HTTPException) as error:
         raise ConfigError(
-            f"could not download CIFAR-10 from {CIFAR10.url} into {root} ({error}); next step: put "
-            f"{CIFAR10.filename} into that folder, or use files that you have: "
+            f"data.source=cifar10: cannot download {CIFAR10.url} into {root} ({error}); next step: "
+            f"put {CIFAR10.filename} into that folder, or use files of your own with "
             "data.source=huggingface data.train=[FILE] data.test=[FILE]"
         ) from None
     return SourceData("CIFAR-10", list(train.classes), _split("train", train), _split("test", test))

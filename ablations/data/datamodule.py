@@ -16,14 +16,14 @@ from ablations.data.loading import (
 from ablations.data.store import Store
 from ablations.rng import derive
 
-# Each test image passes the network in ten views, so a batch holds a tenth of the images.
+# Each test image is evaluated in ten views, so a test batch has a tenth of the images.
 VIEWS = 10
-# The network, its gradients and activations need the rest.
+# Share of free GPU memory for images; the network, gradients and activations need the rest.
 RESIDENT_SHARE = 0.3
 
 
 class Images(pl.LightningDataModule):
-    """Batches of stored images; crops, flips and color are the classifier's, on the device.
+    """Provides batches of stored images; the classifier augments them on the device.
 
     Args:
         run: The run.
@@ -42,17 +42,17 @@ class Images(pl.LightningDataModule):
         self.order_seed = derive(run.seed, "stream", run.replicate)
 
     def setup(self, stage: str) -> None:
-        """Keep the pixels on the GPU where they fit: nothing is then copied during training.
+        """Copy the pixels to the GPU if they fit, so that training copies none.
 
         Raises:
-            RuntimeError: The trainer does not know how many processes there are.
+            RuntimeError: The number of processes is not that of the trainer.
         """
         assert self.trainer is not None
         group = distributed.get_world_size() if distributed.is_initialized() else 1
         if group != self.trainer.world_size:
             raise RuntimeError(
-                f"{group} processes in the group, {self.trainer.world_size} of the trainer: images "
-                "would be left out or trained on twice"
+                f"the process group has {group} processes, and the trainer "
+                f"{self.trainer.world_size}: images would be skipped or used twice"
             )
         device = self.trainer.strategy.root_device
         if device.type != "cuda":
@@ -74,11 +74,11 @@ class Images(pl.LightningDataModule):
 
     @property
     def test_splits(self) -> list[str]:
-        """What the loaders of :meth:`test_dataloader` hold."""
+        """Names of the loaders of :meth:`test_dataloader`."""
         return ["train", *(["val"] if len(self.val_images) else []), "center"]
 
     def test_dataloader(self) -> list[Loader]:
-        """Training and validation images for the center view, test images for ten views."""
+        """Return loaders of the training, validation and test images, in this order."""
         train = self._load_once(self.train_images, self.batch_size)
         val = [self._load_once(self.val_images, self.batch_size)] if len(self.val_images) else []
         test = self._load_once(self.test_images, max(1, self.batch_size // VIEWS))
@@ -90,7 +90,7 @@ class Images(pl.LightningDataModule):
     def transfer_batch_to_device(
         self, batch: Batch, device: torch.device, dataloader_idx: int
     ) -> Batch:
-        # Lightning's own way looks through every kind of collection first.
+        # Faster than Lightning's default, which searches nested collections.
         return Batch(*(part.to(device, non_blocking=True) for part in batch))
 
     def _load_once(self, images: PixelBatches, batch_size: int) -> Loader:

@@ -1,4 +1,4 @@
-"""Decode what a source holds to square uint8 pixels."""
+"""Decode images to square uint8 pixels."""
 
 import io
 
@@ -7,7 +7,7 @@ from PIL import Image, ImageOps
 
 
 def decode(content: bytes | np.ndarray, size: int) -> np.ndarray:
-    """Scale the short side to ``size`` and crop the center (§2).
+    """Decode an image, scale its short side to ``size``, and crop the center (§2).
 
     Args:
         content: Encoded image, or pixels of shape (H, W, 3), uint8.
@@ -26,16 +26,16 @@ def decode(content: bytes | np.ndarray, size: int) -> np.ndarray:
 
 
 def square(image: Image.Image, size: int) -> np.ndarray:
-    """Return the pixels of a Pillow image of any mode, see :func:`decode`."""
+    """Return the square pixels of a Pillow image of any mode, see :func:`decode`."""
     return _fit(_to_rgb(ImageOps.exif_transpose(image)), size)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
-        # Pillow would clip the 16 bits of a grayscale PNG or TIFF at 255.
+        # Pillow would clip 16-bit grayscale values at 255.
         image = Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
     elif image.mode in ("P", "PA"):
-        # Pillow warns where a palette with transparency goes straight to RGB.
+        # Pillow warns if a palette with transparency is converted straight to RGB.
         image = image.convert("RGBA")
     return image.convert("RGB")
 
@@ -46,5 +46,5 @@ def _fit(image: Image.Image, size: int) -> np.ndarray:
     box = (left, top, left + side, top + side)
     if side == size:
         return np.asarray(image.crop(box))
-    # Scaling only the square inside gives the pixels of "scale, then crop", in less time.
+    # Scaling only the central square gives the same pixels as scaling and then cropping, faster.
     return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box))

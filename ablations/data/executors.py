@@ -1,4 +1,4 @@
-"""The processor, and processes that share the work of decoding images."""
+"""Properties of the CPU, and a process pool for decoding images."""
 
 import multiprocessing
 import os
@@ -11,12 +11,12 @@ from pathlib import Path
 
 
 def cpu_cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def physical_cores() -> int:
-    """Return how many cores this process may use, hardware threads of one core counted once."""
+    """Return the number of physical cores that this process may use."""
     if not hasattr(os, "sched_getaffinity"):
         return cpu_cores()
     folder = Path("/sys/devices/system/cpu")
@@ -25,7 +25,7 @@ def physical_cores() -> int:
 
 
 def cpu_flags() -> list[str]:
-    """Return the vector instructions of the processor, as Linux names them; elsewhere none."""
+    """Return the CPU's vector instructions as Linux names them; empty on other systems."""
     info = Path("/proc/cpuinfo")
     text = info.read_text() if info.exists() else ""
     # x86 lists flags, Arm lists features.
@@ -35,15 +35,15 @@ def cpu_flags() -> list[str]:
 
 
 def processes() -> ProcessPoolExecutor:
-    """Return a pool of a process per core; they end with this one, however it ends."""
-    # Spawned: a fork copies the locks of other threads as they happen to be.
+    """Return a pool with a process per core; the processes end even if this one is killed."""
+    # Spawned, because a fork may copy locks that other threads hold.
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(cpu_cores(), context, initializer=_begin)
 
 
 def _begin() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    # Pillow warns of damaged camera data, which do not touch the pixels.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    # Pillow warns about damaged EXIF data, which do not affect the pixels.
     warnings.simplefilter("ignore")
     parent = multiprocessing.parent_process()
     assert parent is not None

@@ -1,9 +1,8 @@
-"""Images through Hugging Face's ``datasets``: parquet files, image folders, data sets of the hub.
+"""Read parquet files, image folders and hub data sets with Hugging Face's ``datasets``.
 
-Parquet files are streamed from where they are. Of everything else ``datasets`` makes Arrow files,
-which are deleted once the store is built; downloads from the hub stay in its own cache
-(``$HF_HOME``). Images are taken from the columns as they are, encoded bytes or paths, and decoded
-like those of all sources.
+Parquet files are streamed in place. Everything else is converted to Arrow files, which are deleted
+once the store is built; downloads from the hub stay in its cache (``$HF_HOME``). Images are read as
+encoded bytes or paths, and decoded like those of the other sources.
 """
 
 import errno
@@ -34,23 +33,23 @@ from ablations.data.sources import (
 )
 from ablations.data.stratified import stratified_order
 
-TEST_SPLITS = ("test", "validation", "valid", "val")  # the first of them that has labels is taken
-TEST_SHARE = 6  # without one of them, one training image of this many becomes a test image
-MOST_CLASSES = 100_000  # where classes have no names; larger labels are no class numbers
+TEST_SPLITS = ("test", "validation", "valid", "val")  # the first one with labels is used
+TEST_SHARE = 6  # without a test split, one in this many training images becomes a test image
+MOST_CLASSES = 100_000  # without class names; larger labels are not class numbers
 
-# Loads the named columns of a split, all for None, as a Dataset or IterableDataset of `datasets`.
+# Loads the named columns of a split (None: all) as a Dataset or IterableDataset.
 Load = Callable[[list[str] | None], Any]
 
 
 def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> SourceData:
-    """Read all labels, and prepare to read the images one after the other.
+    """Read all labels, and return iterables that read the images.
 
-    ``data.path`` is a folder, one or several files, or the name of a data set of the hub;
-    ``data.train`` and ``data.test`` are files, or names of its splits.
+    ``data.path`` is a folder, one or several files, or the name of a hub data set; ``data.train``
+    and ``data.test`` are files or names of splits.
 
     Raises:
-        ConfigError: The data cannot be loaded, or their splits, columns, class names or labels do
-            not fit.
+        ConfigError: The data cannot be loaded, or their splits, columns, class names or labels are
+            invalid.
     """
     if data.files_given:
         return read_files(
@@ -64,12 +63,12 @@ def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> Source
 def read_files(
     train: Sequence[str], test: Sequence[str], data: DataConfig, scratch: Path
 ) -> SourceData:
-    """Read the files of each split, as :func:`read`.
+    """Read the given files of each split; see :func:`read`.
 
     Args:
         train: Paths of the training files.
         test: Paths of the test files.
-        data: Its ``image`` and ``label`` name the columns; None finds them.
+        data: ``image`` and ``label`` name the columns; None detects them by type.
         scratch: Folder for Arrow files.
 
     Raises:
@@ -83,16 +82,16 @@ def read_files(
 
 
 class _Part:
-    """The rows of a split: the columns that matter, and all labels.
+    """The rows of a split, with all labels in memory.
 
     Args:
-        load: Loads its columns.
+        load: Loads columns of the split.
         where: Name of the split, for messages.
-        data: Names the columns, or None where they are found by their types.
+        data: ``image`` and ``label`` name the columns; None detects them by type.
 
     Attributes:
-        labels: Values of the label column: class numbers, texts, or None.
-        classes: Names of the classes, if the files have them.
+        labels: Values of the label column: class numbers, strings, or None.
+        classes: Class names, if the files have them.
     """
 
     def __init__(self, load: Load, where: str, data: DataConfig) -> None:
@@ -117,13 +116,13 @@ class _Part:
         for row, label in enumerate(self.labels):
             if label not in number:
                 raise ConfigError(
-                    f"{self.where} row {row}: label {label} is none of {len(number)} classes; next "
-                    "step: give data with labels (a challenge's test images have none)"
+                    f"{self.where} row {row}: label {label} is not one of {len(number)} classes; "
+                    "next step: use a split with labels (test images of challenges have none)"
                 )
         return np.array([number[label] for label in self.labels], np.int64)
 
     def split(self, numbers: np.ndarray, chosen: np.ndarray | None = None) -> Split:
-        """Return the rows, or those of them that are chosen, with their class numbers."""
+        """Return the rows, or only the chosen ones, with their class numbers."""
         if chosen is None:
             chosen = np.ones(len(numbers), bool)
         return Split(numbers[chosen], self._samples(chosen))
@@ -144,8 +143,8 @@ class _Part:
 
 @contextmanager
 def _loading(what: str, next_step: str) -> Iterator[None]:
-    """Turn whatever goes wrong while data are loaded into one line."""
-    # Errors arrive as exceptions; the libraries would log them a second time.
+    """Turn any error while data are loaded into a ConfigError of one line."""
+    # The libraries would also log the errors that they raise.
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)
     datasets.disable_progress_bars()
     try:
@@ -158,8 +157,8 @@ def _loading(what: str, next_step: str) -> Iterator[None]:
             cause = cause.__cause__
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ConfigError(
-                f"{what}: the disk is full; next step: make room, or choose a larger disk with "
-                "cache=FOLDER, and for downloads from the hub with HF_HOME=FOLDER"
+                f"{what}: the disk is full; next step: free space, or choose a larger disk with "
+                "cache=FOLDER or, for downloads from the hub, HF_HOME=FOLDER"
             ) from None
         text = " ".join(str(cause).split()) or type(cause).__name__
         raise ConfigError(f"{what}: cannot be read ({text}); next step: {next_step}") from None
@@ -171,12 +170,12 @@ def _load_files(files: Sequence[str], scratch: Path, columns: list[str] | None) 
     for file in files if parquet else ():
         with _loading(file, "download or export this parquet file again"):
             pq.read_schema(file)
-    # They are paths by now; `datasets` would take them for patterns.
+    # Escaped, because `datasets` treats paths as patterns.
     data_files = {"train": [glob.escape(file) for file in files]}
     given = {"data_files": data_files, "split": "train", "cache_dir": str(scratch)}
     with _loading(", ".join(files), "check that these files have the same columns"):
         if parquet:
-            # Without its columns named here, a stream reads all of them.
+            # A stream reads all columns unless they are named here.
             return load_dataset("parquet", streaming=True, columns=columns, **given)
         return _select(load_dataset("imagefolder", **given), columns)
 
@@ -188,18 +187,19 @@ def _find_splits(data: DataConfig, scratch: Path) -> tuple[dict[str, Load], str]
         path, name = str(folder), folder.name
         if path != glob.escape(path):
             raise ConfigError(
-                f"data.path={data.path}: `datasets` takes *, ? and [ in a folder's name for a "
-                "pattern; next step: rename the folder, or link to it"
+                f"data.path={data.path}: `datasets` treats *, ? and [ in a folder's name as a "
+                "pattern; next step: rename the folder, or use a link to it"
             )
         next_step = (
-            "put the images of each class into train/CLASS/ and test/CLASS/; several "
-            "configurations need data.subset=NAME"
+            "put the images of each class into train/CLASS/ and test/CLASS/; if there are several "
+            "configurations, set data.subset=NAME"
         )
     elif name := hub_name(data):
         revision, _ = hub_commit(name)
         next_step = (
-            "check the name, which is a local path or OWNER/NAME on the Hugging Face hub, and the "
-            "network; several configurations need data.subset=NAME, gated data `hf auth login`"
+            "check the name (a local path, or OWNER/NAME on the Hugging Face hub) and the network; "
+            "if there are several configurations, set data.subset=NAME; for gated data, run "
+            "`hf auth login`"
         )
     else:
         files = match_files("path", [path])
@@ -235,19 +235,20 @@ def _holds_bytes(kind: Any) -> bool:
 def _column(
     key: str, chosen: str | None, found: list[str], features: dict[str, Any], where: str
 ) -> str:
-    """Return the column that was chosen, or the one that can be meant."""
+    """Return the chosen column or, if None, the column ``key`` or the only candidate."""
     if chosen in features:
         return str(chosen)
     if chosen is None and key in found:
         return key
     if chosen is None and len(found) == 1:
         return found[0]
-    problem = f"data.{key}={chosen}: no such column" if chosen else f"no {key} column is found"
+    problem = f"data.{key}={chosen}: no such column" if chosen else f"no {key} column found"
     if chosen is None and found:
         problem = f"several columns may be the {key} ({', '.join(found)})"
     raise ConfigError(
-        f"{where}: {problem}; the columns are {', '.join(features)}; next step: data.{key}=COLUMN "
-        "(for image folders: the images of each class in train/CLASS/ and test/CLASS/)"
+        f"{where}: {problem}; the columns are {', '.join(features)}; next step: set "
+        f"data.{key}=COLUMN (for image folders: put the images of each class into train/CLASS/ and "
+        "test/CLASS/)"
     )
 
 
@@ -257,7 +258,8 @@ def _choose(data: DataConfig, splits: dict[str, Load], name: str) -> tuple[_Part
     def part(key: str, names: Sequence[str]) -> _Part:
         if unknown := [split for split in names if split not in splits]:
             raise ConfigError(
-                f"data.{key}=[{','.join(unknown)}]: {name} has the splits {', '.join(splits)}"
+                f"data.{key}=[{','.join(unknown)}]: no such split in {name}; valid values: "
+                f"{', '.join(splits)}"
             )
 
         def load(columns: list[str] | None) -> Any:
@@ -269,8 +271,8 @@ def _choose(data: DataConfig, splits: dict[str, Load], name: str) -> tuple[_Part
         return part("train", data.train), part("test", data.test)
     if "train" not in splits and len(splits) > 1:
         raise ConfigError(
-            f"data.path={data.path}: has the splits {', '.join(splits)}, none of them called "
-            "train; next step: data.train=[SPLIT] data.test=[SPLIT]"
+            f"data.path={data.path}: no split is named train, only {', '.join(splits)}; next step: "
+            "set data.train=[SPLIT] data.test=[SPLIT]"
         )
     chosen = "train" if "train" in splits else next(iter(splits))
     for split in TEST_SPLITS:
@@ -287,23 +289,23 @@ def _choose(data: DataConfig, splits: dict[str, Load], name: str) -> tuple[_Part
 def _images(
     name: str, train: _Part, test: _Part | None, report: Report = lambda line: None
 ) -> SourceData:
-    """Number the classes; without a test split, cut one from the training images."""
+    """Number the classes; without a test split, take one from the training images."""
     if test is None:
         classes, number = _classes(train.labels, train.classes)
         numbers = train.numbers(number)
         chosen = np.zeros(len(numbers), bool)
         chosen[stratified_order(numbers)[: len(numbers) // TEST_SHARE]] = True
         report(
-            f"{name} has no test split: {chosen.sum():,} of its {len(numbers):,} images are cut "
-            "for it"
+            f"{name} has no test split: {chosen.sum():,} of its {len(numbers):,} images are used "
+            "as one"
         )
         return SourceData(
             name, classes, train.split(numbers, ~chosen), train.split(numbers, chosen)
         )
     if train.classes and test.classes and train.classes != test.classes:
         raise ConfigError(
-            f"{train.where} and {test.where} name different classes; next step: give files of one "
-            "data set"
+            f"{train.where} and {test.where} have different class names; next step: use files of "
+            "the same data set"
         )
     classes, number = _classes([*train.labels, *test.labels], train.classes or test.classes)
     splits = [part.split(part.numbers(number)) for part in (train, test)]

@@ -1,7 +1,7 @@
-"""ILSVRC-2012 through torchvision: the challenge's archives, class folders, or the hub's parquet.
+"""Read ILSVRC-2012 from the challenge's archives, class folders, or the hub's parquet files.
 
-Archives are unpacked beside themselves, once. Images are ordered by class and name in every form
-but parquet, so that a store made from the archives has the fingerprint of one made from folders.
+Archives are unpacked once, next to themselves. Except in parquet, images are sorted by class and
+name, so that archives and folders give stores with the same fingerprint.
 """
 
 import csv
@@ -37,7 +37,7 @@ from ablations.data.sources import (
     imagenet_files,
 )
 
-CLASSES = 1000  # of the challenge; with another number of classes it is another data set
+CLASSES = 1000  # data with another number of classes are not named ImageNet
 KAGGLE_WORDS = "LOC_synset_mapping.txt"
 
 
@@ -67,17 +67,16 @@ def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> Source
             test = _flat_folder(base / "val", root, answers)
     except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
         raise ConfigError(
-            f"data.path={root}: cannot read or unpack ImageNet ({error}); next step: give write "
-            "access there and room for the 150 GB of its archives, or download what is damaged "
-            "again"
+            f"data.path={root}: cannot read or unpack ImageNet ({error}); next step: provide write "
+            "access and 150 GB of free space there, or download damaged files again"
         ) from None
     classes = train_images.classes
     number = train_images.class_to_idx
     for path, name in test:
         if name not in number:
             raise ConfigError(
-                f"{path}: its class ({name}) has no training images; next step: check that all "
-                f"of {root} is of ILSVRC-2012"
+                f"{path}: its class {name} has no training images; next step: check that {root} "
+                "contains only ILSVRC-2012"
             )
     return SourceData(
         "ImageNet (ILSVRC-2012)" if len(classes) == CLASSES else root.name,
@@ -93,7 +92,7 @@ def _split(images: list[tuple[str, int]]) -> Split:
 
 
 def _flat_folder(folder: Path, root: Path, answers: list[str]) -> list[tuple[str, str]]:
-    """Return path and class of each image of a folder without class folders, by class and name."""
+    """Return path and class of each image in a folder without class folders, sorted by class."""
     paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     table = root / KAGGLE_LABELS
     if table.exists():
@@ -104,7 +103,7 @@ def _flat_folder(folder: Path, root: Path, answers: list[str]) -> list[tuple[str
         classes = answers
     else:
         raise ConfigError(
-            f"{folder}: {len(paths)} images, and {len(answers)} labels in {DEVKIT}; next step: "
+            f"{folder}: {len(paths)} images, but {len(answers)} labels in {DEVKIT}; next step: "
             "unpack ILSVRC2012_img_val.tar again"
         )
     found = zip(map(str, paths), classes, strict=True)
@@ -112,11 +111,11 @@ def _flat_folder(folder: Path, root: Path, answers: list[str]) -> list[tuple[str
 
 
 def _devkit(root: Path, scratch: Path) -> tuple[dict[str, str], list[str]]:
-    """Return the words for each WordNet number, and the class of each validation image."""
+    """Return the words of each WordNet id, and the WordNet id of each validation image."""
     words: dict[str, str] = {}
     answers: list[str] = []
     if (root / DEVKIT).exists():
-        (scratch / DEVKIT).symlink_to(root / DEVKIT)  # torchvision writes beside it
+        (scratch / DEVKIT).symlink_to(root / DEVKIT)  # torchvision writes into its folder
         parse_devkit_archive(scratch)
         names, answers = load_meta_file(scratch)
         words = {wnid: ", ".join(synonyms) for wnid, synonyms in names.items()}
@@ -129,7 +128,7 @@ def _devkit(root: Path, scratch: Path) -> tuple[dict[str, str], list[str]]:
 def _unpack(
     folder: Path, archive: str, parse: Callable[..., None], report: Report, **options: Any
 ) -> None:
-    """Unpack an archive into a folder beside it, unless it exists; the folder is whole or absent.
+    """Unpack an archive into ``folder`` unless that exists; the folder is complete or absent.
 
     Raises:
         OSError: The disk is full, or the folder cannot be written.
@@ -139,11 +138,11 @@ def _unpack(
         return
     partial = folder.with_name(f"{folder.name}.partial")
     with FileLock(folder.with_name(f".{folder.name}.lock")):
-        if folder.is_dir():  # another process has unpacked it
+        if folder.is_dir():  # unpacked by another process
             return
         report(f"unpacking {archive}, once")
         try:
-            shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
+            shutil.rmtree(partial, ignore_errors=True)  # of a killed process
             parse(folder.parent, folder=partial.name, **options)
             partial.rename(folder)
         finally:

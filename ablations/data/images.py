@@ -1,4 +1,4 @@
-"""Images of a store that are read one by one: decoded, or compared with their checksums."""
+"""Stored images that are read one at a time, to decode or verify them."""
 
 import zlib
 from abc import ABC, abstractmethod
@@ -10,7 +10,7 @@ from ablations.config import ConfigError
 
 
 class Checksums(NamedTuple):
-    """The CRC-32 of each image as it is stored.
+    """CRC-32 checksums of the stored bytes of images.
 
     Attributes:
         values: Shape (N,), uint32.
@@ -23,21 +23,21 @@ class Checksums(NamedTuple):
     split: str
 
     def check(self, row: int, content: np.ndarray) -> None:
-        """Compare the stored bytes of an image with its checksum.
+        """Verify the stored bytes of an image against its checksum.
 
         Raises:
-            ConfigError: They differ.
+            ConfigError: The checksum differs.
         """
         if zlib.crc32(content.data) != self.values[row]:
             raise ConfigError(
                 f"the data store {self.store} is damaged (image {row} of {self.split}_images: "
-                "checksum differs); next step: remove that folder and start the same command, "
-                "which prepares the data again, or copy the store again"
+                "checksum differs); next step: delete that folder and repeat the command, which "
+                "prepares the data again, or copy the store again"
             )
 
 
 class StoredImages(ABC):
-    """Images that are read one by one; looks like an array of them otherwise.
+    """Images that are read one at a time, with the indexing of an array.
 
     Attributes:
         shape: (N, S, S, 3).
@@ -49,7 +49,7 @@ class StoredImages(ABC):
         return self.shape[0]
 
     def __getitem__(self, rows: Any) -> np.ndarray:
-        """Images of a row, several rows or a slice, shape (..., S, S, 3), uint8."""
+        """Return the images at an index, indices or a slice, shape (..., S, S, 3), uint8."""
         index = np.arange(len(self))[rows]
         pixels = np.empty((index.size, *self.shape[1:]), np.uint8)
         for row, target in zip(index.flat, pixels, strict=True):
@@ -61,12 +61,12 @@ class StoredImages(ABC):
         """Write the pixels of an image into an array of shape (S, S, 3), uint8.
 
         Raises:
-            ConfigError: Its checksum differs.
+            ConfigError: The checksum of the image differs.
         """
 
 
 class CheckedPixels(StoredImages):
-    """Pixels that are compared with their checksums when they are read.
+    """Uncompressed images that are verified when they are read.
 
     Args:
         pixels: Shape (N, S, S, 3), uint8.
@@ -74,7 +74,7 @@ class CheckedPixels(StoredImages):
     """
 
     def __init__(self, pixels: np.ndarray, checksums: Checksums) -> None:
-        # A plain array: a memory map of numpy walks through Python for each view.
+        # A plain array, because each view of a numpy.memmap runs Python code.
         self.pixels, self.checksums = pixels.view(np.ndarray), checksums
         self.shape = pixels.shape
 

@@ -1,9 +1,9 @@
-"""Batches: which images each process reads at each step, and how they are gathered.
+"""Choose the images of each process at each step, and gather them into batches.
 
-An epoch is one order of the images, cut into global batches, each cut into one share per process.
-The order depends on seed and epoch only, so that any number of processes trains on the same
-batches. :class:`Loader` consumes them in the main process: one gather per batch leaves worker
-processes nothing to do, and threads decode JPEG.
+An epoch is a permutation of the images, split into global batches, each of which is split into one
+share per process. The permutation depends only on seed and epoch, so any number of processes trains
+on the same batches. :class:`Loader` needs no worker processes: each batch is a single gather, and
+JPEG images are decoded in threads.
 """
 
 from collections.abc import Iterator
@@ -23,12 +23,12 @@ COPIED = 4096  # images copied to a device at a time
 
 
 class Share(NamedTuple):
-    """The part of one global batch that one process handles; each of shape (N,), int64.
+    """The part of a global batch for one process; each field has shape (N,), int64.
 
     Attributes:
-        index: Which images, as positions in the data set of the loader.
-        positions: Their positions within the epoch; random draws for an image hang on this.
-        rows: Their rows within the global batch.
+        index: Positions of the images in the data set of the loader.
+        positions: Positions within the epoch, on which the random draws for an image depend.
+        rows: Rows within the global batch.
     """
 
     index: Tensor
@@ -53,7 +53,7 @@ class Batch(NamedTuple):
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
-    """Order of ``n`` images in an epoch, shape (n,), int64.
+    """Return the order of ``n`` images in an epoch, shape (n,), int64.
 
     Examples:
         >>> order = epoch_order(4, seed=0, epoch=1)
@@ -68,42 +68,42 @@ def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
 class EpochBatches:
     """Batch sampler for training: the share of one process in each global batch.
 
-    The images that do not fill a last batch are left out of that epoch.
+    Images that do not fill a last batch are dropped in that epoch.
 
     Args:
         n: Number of training images.
         batch_size: Images per step over all processes.
         seed: Seed of the order.
-        rank: Which process this is.
-        world: Number of processes; shares differ by one image where it does not divide.
+        rank: Rank of this process.
+        world: Number of processes; their shares differ by at most one image.
 
     Raises:
-        ConfigError: There are fewer images than a batch needs, or fewer than processes.
+        ConfigError: The batch size is larger than ``n`` or smaller than ``world``.
     """
 
     def __init__(self, n: int, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
         if not world <= batch_size <= n:
             raise ConfigError(
-                f"recipe.batch_size={batch_size}: between {world}, the number of processes, and "
-                f"{n}, the number of training images"
+                f"recipe.batch_size={batch_size}: out of range; valid values: {world} (the number "
+                f"of processes) to {n} (the number of training images)"
             )
         self.n, self.batch_size, self.seed = n, batch_size, seed
         self.rows = torch.arange(rank * batch_size // world, (rank + 1) * batch_size // world)
         self.epoch = 0
-        self.first = 0  # where the next iteration begins, and only that
-        self.done = 0  # batches of the epoch that an iteration has come to
+        self.first = 0  # first batch of the next iteration only
+        self.done = 0  # batches of the epoch that have been yielded
 
     @property
     def sampler(self) -> "EpochBatches":
-        """Itself: Lightning calls ``set_epoch`` on the ``sampler`` of a batch sampler."""
+        """This object, because Lightning calls ``set_epoch`` on a batch sampler's ``sampler``."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that the next iteration goes through."""
+        """Set the epoch of the next iteration."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Batches in a whole epoch, whatever is skipped: a resumed run counts on from there."""
+        """Return the batches of a whole epoch, including those that a resumed run skips."""
         return self.n // self.batch_size
 
     def __iter__(self) -> Iterator[Share]:
@@ -121,8 +121,8 @@ class EvaluationBatches:
     Args:
         n: Number of images.
         batch_size: Images per step of one process.
-        rank: Which process this is.
-        world: Number of processes; each takes one stretch of the images.
+        rank: Rank of this process.
+        world: Number of processes; each takes a contiguous range of the images.
     """
 
     def __init__(self, n: int, batch_size: int, rank: int = 0, world: int = 1) -> None:
@@ -141,13 +141,13 @@ class EvaluationBatches:
 class PixelBatches:
     """Gathers whole batches from the pixels of a store.
 
-    The pixels stay in the memory map, which the system keeps in memory once for all processes,
-    until :meth:`to` copies them to a device.
+    The pixels stay in the memory map, which all processes share, until :meth:`to` copies them to a
+    device.
 
     Args:
         images: Shape (M, S, S, 3), uint8.
         labels: Class numbers, shape (M,), int64.
-        index: Rows that belong to this data set, shape (N,), int64; none takes all.
+        index: Rows that belong to this data set, shape (N,), int64; None takes all.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class PixelBatches:
             return
         shape = (len(self.index), *self.images.shape[1:])
         resident = torch.empty(shape, dtype=torch.uint8, device=device)
-        # In parts: all of them at once might not fit into the memory of the host.
+        # In parts, because all images at once may not fit into host memory.
         for start in range(0, len(self.index), COPIED):
             resident[start : start + COPIED] = self._gather(self.index[start : start + COPIED])
         self.images = resident
@@ -201,15 +201,15 @@ class PixelBatches:
 
     def _gather(self, rows: np.ndarray) -> Tensor:
         assert not isinstance(self.images, Tensor)
-        # Page-locked memory: the copy to a GPU does not wait for the step before.
+        # Page-locked memory, so that the copy to a GPU does not wait for the previous step.
         pixels = torch.empty(
             (len(rows), *self.images.shape[1:]),
             dtype=torch.uint8,
             pin_memory=torch.cuda.is_available(),
         )
         if isinstance(self.images, np.ndarray):
-            # Of a plain array: a memory map of numpy walks through Python for each view. Every
-            # mode but `clip` and `wrap` fills another array first.
+            # From a plain array, because each view of a numpy.memmap runs Python code. With the
+            # default mode, `take` would fill a temporary array first.
             self.images.view(np.ndarray).take(rows, axis=0, out=pixels.numpy(), mode="clip")
         else:
             list(self._threads.map(self.images.read, rows, pixels.numpy()))
@@ -217,18 +217,18 @@ class PixelBatches:
 
     @cached_property
     def _threads(self) -> ThreadPoolExecutor:
-        """Threads that read; they need no copy of a batch and no start for every loader."""
+        """Threads that read images straight into a batch, started once for all loaders."""
         return ThreadPoolExecutor(torch.get_num_threads(), "read")
 
 
 class Loader:
-    """Iterates over the batches of one process; Lightning takes any iterable with a length.
+    """Iterates over the batches of one process; Lightning accepts any iterable with a length.
 
-    torch's ``DataLoader`` adds 0.2 ms to each batch, 1 % of a step of `cifar_conv`.
+    torch's ``DataLoader`` would add 0.2 ms per batch, 1 % of a step of ``cifar_conv``.
 
     Args:
-        images: Where to gather from.
-        shares: What to gather.
+        images: Images to gather from.
+        shares: Shares to gather.
     """
 
     def __init__(self, images: PixelBatches, shares: EpochBatches | EvaluationBatches) -> None:
@@ -243,7 +243,7 @@ class Loader:
 
 
 class ResumableLoader(Loader):
-    """A loader of training batches that continues within an epoch, as Lightning asks of it."""
+    """A loader of training batches that Lightning can resume within an epoch."""
 
     batch_sampler: EpochBatches
 
@@ -252,24 +252,24 @@ class ResumableLoader(Loader):
         return {"batches": self.batch_sampler.done}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Let the next iteration, and only that, begin after the batches that are done."""
+        """Start the next iteration, and only that one, after the batches that are done."""
         self.batch_sampler.first = self.batch_sampler.done = state["batches"]
 
 
 def channels_last(images: Tensor) -> Tensor:
-    """Bring a batch of pixels to the shape (N, S, S, 3).
+    """Return a batch of pixels in the shape (N, S, S, 3).
 
     Args:
         images: Shape (N, S, S, 3) or (N, 3, S, S), uint8.
 
     Raises:
-        ConfigError: It is something else, such as a batch that a transform has made floats of.
+        ConfigError: Shape or dtype differ, for example because a transform returned floats.
     """
     pixels = images.dtype == torch.uint8 and images.ndim == 4
     if not pixels or 3 not in (images.shape[1], images.shape[3]):
         raise ConfigError(
-            f"a batch of images of shape {tuple(images.shape)} and type {images.dtype}; give "
-            "pixels as uint8, shape (N, S, S, 3) or (N, 3, S, S), and leave crops, flips and the "
-            "mean to the module"
+            f"a batch of shape {tuple(images.shape)}, {images.dtype}, is not a batch of pixels; "
+            "next step: provide uint8 of shape (N, S, S, 3) or (N, 3, S, S), without transforms, "
+            "because the module crops, flips and subtracts the mean"
         )
     return images if images.shape[3] == 3 else images.permute(0, 2, 3, 1).contiguous()

@@ -1,11 +1,11 @@
-"""What a source returns, and the local files or the data set of the hub that it reads.
+"""Define what a source returns, and find the local files or the hub data set that it reads.
 
-Files are found before anything is decoded: they name the store, so that the same files are never
-decoded twice. This module must import within milliseconds.
+Files are found before anything is decoded, because the store is named after them and the same files
+are never decoded twice. This module must import within milliseconds.
 
 The module of each source has a function ``read(data, cache, scratch, report)``, which returns
-:class:`SourceData`: ``cache`` is the folder for downloads, ``scratch`` one for temporary files,
-which lasts until the images are read, and ``report`` is called with one line on what is being done.
+:class:`SourceData`. ``cache`` is the folder for downloads, ``scratch`` a folder for temporary files
+that lasts until the images are read, and ``report`` is called with lines of progress.
 """
 
 import glob
@@ -21,18 +21,18 @@ import numpy as np
 
 from ablations.config import ConfigError, DataConfig, Source
 
-Report = Callable[[str], None]  # called with one line on what is being done
+Report = Callable[[str], None]  # called with lines of progress
 
-HUB_SECONDS = 5.0  # to wait for an answer of the hub
+HUB_SECONDS = 5.0  # timeout of a request to the hub
 
-# The challenge's files, and the folder in which Kaggle's archive holds the images.
+# The challenge's files, and the image folder in Kaggle's archive.
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT, KAGGLE_LABELS = "ILSVRC2012_devkit_t12.tar.gz", "LOC_val_solution.csv"
 KAGGLE_FOLDER = "ILSVRC/Data/CLS-LOC"
 
 
 class Sample(NamedTuple):
-    """One image as its source holds it.
+    """One image in the form of its source.
 
     Attributes:
         content: Encoded bytes, the path of a file, or pixels of shape (H, W, 3), uint8.
@@ -49,7 +49,7 @@ class Split:
 
     Attributes:
         labels: Class numbers, shape (N,), int64.
-        samples: The N images in the order of ``labels``; iterated over once.
+        samples: The N images in the order of ``labels``; iterable once.
     """
 
     labels: np.ndarray
@@ -64,7 +64,7 @@ class SourceData:
         name: Name of the data set, for tables and records.
         classes: Class names; a label is a position in this list.
         train: Training split.
-        test: The official test split.
+        test: Test split.
     """
 
     name: str
@@ -74,13 +74,13 @@ class SourceData:
 
 
 def find_files(data: DataConfig) -> list[tuple[str, int, int]]:
-    """List the local files and folders that the data set consists of; none of what is downloaded.
+    """List the local files and folders of a data set, without downloads.
 
     Returns:
         Path, size in bytes and modification time in nanoseconds of each.
 
     Raises:
-        ConfigError: A file or folder is missing.
+        ConfigError: A file or folder is missing, or a file is in both splits.
     """
     match data.source:
         case Source.imagenet:
@@ -89,8 +89,8 @@ def find_files(data: DataConfig) -> list[tuple[str, int, int]]:
             train, test = match_files("train", data.train), match_files("test", data.test)
             if shared := set(train) & set(test):
                 raise ConfigError(
-                    f"{min(shared)} is in data.train and in data.test; next step: give the two "
-                    "splits different files"
+                    f"{min(shared)}: in both data.train and data.test; next step: use different "
+                    "files for the two splits"
                 )
             return [_stamp(path) for path in (*train, *test)]
         case Source.huggingface if folder := local_folder(data):
@@ -102,13 +102,13 @@ def find_files(data: DataConfig) -> list[tuple[str, int, int]]:
 
 
 def local_folder(data: DataConfig) -> Path | None:
-    """Return ``data.path`` as an absolute path if it is a folder; folders win over hub names."""
+    """Return ``data.path`` as an absolute path if it is a folder, else None."""
     folder = Path(data.path or "").expanduser().absolute()
     return folder if data.path and folder.is_dir() else None
 
 
 def hub_name(data: DataConfig) -> str | None:
-    """Return the name of a data set of the hub, or None where the data are local files."""
+    """Return the name of a hub data set, or None for local data, which take precedence."""
     path = data.path or ""
     if data.source is not Source.huggingface or data.files_given or os.path.exists(path):
         return None
@@ -118,27 +118,27 @@ def hub_name(data: DataConfig) -> str | None:
 
 @cache
 def hub_commit(name: str) -> tuple[str | None, str]:
-    """Ask the hub for the latest commit of a data set, once: all runs of a command read the same.
+    """Return the latest commit of a hub data set, cached so that all runs of a command share it.
 
     Args:
         name: ``OWNER/NAME``.
 
     Returns:
-        The commit, or None and why it is unknown.
+        The commit and an empty string, or None and the reason why it is unknown.
     """
-    from huggingface_hub import HfApi  # half a second, which commands on local data do not wait for
+    from huggingface_hub import HfApi  # takes half a second, and local data do not need it
 
     try:
         return HfApi().dataset_info(name, timeout=HUB_SECONDS).sha, ""
-    except Exception as error:  # of huggingface_hub and httpx; no network is only one of many
+    except Exception as error:  # huggingface_hub and httpx raise many types
         return None, str(error).partition("\n")[0] or type(error).__name__
 
 
 def match_files(key: str, patterns: list[str]) -> list[str]:
-    """Return the absolute paths of the files that match, each once, in the order of the patterns.
+    """Return the absolute paths of matching files, each once, in the order of the patterns.
 
     Args:
-        key: Key of the patterns within ``data.``, for messages.
+        key: Name of the key in ``data``, for messages.
         patterns: Paths; ``*`` and ``**`` are allowed.
 
     Raises:
@@ -151,8 +151,8 @@ def match_files(key: str, patterns: list[str]) -> list[str]:
         found = [path for path in found if os.path.isfile(path)]
         if not found:
             raise ConfigError(
-                f"data.{key}: no file matches {pattern}; next step: check the path (a relative "
-                "one starts at the folder of the command)"
+                f"data.{key}: no file matches {pattern}; next step: check the path (relative paths "
+                "start at the folder where the command was started)"
             )
         paths += found
     return list(dict.fromkeys(paths))
@@ -161,12 +161,12 @@ def match_files(key: str, patterns: list[str]) -> list[str]:
 def imagenet_files(data: DataConfig) -> tuple[list[Path], list[Path]]:
     """Find ILSVRC-2012 in ``data.path``: archives, class folders, or parquet files.
 
-    Of folders the modification time counts, not of the 1.3 million files in them: reading those
-    takes minutes on the disks that hold such data, at every start of a run.
+    Class folders are listed without the 1.3 million files in them, whose modification times would
+    take minutes to read at every start of a run.
 
     Returns:
-        What holds the training images, and what holds the validation images and their labels.
-        Archives come before folders, which are unpacked from them later.
+        Paths for the training images, and for the validation images and their labels. Archives take
+        precedence over folders, which are unpacked from them later.
 
     Raises:
         ConfigError: Something is missing.
@@ -177,7 +177,7 @@ def imagenet_files(data: DataConfig) -> tuple[list[Path], list[Path]]:
     archive, folders = _existing(root / VAL_TAR), _classes(base / "val")
     val = archive or folders or _existing(base / "val")
     if val != folders:
-        # Neither an archive nor one folder for all images says which image is of which class.
+        # An archive or a single folder does not contain the classes of its images.
         labels = _existing(root / DEVKIT) or _existing(root / KAGGLE_LABELS)
         if not labels and not folders:
             raise ConfigError(
@@ -190,15 +190,15 @@ def imagenet_files(data: DataConfig) -> tuple[list[Path], list[Path]]:
     if not data.path or not train or not val:
         raise ConfigError(
             f"data.path={data.path}: no {'validation' if train else 'training'} images of ImageNet "
-            f"there; next step: data.path=FOLDER with {TRAIN_TAR}, {VAL_TAR} and {DEVKIT}, with "
-            "train/CLASS/ and val/CLASS/, or with the parquet files of ILSVRC/imagenet-1k from "
-            "the Hugging Face hub"
+            f"found; next step: use a data.path with {TRAIN_TAR}, {VAL_TAR} and {DEVKIT}, "
+            "with train/CLASS/ and val/CLASS/, or with the parquet files of ILSVRC/imagenet-1k "
+            "from the Hugging Face hub"
         )
     return train, val
 
 
 def imagenet_base(root: Path) -> Path:
-    """Return the folder of ``train/`` and ``val/``, which Kaggle's archive holds further down."""
+    """Return the folder of ``train/`` and ``val/``: Kaggle's subfolder if there, else ``root``."""
     return root / KAGGLE_FOLDER if (root / KAGGLE_FOLDER).is_dir() else root
 
 
@@ -214,8 +214,8 @@ def _classes(split: Path) -> list[Path]:
 def _stamp(path: str | Path) -> tuple[str, int, int]:
     try:
         stat = os.stat(path)
-    except OSError as error:  # a link to nothing, or to itself
+    except OSError as error:  # a broken or circular link
         raise ConfigError(
-            f"{path}: {error.strerror}; next step: remove it, or give access to what it stands for"
+            f"{path}: {error.strerror}; next step: remove it, or give access to its target"
         ) from None
     return str(path), stat.st_size, stat.st_mtime_ns

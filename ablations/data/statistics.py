@@ -1,4 +1,4 @@
-"""Mean image and color covariance of the training pixels."""
+"""Compute the mean image and the principal colors of the training pixels."""
 
 from typing import Self
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class PixelSums:
-    """Sums over pixels; integers, so exact in any order and any grouping.
+    """Sums over pixels, as integers, which are exact in any order and grouping.
 
     Args:
         size: Height and width of the images, in pixels.

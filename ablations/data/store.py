@@ -1,7 +1,7 @@
 """The store of a data set: decoded once, then memory-mapped by every run.
 
-A store is a folder in the cache, named after what went into it. It is built in a neighboring
-folder under a lock and renamed when complete: whatever bears its name is whole.
+A store is a folder in the cache, named after a hash of its inputs. It is built under a lock in a
+temporary folder, which is renamed when complete, so that a store is never partial.
 """
 
 import hashlib
@@ -26,8 +26,8 @@ from ablations.data.jpeg import JpegImages
 from ablations.data.sources import Report, find_files, hub_commit, hub_name
 from ablations.data.stratified import stratified_order
 
-VERIFIED_BYTES = 2**30  # stores up to this size are verified whole at every start
-UNREADABLE = (OSError, ValueError, RecursionError)  # of damaged files
+VERIFIED_BYTES = 2**30  # stores up to this size are fully verified at every start
+UNREADABLE = (OSError, ValueError, RecursionError)  # raised by damaged files
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +36,14 @@ log = logging.getLogger(__name__)
 class Store:
     """Decoded images, labels and their statistics.
 
-    Pickles as its path: a child process maps the same files.
+    It is pickled as its path, so that child processes map the same files.
 
     Attributes:
         path: Folder of the store.
         name: Name of the data set, as its source gives it.
         fingerprint: SHA-256 of the pixels and labels of both splits, 64 hexadecimal digits.
         classes: Class names; a label is a position in this list.
-        skipped: Why an image could not be decoded, by its file or row.
+        skipped: Reason for each image that could not be decoded, by file or row.
         color_std: Standard deviations of the training pixels along their principal colors, scale
             0 to 255, largest first, shape (3,).
         color_basis: The principal colors: unit vectors in RGB as columns, shape (3, 3).
@@ -86,22 +86,22 @@ class Store:
 
     @classmethod
     def of_run(cls, path: Path, run: Run) -> "Store":
-        """Open and verify the store of a run, whose plan may be days old.
+        """Open the store of a run, and verify it, because the plan may be days old.
 
         Raises:
-            ConfigError: There is none in the folder, it is damaged, or it holds other data.
+            ConfigError: The store is missing or damaged, or holds other data.
         """
         if reason := damage(path):
             raise ConfigError(
-                f"the data store {path} is missing or damaged ({reason}); next step: start the "
-                "command of the run again, which prepares the data, or copy the store again"
+                f"the data store {path} is missing or damaged ({reason}); next step: repeat the "
+                "run's command, which prepares the data, or copy the store again"
             )
         store = cls.open(path)
         if store.fingerprint != run.fingerprint:
             raise ConfigError(
-                f"the data store {path} now holds other data, fingerprint "
-                f"{store.fingerprint[:16]}, than the run {run.run_id}, {run.fingerprint[:16]}; "
-                "next step: start its command again, which makes another run of the new data"
+                f"the data store {path} has changed: its fingerprint is {store.fingerprint[:16]}, "
+                f"but the run {run.run_id} needs {run.fingerprint[:16]}; next step: repeat the "
+                "run's command, which creates another run for the new data"
             )
         return store
 
@@ -110,25 +110,25 @@ class Store:
 
     @cached_property
     def train_images(self) -> np.ndarray | StoredImages:
-        """Shape (N, S, S, 3), uint8, memory-mapped; or read one by one.
+        """Training images, shape (N, S, S, 3), uint8; memory-mapped, or read one at a time.
 
-        Those of a JPEG store are decoded when they are read, and those of a large store checked.
+        Images of a JPEG store are decoded when read, and those of a large store are verified.
         """
         return self._images("train")
 
     @cached_property
     def train_labels(self) -> np.ndarray:
-        """Class numbers, shape (N,), int64."""
+        """Class numbers of the training images, shape (N,), int64."""
         return np.array(_array(self.path, "train_labels"))
 
     @cached_property
     def test_images(self) -> np.ndarray | StoredImages:
-        """Shape (M, S, S, 3), as ``train_images``."""
+        """Test images, shape (M, S, S, 3); see ``train_images``."""
         return self._images("test")
 
     @cached_property
     def test_labels(self) -> np.ndarray:
-        """Class numbers, shape (M,), int64."""
+        """Class numbers of the test images, shape (M,), int64."""
         return np.array(_array(self.path, "test_labels"))
 
     @cached_property
@@ -147,11 +147,10 @@ class Store:
         return CheckedPixels(images, checksums) if checksums else images
 
     def split(self, train_limit: int | None, val_size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Cut a validation set from the training images, and limit what remains.
+        """Split the training images into images to train on and to validate on.
 
-        Both are spread over the classes in proportion to their sizes. The cut is the same for all
-        runs: neither the seed nor ``train_limit`` moves it, and smaller limits are subsets of
-        larger ones.
+        Both sets are stratified by class. The validation set depends neither on the seed nor on
+        ``train_limit``, and a smaller limit selects a subset of a larger one.
 
         Args:
             train_limit: Number of images to train on; None takes all that remain.
@@ -167,8 +166,8 @@ class Store:
         remaining = len(labels) - val_size
         if remaining < (train_limit or 1):
             raise ConfigError(
-                f"{len(labels)} training images are too few for data.val_size={val_size} and "
-                f"data.train_limit={train_limit}; next step: lower one of them"
+                f"data.val_size={val_size} data.train_limit={train_limit}: there are only "
+                f"{len(labels)} training images; next step: lower one of the two values"
             )
         order = stratified_order(labels)
         end = val_size + (remaining if train_limit is None else train_limit)
@@ -176,12 +175,12 @@ class Store:
 
 
 def prepare(data: DataConfig, cache: Path | None = None, report: Report | None = None) -> Store:
-    """Decode a data set into its store, or find the store of an earlier call.
+    """Return the store of a data set, after decoding it unless an earlier call has.
 
     Args:
-        data: What to decode; its limits and validation size do not matter here.
+        data: The data set; ``train_limit`` and ``val_size`` are ignored.
         cache: Folder of the stores; None takes ``cache_folder()``.
-        report: Told in one line what is being done, about once a second.
+        report: Called with a line of progress about once a second.
 
     Raises:
         ConfigError: The data are missing or broken, or the cache folder cannot be used.
@@ -206,22 +205,22 @@ def is_prepared(data: DataConfig, cache: Path | None = None) -> bool:
     """Return whether :func:`prepare` would find the store of an earlier call.
 
     Args:
-        data: The data set; nothing of it is decoded.
+        data: The data set, which is not decoded.
         cache: Folder of the stores; None takes ``cache_folder()``.
     """
     if _given(data):
         return True
     try:
         path = _place(data, cache or cache_folder(), lambda line: None)
-    except ConfigError:  # they are not there
+    except ConfigError:  # files are missing
         return False
     return damage(path) is None
 
 
 def _place(data: DataConfig, cache: Path, report: Report) -> Path:
-    """Return the folder of a data set in the cache; of one of the hub, that of its latest commit.
+    """Return the cache folder of a data set; for hub data, that of the latest commit.
 
-    Where the hub does not tell it, the store that was prepared last is taken.
+    If the hub does not give the commit, return the store that was prepared last.
     """
     where = [data.path, data.train, data.test, data.subset, data.image, data.label]
     if data.source is not Source.huggingface:
@@ -236,17 +235,17 @@ def _place(data: DataConfig, cache: Path, report: Report) -> Path:
     commit, problem = hub_commit(name)
     if commit:
         return path.with_name(f"{path.name}-{commit[:12]}")
-    # An older version named no commit.
+    # Stores of an older version have no commit in their name.
     stores = [path, *cache.glob(f"{path.name}-{'[0-9a-f]' * 12}")]
     made = [store for store in stores if (store / "manifest.json").exists()]
     if not made:
         return path
-    report(f"data.path={name}: taken as last prepared, the hub gives no latest version ({problem})")
+    report(f"data.path={name}: using the store prepared last; the hub gave no commit ({problem})")
     return max(made, key=lambda store: (store / "manifest.json").stat().st_mtime)
 
 
 def _given(data: DataConfig) -> Path | None:
-    """Return ``data.path`` if it is a store, prepared before, perhaps on another machine."""
+    """Return ``data.path`` if it is a store, for example copied from another machine."""
     path = Path(data.path or "").expanduser().absolute()
     return path if data.path and (path / "manifest.json").is_file() else None
 
@@ -260,31 +259,31 @@ def _checked(path: Path, data: DataConfig) -> Store:
     store = Store.open(path)
     if len(store.mean_image) != data.size:
         raise ConfigError(
-            f"data.path={path}: the images have {len(store.mean_image)} pixels, and "
-            f"data.size={data.size}; next step: prepare the data at that size"
+            f"data.size={data.size}: the images in {path} have {len(store.mean_image)} pixels; "
+            f"next step: set data.size={len(store.mean_image)}, or prepare the data again"
         )
     return _accepted(store, data)
 
 
 def _accepted(store: Store, data: DataConfig) -> Store:
-    """Return the store, unless broken images are missing from it and that was not asked for."""
+    """Return the store; raise if it lacks broken images and ``data.skip_broken`` is false."""
     if store.skipped and not data.skip_broken:
         where, reason = next(iter(store.skipped.items()))
-        more = f", as are {len(store.skipped) - 1} more" if len(store.skipped) > 1 else ""
+        more = f", nor can {len(store.skipped) - 1} more" if len(store.skipped) > 1 else ""
         raise ConfigError(
             f"{where}: cannot be decoded ({reason}){more}, see {store.path}/manifest.json; next "
-            "step: leave such images out with data.skip_broken=true, or replace them, remove "
-            "that folder and prepare the data again"
+            "step: skip such images with data.skip_broken=true, or replace them, delete that "
+            "folder and prepare the data again"
         )
     return store
 
 
 def damage(path: Path) -> str | None:
-    """Return why a folder is no sound store; None if it is one.
+    """Return why a folder is not a valid store, or None if it is.
 
-    Every array is compared with its SHA-256, about a second for each gigabyte. The images of a
-    store of more than ``VERIFIED_BYTES`` are not: reading hundreds of gigabytes at every start
-    would take minutes, and each of them is compared with its checksum when it is read.
+    Every array is verified against its SHA-256, at about a second per gigabyte. The images of a
+    store larger than ``VERIFIED_BYTES`` are instead verified one by one when they are read, because
+    reading hundreds of gigabytes would take minutes at every start.
     """
     try:
         arrays, large = _manifest(path)["arrays"], _is_large(path)
@@ -306,7 +305,7 @@ def _is_large(path: Path) -> bool:
 
 def _build(data: DataConfig, path: Path, report: Report) -> None:
     partial = path.with_name(f"{path.name}.partial")
-    # A killed build may have left one; the lock ensures that no other process writes to it.
+    # A killed build may have left this folder; the lock keeps other processes from writing to it.
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     scratch = partial / "scratch"
@@ -326,7 +325,7 @@ def _manifest(path: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict):
         raise ValueError("manifest.json: not a manifest")
     if manifest.get("layout") != LAYOUT:
-        raise ValueError(f"layout {manifest.get('layout', 'unknown')}, and this version's {LAYOUT}")
+        raise ValueError(f"layout {manifest.get('layout', 'unknown')}, not {LAYOUT}")
     if manifest.get("sha256") != seal(manifest):
         raise ValueError("manifest.json: checksum differs")
     return manifest

@@ -1,4 +1,4 @@
-"""The order in which validation, training and cut test images are taken from a split."""
+"""A fixed stratified order, in which images are assigned to splits."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ SEED = 2012
 
 
 def stratified_order(labels: np.ndarray) -> np.ndarray:
-    """Return a fixed random order in which every stretch holds the classes in proportion.
+    """Return a fixed random order whose contiguous parts all have the same class proportions.
 
     Args:
         labels: Class numbers, shape (N,), int64.
@@ -14,7 +14,7 @@ def stratified_order(labels: np.ndarray) -> np.ndarray:
     Returns:
         Positions in ``labels``, shape (N,), int64.
     """
-    # Raw bits, because numpy promises them for all versions, and permutations for none.
+    # Raw bits, because numpy guarantees these across versions, but not permutations.
     bits = np.random.PCG64(SEED).random_raw(len(labels))
     by_class = np.lexsort((bits, labels))
     counts = np.bincount(labels)

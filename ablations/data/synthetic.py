@@ -1,12 +1,13 @@
-"""The built-in data set: textured shapes in color, drawn rather than downloaded.
+"""Draw the built-in data set: textured shapes in color.
 
-An image shows one large object; its shape and its texture make its class, which color, place,
-scale, rotation, mirroring, light and noise do not tell. Smaller objects of any class lie around
-it, partly in front. A small convolutional network errs on some 20 % of the test images after eight
-epochs: room for a technique to help. It is a positive control, no evidence about photographs.
+Each image shows one large object, whose shape and texture define the class; color, position, scale,
+rotation, mirroring, light and noise are independent of it. Smaller objects of any class surround it
+and partly cover it. The test error of a small convolutional network is about 20 % after eight
+epochs, so a technique can show an effect. The data set is a positive control, not evidence about
+photographs.
 
-Only +, -, ×, ÷, square roots and comparisons of float32 are used, one operation at a time: IEEE 754
-defines each result to the last bit, so that every machine draws the same pixels.
+Only +, -, ×, ÷, square roots and comparisons of float32 are used, one operation at a time. IEEE 754
+defines their results exactly, so every machine draws the same pixels.
 """
 
 from collections.abc import Iterator
@@ -17,14 +18,14 @@ import numpy as np
 from ablations.config import DataConfig
 from ablations.data.sources import Report, Sample, SourceData, Split
 
-VERSION = 1  # raised when the pixels change
+VERSION = 1  # increase when the pixels change
 
 SHAPES = ("ring", "cross", "triangle", "hook", "crescent")
 TEXTURES = ("striped", "checked")
 CLASSES = [f"{texture} {shape}" for texture in TEXTURES for shape in SHAPES]
 
 TRAIN_IMAGES, TEST_IMAGES = 6000, 2000
-BLOCK = 250  # images drawn at once; each block has its own stream of random numbers
+BLOCK = 250  # images drawn at once; each block has its own random generator
 
 
 def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> SourceData:
@@ -51,10 +52,10 @@ def draw(labels: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
     Args:
         labels: Positions in ``CLASSES``, shape (N,).
         size: Height and width in pixels.
-        rng: Source of everything that the class does not determine.
+        rng: Random generator for everything that the class does not determine.
 
     Returns:
-        Shape (N, size, size, 3), uint8, RGB.
+        Images, shape (N, size, size, 3), uint8, RGB.
     """
     count = len(labels)
     canvas = _background(count, size, rng)
@@ -79,18 +80,18 @@ def _uniform(
 
 
 def _colors(rng: np.random.Generator, shape: tuple[int, ...], contrast: float) -> np.ndarray:
-    """Colors that vary more in brightness than in hue, as those of photographs do."""
+    """Return random colors that vary more in brightness than in hue, like those of photographs."""
     gray = _uniform(rng, (*shape, 1), 0.5 - 0.35 * contrast, 0.5 + 0.35 * contrast)
     return gray + _uniform(rng, (*shape, 3), -0.2, 0.2)
 
 
 def _axis(size: int) -> np.ndarray:
-    """Centers of the pixels between -1 and 1."""
+    """Return the pixel centers on a scale from -1 to 1."""
     return (np.arange(size, dtype=np.float32) * 2 + 1) / np.float32(size) - np.float32(1)
 
 
 def _background(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Colors that change smoothly between the points of a 5 x 5 grid."""
+    """Return colors that are interpolated between the points of a 5 x 5 grid."""
     cells = 4
     grid = _colors(rng, (count, cells + 1, cells + 1), 0.25)
     place = (_axis(size) + np.float32(1)) * np.float32(cells / 2)
@@ -103,7 +104,7 @@ def _background(count: int, size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _paint_others(canvas: np.ndarray, rng: np.random.Generator) -> None:
-    """Draw one small object of any class anywhere into each image, in place."""
+    """Draw one small object of a random class at a random place into each image, in place."""
     count = len(canvas)
     labels = rng.integers(len(CLASSES), size=count)
     pose = np.hstack([_uniform(rng, (count, 2), -1, 1), _uniform(rng, (count, 1), 0.15, 0.3)])
@@ -118,8 +119,8 @@ def _paint(
     Args:
         canvas: Shape (N, S, S, 3).
         labels: Class of each object, shape (N,).
-        pose: Its center x, center y and half its width, in half image widths, shape (N, 3).
-        rng: Source of everything else.
+        pose: Center x, center y and half width, in units of half the image width, shape (N, 3).
+        rng: Random generator for everything else.
     """
     count, size = canvas.shape[:2]
     x, y = _object_frame(pose, size, rng)
@@ -127,7 +128,7 @@ def _paint(
     for n, shape in enumerate((_ring, _cross, _triangle, _hook, _crescent)):
         rows = labels % len(SHAPES) == n
         depth[rows] = shape(x[rows], y[rows])
-    # One pixel of soft edge.
+    # The edge is one pixel wide.
     cover = (depth * pose[:, 2, None, None] * np.float32(size / 2) + np.float32(0.5)).clip(0, 1)
 
     period = _uniform(rng, (count, 1, 1), 0.45, 0.75)
@@ -137,7 +138,7 @@ def _paint(
     mix = np.where(checked, stripes * others, stripes) * np.float32(0.5) + np.float32(0.5)
 
     paint = _colors(rng, (count, 1, 1), 1)
-    # Half the range away in every channel, then pulled back by a random share.
+    # Differs by half the range in every channel, then by a random part of that.
     other = np.where(paint < 0.5, paint + np.float32(0.5), paint - np.float32(0.5))
     other = paint + (other - paint) * _uniform(rng, (count, 1, 1, 1), 0.5, 1)
     color = paint + (other - paint) * mix[..., None]
@@ -147,9 +148,9 @@ def _paint(
 def _object_frame(
     pose: np.ndarray, size: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates of every pixel in the frame of its object, which spans -1 to 1."""
+    """Return the coordinates of every pixel in the frame of its object, which spans -1 to 1."""
     count = len(pose)
-    # Tangent of half the angle: cosine and sine without trigonometry, up to 23 degrees.
+    # Tangent of half the angle, up to 23 degrees, gives cosine and sine by arithmetic alone.
     t = _uniform(rng, (count, 1, 1), -0.2, 0.2)
     cos, sin = (1 - t * t) / (1 + t * t), 2 * t / (1 + t * t)
     mirror = np.where(rng.random((count, 1, 1), np.float32) < 0.5, 1, -1).astype(np.float32)
@@ -160,11 +161,11 @@ def _object_frame(
 
 
 def _wave(x: np.ndarray) -> np.ndarray:
-    """Waves of period 1 between -1 and 1, steep where they change sign."""
+    """Return a wave of period 1 between -1 and 1 that is steep where its sign changes."""
     return ((np.abs(x - np.floor(x) - np.float32(0.5)) - np.float32(0.25)) * 10).clip(-1, 1)
 
 
-# Each shape: distance to its edge (or a little less), positive inside.
+# Each shape returns the distance to its edge (or slightly less), positive inside.
 
 
 def _radius(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ def test_an_image_of_the_right_size_is_untouched(encode):
 
 
 def test_the_center_is_cut_out(encode):
-    # 12 pixels wide: 2 fall away on each side.
+    # 12 pixels wide: 2 are cut off on each side.
     assert (decode(encode(RAMP), 8) == RAMP[:, 2:10]).all()
     assert (decode(encode(RAMP.transpose(1, 0, 2)), 8) == RAMP[:, 2:10].transpose(1, 0, 2)).all()
 

@@ -42,5 +42,5 @@ def test_processes_end_with_the_one_that_was_killed(tmp_path: Path):
         parent.kill()
     deadline = time.monotonic() + 30
     while child.exists() and "zombie" not in (child / "status").read_text():
-        assert time.monotonic() < deadline, "it goes on alone"
+        assert time.monotonic() < deadline, "the child is still running"
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""Parquet files, image folders and data sets of the hub, read by `datasets`."""
+"""Parquet files, image folders and hub data sets, read by `datasets`."""
 
 import json
 import os
@@ -48,9 +48,9 @@ def _put(path: Path, value: int) -> None:
 
 @pytest.fixture(scope="session")
 def fashion(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A look-alike of Fashion-MNIST: gray images of 28 pixels, as parquet, as PNG, as on the hub.
+    """An imitation of Fashion-MNIST, gray images of 28 pixels: parquet files in ``hub/``, and PNG.
 
-    The parquet files are as `datasets` writes them; the stand-in for the hub serves ``hub/``.
+    The parquet files are written by `datasets`; the test server of the hub serves ``hub/``.
     """
     root = tmp_path_factory.mktemp("fashion")
     kinds = {"image": datasets.Image(), "label": datasets.ClassLabel(names=FASHION)}
@@ -62,7 +62,7 @@ def fashion(tmp_path_factory: pytest.TempPathFactory) -> Path:
         drawn = synthetic.draw(labels, 28, np.random.default_rng(count))
         images = [Image.fromarray(pixels).convert("L") for pixels in drawn]
         for n, (image, label) in enumerate(zip(images, labels, strict=True)):
-            # Folders are numbered, as their names must sort like the classes.
+            # Folder names must sort like the classes, so they are numbers.
             path = root / f"fashion-mnist-png/{split}/{label}/{n:03}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             image.save(path)
@@ -121,14 +121,14 @@ def test_the_latest_commit_of_the_hub_is_read_or_the_one_prepared_last(fashion: 
     assert (len(first.train_labels), len(first.test_labels)) == (200, 40)
     assert _made(again).path == first.path
     assert NAME in again.stdout
-    assert "last prepared" not in again.stdout
+    assert "prepared last" not in again.stdout
     assert (len(changed.train_labels), len(changed.test_labels)) == (40, 40)
     # A prepared data set needs no network.
     offline = {**environment, "HF_ENDPOINT": "http://127.0.0.1:9"}
     alone = _run("prepare", *keys, **offline)
     assert _made(alone).path == changed.path
-    assert len(re.findall(rf"^data\.path={NAME}: .*last prepared", alone.stdout, re.M)) == 1
-    # Nor does a folder of this name, which comes first.
+    assert len(re.findall(rf"^data\.path={NAME}: .*prepared last", alone.stdout, re.M)) == 1
+    # A local folder of this name takes precedence, and needs no network either.
     for place, value in (("train/a", 10), ("train/b", 10), ("train/b", 20), ("test/b", 20)):
         _put(tmp_path / NAME / place / f"{value}.png", value)
     local = _made(_run("prepare", *keys, **offline))
@@ -175,7 +175,7 @@ def test_several_files_are_one_split_in_the_order_of_their_names(shades, write_p
     assert _values(store.train_images) == [0, 10, 20, 30, 40]
     assert store.train_labels.tolist() == [0, 1, 0, 1, 0]
     assert _values(store.test_images) == [50, 60, 70]
-    with pytest.raises(ConfigError, match=r"b-0\.parquet is in data\.train and"):
+    with pytest.raises(ConfigError, match=r"b-0\.parquet: .*data\.train and data\.test"):
         prepare(_files("b-*", "b-0.parquet"), tmp_path / "cache")
 
 
@@ -185,7 +185,7 @@ def test_a_path_is_no_pattern(name: str, shades, write_parquet, tmp_path: Path):
     files = [write_parquet(f"{name}/{n}.parquet", shades, [0, 1] * 4) for n in "01"]
     store = prepare(_files(*files), tmp_path / "cache")
     assert len(store.train_images) == len(store.test_images) == len(shades)
-    with pytest.raises(ConfigError, match="rename the folder, or link to it"):
+    with pytest.raises(ConfigError, match=r"^data.path=.*rename the folder"):
         prepare(_data(path=name), tmp_path / "cache")
 
 
@@ -242,7 +242,7 @@ def test_columns_are_found_by_their_types_or_named(shades, tmp_path: Path):
     found = prepare(_files("train.parquet", "again.parquet"), tmp_path / "cache")
     assert (found.classes, found.train_labels.tolist()) == (("a", "b"), [0, 1])
     bare = _files("bare.parquet", "train.parquet")
-    with pytest.raises(ConfigError, match=r"may be the label \(id, fine, coarse\).*data.label="):
+    with pytest.raises(ConfigError, match=r"label \(id, fine, coarse\).*data.label=COLUMN"):
         prepare(bare, tmp_path / "cache")
     with pytest.raises(ConfigError, match=r"data.label=kind: no such column; .* id, fine"):
         prepare(replace(bare, label="kind"), tmp_path / "cache")
@@ -258,7 +258,7 @@ def test_classes_without_names_are_numbered(shades, write_parquet, tmp_path: Pat
     test = write_parquet("test.parquet", shades[3:4], [1], label="y")
     assert prepare(_files(train, test), tmp_path / "cache").classes == ("0", "1", "2")
     write_parquet("test.parquet", shades[3:4], [10**12], label="y")
-    with pytest.raises(ConfigError, match=r"row 0: label 1000000000000 is none of"):
+    with pytest.raises(ConfigError, match=r"row 0: label 1000000000000 is not"):
         prepare(_files(train, test), tmp_path / "cache")
 
 
@@ -266,14 +266,14 @@ def test_classes_without_names_are_numbered(shades, write_parquet, tmp_path: Pat
 def test_labels_out_of_range_are_named(shades, write_parquet, tmp_path: Path, label):
     train = write_parquet("train.parquet", shades[:2], [0, 1], ["a", "b"])
     test = write_parquet("test.parquet", shades[2:4], [1, label], ["a", "b"])
-    with pytest.raises(ConfigError, match=rf"test\.parquet row 1: label {label} is none of 2 c"):
+    with pytest.raises(ConfigError, match=rf"test\.parquet row 1: label {label} .* 2 classes"):
         prepare(_files(train, test), tmp_path / "cache")
 
 
 def test_splits_with_different_classes_are_refused(shades, write_parquet, tmp_path: Path):
     train = write_parquet("train.parquet", shades[:2], [0, 1], ["a", "b"])
     test = write_parquet("test.parquet", shades[2:4], [0, 1], ["b", "a"])
-    with pytest.raises(ConfigError, match="name different classes"):
+    with pytest.raises(ConfigError, match=r"train\.parquet and .*test\.parquet .*; next step"):
         prepare(_files(train, test), tmp_path / "cache")
 
 
@@ -282,13 +282,13 @@ def test_splits_are_found_or_named(shades, write_parquet, tmp_path: Path):
     for n, (split, label) in enumerate((("train", 1), ("validation", 0), ("test", -1))):
         name = f"set/data/{split}-00000-of-00001.parquet"
         write_parquet(name, shades[2 * n : 2 * n + 2], [0 if label >= 0 else -1, label], ["a", "b"])
-    # The test images have no labels, as those of a challenge.
+    # The test images have no labels, like those of a challenge.
     store = prepare(_data(path="set"), tmp_path / "cache")
     assert (_values(store.train_images), _values(store.test_images)) == ([0, 10], [20, 30])
     assert store.name == "set"
     named = _data(path="set", train=["train", "validation"], test=["train"])
     assert _values(prepare(named, tmp_path / "cache").train_images) == [0, 10, 20, 30]
-    with pytest.raises(ConfigError, match=r"data.test=\[dev\]: .* splits train, validation, test"):
+    with pytest.raises(ConfigError, match=r"data.test=\[dev\]: .* values: train, validation, test"):
         prepare(replace(named, test=["dev"]), tmp_path / "cache")
 
 
@@ -297,7 +297,7 @@ def test_a_test_split_is_cut_evenly_from_an_only_split(shades, write_parquet, tm
     lines: list[str] = []
     store = prepare(_data(path=file), tmp_path / "cache", lines.append)
     assert (len(store.train_labels), sorted(store.test_labels.tolist())) == (20, [0, 0, 1, 1])
-    assert any("4 of its 24 images are cut" in line for line in lines)
+    assert any("4 of its 24 images" in line for line in lines)
     assert store.name == "animals"
     whole = np.concatenate([store.train_images, store.test_images])
     assert sorted(_values(whole)) == sorted([10 * n for n in range(8)] * 3)
@@ -348,7 +348,7 @@ def test_an_unknown_class_and_a_broken_image_are_named(folders: DataConfig, tmp_
     with pytest.raises(ConfigError, match=r"train/cat/1\.png: cannot be decoded"):
         prepare(folders, tmp_path / "cache")
     (tmp_path / "images/val/dog").rename(tmp_path / "images/val/wolf")
-    with pytest.raises(ConfigError, match="no training images, of 1 classes: wolf"):
+    with pytest.raises(ConfigError, match=r"no training images .*\(wolf\)"):
         prepare(folders, tmp_path / "cache")
 
 

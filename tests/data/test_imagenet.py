@@ -1,4 +1,4 @@
-"""ILSVRC-2012 in each of the forms that it comes in."""
+"""ILSVRC-2012 as archives, folders and parquet files."""
 
 import hashlib
 import io
@@ -33,7 +33,7 @@ MakeTree = Callable[..., DataConfig]
 def _tar(files: Tree, mode: str = "w:") -> bytes:
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode=mode) as tar:
-        # Backwards: tar files need not be sorted.
+        # In reverse, because tar files need not be sorted.
         for name, content in reversed(files.items()):
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
@@ -42,7 +42,7 @@ def _tar(files: Tree, mode: str = "w:") -> bytes:
 
 
 def _devkit() -> bytes:
-    """The development kit: the challenge numbers its classes in another order; one is no leaf."""
+    """Return the development kit, with classes in another order and one that is not a leaf."""
     kind = [(name, "O") for name in ("ILSVRC2012_ID", "WNID", "words", "gloss", "num_children")]
     numbered = [(1, WNIDS[2], WORDS[2]), (2, WNIDS[0], WORDS[0]), (3, WNIDS[1], WORDS[1])]
     rows = [*((*row, "", 0) for row in numbered), (1001, "n00000000", "thing", "", 3)]
@@ -87,7 +87,7 @@ def _as_kaggle(files: Tree) -> Tree:
 def make_tree(
     photographs: Tree, plain_folders: DataConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> MakeTree:
-    """Writes the photographs in a form; torchvision expects the checksums of its archives."""
+    """Write the photographs in a form, and their checksums for torchvision."""
 
     def make_tree(form: Callable[[Tree], Tree] = dict) -> DataConfig:
         for path, content in form(photographs).items():
@@ -112,8 +112,8 @@ def test_every_image_is_stored_scaled_or_listed(reference: Store, photographs: T
     cut, empty = skipped.values()
     assert "truncated" in cut
     assert empty == "empty file"
-    assert reference.classes == WNIDS  # nothing there says what they mean
-    assert reference.name.startswith("imagenet")  # its folder: the challenge has 1,000 classes
+    assert reference.classes == WNIDS  # no file has their words
+    assert reference.name.startswith("imagenet")  # the folder, because ImageNet has 1,000 classes
     usable = [
         content
         for name, content in sorted(photographs.items())
@@ -121,7 +121,7 @@ def test_every_image_is_stored_scaled_or_listed(reference: Store, photographs: T
     ]
     for stored, content in zip(reference.train_images[:], usable, strict=True):
         exact = decode(content, SIZE)
-        # JPEG at quality 92 blurs the colors of neighboring pixels, no more.
+        # JPEG at quality 92 only blurs the colors of neighboring pixels.
         assert np.abs(stored.astype(int) - exact).mean() < 5
         assert (stored == decode(encode(exact), SIZE)).all()
 
@@ -151,10 +151,10 @@ def test_archives_are_unpacked_once_and_whole(make_tree: MakeTree, tmp_path: Pat
 
     with monkeypatch.context() as patch:
         patch.setattr(imagenet, "parse_train_archive", stopped)
-        with pytest.raises(ConfigError, match=r"unpack ImageNet .*No space left.* room"):
+        with pytest.raises(ConfigError, match=r"^data.path=.*No space left.*150 GB"):
             prepare(data, tmp_path / "cache")
     assert not list(root.glob("train*/"))
-    (root / "train.partial/n09999999").mkdir(parents=True)  # as a process that was killed leaves it
+    (root / "train.partial/n09999999").mkdir(parents=True)  # as a killed process leaves it
     lines: list[str] = []
     store = prepare(data, tmp_path / "cache", lines.append)
     assert lines[:2] == [f"unpacking {TRAIN}, once", f"unpacking {VAL}, once"]
@@ -190,12 +190,12 @@ def test_statistics_are_those_of_the_pixels_that_training_sees(reference: Store)
 
 def test_a_broken_image_stops_with_its_path_and_nothing_is_lost(make_tree: MakeTree, tmp_path):
     data = make_tree()
-    with pytest.raises(ConfigError, match=r"_3\.JPEG: cannot be decoded .*, as are 1 more"):
+    with pytest.raises(ConfigError, match=r"_3\.JPEG: cannot be decoded .* 1 more"):
         prepare(replace(data, skip_broken=False), tmp_path / "cache")
     lines: list[str] = []
     before = prepare(data, tmp_path / "cache", lines.append)
     assert lines == []
-    # An image that is added is seen.
+    # An added image is noticed.
     folder = Path(str(data.path), "train", WNIDS[0])
     shutil.copy(folder / f"{WNIDS[0]}_1.JPEG", folder / "new.JPEG")
     os.utime(folder, (0, 0))  # even where clocks are coarse
@@ -210,11 +210,11 @@ def test_what_is_missing_is_named(make_tree: MakeTree, tmp_path: Path):
     with pytest.raises(ConfigError, match="labels of the validation images are missing"):
         prepare(data, tmp_path / "cache")
     (root / DEVKIT).write_bytes(b"no archive")
-    with pytest.raises(ConfigError, match="read or unpack ImageNet"):
+    with pytest.raises(ConfigError, match=f"^data.path={root}: .*unpack"):
         prepare(data, tmp_path / "cache")
     (root / DEVKIT).write_bytes((root / "devkit").read_bytes())
     (root / TRAIN).write_bytes((root / TRAIN).read_bytes()[:-60_000])
-    with pytest.raises(ConfigError, match=rf"{TRAIN}.*download what is damaged again"):
+    with pytest.raises(ConfigError, match=rf"^data.path=.*{TRAIN}.*download"):
         prepare(data, tmp_path / "cache")
     (root / VAL).unlink()
     with pytest.raises(ConfigError, match="no validation images of ImageNet"):

@@ -58,7 +58,7 @@ def test_any_number_of_threads_and_a_device_give_the_same_batches(images, monkey
             assert torch.equal(batch.labels, batches[0].labels)
 
 
-@pytest.mark.usefixtures("finished")  # imports that leave variables behind come before this test
+@pytest.mark.usefixtures("finished")  # so that imports have set their variables before
 def test_training_on_jpegs_equals_training_on_their_pixels(
     few_synthetic: None,
     tiny_job: Callable[..., Job],

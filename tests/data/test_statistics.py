@@ -22,7 +22,7 @@ def test_the_mean_image_is_the_mean_of_each_pixel():
 
 
 def test_principal_colors_by_hand():
-    # Half the pixels 0, half (60, 60, 60): all variance, 3 * 30 ** 2, lies along gray.
+    # Half the pixels are 0, half (60, 60, 60): the variance along gray is 3 * 30 ** 2.
     grays = np.zeros((2, 8, 8, 3), np.uint8)
     grays[1] = 60
     std, basis = _sums(grays).principal_colors()

@@ -1,4 +1,4 @@
-"""The store: written once and whole, checked, split, and taken from another machine."""
+"""The store: built once and completely, verified, split, and copied between machines."""
 
 import errno
 import json
@@ -83,7 +83,7 @@ def test_numbers_of_a_small_store_by_hand(shades_dataset: DataConfig, tmp_path: 
     assert store.test_images[:, 0, 0, 0].tolist() == [60, 70]
     assert store.train_images.shape == (6, 8, 8, 3)
     assert store.train_images.dtype == np.uint8
-    # Grays 0, 10, ... 50 in the training split alone: mean 25, variance 35 / 12 * 100.
+    # The training split has grays 0, 10, ... 50: mean 25, variance 35 / 12 * 100.
     assert (store.mean_image == 25).all()
     assert store.color_std == pytest.approx([np.sqrt(3 * 3500 / 12), 0, 0], abs=1e-3)
     assert store.skipped == {}
@@ -127,11 +127,11 @@ def test_the_fingerprint_depends_on_pixels_labels_and_splits(tmp_path: Path):
 
 def test_test_images_of_an_unknown_class_are_refused(tmp_path: Path):
     images = _images(np.zeros((4, 8, 8, 3), np.uint8), [0, 1, 2, 2])
-    with pytest.raises(ConfigError, match=r"no training images, of 1 classes: wolf"):
+    with pytest.raises(ConfigError, match=r"no training images .*\(wolf\)"):
         _build(replace(images, classes=["a", "b", "wolf"]), tmp_path)
 
 
-# Written once, and whole
+# Built once and completely
 
 
 def test_data_are_decoded_once(tiny: DataConfig, tmp_path: Path):
@@ -182,7 +182,7 @@ def test_a_folder_that_cannot_be_written_is_named_and_left_clean(
         raise OSError(number, "the reason of the system")
 
     monkeypatch.setattr(build.os, "fsync", fail)
-    with pytest.raises(ConfigError, match=r"cannot write .*the reason of the system.*next step"):
+    with pytest.raises(ConfigError, match=r"^cache=.*the reason of the system.*next step"):
         prepare(tiny, tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*px-*/"))
 
@@ -199,7 +199,7 @@ def test_the_cache_folder_is_the_variable_or_the_users(tmp_path: Path, monkeypat
     monkeypatch.delenv("ABLATIONS_CACHE")
     assert cache.cache_folder() == platformdirs.user_cache_path("alexnet-ablations")
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"cache folder .*/file/cache .*cache=FOLDER"):
+    with pytest.raises(ConfigError, match=r"^cache=.*/file/cache: .*cache=FOLDER"):
         prepare(DataConfig(), tmp_path / "file/cache")
 
 
@@ -214,7 +214,7 @@ def test_progress_is_reported_about_once_a_second(tiny, tmp_path: Path, monkeypa
 
 
 def test_few_images_are_decoded_ahead(monkeypatch):
-    # Data need not fit into memory.
+    # The data may not fit into memory.
     monkeypatch.setattr(build, "CHUNK_BYTES", 1)
     monkeypatch.setattr(build, "cpu_cores", lambda: 2)
     drawn: list[int] = []
@@ -234,7 +234,7 @@ def test_few_images_are_decoded_ahead(monkeypatch):
 
 
 def _flip(path: Path, place: int = -1) -> None:
-    """Flip a bit as a disk does, which leaves the times as they are."""
+    """Flip a bit without changing the times, as a failing disk does."""
     before, content = path.stat(), bytearray(path.read_bytes())
     content[place] ^= 1
     path.write_bytes(content)
@@ -327,12 +327,12 @@ def test_a_store_of_an_earlier_version_is_refused(tiny: DataConfig, tmp_path: Pa
     given = replace(tiny, source=Source.huggingface, path=str(store.path))
     with pytest.raises(ConfigError, match=r"of another version .*prepare the data again"):
         prepare(given, tmp_path)
-    assert damage(store.path) == f"layout unknown, and this version's {build.LAYOUT}"
+    assert "layout unknown" in str(damage(store.path))
 
 
 @pytest.fixture(params=list(Storage))
 def large(request, tiny: DataConfig, tmp_path: Path, monkeypatch) -> Store:
-    """A store that is too large to be verified whole at every start."""
+    """A store that is too large to be fully verified at every start."""
     monkeypatch.setattr(store_module, "VERIFIED_BYTES", 0)
     return prepare(replace(tiny, storage=request.param), tmp_path)
 
@@ -356,7 +356,7 @@ def test_an_image_of_a_large_store_is_checked_when_it_is_read(large: Store, spli
     store = Store.open(large.path)
     images = {"train": store.train_images, "test": store.test_images}[split]
     assert images[:last].shape == (last, 8, 8, 3)
-    problem = rf"{large.path} is damaged \(image {last} of {split}_images.* next step: remove"
+    problem = rf"{large.path} is damaged \(image {last} of {split}_images.* next step: delete"
     for rows in (last, [0, last], slice(None)):
         with pytest.raises(ConfigError, match=problem):
             images[rows]
@@ -380,22 +380,22 @@ def test_other_content_of_the_same_size_and_time_is_other_data_once_prepared(
     run = tiny_run.on_data(store.fingerprint, store.name)
     before, file = store.train_images[:], Path(shades_dataset.train[0])
     stat, content = file.stat(), bytearray(file.read_bytes())
-    # The pixels of the images are the same but for one; the compressed sizes are equal.
+    # The pixels of one image differ, with the same compressed size.
     shades = [encode(np.full((8, 8, 3), 10 * n + (n == 3), np.uint8)) for n in range(6)]
     write_parquet("train.parquet", shades, [0, 1, 0, 1, 0, 1], ["even", "odd"])
     assert file.stat().st_size == len(content)
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    # What was prepared is what is trained on.
+    # Training uses the data as they were prepared.
     same = prepare(shades_dataset, tmp_path / "cache")
     assert (same.fingerprint, same.train_images[:].tolist()) == (run.fingerprint, before.tolist())
     assert Store.of_run(store.path, run).path == store.path
-    # Prepared again it is another run.
+    # Prepared again, the data belong to another run.
     shutil.rmtree(store.path)
     other = prepare(shades_dataset, tmp_path / "cache")
     assert other.path == store.path
     assert other.train_images[3].tolist() != before[3].tolist()
     assert run.on_data(other.fingerprint, other.name).run_id != run.run_id
-    with pytest.raises(ConfigError, match=rf"now holds other data.* than the run {run.run_id}"):
+    with pytest.raises(ConfigError, match=rf"{other.path} .*{run.run_id}.*; next step"):
         Store.of_run(other.path, run)
 
 
@@ -417,7 +417,7 @@ def test_a_store_is_used_without_its_source(reference: Store, plain_folders, tmp
     store = prepare(data, tmp_path / "cache")
     assert store.path == tmp_path / "copy"
     assert (store.fingerprint, store.name) == (reference.fingerprint, reference.name)
-    with pytest.raises(ConfigError, match=r"have 64 pixels, and data\.size=32"):
+    with pytest.raises(ConfigError, match=r"^data\.size=32: .* 64 pixels"):
         prepare(replace(data, size=32, crop=32), tmp_path / "cache")
 
 
@@ -461,5 +461,5 @@ def test_the_split_is_the_same_for_ever():
 
 @pytest.mark.parametrize(("limit", "val_size"), [(None, 12), (10, 3), (13, 1), (1, 12)])
 def test_too_few_images_are_reported(limit: int | None, val_size: int):
-    with pytest.raises(ConfigError, match=rf"12 training images .*val_size={val_size}"):
+    with pytest.raises(ConfigError, match=rf"^data.val_size={val_size} .* 12 training images"):
         _store(np.arange(12) % 3).split(limit, val_size)

@@ -9,7 +9,7 @@ from ablations.data.store import prepare
 
 
 def test_pixels_are_the_same_on_every_machine():
-    # A change here without a new VERSION would leave old stores in use.
+    # If the pixels change without a new VERSION, old stores stay in use.
     assert synthetic.VERSION == 1
     pixels = synthetic.draw(np.arange(20) % 10, 32, np.random.Generator(np.random.PCG64(0)))
     assert hashlib.sha256(pixels.data).hexdigest()[:16] == "e26560160e8b6837"
@@ -28,5 +28,5 @@ def test_mean_color_does_not_tell_the_class():
     pixels = synthetic.draw(labels, 16, np.random.default_rng(0))
     colors = pixels.mean((1, 2))
     means = np.array([colors[labels == n].mean(0) for n in range(10)])
-    # 200 images per class: the class means scatter little more than chance lets them.
+    # 200 images per class: the class means vary little more than expected by chance.
     assert (means.std(0) < 3 * colors.std(0) / np.sqrt(200)).all()
