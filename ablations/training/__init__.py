@@ -1,5 +1,6 @@
-"""Training: a LightningModule, what accompanies it, and the record that it leaves.
+"""Train a run with Lightning, and write its record.
 
-``fit`` trains a frozen run with the ``classifier`` and its ``optimizer``, ``history``,
-``checkpoints`` and ``loggers``; ``result`` writes the record.
+``fit`` trains a frozen run: ``classifier`` is the LightningModule, ``optimizer`` its optimizer, and
+``history``, ``checkpoints``, ``progress`` and ``loggers`` have the callbacks. ``result`` writes the
+record.
 """

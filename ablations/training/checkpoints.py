@@ -1,4 +1,4 @@
-"""Checkpoints: after each epoch, within one, and before a run gives in to SIGTERM."""
+"""Save checkpoints within and after each epoch and on SIGTERM, and find the latest."""
 
 import logging
 import os
@@ -24,23 +24,23 @@ log = logging.getLogger(__name__)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Replaces a checkpoint in one step that survives a kill and a power cut."""
+    """Replaces a checkpoint atomically, also if the process is killed or the power fails."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Write the checkpoint beside the one before, and rename it."""
+        """Write the checkpoint to a temporary file, and rename it to ``path``."""
         buffer = BytesIO()
         torch.save(checkpoint, buffer)
         write_atomically(Path(path), buffer.getvalue())
 
 
 class Saver(Checkpoint):
-    """Writes ``last.ckpt`` every so many steps, after each epoch, and before giving in to SIGTERM.
+    """Writes ``last.ckpt`` every ``every`` steps, after each epoch, and before exiting on SIGTERM.
 
-    Several processes would have to agree on the step to stop at; they end at once instead, and
-    continue from the last checkpoint. An epoch that has diverged leaves none. ``ModelCheckpoint``
-    saves at steps or after epochs, not both, and not on a signal.
+    On SIGTERM, several processes exit without a checkpoint, because they would have to agree on a
+    step first. A diverged epoch is not saved. Lightning's ``ModelCheckpoint`` saves at steps or
+    after epochs, not both, and not on a signal.
 
     Args:
         folder: The run's folder.
@@ -52,7 +52,7 @@ class Saver(Checkpoint):
         self.stop_signal = 0
 
     def on_fit_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Take SIGTERM over from Lightning, which would leave with exit code 0."""
+        """Replace Lightning's handler of SIGTERM, which would exit with code 0."""
         one = trainer.world_size == 1
         signal.signal(signal.SIGTERM, self._ask_to_stop if one else stop_now)
 
@@ -90,15 +90,15 @@ class Saver(Checkpoint):
 
 
 def stop_now(number: int, frame: FrameType | None = None) -> None:
-    """End the process as a shell reports the end by a signal: exit code 128 + number."""
+    """Exit with code 128 + ``number``, as shells report a signal."""
     sys.exit(128 + number)
 
 
 def latest_checkpoint(folder: Path, run: Run) -> Path | None:
-    """Return the checkpoint to continue a run from, if there is one.
+    """Return the checkpoint to resume a run from, or None.
 
-    One that is damaged, of an earlier version or of another run is renamed to ``last.broken.ckpt``
-    with a warning.
+    A checkpoint that is damaged, of an earlier version or of another run is renamed to
+    ``last.broken.ckpt``, with a warning.
     """
     path = folder / CHECKPOINT
     if not path.exists():
@@ -106,9 +106,9 @@ def latest_checkpoint(folder: Path, run: Run) -> Path | None:
     if not (reason := _flaw(path, run)):
         return path
     broken = path.with_suffix(".broken.ckpt")
-    with suppress(FileNotFoundError):  # another rank was faster
+    with suppress(FileNotFoundError):  # already renamed by another rank
         os.replace(path, broken)
-        log.warning("%s is %s: renamed to %s; the run starts anew", path, reason, broken.name)
+        log.warning("%s is %s: renamed to %s; the run starts over", path, reason, broken.name)
     return None
 
 

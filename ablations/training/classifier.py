@@ -1,4 +1,4 @@
-"""The LightningModule: inputs, loss, update and errors of one run."""
+"""The LightningModule of a run: inputs, loss, optimizer and error rates."""
 
 import math
 from collections.abc import Sequence
@@ -39,32 +39,32 @@ from ablations.techniques.evaluation import (
 )
 from ablations.training.optimizer import RateSchedule, build_optimizer
 
-# A loss this many times that of guessing has exploded, though the numbers may stay finite a while.
+# A loss this many times the chance-level loss counts as diverged, even if it is still finite.
 EXPLODED = 100.0
 
 
 class Classifier(pl.LightningModule):
     """Trains and evaluates the network of a run.
 
-    A batch is a pair of images and labels, or a :class:`~ablations.data.loading.Batch` that also
-    knows the place of each image. Every random draw belongs to (seed, epoch, position of the image
-    in the epoch), so that neither the number of processes nor an interruption changes one; where
-    the positions are unknown, it belongs to (seed, epoch, batch, process, row).
+    A batch is a pair of images and labels, or a :class:`~ablations.data.loading.Batch`, which also
+    has the position of each image in the epoch. Random draws are functions of (seed, epoch,
+    position), and thus independent of the number of processes and of interruptions; without
+    positions, they are functions of (seed, epoch, batch, process, row).
 
-    Any loader of pixels and labels trains it under a stock :class:`pl.Trainer`. Nothing is then
-    subtracted from the pixels and no color added, unless ``mean`` and ``axes`` are filled, as
-    :meth:`of_store` and a checkpoint do. Sums are in float64, which Apple's GPUs do not have:
-    pass ``accelerator="cpu"`` there.
+    A stock :class:`pl.Trainer` can train it with any loader of pixels and labels. ``mean`` and
+    ``axes`` are zero (no mean is subtracted, no color noise added) until they are filled, as
+    :meth:`of_store` and loading a checkpoint do. Sums are in float64, which Apple GPUs do not
+    support: pass ``accelerator="cpu"`` there.
 
     Attributes:
-        mean: Subtracted from the pixels of a crop, shape (crop, crop, 3), on the scale 0 to 255.
-        axes: Principal components of the colors times their deviations (§4.1), shape (3, 3).
+        mean: Mean to subtract from a crop, shape (crop, crop, 3), on the scale 0 to 255.
+        axes: Scaled principal components of the colors (§4.1), shape (3, 3).
 
     Args:
-        run: The run, as such or as nested plain values, see :meth:`ablations.config.Run.to_dict`.
+        run: The run, or its nested plain values, see :meth:`ablations.config.Run.to_dict`.
         classes: Number of classes.
-        images: Number of training images in an epoch, which places the steps of the schedule.
-        names: Names of the classes, for who uses the trained network; empty where they are unknown.
+        images: Number of training images in an epoch; determines the steps of the schedule.
+        names: Class names, stored in checkpoints for users of the network; empty if unknown.
     """
 
     mean: Tensor
@@ -74,7 +74,7 @@ class Classifier(pl.LightningModule):
         self, run: Run | dict[str, Any], classes: int, images: int, names: Sequence[str] = ()
     ) -> None:
         super().__init__()
-        # Plain, for checkpoints.
+        # Plain values, because checkpoints store them.
         run = run.to_dict() if isinstance(run, Run) else run
         names = list(names)
         self.save_hyperparameters(logger=False)
@@ -85,7 +85,7 @@ class Classifier(pl.LightningModule):
         self.details = details(self.run.techniques.edition)
         self.dropouts = [m for m in self.network.modules() if isinstance(m, SeededDropout)]
         self.stream = derive(self.run.seed, "stream", self.run.replicate)
-        # What depends on the data travels with the checkpoint.
+        # Buffers, so that checkpoints include what depends on the data.
         self.register_buffer("mean", torch.zeros(*2 * [self.run.data.crop], 3))
         self.register_buffer("axes", torch.zeros(3, 3))
         self.train_errors, self.val_errors = ErrorRates(), ErrorRates()
@@ -93,7 +93,7 @@ class Classifier(pl.LightningModule):
 
     @classmethod
     def of_store(cls, run: Run, store: Store, images: int) -> "Classifier":
-        """Build the module for prepared data, whose mean and colors it keeps.
+        """Build the module for prepared data, with their mean and color axes.
 
         Args:
             run: The run.
@@ -108,7 +108,7 @@ class Classifier(pl.LightningModule):
         return module
 
     def forward(self, images: Tensor) -> Tensor:
-        """Classify images by their center view.
+        """Return the logits of the center view of images.
 
         Args:
             images: Shape (N, S, S, 3) or (N, 3, S, S), uint8; S is at least the crop.
@@ -153,7 +153,7 @@ class Classifier(pl.LightningModule):
             self.seen.append((place[0], center.softmax(1), probabilities))
 
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
-        """Return the probabilities of the center view, shape (N, classes)."""
+        """Return the class probabilities of the center view, shape (N, classes)."""
         images = batch if isinstance(batch, Tensor) else batch[0]
         return self(images).float().softmax(1)
 
@@ -174,7 +174,7 @@ class Classifier(pl.LightningModule):
     # Each epoch
 
     def on_train_start(self) -> None:
-        """Forget the training that a checkpoint comes from, unless it goes on."""
+        """Reset metrics that come from a checkpoint, unless its training is resumed."""
         if self.trainer.global_step == 0:
             for _, metric in self._open_metrics():
                 metric.reset()
@@ -184,22 +184,21 @@ class Classifier(pl.LightningModule):
         recipe, batches = self.run.recipe, self.trainer.num_training_batches
         if colors(self.run.techniques.augmentation) and not self.axes.any():
             rank_zero_warn(
-                "the module knows no colors of the data: nothing is subtracted from the pixels and "
-                "no color is added; build it with Classifier.of_store, or fill `mean` and `axes`"
+                "`axes` is zero, so no color noise is added; next step: build the module with "
+                "Classifier.of_store, or fill `mean` and `axes`"
             )
         if not self.trainer.fast_dev_run and batches != self.steps:  # pyright: ignore
             rank_zero_warn(
-                f"an epoch has {batches} batches, but images={self.images} in batches of "
-                f"{recipe.batch_size} are {self.steps}: the schedule and the windows of the online "
-                "loss follow the latter"
+                f"images={self.images}: the schedule and the online loss assume {self.steps} "
+                f"batches of {recipe.batch_size} per epoch, but the loader has {batches}"
             )
 
     def on_train_epoch_start(self) -> None:
-        self.train_errors.reset()  # not where an interrupted run continues within an epoch
+        self.train_errors.reset()  # not called if a run resumes within an epoch
 
     def on_train_epoch_end(self) -> None:
-        """Log the errors of the epoch, and let the schedule see them."""
-        if self.diverged:  # no row of the loggers
+        """Log the errors of the epoch, and pass the validation error to the schedule."""
+        if self.diverged:  # for callbacks, not for loggers
             log_exactly(self, {"train/loss": math.nan}, logger=False)
             return
         log_exactly(self, score_metrics("train", self.train_errors.scores()))
@@ -210,9 +209,10 @@ class Classifier(pl.LightningModule):
 
     @property
     def diverged(self) -> bool:
-        """Whether the loss of the last epoch is NaN or infinite, or has exploded.
+        """Whether the training or validation loss of the last epoch is not finite or has exploded.
 
-        Every process has to ask. The last step may break a network whose online loss was finite.
+        Every process must read this, because the metrics are synchronized. The validation loss
+        counts because the last step may break a network whose online loss is finite.
         """
         train, val = self.train_errors.scores(), self.val_scores
         limit = EXPLODED * math.log(self.classes)
@@ -228,7 +228,7 @@ class Classifier(pl.LightningModule):
         self.val_errors.reset()
 
     def on_validation_epoch_end(self) -> None:
-        """Show the errors to callbacks, and to loggers unless the epoch's row will have them."""
+        """Log the errors for callbacks; loggers get them here only if called by ``validate``."""
         if self.trainer.sanity_checking:
             self.val_errors.reset()
         elif val := self.val_scores:
@@ -236,48 +236,51 @@ class Classifier(pl.LightningModule):
             log_exactly(self, score_metrics("val", val), logger=alone)
 
     def on_test_start(self) -> None:
-        """Count errors for each loader.
+        """Create the error rates of each loader.
 
         Raises:
-            ConfigError: There are several, and they are not those of a run.
+            ConfigError: The number of loaders is not that of the data module's splits.
         """
         datamodule: Any = getattr(self.trainer, "datamodule", None)
         self.splits = getattr(datamodule, "test_splits", ["center"])
         if (loaders := len(self.trainer.num_test_batches)) != len(self.splits):
-            raise ConfigError(f"{loaders} loaders of test images; test them one after the other")
-        # In a dictionary and no submodules: Lightning moves the module to the host after a test,
-        # where NCCL could not sum them any more.
+            raise ConfigError(
+                f"{loaders} test loaders, expected {len(self.splits)}; next step: test them one "
+                "at a time"
+            )
+        # In a dictionary, not as submodules, because Lightning moves the module to the CPU after a
+        # test, where NCCL cannot sum them.
         names = [*self.splits, "ten_view"]
         self.test_errors = {name: ErrorRates().to(self.device) for name in names}
         self.seen: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def on_test_epoch_end(self) -> None:
-        # Loggers show those of a run as they are in its record.
+        # The loggers of a run get the errors from its record.
         for name, scores in self.scores().items():
             log_exactly(self, score_metrics(f"test/{name}", scores), logger=not self.seen)
 
     def scores(self) -> dict[str, Scores]:
-        """Errors after :meth:`Trainer.test`: ``train``, ``val``, ``center`` and ``ten_view``.
+        """Return the errors after :meth:`Trainer.test`.
 
-        ``val`` is missing where there are no validation images.
+        The keys are ``train``, ``val`` if there are validation images, ``center`` and ``ten_view``.
         """
         return {name: errors.scores() for name, errors in self.test_errors.items()}
 
     # Inputs of a batch
 
     def _place(self, batch: Any, batch_idx: int) -> tuple[Tensor, Tensor, Draws, Tensor, float]:
-        """Complete a batch: its draws, its rows of the global batch, the weight of an image."""
+        """Return images, labels, draws, rows of the global batch, and loss weight per image."""
         if isinstance(batch, Batch):
             draws = self._epoch_draws()[batch.positions]
-            # Processes average their gradients, and their shares may differ by an image.
+            # DDP averages the gradients of processes, whose shares may differ by an image.
             share = self.trainer.world_size / self.run.recipe.batch_size
             return batch.images, batch.labels, draws, batch.rows, share
         images, labels, *_ = batch
         images = channels_last(images)
         if (size := images.shape[1]) != self.run.data.size:
             raise ConfigError(
-                f"images of {size} pixels; the run has data.size={self.run.data.size}: scale them, "
-                "or give the run another size"
+                f"data.size={self.run.data.size}: the images have {size} pixels; next step: scale "
+                f"them, or set data.size={size}"
             )
         place = self.current_epoch, batch_idx, self.global_rank
         draws = self._draw(len(labels), *place).to(self.device)
@@ -306,10 +309,10 @@ class Classifier(pl.LightningModule):
             return inputs
         return color_noise(inputs, draws.color, self.axes, divisor=self.details.color_divisor)
 
-    # Exact continuation
+    # Exact resumption
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Put the errors of all processes into the checkpoint, which one of them writes."""
+        """Add the summed errors of all processes to the checkpoint, which rank 0 writes."""
         for name, metric in self._open_metrics():
             with metric.sync_context():  # every process takes part
                 for key, value in metric.metric_state.items():
@@ -317,7 +320,7 @@ class Classifier(pl.LightningModule):
                     checkpoint["state_dict"][f"{name}.{key}"] = value.clone()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Let the first process go on with the sums of all, and the others with nothing."""
+        """Restore the summed errors on rank 0, and zeros on the other ranks."""
         if self.global_rank == 0:
             return
         for name, metric in self._open_metrics():
@@ -330,21 +333,21 @@ class Classifier(pl.LightningModule):
 
 
 def log_exactly(module: pl.LightningModule, values: dict[str, float], **options: Any) -> None:
-    """Log numbers that all processes agree on, in double precision."""
+    """Log numbers that are equal on all processes, in float64."""
     exact = {name: torch.tensor(x, dtype=torch.float64) for name, x in values.items()}
     module.log_dict(exact, sync_dist=True, **options)
 
 
 def input_mean(run: Run, store: Store) -> Tensor:
-    """What is subtracted from the pixels of a crop, shape (crop, crop, 3), on the scale 0 to 255.
+    """Return the mean to subtract from a crop, shape (crop, crop, 3), on the scale 0 to 255.
 
-    The mean training image (§2), or nothing where the network's source feeds it raw pixels.
+    It is the mean training image (§2), or zero for networks whose source uses raw pixels.
     """
     mean = center_crop(torch.tensor(store.mean_image)[None], run.data.crop)[0]
     return torch.zeros_like(mean) if models.MODELS[run.model].raw_pixels else mean
 
 
 def score_metrics(prefix: str, scores: Scores) -> dict[str, float]:
-    """Flatten the errors of one split: ``val/top1_error`` and the like."""
+    """Return the errors of one split by metric name, such as ``val/top1_error``."""
     metrics = {f"{prefix}/top1_error": scores.top1, f"{prefix}/top5_error": scores.top5}
     return metrics if scores.loss is None else {**metrics, f"{prefix}/loss": scores.loss}

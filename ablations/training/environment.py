@@ -1,4 +1,4 @@
-"""Where a run was trained, and with which versions."""
+"""Describe the software and the device of a run."""
 
 import platform
 import subprocess
@@ -11,7 +11,7 @@ import torch
 
 
 def provenance() -> dict[str, Any]:
-    """Return the versions and the commit behind a record, and the time of its completion."""
+    """Return the package versions, the git commit and the current time, for a record."""
     packages = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "alexnet-ablations")
     return {
         "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
@@ -25,7 +25,7 @@ def _commit() -> dict[str, Any]:
     git = ("git", "-C", str(here))
     try:
         head = subprocess.run((*git, "rev-parse", "HEAD"), capture_output=True, text=True)
-        if head.returncode:  # an installed package, outside a clone
+        if head.returncode:  # installed outside a clone
             return {"commit": None, "dirty": None}
         status = subprocess.run(
             (*git, "status", "--porcelain", "--", "."), capture_output=True, text=True
@@ -36,7 +36,7 @@ def _commit() -> dict[str, Any]:
 
 
 def device_name(device: torch.device) -> str:
-    """Name of a card, or of the processor."""
+    """Return the name of a GPU or of the CPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     info = Path("/proc/cpuinfo")

@@ -1,4 +1,4 @@
-"""One run, from its frozen configuration to its record."""
+"""Train a run from its frozen configuration to its record."""
 
 import ctypes
 import logging
@@ -32,40 +32,40 @@ from ablations.training.loggers import ReplayMetrics, build_logger, close_logger
 from ablations.training.progress import Progress
 from ablations.training.result import write_record
 
-# Parameters of mallopt, as malloc.h numbers them.
+# Parameters of mallopt, from malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 class ConstantBuffersDDP(DDPStrategy):
-    """DDP that broadcasts buffers once, not in every step.
+    """DDP that broadcasts buffers once instead of in every step.
 
-    The mean image and the color axes never change, and the statistics of a batch normalization
-    are those of the global batch on every rank.
+    The mean image and the color axes never change, and the statistics of batch normalization are
+    those of the global batch on every rank.
     """
 
     def configure_ddp(self) -> None:
         """Wrap the module; see :class:`DDPStrategy`."""
         super().configure_ddp()
-        # Passed to DDP, it would raise a warning of deprecation.
+        # As an argument of DDP, it would raise a deprecation warning.
         self.model.broadcast_buffers = False  # pyright: ignore
 
 
-# Lightning's, and why they do not apply.
+# Lightning's warnings that do not apply.
 WARNINGS = (
-    "The `srun` command is available",  # whether SLURM takes part is the launcher's to say
-    ".*does not have many workers",  # one gather a batch leaves nothing for them to do
+    "The `srun` command is available",  # the launcher decides whether to use SLURM
+    ".*does not have many workers",  # a batch is a single gather
     ".*LeafSpec.* is deprecated",  # Lightning 2.6 with a later torch
-    "GPU available but not used",  # trainer=cpu is what was asked for
+    "GPU available but not used",  # trainer=cpu was chosen
 )
 
 
 def train_folder(folder: Path) -> None:
-    """Train the run whose ``config.yaml`` lies in ``folder``; see :func:`train`."""
+    """Train the run whose ``config.yaml`` is in ``folder``; see :func:`train`."""
     train(Job.load(folder), folder)
 
 
 def train(job: Job, folder: Path) -> None:
-    """Train, evaluate and record ``job`` in ``folder``, continuing from its checkpoint if any.
+    """Train and evaluate ``job``, from its checkpoint if there is one, and write its record.
 
     Under torch's elastic agent every rank calls this; rank 0 writes.
 
@@ -74,14 +74,14 @@ def train(job: Job, folder: Path) -> None:
         folder: The run's folder.
 
     Raises:
-        ConfigError: Its data are gone, damaged or others, or it is to be trained on a GPU, and
-            there is none.
+        ConfigError: The data are missing, damaged or not those of the run, or a GPU is required
+            and there is none.
     """
     signal.signal(signal.SIGTERM, stop_now)
     for message in WARNINGS:
         warnings.filterwarnings("ignore", message)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    # float32 is float32: cuDNN would round the factors of convolutions to ten bits.
+    # With TF32, cuDNN would round the inputs of convolutions to ten mantissa bits.
     torch.backends.cudnn.allow_tf32 = False
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     store = Store.of_run(Path(job.store), job.run)
@@ -91,7 +91,7 @@ def train(job: Job, folder: Path) -> None:
         transfer(module.network, Path(job.weights))
     threads = job.trainer.threads or 1
     torch.set_num_threads(threads)
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # or Lightning's DDP would choose another number
+    os.environ["OMP_NUM_THREADS"] = str(threads)  # otherwise set by Lightning's DDP
     keep_freed_memory()
     history = History(job.run.recipe)
     logger = build_logger(job, folder) if rank == 0 else None
@@ -106,8 +106,8 @@ def train(job: Job, folder: Path) -> None:
             if logger is not None and record is not None:
                 log_record(logger, record)
         if world > 1:
-            # Lightning leaves gloo's threads running; one that needs the interpreter while it ends
-            # aborts the process (pytorch/pytorch#179291).
+            # Lightning leaves gloo's threads running; if one needs the interpreter during shutdown,
+            # the process aborts (pytorch/pytorch#179291).
             distributed.destroy_process_group()
         exit_code = 0
     except SystemExit as error:
@@ -126,8 +126,8 @@ def build_trainer(
     Args:
         job: The run and its hardware.
         folder: The run's folder.
-        history: The callback that keeps its learning curve.
-        logger: Of rank 0, if any.
+        history: The callback that records the learning curve.
+        logger: The logger of rank 0; None without one.
         world: Number of processes.
     """
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -135,7 +135,7 @@ def build_trainer(
         accelerator=_accelerator(job.trainer.accelerator),
         devices=here,
         num_nodes=world // here,
-        # Named, or Lightning would look for SLURM, and take the ranks for SLURM's tasks.
+        # Set explicitly, because Lightning would detect SLURM and treat the ranks as its tasks.
         plugins=[
             TorchElasticEnvironment() if world > 1 else LightningEnvironment(),
             AtomicCheckpointIO(),
@@ -160,7 +160,7 @@ def build_trainer(
         default_root_dir=folder,
     )
     if not job.run.data.val_size:
-        trainer.limit_val_batches = 0  # as an argument `fast_dev_run` would overrule it
+        trainer.limit_val_batches = 0  # `fast_dev_run` would override the argument
     return trainer
 
 
@@ -168,18 +168,18 @@ def _accelerator(wanted: Accelerator) -> str:
     available = torch.cuda.is_available()
     if wanted is Accelerator.gpu and not available:
         raise ConfigError(
-            "trainer.accelerator=gpu, but torch sees no GPU here; check `nvidia-smi`, "
-            "CUDA_VISIBLE_DEVICES and that torch is a CUDA build"
+            "trainer.accelerator=gpu: torch finds no GPU; next step: check `nvidia-smi`, "
+            "CUDA_VISIBLE_DEVICES, and that torch is a CUDA build"
         )
     return "gpu" if available and wanted is not Accelerator.cpu else "cpu"
 
 
 def keep_freed_memory() -> None:
-    """Have the C library reuse freed memory instead of returning it to the operating system.
+    """Make the C library reuse freed memory instead of returning it to the operating system.
 
-    Every step allocates the same tensors again, and pages that come fresh from the kernel are a
-    large part of a step of AlexNet on a CPU (``python -m benchmarks kept``); see mallopt(3).
-    Nothing happens where the C library is not glibc.
+    Every step allocates the same tensors again, and getting new pages from the kernel is a large
+    part of an AlexNet step on a CPU (``python -m benchmarks kept``); see mallopt(3). Without glibc,
+    this does nothing.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

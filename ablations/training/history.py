@@ -1,4 +1,4 @@
-"""The learning curve of a run and its times; ends a run that has diverged or met its target."""
+"""Record the learning curve and times of a run; stop it on divergence or at its target."""
 
 import time
 from dataclasses import asdict
@@ -15,17 +15,17 @@ from ablations.training.classifier import Classifier, log_exactly, score_metrics
 
 
 class History(Callback):
-    """Keeps the learning curve and the time, and ends a run that has met its target or diverged.
+    """Records the learning curve and times; stops a run that diverges or meets its target.
 
     Attributes:
         curve: One point per epoch.
         online_loss: See :class:`ablations.record.OnlineLoss`.
-        seconds: Training time without evaluation and checkpoints; kept over interruptions.
+        seconds: Training time without evaluation and checkpoints, over all attempts.
         evaluation_seconds: Time of validation and test.
-        diverged: Whether the run has ended because of its loss.
+        diverged: Whether the run was stopped because it diverged.
 
     Args:
-        recipe: Its ``stop_at`` is the target.
+        recipe: The recipe, whose ``stop_at`` is the target.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -43,7 +43,7 @@ class History(Callback):
             trainer.should_stop = True
 
     def on_train_batch_start(self, trainer: pl.Trainer, module: Any, *args: Any) -> None:
-        """Start the clock, unless it runs."""
+        """Start the clock unless it is running."""
         if self._running_since is None:
             self._running_since = time.perf_counter()
 
@@ -51,7 +51,7 @@ class History(Callback):
         if self._running_since is None:
             return
         if module.device.type == "cuda":
-            torch.cuda.synchronize(module.device)  # steps that are queued are training as well
+            torch.cuda.synchronize(module.device)  # queued steps count as training time
         self.seconds += time.perf_counter() - self._running_since
         self._running_since = None
 
@@ -69,7 +69,7 @@ class History(Callback):
         self.evaluation_seconds += time.perf_counter() - self._evaluated_at
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Classifier) -> None:
-        """Add a point to the curve; stop when the loss diverges or the target is met."""
+        """Add a point to the curve; stop if the run has diverged or met its target."""
         self._stop_clock(module)
         if module.diverged:
             self.diverged = trainer.should_stop = True
@@ -88,11 +88,11 @@ class History(Callback):
         self.online_loss = module.online_loss.curve()
         if self._met_target():
             trainer.should_stop = True
-        # The module logs the errors into the same row.
+        # Loggers add this to the row with the module's errors.
         log_exactly(module, {**axes(point), "step": trainer.global_step})
 
     def _met_target(self) -> bool:
-        """Whether the online training error was at or below ``recipe.stop_at`` twice in a row."""
+        """Return whether the online training error was at most ``stop_at`` twice in a row."""
         stop_at, last = self.recipe.stop_at, self.curve[-2:]
         return stop_at is not None and len(last) == 2 and all(p.train.top1 <= stop_at for p in last)
 
@@ -113,7 +113,7 @@ class History(Callback):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        # The number of threads changes rounding: a resumed run keeps the one it began with.
+        # The number of threads affects rounding, so a resumed run keeps its first one.
         torch.set_num_threads(state["threads"])
         self.curve = [_POINT.validate_python(point) for point in state["curve"]]
         self.online_loss = OnlineLoss(**state["online_loss"])
@@ -124,11 +124,11 @@ _POINT = TypeAdapter(CurvePoint)
 
 
 def axes(point: CurvePoint) -> dict[str, float]:
-    """Return what loggers show errors over: epochs, samples, seconds, and the rate."""
+    """Return the horizontal axes for loggers: epoch, samples, seconds and learning rate."""
     return {name: float(getattr(point, name)) for name in ("epoch", "samples", "seconds", "lr")}
 
 
 def curve_metrics(point: CurvePoint) -> dict[str, float]:
-    """Flatten a point of the curve to the names that loggers show."""
+    """Return the values of a point of the curve by metric name."""
     metrics = axes(point) | score_metrics("train", point.train)
     return metrics if point.val is None else metrics | score_metrics("val", point.val)

@@ -1,4 +1,4 @@
-"""Loggers in W&B, TensorBoard or CSV files; results do not depend on them."""
+"""Log to W&B, TensorBoard or CSV files; results do not depend on the logger."""
 
 import shutil
 from pathlib import Path
@@ -27,7 +27,7 @@ def build_logger(job: Job, folder: Path) -> Logger | None:
         return None
     match job.logger.kind:
         case LoggerKind.wandb:
-            # Importing the client takes a second, and other loggers work without the package.
+            # Imported here: it takes a second, and other loggers do not need the package.
             from ablations.training.wandb_logger import build_wandb_logger
 
             return build_wandb_logger(job, folder)
@@ -45,7 +45,7 @@ class ReplayMetrics(pl.Callback):
     """Logs the earlier epochs of a resumed run again, for loggers that may have lost them.
 
     Args:
-        history: Has the learning curve up to the checkpoint.
+        history: The callback that has the learning curve up to the checkpoint.
     """
 
     def __init__(self, history: History) -> None:
@@ -54,7 +54,7 @@ class ReplayMetrics(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, module: Classifier) -> None:
         """Log the curve up to the checkpoint."""
         for logger in trainer.loggers:
-            # TensorBoard reads the files of all attempts together.
+            # TensorBoard merges the files of all attempts.
             if not isinstance(logger, TensorBoardLogger):
                 for point in self.history.curve:
                     logger.log_metrics({**curve_metrics(point)}, step=point.epoch * module.steps)
@@ -66,14 +66,14 @@ def log_record(logger: Logger, record: Record) -> None:
 
 
 def final_metrics(record: Record) -> dict[str, float]:
-    """Return what is known of the trained network by the name that loggers show.
+    """Return the final metrics of a run by the names that loggers show.
 
     ``test/top1_error`` (ten views), ``test_center/top1_error``, ``val_final/top1_error`` and
     ``train_clean/top1_error``, the same for the top-5 error and the loss; ``gap/top1_error``, the
     test error in the center view minus ``train_clean``; the measures of §6.1, ``color/difference``,
     ``neighbors/features`` and ``neighbors/pixels``. A diverged run has none of these, and a run
-    without validation images no ``val_final``. Every run has ``status_diverged``, ``parameters``,
-    ``classes`` and ``images_per_second``.
+    without validation images has no ``val_final``. Every run has ``status_diverged``,
+    ``parameters``, ``classes`` and ``images_per_second``.
     """
     scores = {
         "train_clean": record.train,

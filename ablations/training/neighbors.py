@@ -1,4 +1,4 @@
-"""Nearest training images of test images, in features and in pixels (§6.1)."""
+"""Find the nearest training images of test images, in features and in pixels (§6.1)."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from ablations.data.stratified import stratified_order
 from ablations.record import Neighbors
 
 QUERIES, REFERENCES = 1_000, 10_000
-CHUNK = 250  # images that pass the network together
+CHUNK = 250  # images per forward pass
 
 
 @torch.inference_mode()
@@ -22,18 +22,18 @@ def neighbor_agreement(
     features: Callable[[Tensor], Tensor],
     device: torch.device,
 ) -> Neighbors:
-    """Measure how often the nearest training image is of the query's class.
+    """Measure how often a test image and its nearest training image have the same class.
 
-    Paper: §6.1, which compares Euclidean distances of the last hidden layer and of pixels, and
-    gives pictures instead of a figure. Queries and references are the same in every run on these
-    data: a fixed stratified choice of at most ``QUERIES`` test and ``REFERENCES`` training images.
+    Paper: §6.1, which compares Euclidean distances in the last hidden layer and in pixels, and
+    shows images but no number. All runs on the same data use the same images, a fixed stratified
+    sample of at most ``QUERIES`` test and ``REFERENCES`` training images.
 
     Args:
         store: The prepared data.
         rows: Rows of the images that the run was trained on, shape (N,), int64.
-        inputs: Makes the network's inputs from stored pixels, (N, S, S, 3) to (N, 3, H, W).
-        features: The last hidden layer of the trained network, (N, 3, H, W) to (N, F).
-        device: Where ``features`` computes.
+        inputs: Maps stored pixels, (N, S, S, 3), to inputs of the network, (N, 3, H, W).
+        features: Maps these inputs to the last hidden layer of the network, (N, F).
+        device: Device of the network.
     """
     queries = np.sort(stratified_order(store.test_labels)[:QUERIES])
     references = np.sort(rows[stratified_order(store.train_labels[rows])[:REFERENCES]])
@@ -53,7 +53,7 @@ def neighbor_agreement(
         for name, ours, theirs in zip(
             best, (asked_features, asked_pixels), both(store.train_images[part]), strict=True
         ):
-            # Squared distances less the query's own norm, which does not change the order.
+            # Squared distances minus the query's squared norm, which does not affect the order.
             distances = theirs.square().sum(1) - 2 * ours @ theirs.T
             nearest, place = (column.cpu() for column in distances.min(1))
             closer = nearest < best[name]

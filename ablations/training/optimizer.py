@@ -1,4 +1,4 @@
-"""The paper's update rule (§5) and the schedules of its learning rate."""
+"""The paper's update rule and learning rate schedules (§5)."""
 
 import math
 from typing import Any, cast
@@ -15,8 +15,8 @@ class VelocitySGD(torch.optim.SGD):
 
     Paper: §5, ``v <- 0.9 v - 0.0005 lr w - lr g; w <- w + v``.
     Deviates: in form only. torch keeps ``b = -v / lr``; multiplying ``b`` by the old rate over the
-        new one whenever the rate changes gives the paper's rule exactly. Without that, a division
-        of the rate by ten shortens the very next step tenfold instead of over some ten steps.
+        new one whenever the rate changes gives the paper's rule exactly. Otherwise, dividing the
+        rate by ten would shrink the next step tenfold, instead of gradually over about ten steps.
     """
 
     def step(self, closure: Any = None) -> Any:
@@ -42,12 +42,12 @@ class VelocitySGD(torch.optim.SGD):
 
 
 def build_optimizer(network: nn.Module, recipe: Recipe, bias_lr_mult: float) -> VelocitySGD:
-    """Group the parameters as the authors did: biases are never decayed and learn at their rate.
+    """Return the optimizer with the authors' groups: biases have no decay and their own rate.
 
     Args:
-        network: Its ``decay_scale`` maps the layers whose weights are decayed to a factor on that.
+        network: ``decay_scale`` maps the names of layers whose weights are decayed to a factor.
         recipe: Learning rate, momentum and weight decay.
-        bias_lr_mult: Learning rate of biases over that of weights; used where the recipe has none.
+        bias_lr_mult: Factor on the learning rate of biases, unless the recipe has its own.
     """
     if recipe.bias_lr_mult is not None:
         bias_lr_mult = recipe.bias_lr_mult
@@ -56,7 +56,7 @@ def build_optimizer(network: nn.Module, recipe: Recipe, bias_lr_mult: float) -> 
     for name, module in network.named_modules():
         for key, parameter in module.named_parameters(recurse=False):
             rate = bias_lr_mult if key == "bias" else 1.0
-            # The scale of a batch normalization, too, has no entry there, and no decay.
+            # Scales of batch normalization have no entry, and hence no decay.
             scale = decay_scale.get(name, 0.0) if key == "weight" else 0.0
             decay = recipe.weight_decay * scale
             groups.setdefault((rate, decay), []).append(parameter)
@@ -73,13 +73,13 @@ def build_optimizer(network: nn.Module, recipe: Recipe, bias_lr_mult: float) -> 
 
 
 class RateSchedule(LRScheduler):
-    """Learning rates by steps, and by validation error where the schedule follows it (§5).
+    """Sets the learning rates by step or, for the plateau schedule, by validation error (§5).
 
-    One scheduler for all schedules: an interrupted run restores one state. torch's
-    ``ReduceLROnPlateau`` knows no largest number of divisions.
+    One class implements all schedules, so that a resumed run restores one state. torch's
+    ``ReduceLROnPlateau`` has no maximum number of divisions.
 
     Args:
-        optimizer: Its groups have the initial rates.
+        optimizer: The optimizer, whose groups have the initial rates.
         recipe: The schedule.
         steps: Steps in an epoch.
     """
@@ -94,11 +94,11 @@ class RateSchedule(LRScheduler):
 
     def get_lr(self) -> list[float | Tensor]:
         """Return the rate of each group for the next step; see :class:`LRScheduler`."""
-        factor = self.factor(self.last_epoch)  # torch's name for the steps taken
+        factor = self.factor(self.last_epoch)  # torch's name for the number of steps
         return [base * factor for base in self.base_lrs]
 
     def factor(self, step: int) -> float:
-        """Return the factor on the initial rates in a step, counted from 0."""
+        """Return the factor on the initial rates at a step, counted from 0."""
         epoch, batch = divmod(step, self.steps)
         progress = min(1.0, (epoch + batch / self.steps) / self.recipe.epochs)
         match self.recipe.schedule:
@@ -130,7 +130,7 @@ class RateSchedule(LRScheduler):
                 group["lr"] = rate
 
     def state_dict(self) -> dict[str, Any]:
-        """Return plain values for an exact continuation."""
+        """Return the state as plain values, for checkpoints."""
         state = super().state_dict()
         del state["recipe"]
         return state

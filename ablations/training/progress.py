@@ -1,4 +1,4 @@
-"""A file that says how far a run is, for the display of the command that started it."""
+"""Write the progress of a run to a file, for the display of its command."""
 
 import json
 import time
@@ -14,14 +14,14 @@ from ablations.record import PROGRESS
 from ablations.training.neighbors import QUERIES, REFERENCES
 
 PROGRESS_SECONDS = 0.5
-# A step goes forward and, for twice as long, backward; an evaluation only forward.
+# Cost of a training step relative to its forward pass, which is all that an evaluation needs.
 STEP = 3
 
 
 class Progress(Callback):
-    """Keeps ``progress.json`` up to date for whoever watches the run.
+    """Keeps ``progress.json`` up to date.
 
-    What is done, and the time that is left, are of training and evaluation together.
+    The fraction done and the time left cover training and evaluation together.
 
     Args:
         folder: The run's folder.
@@ -67,7 +67,7 @@ class Progress(Callback):
         if not trainer.is_global_zero:
             return
         state: dict[str, Any] = {"stage": stage, "epochs": trainer.max_epochs}
-        # In steps of training; `max_epochs` is never None here.
+        # In training steps; `max_epochs` is never None here.
         training: Any = trainer.max_epochs * module.steps  # pyright: ignore
         evaluation = _evaluated(trainer)[1] / STEP / module.run.recipe.batch_size
         if stage == "train":
@@ -89,7 +89,7 @@ class Progress(Callback):
 
 
 def _evaluated(trainer: pl.Trainer) -> tuple[int, int]:
-    """Return how many views of images the test takes, and the evaluation with the neighbors."""
+    """Return the number of views in the test, and in the test plus the nearest neighbors."""
     images: Images = trainer.datamodule  # pyright: ignore
     train, test = len(images.train_images), len(images.test_images)
     tested = train + len(images.val_images) + VIEWS * test

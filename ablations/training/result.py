@@ -1,4 +1,4 @@
-"""What is left of a run: its record, and its predictions of the test images."""
+"""Write the record of a run, and its predictions of the test images."""
 
 import io
 from pathlib import Path
@@ -39,13 +39,16 @@ def write_record(
     Args:
         job: The run and its hardware.
         folder: The run's folder.
-        trainer: Has trained and tested ``module``.
-        module: Knows the errors.
+        trainer: The trainer that has trained and tested ``module``.
+        module: The trained module, which has the errors.
         images: The data.
         history: The learning curve, the times, and whether the run diverged.
 
     Returns:
         The record on rank 0, None on others.
+
+    Raises:
+        RuntimeError: There is not exactly one prediction for each test image.
     """
     store = images.store
     scores, predictions = {}, {}
@@ -54,7 +57,7 @@ def write_record(
     if not trainer.is_global_zero:
         return None
     predicted, colors, neighbors = {}, [], None
-    device = trainer.strategy.root_device  # the module is on the host by now
+    device = trainer.strategy.root_device  # Lightning has moved the module to the CPU
     if predictions:
         predictions = _in_order(predictions, len(store.test_images))
         _save_predictions(folder, predictions, store.test_labels)
@@ -117,16 +120,16 @@ def write_record(
 
 
 def _in_order(predictions: dict[str, np.ndarray], images: int) -> dict[str, np.ndarray]:
-    """Probabilities by view in the order of the store, each test image exactly once."""
+    """Return the probabilities by view, in the order of the store; raise if an image is missing."""
     seen = predictions["index"]
     if not np.array_equal(np.sort(seen), np.arange(images)):
-        raise RuntimeError(f"{len(seen)} test predictions are not one for each of {images} images")
+        raise RuntimeError(f"{len(seen)} test predictions, not one for each of {images} images")
     order = np.argsort(seen)
     return {view: table[order] for view, table in predictions.items() if view != "index"}
 
 
 def _save_predictions(folder: Path, predictions: dict[str, np.ndarray], labels: np.ndarray) -> None:
-    # Eight bits of each probability are enough for ensembles, and compress to half the size.
+    # Seven bits are enough for ensembles, and compress to half the size.
     compact = {view: _rounded(table) for view, table in predictions.items()}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, labels=labels.astype(np.uint16), **compact)
@@ -134,14 +137,14 @@ def _save_predictions(folder: Path, predictions: dict[str, np.ndarray], labels: 
 
 
 def _rounded(probabilities: np.ndarray) -> np.ndarray:
-    """Round to seven significant bits as float16; what is below 2**-14 becomes 0."""
+    """Round to seven significant bits as float16; values below 2**-14 become 0."""
     bits = probabilities.astype(np.float16).view(np.uint16).astype(np.uint32)
     short = ((bits + 8) & 0xFFF0).astype(np.uint16).view(np.float16)
     return np.where(short < 2.0**-14, np.float16(0), short)
 
 
 def _gather(seen: list[tuple[torch.Tensor, ...]]) -> dict[str, np.ndarray]:
-    """Predictions of all processes: image numbers and probabilities in the two views."""
+    """Gather image indices, and probabilities of both views, from all processes."""
     parts = [torch.cat(column).cpu().numpy() for column in zip(*seen, strict=True)]
     if distributed.is_initialized():
         shares: list[Any] = [None] * distributed.get_world_size()

@@ -16,30 +16,30 @@ from ablations.config import Accelerator, Job
 
 log = logging.getLogger(__name__)
 
-# A run waits this long for the server as it starts, and again as it ends. What was not sent by then
-# stays on disk for `wandb sync`.
+# Time to wait for the server when a run starts, and again when it ends. Data that are not sent by
+# then stay on disk for `wandb sync`.
 TIMEOUT_SECONDS = 30
-# W&B refuses a run whose name or group has more characters.
+# Maximum length of the name and the group of a run in W&B.
 LONGEST = 128
 
 
 def build_wandb_logger(job: Job, folder: Path) -> WandbLogger | None:
-    """Start the W&B run of a run, or continue it.
+    """Start or resume the W&B run of a run.
 
-    The run is offline unless this machine is logged in or ``WANDB_MODE`` says otherwise, and if the
-    server does not answer or refuses. An offline attempt is a W&B run from its first epoch on, also
-    when it continues an earlier one, so that ``wandb sync`` needs the last one only: a killed
-    client leaves a file that cannot be read.
+    ``WANDB_MODE`` decides whether it is offline; if unset, it is online on a machine that is logged
+    in. It is also offline if the server refuses or does not answer. An offline attempt has all
+    epochs, including those of earlier attempts, so ``wandb sync`` needs only the last one: a killed
+    client leaves an unreadable file.
 
     Args:
         job: The run. Its id is also the id of the W&B run.
         folder: The run's folder, where the client keeps its files.
 
     Returns:
-        The logger; None, with a warning, if the client does not even start offline.
+        The logger; None, with a warning, if the client cannot even start offline.
     """
     if "WANDB_SWEEP_ID" in os.environ:
-        # Under an agent the client takes the id from here, and not from its argument.
+        # Under a sweep agent, the client takes the id from here instead of from its argument.
         os.environ["WANDB_RUN_ID"] = job.run.run_id
     group = f"{job.experiment} on {job.run.data.name}: {job.arm}"
     seed = f" seed={job.run.seed}"
@@ -48,7 +48,7 @@ def build_wandb_logger(job: Job, folder: Path) -> WandbLogger | None:
     if mode is None:
         mode = "online" if wandb.login(prompt=False, verify=False) else "offline"
     for attempt in (mode, "offline"):
-        wandb.teardown()  # the client reads its mode as it starts
+        wandb.teardown()  # the client reads its mode when it starts
         try:
             return ResumableWandbLogger(
                 project=job.logger.project,
@@ -84,11 +84,11 @@ def build_wandb_logger(job: Job, folder: Path) -> WandbLogger | None:
 
 
 def shortened(text: str, limit: int = LONGEST) -> str:
-    """Cut a text that W&B would refuse; texts that differ in their ends stay different.
+    """Shorten a text that W&B would refuse; a hash keeps different texts different.
 
     Args:
         text: The text.
-        limit: Most characters, at least 12.
+        limit: Maximum number of characters, at least 12.
     """
     if len(text) <= limit:
         return text
@@ -96,17 +96,17 @@ def shortened(text: str, limit: int = LONGEST) -> str:
 
 
 class ResumableWandbLogger(WandbLogger):
-    """Lightning's W&B logger, with three things that it does not do.
+    """Lightning's W&B logger with three additions.
 
-    - An error of the client is a warning, so that W&B never ends a training.
-    - Each epoch is one row. A killed run may repeat an epoch when it continues, and
-      :class:`ReplayMetrics` repeats all of them, because some may not have reached the server.
-      W&B would append them to those that it has.
-    - :meth:`close` reports the exit code. The client sets it when Python exits, which a forked
-      process does not do.
+    - Errors of the client become warnings, so that W&B never aborts a training.
+    - Each epoch is logged once. A resumed run may repeat an epoch, and :class:`ReplayMetrics`
+      repeats all of them, because some may not have reached the server; W&B would append
+      duplicates.
+    - :meth:`close` reports the exit code. The client does so only when Python exits normally, which
+      a forked process does not.
 
     Args:
-        options: Those of :class:`WandbLogger`.
+        options: Passed to :class:`WandbLogger`.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -123,10 +123,10 @@ class ResumableWandbLogger(WandbLogger):
                 )
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log a row, unless W&B has its epoch.
+        """Log a row unless W&B has its epoch.
 
-        A row within an epoch is left out: Lightning gives it the number of the epochs completed,
-        whose row is there. One with an ``epoch`` of its own, such as 1.5, is kept.
+        Rows within an epoch are dropped, because Lightning numbers them with the last completed
+        epoch. A row with its own ``epoch``, such as 1.5, is kept.
         """
         epoch = metrics.get("epoch", self.last_epoch + 1)
         if epoch > self.last_epoch:
@@ -145,7 +145,7 @@ class ResumableWandbLogger(WandbLogger):
             yield
         except Exception as error:
             if not self.failed:
-                log.warning("W&B did not take everything: %s", _first_line(error))
+                log.warning("W&B: some metrics were not logged: %s", _first_line(error))
             self.failed = True
 
 

@@ -15,7 +15,7 @@ from ablations.training.checkpoints import AtomicCheckpointIO, latest_checkpoint
 BROKEN = "last.broken.ckpt"
 
 
-# What a run continues from
+# Finding the checkpoint of a run
 
 
 def test_there_is_nothing_to_continue_from_at_first(tmp_path: Path, tiny_run):
@@ -28,7 +28,7 @@ def cut(path: Path) -> None:
 
 def garble(path: Path) -> None:
     content = bytearray(path.read_bytes())
-    middle = len(content) // 2  # weights: torch reads them without a complaint
+    middle = len(content) // 2  # weights, which torch loads without an error
     content[middle : middle + 64] = b"\x7f" * 64
     path.write_bytes(content)
 
@@ -74,7 +74,7 @@ def test_the_checkpoint_of_another_run_is_set_aside(
     assert f"is of the run {finished.name}" in caplog.text
 
 
-# What is written
+# Saving
 
 
 @pytest.mark.parametrize(
@@ -97,13 +97,13 @@ def test_checkpoints_within_an_epoch_and_after_it(
 
 
 def test_a_checkpoint_is_replaced_in_one_step(tiny_job, train_here, monkeypatch):
-    # A kill while a checkpoint is written leaves the one before.
+    # A kill while a checkpoint is written keeps the previous one.
     replaced = []
     rename = os.replace
 
     def note(source, target):
         if Path(target).name == CHECKPOINT:
-            torch.load(source, weights_only=True)  # complete before it gets the name
+            torch.load(source, weights_only=True)  # complete before it is renamed
             replaced.append(Path(source))
         rename(source, target)
 
@@ -114,7 +114,7 @@ def test_a_checkpoint_is_replaced_in_one_step(tiny_job, train_here, monkeypatch)
 
 
 def test_a_diverged_epoch_leaves_no_checkpoint(tiny_job, train_here):
-    # The same command would otherwise continue from numbers that are none.
+    # Otherwise the same command would resume from NaN.
     folder = train_here(tiny_job(recipe=Recipe(epochs=3, batch_size=16, lr=1e9)))
     assert not (folder / CHECKPOINT).exists()
 

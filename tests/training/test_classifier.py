@@ -41,7 +41,7 @@ def test_a_network_of_raw_pixels_has_no_mean(tiny_job, monkeypatch):
 
 
 class Operations(TorchDispatchMode):
-    """Notes every operation that torch carries out."""
+    """Records the name of every operation that torch executes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class Operations(TorchDispatchMode):
 
 @pytest.mark.parametrize("edition", Edition)
 def test_no_step_waits_for_the_device(edition: Edition, tiny_job, train_here, monkeypatch):
-    # On a GPU a value read back, or one copied from the host, waits for all that is queued.
+    # On a GPU, reading a value back or copying one from the host waits for all queued work.
     seen = Operations()
     step = Classifier.training_step
 
@@ -68,7 +68,7 @@ def test_no_step_waits_for_the_device(edition: Edition, tiny_job, train_here, mo
     assert not seen.names & {"aten::lift_fresh", "aten::_local_scalar_dense", "aten::nonzero"}
 
 
-# As Lightning's own documentation shows
+# Use as in Lightning's documentation
 
 
 def test_a_checkpoint_alone_is_enough(finished: Path, record: Record):
@@ -83,7 +83,7 @@ def test_a_checkpoint_alone_is_enough(finished: Path, record: Record):
 
 
 class Pairs(torch.utils.data.Dataset):
-    """Pixels and labels one by one, as any data set has them."""
+    """A data set of pixels and labels."""
 
     def __init__(self, *shape: int) -> None:
         random = torch.Generator().manual_seed(0)
@@ -108,7 +108,7 @@ def stock_trainer(**options) -> pl.Trainer:
 
 @pytest.fixture
 def stock(tiny_job) -> Classifier:
-    """A module that a user makes without prepared data, with a mean and colors."""
+    """A module without prepared data, whose mean and axes the user has filled."""
     module = Classifier(tiny_job().run, classes=10, images=32)
     module.mean.fill_(120)
     module.axes.copy_(torch.eye(3))
@@ -157,12 +157,12 @@ def test_only_an_epochs_own_validation_is_its_error(stock: Classifier):
 
     noted = Noted()
     never = stock_trainer(max_epochs=1, check_val_every_n_epoch=2, callbacks=[noted])
-    never.fit(stock, loader(16, 16, 3), loader(16, 16, 3))  # a sanity check, and no validation
+    never.fit(stock, loader(16, 16, 3), loader(16, 16, 3))  # only a sanity check, no validation
     assert noted.seen == [False]
     assert "val/top1_error" not in never.callback_metrics
     always = stock_trainer(callbacks=[noted])
     always.fit(stock, loader(16, 16, 3), loader(16, 16, 3))
-    assert noted.seen == [False, True]  # callbacks see those of this epoch
+    assert noted.seen == [False, True]  # callbacks get the errors of this epoch
 
 
 @lightning_warns
@@ -189,8 +189,8 @@ def test_a_module_made_of_a_run_gives_a_checkpoint_that_loads(stock: Classifier,
 def test_a_training_that_differs_from_the_papers_is_told(tiny_job):
     module = Classifier(tiny_job().run, classes=10, images=32)
     with (
-        pytest.warns(UserWarning, match=r"no colors of the data.*of_store"),
-        pytest.warns(UserWarning, match=r"has 4 batches.*images=32 in batches of 16 are 2"),
+        pytest.warns(UserWarning, match=r"`axes` is zero.*of_store"),
+        pytest.warns(UserWarning, match=r"images=32: .* 2 batches of 16 .* has 4$"),
     ):
         stock_trainer().fit(module, loader(16, 16, 3, batch_size=8))
 
@@ -199,8 +199,8 @@ def test_a_training_that_differs_from_the_papers_is_told(tiny_job):
 @pytest.mark.parametrize(
     ("task", "data", "message"),
     [
-        ("fit", loader(20, 20, 3), r"images of 20 pixels; the run has data\.size=16"),
-        ("test", [loader(16, 16, 3)] * 2, "2 loaders of test images; test them one after"),
+        ("fit", loader(20, 20, 3), r"data\.size=16: .* 20 pixels; .* data\.size=20"),
+        ("test", [loader(16, 16, 3)] * 2, "2 test loaders, expected 1; next step"),
     ],
     ids=["size", "test sets"],
 )
@@ -217,7 +217,7 @@ def test_a_loader_of_floats_is_refused(stock: Classifier):
             return image / 255, label
 
     floats = torch.utils.data.DataLoader(Floats(3, 16, 16), batch_size=16)
-    with pytest.raises(ConfigError, match=r"torch\.float32; give pixels as uint8"):
+    with pytest.raises(ConfigError, match=r"torch\.float32, .*; next step: provide uint8"):
         stock_trainer().fit(stock, floats, floats)
 
 
@@ -245,7 +245,7 @@ def test_a_diverged_epoch_is_shown_to_callbacks(tiny_job):
 OUTSIDE_VARIANTS = [
     pytest.param(field.name, variant, id=f"{field.name}-{variant.value}")
     for field in fields(Techniques)
-    if field.name in models.OUTSIDE - {"evaluation"}  # every run has both errors
+    if field.name in models.OUTSIDE - {"evaluation"}  # all runs have both errors
     for variant in list(type(field.default))[1:]
 ]
 

@@ -124,7 +124,7 @@ def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 fresh = faults(), faults()
 keep_freed_memory()
-# The heap grows for the first few, until it has a hole that fits whatever lies around it.
+# The heap grows for the first few, until it has a gap that is large enough.
 print(min(fresh), min(faults() for _ in range(20)))
 """
     environment = os.environ | {"THP_MEM_ALLOC_ENABLE": "0"}
@@ -140,12 +140,12 @@ def test_a_login_node_of_a_cluster_trains_like_any_machine(
     srun.write_text("#!/bin/sh")
     srun.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    # Lightning would warn, which fails a test, and advise to start the ranks by hand.
+    # A warning of Lightning, to start the ranks by hand, would fail this test.
     assert load(train_here(tiny_job())) is not None
 
 
 def test_errors_stay_where_the_devices_can_sum_them(tiny_job, train_here, monkeypatch):
-    # Lightning moves the module to the host after a test; "meta" loses what was moved.
+    # Lightning moves the module to the CPU after a test; "meta" stands for a lost tensor.
     def away(self):
         for child in self.children():
             if hasattr(self, "seen") and isinstance(child, Metric):

@@ -1,4 +1,4 @@
-"""The learning curve, the clock, and runs that end early: at a target, or by divergence."""
+"""The learning curve, the clock, and runs that stop early, at a target or on divergence."""
 
 import time
 from dataclasses import replace
@@ -134,7 +134,7 @@ def test_a_diverged_run_is_recorded_as_such(tiny_job, train_here):
 def test_a_network_that_breaks_in_the_last_step_of_an_epoch_has_diverged(
     tiny_job, train_here, monkeypatch
 ):
-    # The online loss is finite then, the validation loss is not; JSON has no word for that.
+    # The online loss is finite, but the validation loss is NaN, which JSON cannot represent.
     def spoil(self):
         self.val_errors.reset()
         for parameter in self.network.parameters():

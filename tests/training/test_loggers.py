@@ -91,7 +91,7 @@ PathFinder.find_spec = staticmethod(
 
 @pytest.fixture
 def without_wandb() -> dict[str, str]:
-    """Variables of a Python that does not find the package."""
+    """Environment variables of a Python that does not find the package."""
     return hook(ABSENT)
 
 

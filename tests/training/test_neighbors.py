@@ -21,7 +21,7 @@ EXPECTED = Neighbors(features=1 / 4, pixels=2 / 4, queries=4, references=4)
 
 
 def store(train=TRAIN, test=TEST) -> Store:
-    """Red is the pixel, green the feature."""
+    """Return a store whose red channel is the pixel, and whose green channel the feature."""
 
     def images(rows) -> np.ndarray:
         return np.array([[[[pixel, feature, 0]]] for pixel, feature, _ in rows], np.uint8)

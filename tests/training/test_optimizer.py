@@ -161,7 +161,7 @@ def test_plateau_divides_three_times_at_most():
     rates = []
     for _ in range(10):
         schedule.observe(0.5)
-        rates.append(schedule.optimizer.param_groups[0]["lr"] / recipe.lr)  # at once
+        rates.append(schedule.optimizer.param_groups[0]["lr"] / recipe.lr)  # takes effect at once
     expected = [1, 1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001, 0.001, 0.001]
     assert rates == pytest.approx(expected)
 

@@ -10,7 +10,7 @@ from ablations.training.progress import Progress
 
 @pytest.fixture
 def written(monkeypatch) -> list[dict]:
-    """The contents of the file, one after the other."""
+    """All contents that are written to the file, in order."""
     seen = []
     write = progress.write_atomically
 
@@ -39,14 +39,14 @@ def test_it_counts_epochs_and_images(written, tiny_job, train_here, monkeypatch)
     assert testing[-1]["seconds_left"] > 0  # the nearest neighbors are still to come
     shares = [state["done"] for state in written]
     assert shares == sorted(shares)
-    # Views that pass forward, of 49 + 11 + 23 * 10 images and 23 + 49 neighbors; a step of training
-    # on 16 images counts as 48.
+    # In forward passes: 49 + 11 + 23 * 10 views and 23 + 49 neighbors; a training step on 16 images
+    # counts as 48.
     assert training[-1]["done"] == pytest.approx(6 * 48 / (6 * 48 + 290 + 72))
     assert testing[-1]["done"] == pytest.approx((6 * 48 + 290) / (6 * 48 + 290 + 72))
 
 
 def test_it_is_written_at_intervals(written, tiny_job, train_here, monkeypatch):
-    # A file at every step would slow small networks down.
+    # Writing the file at every step would slow down small networks.
     monkeypatch.setattr(progress, "PROGRESS_SECONDS", 1e9)
     train_here(tiny_job())
     assert [state["stage"] for state in written] == ["train", "train", "test"]

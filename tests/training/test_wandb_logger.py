@@ -1,4 +1,4 @@
-"""Runs in W&B: one for each of ours, online or offline, whatever interrupts it or fails."""
+"""W&B runs: one per run, online or offline, also after interruptions and failures."""
 
 import os
 import subprocess
@@ -43,7 +43,7 @@ def offline_runs(folder: Path) -> list[Path]:
     return sorted(folder.glob("wandb/offline-run-*"))
 
 
-# What W&B gets
+# Data sent to W&B
 
 
 def test_a_run_has_its_name_group_config_curve_and_final_errors(tiny_job, train_here, wandb_server):
@@ -53,7 +53,7 @@ def test_a_run_has_its_name_group_config_curve_and_final_errors(tiny_job, train_
     assert record is not None
     [run] = wandb_server.runs.values()
     assert (run.id, run.exit_code, run.starts) == (record.run_id, 0, 1)
-    assert run.name == "pooling seed=0"  # as tables call it
+    assert run.name == "pooling seed=0"  # as in tables
     assert (run.group, run.job_type) == ("smoke on synthetic: pooling=nonoverlap", "train")
     config = {name: entry["value"] for name, entry in run.config.items()}
     flat = {
@@ -164,7 +164,7 @@ def test_an_interrupted_run_continues_and_sends_again_what_was_lost(
     interrupt_in_epoch_2(job)
     [run] = wandb_server.runs.values()
     assert (run.values("epoch"), run.exit_code) == ([1], 143)
-    if lost:  # sent, and never arrived
+    if lost:  # sent but not received
         run.history.clear()
         run.summary.clear()
     train_here(job)
@@ -269,7 +269,7 @@ def test_two_ranks_make_one_run(start, tiny, wandb_server):
 
 @pytest.mark.slow
 def test_after_a_kill_the_same_run_goes_on_there(start, tiny, wandb_server):
-    # More epochs than are trained before rows reach the server.
+    # Enough epochs for rows to reach the server before the end.
     words = (*tiny, "logger=wandb", "recipe.epochs=9000")
     command = start(*words, **wandb_server.environment)
     command.wait_until(lambda: any(run.rows for run in wandb_server.runs.values()))
@@ -277,11 +277,11 @@ def test_after_a_kill_the_same_run_goes_on_there(start, tiny, wandb_server):
     assert command.left_over(10) == []
     [run] = wandb_server.runs.values()
     assert run.exit_code != 0
-    del run.history[max(run.history)]  # sent, and never arrived
+    del run.history[max(run.history)]  # sent but not received
     run.summary["epoch"] = sent = len(run.history)
     again = start(*words, **wandb_server.environment)
     again.wait_until(lambda: len(run.history) > sent)
     again.process.kill()
     assert again.left_over(10) == []
     assert (list(wandb_server.runs), run.starts) == ([run.id], 2)
-    assert run.values("epoch") == list(range(1, len(run.history) + 1))  # each once, none lost
+    assert run.values("epoch") == list(range(1, len(run.history) + 1))  # no duplicates, none lost
