@@ -1,7 +1,8 @@
-"""The techniques of the paper as enumerations, and the dataclass that holds one choice of each.
+"""Enumerations of the paper's techniques, and a dataclass with one value of each.
 
-The file of a technique is named after its key (``pooling`` -> ``techniques/pooling.py``) and opens
-with its card. This module imports no torch: the command line validates every key within a second.
+Each technique has a file named after its key (``pooling`` -> ``techniques/pooling.py``). The
+docstring of that file is the technique's card. This module does not import torch, so that the
+command line can validate keys quickly.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ class Activation(Enum):
 
 
 class Pooling(Enum):
-    """Max pooling windows: 3x3 every 2 pixels, or 2x2 every 2 pixels (§3.4)."""
+    """Size of the pooling windows: 3x3 or 2x2, both with stride 2 (§3.4)."""
 
     overlap = "overlap"
     nonoverlap = "nonoverlap"
@@ -32,14 +33,14 @@ class Norm(Enum):
 
 
 class Dropout(Enum):
-    """Dropout with p = 0.5 on the outputs of the two hidden dense layers (§4.2)."""
+    """Dropout with p = 0.5 after the two hidden dense layers (§4.2)."""
 
     on = "on"
     off = "off"
 
 
 class Augmentation(Enum):
-    """Random crops and reflections, and PCA color noise (§4.1)."""
+    """Random crops, reflections, and PCA color noise (§4.1)."""
 
     full = "full"
     crop_flip = "crop_flip"
@@ -48,7 +49,7 @@ class Augmentation(Enum):
 
 
 class Towers(Enum):
-    """The two-GPU layout: two towers, one of them alone, or all kernels connected (§3.2)."""
+    """The two-GPU layout: two towers, one tower, or the kernels of both without groups (§3.2)."""
 
     two = "two"
     half = "half"
@@ -56,7 +57,7 @@ class Towers(Enum):
 
 
 class Depth(Enum):
-    """Five convolutions, one or two of them removed (§1, §7), or a sixth (§6)."""
+    """Number of convolutions: five, fewer (§1, §7), or six (§6)."""
 
     five = "five"
     six = "six"
@@ -68,21 +69,21 @@ class Depth(Enum):
 
 
 class BiasInit(Enum):
-    """Initial bias of convolutions 2, 4, 5 and of the hidden dense layers (§5)."""
+    """Initial bias of convolutions 2, 4 and 5 and of the hidden dense layers (§5)."""
 
     one = "one"
     zero = "zero"
 
 
 class Evaluation(Enum):
-    """The headline test error: mean over ten views, or the center crop (§4.1)."""
+    """Views of the reported test error: average of ten views, or the center crop (§4.1)."""
 
     ten_view = "ten_view"
     center = "center"
 
 
 class Edition(Enum):
-    """The paper's text, or the authors' 2012 code where the two differ."""
+    """Which source to follow where they differ: the paper's text or the authors' 2012 code."""
 
     printed = "printed"
     released = "released"
@@ -90,7 +91,7 @@ class Edition(Enum):
 
 @dataclass(frozen=True)
 class Techniques:
-    """One choice of every technique; the defaults are the paper's."""
+    """One value of each technique; the defaults are the paper's."""
 
     activation: Activation = Activation.relu
     pooling: Pooling = Pooling.overlap

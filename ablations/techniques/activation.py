@@ -2,18 +2,18 @@
 
 Claim:
     A four-layer network with ReLUs reaches 25 % training error on CIFAR-10 six times faster than
-    the same network with tanh units (Figure 1); the learning rate is chosen apart for each arm.
+    the same network with tanh units (Figure 1). The learning rate is tuned separately for each arm.
 
 Source:
     §3.1.
 
 Variants:
-    ``relu``: max(0, x). ``tanh``: tanh(x). ``sigmoid``: 1 / (1 + exp(-x)), which §3.1 names as the
-    other standard choice without a figure of its own.
+    ``relu``: max(0, x). ``tanh``: tanh(x). ``sigmoid``: 1 / (1 + exp(-x)), the other standard
+    choice that §3.1 mentions, without a figure.
 
 Deviates:
-    Nothing: where the released code pools before the nonlinearity, the result is the same, as
-    all three functions rise.
+    No deviation. The released code applies max pooling before some nonlinearities; the result is
+    the same because all three functions are monotonic.
 """
 
 from torch import nn
@@ -22,7 +22,9 @@ from ablations.techniques import Activation
 
 
 def activation_layer(kind: Activation) -> nn.Module:
-    """The nonlinearity as a layer (§3.1); ReLU overwrites its input, which saves memory.
+    """Return the nonlinearity as a layer (§3.1).
+
+    ReLU works in place, which saves memory.
 
     Examples:
         >>> import torch

@@ -1,24 +1,24 @@
-"""Crops, reflections and color noise.
+"""Random crops, reflections, and color noise.
 
 Claim:
     Without random crops and reflections the network overfits substantially. Noise along the
-    principal components of the colors lowers the top-1 error by over 1 point.
+    principal components of the colors lowers the top-1 error by more than 1 point.
 
 Source:
     §4.1.
 
 Variants:
-    ``full``: crops, reflections and color noise. ``crop_flip``: without color noise. ``color``:
-    without crops and reflections, every image is its center crop. ``none``: neither.
+    ``full``: crops, reflections and color noise. ``crop_flip``: crops and reflections only.
+    ``color``: color noise only, on the center crop. ``none``: the center crop.
 
 Deviates:
-    The printed noise, a multiple of the eigenvalue added to a pixel, depends on the scale of the
-    pixels: on 0 to 255 it would be hundreds of gray levels. ``edition=printed`` takes it on the
-    scale of 0 to 1, where it is about 3; ``edition=released`` takes the square root of the
-    eigenvalue, as the authors' code does, about 7, and divides the image by 1.1 afterwards, in
-    training only.
-    Crops may lie at all S - crop + 1 offsets, as in the code; the paper counts one fewer (2048
-    variants of an image).
+    The text adds a multiple of each eigenvalue to the pixels, so the strength of the noise depends
+    on the scale of the pixels: with pixels from 0 to 255 it would be hundreds of gray levels.
+    ``edition=printed`` therefore computes it on pixels from 0 to 1 (about 3 gray levels).
+    ``edition=released`` uses the square root of the eigenvalue, as the authors' code does (about 7
+    gray levels), and divides training images by 1.1 afterwards.
+    As in the code, a crop has S - crop + 1 possible offsets along each axis. The paper counts one
+    fewer (2048 variants of each image).
 """
 
 from dataclasses import dataclass
@@ -31,14 +31,14 @@ from ablations.techniques import Augmentation
 
 @dataclass(frozen=True)
 class Draws:
-    """Random numbers of the augmentation of N images.
+    """Random numbers for the augmentation of N images.
 
     Attributes:
-        top: First row of the crop, shape (N,), int64.
-        left: First column of the crop, shape (N,), int64.
-        flip: Whether the crop is mirrored, shape (N,), bool.
-        color: Standard normals, one for each principal component, shape (N, 3), float32; zeros
-            without color noise.
+        top: First row of each crop, shape (N,), int64.
+        left: First column of each crop, shape (N,), int64.
+        flip: Whether to mirror each crop, shape (N,), bool.
+        color: Standard normal values, one for each principal component, shape (N, 3), float32;
+            zeros without color noise.
     """
 
     top: Tensor
@@ -52,35 +52,36 @@ class Draws:
         )
 
     def to(self, device: torch.device) -> "Draws":
-        """The same numbers on a device."""
+        """Return a copy on ``device``."""
         return Draws(*(part.to(device) for part in (self.top, self.left, self.flip, self.color)))
 
 
 def crops(kind: Augmentation) -> bool:
-    """Whether images are cropped and reflected at random."""
+    """Return whether ``kind`` includes random crops and reflections."""
     return kind in (Augmentation.full, Augmentation.crop_flip)
 
 
 def colors(kind: Augmentation) -> bool:
-    """Whether color noise is added."""
+    """Return whether ``kind`` includes color noise."""
     return kind in (Augmentation.full, Augmentation.color)
 
 
 def draw(
     n: int, generator: torch.Generator, *, size: int, crop: int, augmentation: Augmentation
 ) -> Draws:
-    """Draw the augmentation of ``n`` images.
+    """Draw random numbers for the augmentation of ``n`` images.
 
     Paper: §4.1.
 
-    The same numbers are drawn for every ``augmentation``: two arms share whatever both of them use.
+    The generator advances equally for every value of ``augmentation``, so that arms with one seed
+    share the crops, reflections and noise that they have in common.
 
     Args:
-        n: Number of images, such as those of an epoch.
-        generator: Random numbers of the CPU.
+        n: Number of images, for example in an epoch.
+        generator: A generator on the CPU.
         size: Height and width of the stored images, in pixels.
         crop: Height and width of the crops, in pixels; at most ``size``.
-        augmentation: What is random.
+        augmentation: Which parts are random; the others are centered, unflipped or zero.
 
     Examples:
         >>> generator = torch.Generator().manual_seed(0)
@@ -99,7 +100,7 @@ def draw(
 
 
 def crop_and_flip(images: Tensor, top: Tensor, left: Tensor, flip: Tensor, crop: int) -> Tensor:
-    """Cut one crop out of each image and mirror some.
+    """Crop each image and mirror some of the crops.
 
     Paper: §4.1.
 
@@ -124,44 +125,45 @@ def crop_and_flip(images: Tensor, top: Tensor, left: Tensor, flip: Tensor, crop:
     row = top[:, None] + step
     column = left[:, None] + torch.where(flip[:, None], crop - 1 - step, step)
     image = torch.arange(n, device=images.device)[:, None, None]
-    # One gather of whole pixels: three times as fast as indexing images, rows and columns apart.
+    # One gather of whole pixels is three times as fast as indexing by image, row and column.
     pixel = (image * height + row[:, :, None]) * width + column[:, None, :]
     pixels = images.view(-1, channels).index_select(0, pixel.flatten())
     return pixels.view(n, crop, crop, channels)
 
 
 def to_input(images: Tensor, mean: Tensor) -> Tensor:
-    """Subtract the mean image.
+    """Subtract the mean image and move the channels to the second dimension.
 
-    Paper: §2; pixels keep their scale of 0 to 255.
+    Paper: §2. Pixels keep their scale of 0 to 255.
 
     Args:
         images: Crops, shape (N, H, W, 3), uint8.
-        mean: Center of the mean training image, shape (H, W, 3), float32.
+        mean: Center crop of the mean training image, shape (H, W, 3), float32.
 
     Returns:
-        Shape (N, 3, H, W), float32, channels last in memory.
+        Network input, shape (N, 3, H, W), float32, in channels-last memory format.
 
     Examples:
         >>> to_input(torch.full((1, 1, 1, 3), 7, dtype=torch.uint8), torch.ones(1, 1, 3)).flatten()
         tensor([6., 6., 6.])
     """
-    # In place: a subtraction of unlike types takes half as long again.
+    # In place, because a subtraction with mixed dtypes takes 1.5 times as long.
     return images.to(mean.dtype, copy=True).sub_(mean).permute(0, 3, 1, 2)
 
 
 def color_axes(covariance: Tensor, *, power: float) -> Tensor:
-    """Color shifts of one standard deviation along each principal component.
+    """Return the RGB shift for one standard deviation of noise along each principal component.
 
-    Paper: §4.1: 0.1 times the eigenvalue, on pixels of 0 to 1.
-    Deviates: the scale of the pixels and ``power``, see the card.
+    Paper: §4.1, 0.1 times the eigenvalue.
+    Deviates: the scale of the pixels and ``power``; see the card.
 
     Args:
-        covariance: Of the RGB values of all training pixels on the scale of 0 to 255, shape (3, 3).
-        power: Of the eigenvalue: 1 as printed, 0.5 (its standard deviation) as released.
+        covariance: Covariance of the RGB values of all training pixels (0 to 255), shape (3, 3).
+        power: Exponent of the eigenvalue: 1 in the text; 0.5, which gives the standard deviation,
+            in the code.
 
     Returns:
-        Row i is the RGB shift along component i, in gray levels of 0 to 255, shape (3, 3), float32.
+        Shifts on the scale of 0 to 255, shape (3, 3), float32; row i is component i.
 
     Examples:
         >>> covariance = torch.diag(torch.tensor([100.0, 400.0, 900.0]))
@@ -169,26 +171,26 @@ def color_axes(covariance: Tensor, *, power: float) -> Tensor:
         tensor([1., 2., 3.])
     """
     eigenvalues, eigenvectors = torch.linalg.eigh(covariance.double() / 255**2)
-    # An eigenvector is known up to its sign, which libraries choose differently.
+    # The sign of an eigenvector is arbitrary, and libraries choose it differently.
     largest = eigenvectors.abs().argmax(0, keepdim=True)
     eigenvectors = eigenvectors * eigenvectors.gather(0, largest).sign()
     return (255 * 0.1 * eigenvalues.clamp_min(0) ** power * eigenvectors).T.float()
 
 
 def color_noise(x: Tensor, normals: Tensor, axes: Tensor, *, divisor: float) -> Tensor:
-    """Shift all pixels of an image along the principal components of the colors.
+    """Add color noise: shift all pixels of an image by one random combination of ``axes``.
 
     Paper: §4.1.
-    Deviates: ``divisor``, see the card.
+    Deviates: ``divisor``; see the card.
 
     Args:
-        x: Images less their mean, on the scale of 0 to 255, shape (N, 3, H, W).
-        normals: Standard normals, shape (N, 3).
-        axes: See :func:`color_axes`, shape (3, 3).
-        divisor: Divides the result: 1 as printed, 1.1 as released.
+        x: Images minus the mean image, on the scale of 0 to 255, shape (N, 3, H, W).
+        normals: Standard normal values, shape (N, 3).
+        axes: Result of :func:`color_axes`, shape (3, 3).
+        divisor: The result is divided by it: 1 in the text, 1.1 in the code.
 
     Returns:
-        New tensor of the shape and dtype of ``x``, channels last in memory.
+        A new tensor with the shape and dtype of ``x``, in channels-last memory format.
 
     Examples:
         >>> x, ones = torch.zeros(1, 3, 1, 1), torch.ones(1, 3)
@@ -196,7 +198,7 @@ def color_noise(x: Tensor, normals: Tensor, axes: Tensor, *, divisor: float) -> 
         tensor([0.5000, 0.5000, 0.5000])
     """
     pixels = x.permute(0, 2, 3, 1)
-    # Added to whole rows, which lie in one piece, it takes a third of the time that threes take.
+    # Adding to whole contiguous rows takes a third of the time of adding to one pixel at a time.
     shift = (normals @ axes).to(x.dtype).repeat(1, pixels.shape[2])
     rows = pixels.flatten(2) + shift[:, None]
     return (rows / divisor if divisor != 1 else rows).view(pixels.shape).permute(0, 3, 1, 2)

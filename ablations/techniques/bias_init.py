@@ -1,17 +1,17 @@
-"""Biases that start at one.
+"""Initial biases of one.
 
 Claim:
-    Starting the biases of convolutions 2, 4 and 5 and of the hidden dense layers at one accelerates
-    the early stages of learning, as it gives the ReLUs positive inputs.
+    Initializing the biases of convolutions 2, 4 and 5 and of the hidden dense layers to one
+    accelerates the early stages of learning by providing the ReLUs with positive inputs.
 
 Source:
     §5.
 
 Variants:
-    ``one``: those biases start at one, all others at zero. ``zero``: all start at zero.
+    ``one``: these biases start at one, all others at zero. ``zero``: all biases start at zero.
 
 Deviates:
-    Nothing.
+    No deviation.
 """
 
 from ablations.techniques import BiasInit
@@ -20,13 +20,13 @@ _ONE = frozenset({"conv2", "conv4", "conv5", "fc6", "fc7"})
 
 
 def initial_bias(layer: str, kind: BiasInit) -> float:
-    """Initial value of all biases of a layer.
+    """Return the initial value of a layer's biases.
 
     Paper: §5.
 
     Args:
-        layer: Name of a layer of the printed network, ``conv1`` to ``fc8``.
-        kind: Which rule.
+        layer: Name of a layer of AlexNet, ``conv1`` to ``fc8``.
+        kind: The variant.
 
     Examples:
         >>> initial_bias("conv2", BiasInit.one), initial_bias("conv3", BiasInit.one)

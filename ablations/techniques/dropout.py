@@ -1,20 +1,20 @@
-"""Dropout in the two hidden dense layers.
+"""Dropout after the two hidden dense layers.
 
 Claim:
-    Without dropout the network overfits substantially; with it, training takes about twice as many
-    iterations to converge.
+    Without dropout the network overfits substantially. Dropout about doubles the number of
+    iterations until convergence.
 
 Source:
     §4.2.
 
 Variants:
-    ``on``: each output of the two hidden dense layers is set to zero with probability one half.
-    ``off``: none is.
+    ``on``: each output of the two hidden dense layers is set to zero with probability 0.5.
+    ``off``: no dropout.
 
 Deviates:
-    Nothing. As in the paper, outputs keep their size during training and are halved at test time;
-    today's layers double them during training instead, which with fixed initial weights and
-    learning rate trains another network.
+    No deviation. As in the paper, outputs are not rescaled during training and are halved at test
+    time. ``torch.nn.Dropout`` doubles them during training instead, which changes the training
+    dynamics for the same initial weights and learning rate.
 """
 
 import torch
@@ -25,16 +25,16 @@ from ablations.techniques import Dropout
 
 
 def draw_mask(key: int, rows: Tensor, features: int, *, rate: float = 0.5, bits: int = 8) -> Tensor:
-    """Toss a coin for each feature of each row, whichever rows are asked for.
+    """Draw a Bernoulli mask; each row depends only on ``key`` and its position in the batch.
 
     Paper: §4.2.
 
     Args:
-        key: Seed of the whole batch, new in each step and layer.
+        key: Seed of the whole batch; different for each step and layer.
         rows: Positions of the images in the global batch, shape (N,), int64.
         features: Number of outputs of the layer.
-        rate: Probability to be set to zero, as a multiple of 2 ** -bits.
-        bits: Random bits for each coin, 8 or 16.
+        rate: Probability of setting an output to zero, a multiple of 2 ** -bits.
+        bits: Random bits per output, 8 or 16.
 
     Returns:
         True where the output is kept, shape (N, features), bool, on the device of ``rows``.
@@ -50,14 +50,14 @@ def draw_mask(key: int, rows: Tensor, features: int, *, rate: float = 0.5, bits:
 
 
 class SeededDropout(nn.Module):
-    """Dropout whose masks the training step draws, before each forward pass.
+    """Base class of dropout layers whose masks do not depend on the number of processes.
 
-    The mask of an image thus does not depend on how many processes share the batch. Without
-    :meth:`draw`, torch's global generator is used.
+    The training step calls :meth:`draw` before each forward pass. Without this call, the mask comes
+    from torch's global generator.
 
     Args:
         features: Number of inputs.
-        rate: Probability to be set to zero.
+        rate: Probability of setting an input to zero.
         bits: See :func:`draw_mask`.
     """
 
@@ -67,14 +67,14 @@ class SeededDropout(nn.Module):
         self._mask: Tensor | None = None
 
     def draw(self, key: int, rows: Tensor) -> None:
-        """Draw the mask of the next forward pass, see :func:`draw_mask`."""
+        """Draw the mask for the next forward pass; see :func:`draw_mask`."""
         self._mask = draw_mask(key, rows, self.features, rate=self.rate, bits=self.bits)
 
     def masked(self, x: Tensor) -> Tensor:
-        """Set to zero what the mask drops of ``x``, shape (N, features).
+        """Return ``x``, shape (N, features), with the dropped values set to zero.
 
         Raises:
-            ValueError: The mask was drawn for another number of images.
+            ValueError: The mask was drawn for a different number of images.
         """
         mask, self._mask = self._mask, None
         if mask is None:
@@ -84,12 +84,12 @@ class SeededDropout(nn.Module):
         return x * mask
 
     def extra_repr(self) -> str:
-        """The rate, for the printed network."""
+        """Return the rate, for ``print(network)``."""
         return f"rate={self.rate}"
 
 
 class PaperDropout(SeededDropout):
-    """Zero half of the inputs during training, halve all of them at test time.
+    """Dropout with p = 0.5 as in the paper: no rescaling in training, all inputs halved at test.
 
     Paper: §4.2.
 
@@ -106,23 +106,23 @@ class PaperDropout(SeededDropout):
 
 
 class InvertedDropout(SeededDropout):
-    """Dropout as Keras and torch have it: what is kept grows in training, nothing happens after.
+    """Dropout as in Keras and torch: kept inputs are scaled up in training, unchanged at test time.
 
     Args:
         features: Number of inputs.
-        rate: Probability to be set to zero, as a multiple of 1/65536.
+        rate: Probability of setting an input to zero, a multiple of 1/65536.
     """
 
     def __init__(self, features: int, rate: float) -> None:
         super().__init__(features, rate, bits=16)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mask and scale ``x``, shape (N, features), in training."""
+        """Mask and scale ``x``, shape (N, features), during training."""
         return self.masked(x) / (1 - self.rate) if self.training else x
 
 
 def dropout_layer(kind: Dropout, features: int) -> nn.Module:
-    """Dropout, or nothing."""
+    """Return the paper's dropout, or an identity layer."""
     match kind:
         case Dropout.on:
             return PaperDropout(features)

@@ -1,22 +1,22 @@
-"""The paper's text, or the authors' code of 2012 where it differs.
+"""Differences between the paper's text and the authors' code of 2012.
 
 Claim:
-    None of the paper's. The text and the network behind its figures differ in ways that it does not
-    mention; with this technique their effect can be measured.
+    Not a claim of the paper. The network behind the paper's figures differs from the text in ways
+    that the text does not mention. This technique measures their effect.
 
 Source:
     §2 to §5 against the run named 145 in the source code that the Computer History Museum
     published in 2025 (``layers-145.cfg``, ``layer-params-145.cfg``, ``convdata_jpeg.py``).
 
 Variants:
-    ``printed``: the text. ``released``: the code, as far as :class:`Details` goes.
+    ``printed``: the text. ``released``: the code, for the settings in :class:`Details`.
 
 Deviates:
-    Not carried over from the code: the first convolution frozen for the last 20 or so epochs and
-    the color noise switched off for the last 25 or so, biases that keep their learning rate when
-    that of the weights falls, and one crop and reflection for each 32 images. The text leaves open
-    where the 3 pixels lie that 224 lacks for 55 positions of the first convolution: ``printed``
-    puts them around the image as evenly as whole pixels allow.
+    Not reproduced from the code: the first convolution is frozen for about the last 20 epochs and
+    the color noise is off for about the last 25, the learning rate of biases stays high when that
+    of the weights falls, and 32 consecutive images share one crop and reflection.
+    For 55 positions of the first convolution a 224-pixel image needs 3 more pixels, and the text
+    does not say where. ``printed`` pads both sides as evenly as possible.
 """
 
 from dataclasses import dataclass
@@ -26,19 +26,18 @@ from ablations.techniques import Edition
 
 @dataclass(frozen=True)
 class Details:
-    """Where the editions differ.
+    """Settings in which the editions differ.
 
     Attributes:
         lrn_alpha: Weight of the summed squares in local response normalization (§3.3).
-        after_conv1: Layers from convolution 1 to convolution 2, in order (§3.5).
-        after_conv2: Layers from convolution 2 to pooling layer 2. The normalization within each
-            map, of 5x5 pixels, is not in the text.
+        after_conv1: Layers between convolutions 1 and 2, in order (§3.5).
+        after_conv2: Layers between convolution 2 and pooling layer 2. The normalization within
+            each map (5x5 pixels) is not in the text.
         middle_std: Standard deviation of the initial weights of convolutions 3 to 5 (§5).
-        border: Zeros to the left, right, top and bottom of the 224-pixel image (§3.5).
-        color_power: Color noise along a principal component is proportional to this power of
-            its eigenvalue (§4.1).
-        color_divisor: Images are divided by it after the noise.
-        bias_lr_mult: Learning rate of biases over that of weights (§5).
+        border: Zero padding of the 224-pixel image: left, right, top, bottom (§3.5).
+        color_power: Exponent of the eigenvalue in the color noise (§4.1).
+        color_divisor: Training images are divided by it after the color noise.
+        bias_lr_mult: Learning rate of biases divided by that of weights (§5).
     """
 
     lrn_alpha: float
@@ -52,7 +51,7 @@ class Details:
 
 
 def details(edition: Edition) -> Details:
-    """What an edition says in each place where the two differ.
+    """Return the settings of an edition.
 
     Examples:
         >>> details(Edition.printed).bias_lr_mult, details(Edition.released).bias_lr_mult

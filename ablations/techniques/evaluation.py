@@ -1,18 +1,19 @@
-"""Test error over ten views.
+"""Averaging predictions over ten views.
 
 Claim:
-    Averaging the predictions for ten views of each test image lowers the top-1 and top-5 error from
-    39.0 % and 18.3 % for the center crop to 37.5 % and 17.0 %.
+    Averaging the predictions for ten views of each test image lowers the top-1 and top-5 errors
+    from 39.0 % and 18.3 % for the center crop to 37.5 % and 17.0 %.
 
 Source:
     §4.1, and a footnote to Table 1 in §6.
 
 Variants:
-    ``ten_view``: mean over the four corner crops, the center crop and their mirror images.
-    ``center``: the center crop alone. Every run measures both; this chooses the headline.
+    ``ten_view``: average over the four corner crops, the center crop and their mirror images.
+    ``center``: the center crop only. Every run measures both; this key selects which one is
+    reported as the test error.
 
 Deviates:
-    Nothing. Probabilities are averaged, as in the paper, not logits.
+    No deviation. As in the paper, the average is over probabilities, not logits.
 """
 
 import math
@@ -20,21 +21,21 @@ import math
 import torch
 from torch import Tensor
 
-# The center crop among the ten views.
+# Index of the center crop among the ten views.
 CENTER_VIEW = 4
 
 
 def center_crop(images: Tensor, crop: int) -> Tensor:
-    """Cut the center out, as a view.
+    """Return the center crop as a view of ``images``.
 
     Paper: §2, §4.1.
 
     Args:
-        images: Images or one mean image, shape (..., S, S, 3).
-        crop: Height and width of the center, in pixels; at most S.
+        images: One or more images, shape (..., S, S, 3).
+        crop: Height and width of the crop, in pixels; at most S.
 
     Returns:
-        Shape (..., crop, crop, 3).
+        A view, shape (..., crop, crop, 3).
 
     Examples:
         >>> center_crop(torch.arange(48).view(4, 4, 3), 2)[0, 0].tolist()
@@ -45,7 +46,7 @@ def center_crop(images: Tensor, crop: int) -> Tensor:
 
 
 def ten_views(images: Tensor, crop: int) -> Tensor:
-    """The four corners, the center, and the mirror images of these five.
+    """Return the four corner crops, the center crop, and their mirror images.
 
     Paper: §4.1.
 
@@ -54,8 +55,8 @@ def ten_views(images: Tensor, crop: int) -> Tensor:
         crop: Height and width of a view, in pixels; at most S.
 
     Returns:
-        Shape (N, 10, crop, crop, 3): top left, top right, bottom left, bottom right, center, then
-        the same mirrored.
+        Shape (N, 10, crop, crop, 3), in the order top left, top right, bottom left, bottom right,
+        center, then the mirror images in the same order.
 
     Examples:
         >>> ten_views(torch.zeros(2, 32, 32, 3), 24).shape
@@ -70,15 +71,15 @@ def ten_views(images: Tensor, crop: int) -> Tensor:
 
 
 def average_probabilities(logits: Tensor) -> Tensor:
-    """Mean of the class probabilities over the views.
+    """Return the class probabilities, averaged over the views.
 
     Paper: §4.1.
 
     Args:
-        logits: Shape (N, V, C).
+        logits: N images, V views, C classes: shape (N, V, C).
 
     Returns:
-        Probabilities, shape (N, C), float32 or better.
+        Probabilities, shape (N, C), float32 or float64.
 
     Examples:
         >>> average_probabilities(torch.tensor([[[0.0, 0.0], [100.0, 0.0]]])).tolist()
@@ -88,14 +89,16 @@ def average_probabilities(logits: Tensor) -> Tensor:
 
 
 def average_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of :func:`average_probabilities`, finite where they round to 0.
+    """Return the cross-entropy of the averaged probabilities.
+
+    The result is finite even where a probability of :func:`average_probabilities` rounds to 0.
 
     Args:
         logits: Shape (N, V, C).
         labels: True classes, shape (N,), int64.
 
     Returns:
-        Losses in nats, shape (N,).
+        Loss of each image, in nats, shape (N,).
 
     Examples:
         >>> average_cross_entropy(torch.tensor([[[0.0, 200.0]]]), torch.tensor([0])).tolist()

@@ -1,26 +1,26 @@
 """Local response normalization.
 
 Claim:
-    Dividing each activation by the energy of its neighbors in five adjacent maps lowers the top-1
-    and top-5 error by 1.4 and 1.2 points, and that of a four-layer CIFAR-10 network from 13 % to
-    11 %.
+    Normalizing each activation by the activations at the same position in five adjacent maps lowers
+    the top-1 and top-5 errors by 1.4 and 1.2 points, and the error of a four-layer CIFAR-10 network
+    from 13 % to 11 %.
 
 Source:
     §3.3.
 
 Variants:
     ``lrn``: a / (k + alpha * sum of squares over the window) ** beta. ``none``: no normalization.
-    ``batchnorm``: batch normalization (Ioffe and Szegedy 2015) in the same places.
+    ``batchnorm``: batch normalization (Ioffe and Szegedy 2015) at the same positions.
 
 Deviates:
-    The printed formula does not divide alpha by the size of the window; the authors' code and
-    ``torch.nn.LocalResponseNorm`` do. :mod:`ablations.techniques.edition` chooses. The printed
-    sum runs over all maps of a layer; here a window never crosses from one tower to the other, as
-    each GPU could only see its own maps. The run behind the paper's figure also left out a second
-    normalization, within each map, that the paper does not mention.
+    The paper's formula does not divide alpha by the size of the window; the authors' code and
+    ``torch.nn.LocalResponseNorm`` do. The key ``edition`` selects one of the two. In the formula
+    the sum runs over all maps of a layer. Here a window never spans both towers, because each GPU
+    saw only its own maps. The authors' run without normalization also lacks a second normalization,
+    within each map, that the paper does not mention.
 """
 
-from __future__ import annotations  # the kernels' name types of Triton, which may be missing
+from __future__ import annotations  # annotations use types of Triton, which may be missing
 
 import math
 import warnings
@@ -39,7 +39,7 @@ from ablations.techniques import Norm
 try:
     import triton
     import triton.language as tl
-except ImportError:  # torch brings it along on Linux alone; elsewhere nothing calls the kernels
+except ImportError:  # torch installs it on Linux only; elsewhere the kernels are not called
     triton = None
 jit: Any = triton.jit if triton else lambda kernel: kernel
 
@@ -47,23 +47,23 @@ jit: Any = triton.jit if triton else lambda kernel: kernel
 def response_normalization(
     x: Tensor, *, k: float = 2.0, alpha: float = 1e-4, towers: int = 1
 ) -> Tensor:
-    """Divide each activation by the energy of its neighbors in five adjacent channels.
+    """Apply local response normalization over five adjacent channels.
 
     Paper: §3.3; the defaults, the window n = 5 and the exponent beta = 0.75 are its constants.
-    Deviates: towers, see the card. ``torch.nn.LocalResponseNorm(5)`` gives the same for
-        ``5 * alpha``.
+    Deviates: ``towers``; see the card. For one tower,
+        ``torch.nn.LocalResponseNorm(5, 5 * alpha, 0.75, k)`` is equivalent.
 
     Args:
-        x: Activations, shape (N, C, H, W); fastest where channels come last in memory.
-        k: Added to the energy, positive.
-        alpha: Weight of the summed squares, positive; 1e-4 suits pixels of 0 to 255.
-        towers: Equal parts of the channels that do not see each other.
+        x: Activations, shape (N, C, H, W); fastest in channels-last memory format.
+        k: Constant in the denominator, positive.
+        alpha: Weight of the summed squares, positive; 1e-4 suits pixels from 0 to 255.
+        towers: Number of groups of channels; a window does not span groups.
 
     Returns:
-        Same shape and dtype as ``x``; computed in float32 or better.
+        Same shape and dtype as ``x``; computed in float32 or float64.
 
     Raises:
-        ValueError: ``towers`` does not divide the channels.
+        ValueError: The number of channels is not divisible by ``towers``.
 
     Examples:
         >>> x = torch.ones(1, 1, 1, 1)
@@ -82,19 +82,17 @@ def response_normalization(
 
 
 def within_map_response_normalization(x: Tensor, *, size: int, alpha: float) -> Tensor:
-    """Divide each activation by the energy of its neighbors in the same map.
+    """Apply response normalization over a square window within each map.
 
-    Paper: not in it; ``rnorm`` of the authors' code, which divides alpha by the window's area, with
-        k = 1 and beta = 0.75.
+    Paper: not mentioned; this is ``rnorm`` of the authors' code with k = 1 and beta = 0.75.
 
     Args:
         x: Activations, shape (N, C, H, W).
-        size: Height and width of the window, centered on each pixel; odd. Beyond the borders are
-            zeros.
-        alpha: Weight of the mean square, positive.
+        size: Height and width of the window, odd. The maps are padded with zeros.
+        alpha: Weight of the mean square (the sum divided by ``size ** 2``), positive.
 
     Returns:
-        Same shape and dtype as ``x``; computed in float32 or better.
+        Same shape and dtype as ``x``; computed in float32 or float64.
 
     Examples:
         >>> x = torch.ones(1, 1, 1, 1)
@@ -107,33 +105,33 @@ def within_map_response_normalization(x: Tensor, *, size: int, alpha: float) -> 
         sums = F.avg_pool2d(squares, size, stride=1, padding=size // 2, divisor_override=1)
         return sums.permute(0, 2, 3, 1)
 
-    # Conversions between precisions are fastest in the order of memory.
+    # dtype conversions are fastest in memory order.
     last = x.permute(0, 2, 3, 1)
     return _DivideByEnergy.apply(last, window, 1.0, alpha / size**2).permute(0, 3, 1, 2)
 
 
-# In torch's operations: on a CPU in blocks of rows that stay in its cache
+# Implementation with torch operations; on a CPU in blocks of rows that fit its cache
 
 Window = Callable[[Tensor, Tensor], Tensor]
 
 
 class _DivideByEnergy(torch.autograd.Function):
-    """x * (k + alpha * window(x, x)) ** -0.75, with its gradient in closed form.
+    """Compute x * (k + alpha * window(x, x)) ** -0.75, with a closed-form gradient.
 
-    ``window(a, b)`` sums a * b over neighbors in the same row (index 0), in which each of two
-    neighbors counts for the other. Autograd would keep twice as many tensors and walk through
-    each of them. Half precision is widened block by block, which never leaves the cache of a CPU.
+    ``window(a, b)`` sums a * b over a symmetric neighborhood within each row (index 0). Autograd
+    would save twice as many tensors. Half precision is converted to float32 block by block, within
+    the cache of a CPU.
     """
 
     @staticmethod
     def forward(ctx, x: Tensor, window: Window, k: float, alpha: float) -> Tensor:
         out = torch.empty_like(x)
-        root = torch.empty_like(x, dtype=_wide(x.dtype))  # the fourth root of 1 / energy
-        # Not new_tensor, which copies from the host and has a GPU wait for it.
+        root = torch.empty_like(x, dtype=_wide(x.dtype))  # the fourth root of 1 / denominator
+        # Not new_tensor, which copies from the host and synchronizes a GPU.
         base = root.new_full((), k)
         for x_, root_, out_ in _blocks(x, root, out):
             wide = x_.to(root.dtype)
-            # Roots are cheaper than a power, and the backward pass needs none again.
+            # Roots are cheaper than a power, and the backward pass reuses them.
             torch.add(base, window(wide, wide), alpha=alpha, out=root_).rsqrt_().sqrt_()
             torch.mul(root_.square().mul_(root_), wide, out=out_)
         ctx.save_for_backward(x, root)
@@ -163,7 +161,7 @@ def _blockwise(x: Tensor) -> bool:
 
 
 def _blocks(*tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:
-    """Cut tensors of one shape into blocks of rows on a CPU; elsewhere one block is all."""
+    """Split tensors of one shape into blocks of rows on a CPU; return one block elsewhere."""
     first = tensors[0]
     if not _blockwise(first):
         return [tensors]
@@ -172,19 +170,20 @@ def _blocks(*tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:
 
 
 def _five_channels() -> Window:
-    """Return a sum over five neighboring channels of a pixel, for rows of shape (N, C)."""
-    room: dict[int, Tensor] = {}  # for the products, by number of rows: blocks are equally long
+    """Return a window function over five neighboring channels, for rows of shape (N, C)."""
+    room: dict[int, Tensor] = {}  # buffer for the products, by number of rows
 
     def window(a: Tensor, b: Tensor) -> Tensor:
         n, channels = a.shape
         if not _blockwise(a):
-            # A product with a band matrix is one pass over the memory of a GPU.
+            # On a GPU, a product with a band matrix takes one pass over memory.
             channel = torch.arange(channels, device=a.device)
             band = ((channel[:, None] - channel).abs() <= 2).to(a.dtype)
-            # Calls with `out` are exempt from autocast, which would take the sum in half precision.
+            # Calls with `out` are exempt from autocast, which would sum in half precision.
             return torch.mm(a * b, band, out=torch.empty_like(a))
-        # With two zeros after each row, a neighbor is a shift of flat memory, for every row. On one
-        # core this takes 0.9 (32 channels) to 0.6 (128) of the time of the band matrix.
+        # With two zeros after each row, the window sum of all rows is a sum of shifts of the flat
+        # buffer. On one core this takes 0.9 (32 channels) to 0.6 (128) times as long as the band
+        # matrix.
         width = channels + 2
         if n not in room:
             room[n] = a.new_zeros(2 + n * width + 2)
@@ -197,40 +196,43 @@ def _five_channels() -> Window:
     return window
 
 
-# On a GPU: two Triton kernels
+# Implementation for a GPU: two Triton kernels
 #
-# The normalization takes a GPU as long as its memory takes to carry the activations. As operations
-# of torch's they are read or written some twenty times, in float32. Here the forward pass reads and
-# writes them once, and the backward pass reads activations and gradients and writes gradients, in
-# their own precision; only the input is kept in between. Neighbors come from the cache, and what
-# they lack is computed again, which is cheaper than its way through memory.
+# On a GPU the normalization is limited by memory bandwidth. Torch operations would read or write
+# the activations about twenty times, in float32. Here the forward pass reads and writes them once;
+# the backward pass reads activations and gradients once and writes gradients, all in their own
+# dtype. Only the input is saved. Neighbors are loaded again through the cache and denominators are
+# computed again, which is cheaper than storing them.
 
-QUADS = 256  # of neighboring activations in a program: two for each of its threads
+QUADS = 256  # quads (four adjacent activations) per program: two per thread
 
 
 def kernels_take(x: Tensor) -> bool:
-    """Whether the kernels take these activations: on a GPU, where four divides the channels.
+    """Return whether the Triton kernels support a tensor.
+
+    They need a CUDA device, a multiple of four channels, a dtype other than float64, and a working
+    compiler.
 
     Args:
-        x: Activations of a pixel in each row, shape (N, C).
+        x: Activations with one pixel per row, shape (N, C).
     """
     return x.is_cuda and x.shape[1] % 4 == 0 and x.dtype != torch.float64 and _compile(x.device)
 
 
 @cache
 def _compile(device: torch.device) -> bool:
-    """Whether Triton can compile for this device."""
+    """Return whether Triton can compile for this device; warn if it cannot."""
     if triton is None:
         return False
     try:
-        # Not through autograd: an evaluation may come first, in inference mode.
+        # Not through autograd, because the first call may be an evaluation in inference mode.
         x, out = torch.ones(2, 1, 4, device=device)
         _launch(_forward, (x, out), (1.0, 1.0))
         _launch(_backward, (x, x, out), (1.0, 1.0))
-    except Exception as error:  # Triton calls a C compiler, and passes on whatever that says
+    except Exception as error:  # Triton calls a C compiler, which may fail in any way
         warnings.warn(
-            "Triton cannot compile the kernels of response normalization, which takes many more "
-            f"passes over memory without them; it needs a C compiler and Python's headers: {error}",
+            "Triton cannot compile the kernels for response normalization; a slower implementation "
+            f"is used. Triton needs a C compiler and Python's headers: {error}",
             stacklevel=1,
         )
         return False
@@ -238,9 +240,9 @@ def _compile(device: torch.device) -> bool:
 
 
 class FusedResponseNorm(torch.autograd.Function):
-    """x * (k + alpha * sum of squares over five neighbors) ** -0.75, with its gradient.
+    """Compute x * (k + alpha * sum of squares over five neighbors) ** -0.75 with Triton.
 
-    Computed in float32, whatever the dtype of ``x``.
+    The computation is in float32 for every dtype of ``x``.
     """
 
     @staticmethod
@@ -248,9 +250,9 @@ class FusedResponseNorm(torch.autograd.Function):
         """Normalize each activation by its neighbors in the same row.
 
         Args:
-            ctx: What the backward pass needs.
-            x: Activations of a pixel in each row, shape (N, C), where four divides C.
-            k: Added to the energy, positive.
+            ctx: Context for the backward pass.
+            x: Activations with one pixel per row, shape (N, C); C must be a multiple of four.
+            k: Constant in the denominator, positive.
             alpha: Weight of the summed squares.
         """
         x = x.contiguous()
@@ -263,7 +265,7 @@ class FusedResponseNorm(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        """Gradient of ``x`` from that of the result, shape (N, C)."""
+        """Return the gradient of ``x``, given that of the result, both of shape (N, C)."""
         (x,) = ctx.saved_tensors
         out = torch.empty_like(x)
         _launch(_backward, (x, grad.contiguous(), out), ctx.constants)
@@ -277,19 +279,19 @@ def _launch(kernel: Any, tensors: tuple[Tensor, ...], constants: tuple[float, fl
     with torch.cuda.device_of(x):
         quads = x.numel() // 4
         launch = kernel[(math.ceil(quads / QUADS),)]
-        # Triton is about to change what it does when it is not told, and warns.
+        # The default of enable_fp_fusion is about to change, and Triton warns without a value.
         launch(*tensors, quads, x.shape[1] // 4, *constants, QUADS, enable_fp_fusion=True)
 
 
-# A thread has four neighboring activations, a quad, and loads the quads before and after it too:
-# twelve activations, of which 4 to 7 are its own. A load carries a quad. What neighbors share is
-# written once for each of them; the compiler merges it.
+# A thread computes a quad and also loads the quads before and after it: twelve activations, of
+# which it computes numbers 4 to 7. Each load fetches a quad. Terms that neighbors share are written
+# out for each of them; the compiler merges them.
 
 
 @jit
 def _place(quads, per_row, QUADS: tl.constexpr):
-    """First quad of this program; all after it, their places in a row, and which of them exist."""
-    # 64 bits for the first alone: a batch may hold more than two billion activations.
+    """Return the program's first quad, the offsets of its quads, their places in a row, a mask."""
+    # Only the first needs 64 bits: a batch may have more than two billion activations.
     first = tl.program_id(0).to(tl.int64) * QUADS
     after = tl.arange(0, QUADS)
     return first, after, ((first % per_row).to(tl.int32) + after) % per_row, after < quads - first
@@ -297,7 +299,7 @@ def _place(quads, per_row, QUADS: tl.constexpr):
 
 @jit
 def _quad(start, after, place, per_row, exist, shift: tl.constexpr):
-    """The four activations of the quad ``shift`` further; zeros beyond either end of a row."""
+    """Load the quad at distance ``shift`` as four activations; zeros beyond the ends of a row."""
     there = exist & (place + shift >= 0) & (place + shift < per_row)
     where = 4 * (after[:, None] + shift) + tl.arange(0, 4)[None, :]
     four = tl.load(start + where, mask=there[:, None], other=0.0).to(tl.float32)
@@ -309,7 +311,7 @@ def _quad(start, after, place, per_row, exist, shift: tl.constexpr):
 
 @jit
 def _around(start, after, place, per_row, exist):
-    """The twelve activations that a thread needs."""
+    """Load the twelve activations that a thread needs."""
     before = _quad(start, after, place, per_row, exist, -1)
     here = _quad(start, after, place, per_row, exist, 0)
     return before + here + _quad(start, after, place, per_row, exist, 1)
@@ -317,7 +319,7 @@ def _around(start, after, place, per_row, exist):
 
 @jit
 def _store(start, after, exist, first, second, third, fourth):
-    """Inverse of ``_quad``."""
+    """Store a quad; the inverse of ``_quad``."""
     four = tl.join(tl.join(first, third), tl.join(second, fourth))
     where = 4 * after[:, None] + tl.arange(0, 4)[None, :]
     tl.store(start + where, tl.reshape(four, where.shape), mask=exist[:, None])
@@ -325,7 +327,7 @@ def _store(start, after, exist, first, second, third, fourth):
 
 @jit
 def _root(x, k, alpha, i):
-    """Energy around activation ``i`` ** -0.5; an instruction of the GPU, as a power is not."""
+    """Return denominator ** -0.5 for activation ``i``; GPUs have an instruction for rsqrt."""
     squares = x[i - 2] * x[i - 2] + x[i - 1] * x[i - 1] + x[i] * x[i]
     squares += x[i + 1] * x[i + 1] + x[i + 2] * x[i + 2]
     return tl.rsqrt(k + alpha * squares)
@@ -348,14 +350,14 @@ def _forward(x, out, quads, per_row, k, alpha, QUADS: tl.constexpr):
 
 @jit
 def _through_energy(x, grad, k, alpha, i):
-    """Slope of the loss in the energy around activation ``i``, over -0.75."""
+    """Return the gradient of the loss by the denominator of activation ``i``, divided by -0.75."""
     root = _root(x, k, alpha, i)
     return grad[i] * x[i] * (root * tl.sqrt(root)) * (root * root)
 
 
 @jit
 def _slope(x, grad, k, alpha, i):
-    """Slope of the loss in activation ``i``."""
+    """Return the gradient of the loss by activation ``i``."""
     root = _root(x, k, alpha, i)
     around = _through_energy(x, grad, k, alpha, i)
     around += _through_energy(x, grad, k, alpha, i - 2) + _through_energy(x, grad, k, alpha, i - 1)
@@ -377,35 +379,35 @@ def _backward(x, grad, out, quads, per_row, k, alpha, QUADS: tl.constexpr):
 
 
 class ResponseNorm(nn.Module):
-    """:func:`response_normalization` as a layer."""
+    """Layer for :func:`response_normalization`."""
 
     def __init__(self, *, k: float = 2.0, alpha: float = 1e-4, towers: int = 1) -> None:
         super().__init__()
         self.k, self.alpha, self.towers = k, alpha, towers
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape (N, C, H, W) to the same."""
+        """Normalize ``x``, shape (N, C, H, W)."""
         return response_normalization(x, k=self.k, alpha=self.alpha, towers=self.towers)
 
 
 class WithinMapResponseNorm(nn.Module):
-    """:func:`within_map_response_normalization` as a layer."""
+    """Layer for :func:`within_map_response_normalization`."""
 
     def __init__(self, *, size: int, alpha: float) -> None:
         super().__init__()
         self.size, self.alpha = size, alpha
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape (N, C, H, W) to the same."""
+        """Normalize ``x``, shape (N, C, H, W)."""
         return within_map_response_normalization(x, size=self.size, alpha=self.alpha)
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """Batch normalization by the statistics of the global batch.
+    """Batch normalization with the statistics of the global batch.
 
-    With one process it is ``torch.nn.BatchNorm2d``. With several, each may hold another number of
-    images, none included; on any device that ``torch.distributed`` works on, where
-    ``torch.nn.SyncBatchNorm`` needs a GPU.
+    With one process it is ``torch.nn.BatchNorm2d``. With several processes, unlike
+    ``torch.nn.SyncBatchNorm``, it also runs on a CPU, and the processes may have different numbers
+    of images, including none.
     """
 
     running_mean: Tensor
@@ -414,7 +416,7 @@ class BatchNorm2d(nn.BatchNorm2d):
     momentum: float
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape (N, C, H, W) to the same."""
+        """Normalize ``x``, shape (N, C, H, W)."""
         distributed = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
         if not (self.training and distributed):
             return super().forward(x)
@@ -433,7 +435,7 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 class _AllReduce(torch.autograd.Function):
-    """Sum over the processes; the gradient of a sum is the sum of their gradients."""
+    """Sum over the processes; the backward pass sums the gradients."""
 
     @staticmethod
     def forward(ctx, x: Tensor) -> Tensor:
@@ -450,12 +452,13 @@ class _AllReduce(torch.autograd.Function):
 
 
 def norm_layer(kind: Norm, channels: int, response_norm: nn.Module) -> nn.Module:
-    """The normalization that follows a layer of ``channels`` maps.
+    """Return the normalization layer of a variant.
 
     Args:
-        kind: Which normalization.
+        kind: The variant.
         channels: Number of maps.
-        response_norm: What ``lrn`` is in this place: window and constants vary with the network.
+        response_norm: The layer to return for ``lrn``; its window and constants depend on the
+            network.
     """
     match kind:
         case Norm.lrn:

@@ -1,8 +1,8 @@
 """Overlapping pooling.
 
 Claim:
-    Windows of 3x3 every 2 pixels instead of 2x2 every 2 pixels lower the top-1 and top-5 error by
-    0.4 and 0.3 points; networks with them overfit slightly less.
+    Pooling with 3x3 windows instead of 2x2 windows, both with stride 2, lowers the top-1 and top-5
+    errors by 0.4 and 0.3 points. Networks with overlapping windows overfit slightly less.
 
 Source:
     §3.4.
@@ -11,11 +11,11 @@ Variants:
     ``overlap``: 3x3 windows, stride 2. ``nonoverlap``: 2x2 windows, stride 2.
 
 Deviates:
-    The paper says that the two give outputs of equivalent dimensions, and they do where it
-    stands: 55 to 27 to 13 to 6. They would differ on other sizes and so change the dense
-    layers too; here the 3x3 windows may hang over the border by a pixel, as in the authors' code,
-    and both give n // 2 outputs on every size n. The authors' own ``nonoverlap`` run instead pooled
-    55 to 28 and took padding from two convolutions.
+    According to the paper both variants give outputs of equivalent dimensions. This is true for
+    the paper's sizes (55, 27, 13, 6), but other sizes would differ and change the dense layers.
+    Here, as in the authors' code, a 3x3 window may extend one pixel beyond the border, so that both
+    variants have n // 2 outputs for every size n. The authors' own run with 2x2 windows pooled
+    from 55 to 28 pixels and had less padding in two convolutions.
 """
 
 from torch import nn
@@ -24,17 +24,17 @@ from ablations.techniques import Pooling
 
 
 def pooling_layer(kind: Pooling, *, average: bool = False) -> nn.Module:
-    """Pool every map to half its height and width, rounded down.
+    """Return a layer that pools maps to half their height and width, rounded down.
 
     Paper: §3.4.
 
     Args:
-        kind: Which windows.
-        average: Mean instead of maximum, as in two layers of the 18 % CIFAR-10 network. A window
-            that hangs over the border is averaged over the pixels that it covers.
+        kind: The variant.
+        average: Average instead of max pooling, as in two layers of ``cifar_conv``. A window that
+            extends beyond the border averages the pixels inside.
 
     Returns:
-        Layer from (N, C, H, W) to (N, C, H // 2, W // 2); H and W at least 2.
+        A layer from shape (N, C, H, W) to (N, C, H // 2, W // 2), for H and W of at least 2.
 
     Examples:
         >>> import torch

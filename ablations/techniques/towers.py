@@ -1,23 +1,24 @@
-"""The network in two towers, one for each GPU.
+"""Two towers, one for each GPU.
 
 Claim:
-    Two towers lower the top-1 and top-5 error by 1.7 and 1.2 points against one tower with half the
-    kernels in each convolution, and train slightly faster. In every run, whatever its random
-    weights, the first kernels of one tower turn to color and those of the other do not.
+    Compared with one tower that has half the kernels in each convolution, two towers lower the
+    top-1 and top-5 errors by 1.7 and 1.2 points and train slightly faster. In every run, regardless
+    of the random weights, the first-layer kernels of one tower become color-specific and those of
+    the other color-agnostic.
 
 Source:
     §3.2 and its footnote 2, §6.1, Figures 2 and 3.
 
 Variants:
-    ``two``: convolutions 2, 4 and 5 see the maps of their own half only; convolution 3 and the
-    dense layers see both. ``half``: one tower alone. As in the paper's footnote and the authors'
-    run, its last convolution and dense layers stay whole, or most of its parameters would go: 59.8
-    million are left of 61.0. ``merged``: all kernels of both towers, every convolution sees every
-    map.
+    ``two``: convolutions 2, 4 and 5 see only the maps of their own tower; convolution 3 and the
+    dense layers see both. ``half``: one tower. As in the paper's footnote and the authors' run, its
+    last convolution and dense layers are not halved, so that 59.8 of the 61.0 million parameters
+    remain. ``merged``: the kernels of both towers without groups; every convolution sees every map.
 
 Deviates:
-    The claim about speed is not tested: both towers run on one device, as grouped convolutions.
-    That the towers specialize is said of a picture; here it is a number, see :func:`tower_colors`.
+    The claim about speed is not tested, because both towers run on one device as grouped
+    convolutions. The paper shows the specialization of the towers in a picture; here
+    :func:`tower_colors` measures it.
 """
 
 from typing import Any
@@ -29,7 +30,7 @@ from ablations.techniques import Towers
 
 
 def groups(kind: Towers) -> int:
-    """Parts that the maps of convolutions 2, 4, 5 and of the normalizations are cut into.
+    """Return the number of groups of convolutions 2, 4 and 5 and of the normalizations.
 
     Paper: §3.2.
 
@@ -41,9 +42,13 @@ def groups(kind: Towers) -> int:
 
 
 def kernels_left(kind: Towers, both: int) -> int:
-    """Kernels of convolutions 1 to 4 that are left of those of both towers.
+    """Return the number of kernels of a convolution, 1 to 4.
 
     Paper: §3.2, footnote 2.
+
+    Args:
+        kind: The variant.
+        both: Number of kernels in both towers together.
 
     Examples:
         >>> [kernels_left(kind, 384) for kind in Towers]
@@ -53,7 +58,7 @@ def kernels_left(kind: Towers, both: int) -> int:
 
 
 def colorfulness(kernels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share of each kernel's energy that a gray image cannot excite.
+    """Return the fraction of each kernel's energy that gray images cannot excite.
 
     Paper: §6.1, Figure 3.
 
@@ -61,7 +66,7 @@ def colorfulness(kernels: NDArray[np.float64]) -> NDArray[np.float64]:
         kernels: Shape (K, channels, H, W).
 
     Returns:
-        Shape (K,), from 0 for kernels whose channels are equal to 1 for channels that cancel.
+        Shape (K,): 0 for kernels with equal channels, 1 for kernels whose channels sum to zero.
 
     Examples:
         >>> gray, red_green = np.ones((3, 1, 1)), np.array([1.0, -1.0, 0.0]).reshape(3, 1, 1)
@@ -74,13 +79,12 @@ def colorfulness(kernels: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def tower_colors(kernels: NDArray[Any]) -> list[float]:
-    """Mean colorfulness of the first kernels of either tower, or of their halves without towers.
+    """Return the mean colorfulness of the first and the second half of the first-layer kernels.
 
-    Paper: §6.1.
+    Paper: §6.1. With two towers the halves are the towers.
 
     Args:
-        kernels: First kernels of both towers, those of the first one first, shape
-            (K, channels, H, W).
+        kernels: First-layer kernels, those of the first tower first, shape (K, channels, H, W).
 
     Examples:
         >>> gray, red_green = np.ones((3, 1, 1)), np.array([1.0, -1.0, 0.0]).reshape(3, 1, 1)

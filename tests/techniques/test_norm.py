@@ -262,9 +262,7 @@ def test_without_a_compiler_it_says_so_once_and_goes_the_other_way(monkeypatch):
 
     monkeypatch.setattr(norm, "_launch", fail)
     norm._compile.cache_clear()
-    with pytest.warns(
-        UserWarning, match="many more passes over memory .*Failed to find C compiler"
-    ):
+    with pytest.warns(UserWarning, match="Failed to find C compiler"):
         assert not norm._compile(torch.device("cpu"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
