@@ -1,9 +1,11 @@
-"""The models: what each one takes, :func:`check` without torch, :func:`build` with it.
+"""Specifications of the models, :func:`check` (without torch), and :func:`build`.
 
-A network is an ``nn.Sequential`` of named layers, read from the top of its file to the bottom, with
-attributes by layer name: ``decay_scale``, the factor on the recipe's weight decay for the layer's
-weights (no other parameter is decayed), and ``initial_std`` and ``initial_bias``, or
-``initial_bounds`` in a network that its source fixes.
+A network is an ``nn.Sequential`` of named layers with these attributes, each a dictionary by layer
+name:
+
+- ``decay_scale``: factor on the recipe's weight decay for the layer's weights; all other parameters
+  have no weight decay.
+- ``initial_std`` and ``initial_bias``, or ``initial_bounds`` in a fixed network: initial values.
 """
 
 from collections.abc import Mapping
@@ -21,21 +23,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Spec:
-    """What a model takes, and what builds it.
+    """Builder and limits of a model.
 
-    Here and not beside the layers, because a configuration is checked before torch is loaded.
+    These are not defined beside the layers because a configuration is checked before torch is
+    imported.
 
     Attributes:
-        builder: Module and name of the class or function that builds the network; its defaults are
-            the size that the authors chose.
-        crops: Smallest and largest height and width of the images, in pixels. The last pooling
-            leaves at least one pixel; the dense layers grow with the crop.
-        kernels: Kernels of the first convolution at ``width=1``.
-        ignores: Why a technique does nothing in the network; any other value than its default is
-            then a mistake.
-        fixed: Whether its source fixes the images and the initial weights.
-        one_width: Whether it exists at ``width=1`` only.
-        raw_pixels: Whether it reads pixels of 0 to 255, without subtracting the mean image.
+        builder: Module and name of the class or function that builds the network. Its default
+            arguments give the authors' network.
+        crops: Smallest and largest height and width of the input images, in pixels.
+        kernels: Number of kernels of the first convolution at ``width=1``.
+        ignores: Techniques that have no effect in this network, with the reason. Only their default
+            values are valid.
+        fixed: Whether the input size and the initial weights are fixed.
+        one_width: Whether ``width`` must be 1.
+        raw_pixels: Whether the input is pixels from 0 to 255 without subtraction of the mean image.
     """
 
     builder: str
@@ -47,20 +49,20 @@ class Spec:
     raw_pixels: bool = False
 
 
-# Techniques outside of the network: of the images, the measure, the rate of the biases.
+# Techniques that do not change the layers, but the images, the evaluation or the optimizer.
 OUTSIDE = {"augmentation", "evaluation", "edition"}
 
 
 def _fixed(builder: str, crop: int, **rest: Any) -> Spec:
-    """A model that its source fixes in every detail."""
+    """Return the specification of a model in which only ``width`` can change."""
     layers = {technique.name for technique in fields(Techniques)} - OUTSIDE
-    ignores = dict.fromkeys(layers, "its source fixes it")
+    ignores = dict.fromkeys(layers, "this network is fixed")
     return Spec(builder, (crop, crop), ignores=ignores, fixed=True, **rest)
 
 
 _CUDA_CONVNET = {
     "dropout": "it has no hidden dense layer",
-    "towers": "it was never cut into towers",
+    "towers": "it has no towers",
     "depth": "its layers are fixed",
     "bias_init": "all its biases start at zero",
 }
@@ -82,10 +84,11 @@ MODELS = {
 
 
 def check(run: Run) -> None:
-    """Refuse experiments that cannot work in the run's network or would change nothing.
+    """Check that a run's settings are valid for its model and have an effect.
 
     Raises:
-        ConfigError: One message that names the key, its value, valid values and the next step.
+        ConfigError: A setting is invalid or has no effect; the message names the key, its value,
+            valid values and the next step.
     """
     name, spec = run.model.value, MODELS[run.model]
     for technique in fields(Techniques):
@@ -128,7 +131,7 @@ def check(run: Run) -> None:
 
 
 def _check_fixed(run: Run, spec: Spec) -> None:
-    """Refuse images, initial weights and a width that the source of the network does not have."""
+    """Check that a fixed network has its input size, initial weights and width."""
     crop, _ = spec.crops
     given = {"data.crop": run.data.crop, "init": run.init.value, "width": run.width}
     fixed: dict[str, object] = {"data.crop": crop, "init": Init.paper.value}
@@ -141,21 +144,21 @@ def _check_fixed(run: Run, spec: Spec) -> None:
         wrong = {"data.size": crop, **wrong}
     raise ConfigError(
         f"{' '.join(f'{key}={given[key]}' for key in wrong if key in given)}: "
-        f"model={run.model.value} has the images and the initial weights of its source. Set "
+        f"model={run.model.value} has a fixed input size and initial weights. Set "
         f"{' '.join(f'{key}={value}' for key, value in wrong.items())}, or use "
         f"experiment={run.model.value}"
     )
 
 
 def build(run: Run, classes: int) -> "nn.Sequential":
-    """Build the network of a run and draw its initial weights.
+    """Build the network of a run with its initial weights.
 
     Args:
-        run: What to build.
+        run: The run.
         classes: Number of outputs.
 
     Returns:
-        The network, in training mode, on the CPU, channels last in memory.
+        The network in training mode, on the CPU, in channels-last memory format.
 
     Raises:
         ConfigError: See :func:`check`.
@@ -166,10 +169,10 @@ def build(run: Run, classes: int) -> "nn.Sequential":
 
 
 def construct(run: Run, classes: int) -> "nn.Sequential":
-    """Build the network of a run, its weights as torch's layers draw them.
+    """Build the network of a run with torch's default initial weights.
 
     Args:
-        run: What to build.
+        run: The run.
         classes: Number of outputs.
     """
     spec = MODELS[run.model]
@@ -180,14 +183,14 @@ def construct(run: Run, classes: int) -> "nn.Sequential":
 
 
 def features(network: "nn.Sequential", x: "Tensor") -> "Tensor":
-    """Return the outputs of the last hidden layer, whose distances §6.1 compares.
+    """Return the outputs of the last hidden layer, the feature vectors of §6.1.
 
     Args:
         network: Any network of this package.
-        x: Images minus their mean, shape (N, 3, H, W).
+        x: Network input, shape (N, 3, H, W).
 
     Returns:
-        Shape (N, features).
+        Features, shape (N, F).
     """
     for layer in list(network)[:-1]:
         x = layer(x)

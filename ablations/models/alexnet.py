@@ -19,12 +19,12 @@ from ablations.techniques.towers import groups, kernels_left
 
 @dataclass(frozen=True)
 class Stem:
-    """How the first convolution meets the image; lengths in pixels.
+    """Geometry of the first convolution, in pixels.
 
     Attributes:
-        border: Zeros to the left, right, top and bottom of the image.
+        border: Zero padding of the image: left, right, top, bottom.
         kernel: Height and width of the kernels.
-        stride: Between neighboring positions of the kernels.
+        stride: Stride of the kernels.
     """
 
     border: tuple[int, int, int, int]
@@ -33,19 +33,19 @@ class Stem:
 
 
 class AlexNet(nn.Sequential):
-    """The printed network and every variant of it.
+    """AlexNet and its variants.
 
     Paper: §3.5, Figure 2.
-    Deviates: the outputs are logits; the softmax is part of the loss. Weights start as torch's
-        layers draw them; :func:`ablations.models.build` draws the paper's.
+    Deviates: the outputs are logits; the softmax is part of the loss. The initial weights are
+        torch's defaults; :func:`ablations.models.build` uses the paper's.
 
     Args:
         classes: Number of outputs.
-        techniques: One choice of each technique; None takes the paper's.
+        techniques: One value of each technique; None means the paper's.
         crop: Height and width of the images, in pixels.
-        width: Factor on the number of kernels and units; 1 is the printed network.
-        stem: How the first convolution meets the image; None takes the paper's, with the border of
-            the edition.
+        width: Factor on the numbers of kernels and units; 1 is the paper's network.
+        stem: Geometry of the first convolution; None means the paper's, with the border of the
+            edition.
 
     Examples:
         >>> import torch
@@ -70,7 +70,7 @@ class AlexNet(nn.Sequential):
         parts = groups(chosen.towers)
         x = Stack(crop, width)
 
-        # The authors' run without LRN also left out the one within each map.
+        # The authors' run without LRN also lacks the normalization within each map.
         after_conv2 = edition.after_conv2 if chosen.norm is Norm.lrn else ("activation", "norm")
 
         def norm() -> nn.Module:
@@ -98,7 +98,7 @@ class AlexNet(nn.Sequential):
             then: tuple[str, ...] = ("activation",),
             number: str = "",
         ) -> None:
-            """Add a convolution and what follows it, unless ``depth`` leaves it out."""
+            """Add a convolution and its following layers, unless ``depth`` removes it."""
             if name in present:
                 x.conv(name, kernels, kernel, padding=kernel // 2, groups=groups)
                 add(number or name[-1], *then)
@@ -110,8 +110,8 @@ class AlexNet(nn.Sequential):
         def tower(both: int) -> int:
             return kernels_left(chosen.towers, x.scaled(both))
 
-        # Figure 2, line by line: kernels, their size, and the parts that the maps are cut into, two
-        # where there are two towers; on the right the maps of the printed network after each line.
+        # Figure 2, layer by layer: number of kernels, kernel size, and groups (two for two towers).
+        # The comments give the shape after each line for the paper's network.
         # fmt: off
         stem = stem or Stem(edition.border, kernel=11, stride=4)              #   3 x 224 x 224
         x.border(stem.border)                                                 #   3 x 227 x 227
@@ -119,7 +119,7 @@ class AlexNet(nn.Sequential):
         add("1", *edition.after_conv1)                                        #  96 x 27 x 27
         conv("conv2", tower(256), 5, parts, then=after_conv2)                 # 256 x 27 x 27
         add("2", "pool")                                                      # 256 x 13 x 13
-        conv("conv3", tower(384), 3)  # §3.2: it alone sees both towers       # 384 x 13 x 13
+        conv("conv3", tower(384), 3)  # sees both towers (§3.2)               # 384 x 13 x 13
         conv("conv4", tower(384), 3, parts)                                   # 384 x 13 x 13
         conv("conv5", x.scaled(256), 3, parts)                                # 256 x 13 x 13
         add("5", "pool")                                                      # 256 x 6 x 6
@@ -133,7 +133,7 @@ class AlexNet(nn.Sequential):
         super().__init__(OrderedDict(x.layers))
         weighted = (*present, "fc6", "fc7", "fc8")
         self.decay_scale = dict.fromkeys(weighted, 1.0)
-        # §5: 0.01 in each layer.
+        # §5: 0.01 in all layers.
         self.initial_std = dict.fromkeys(weighted, 0.01) | {
             name: edition.middle_std for name in present if name not in ("conv1", "conv2")
         }

@@ -1,8 +1,7 @@
-"""The network of Figure 2 behind a smaller first convolution, for images of 8 to 96 pixels.
+"""AlexNet with a smaller first convolution, for images of 8 to 96 pixels.
 
-An 11x11 kernel every 4 pixels would leave 5 positions on a 28-pixel image. Here the first kernels
-are 5x5, every pixel below 48 pixels and every second pixel from there on, so that the layers after
-it see maps of 2 to 6 pixels where the printed network sees 6. All else is the printed network.
+On a 28-pixel image an 11x11 kernel with stride 4 has only 5 positions. Here the first kernels are
+5x5, with stride 1 for images below 48 pixels and stride 2 above. All other layers are the same.
 """
 
 from ablations.models.alexnet import AlexNet, Stem
@@ -10,7 +9,7 @@ from ablations.techniques import Techniques
 
 
 def small_stem(crop: int) -> Stem:
-    """Return the first convolution for images of ``crop`` pixels.
+    """Return the geometry of the first convolution for images of ``crop`` pixels.
 
     Examples:
         >>> small_stem(28).stride, small_stem(64).stride
@@ -30,8 +29,8 @@ def alexnet_small(
 
     Args:
         classes: Number of outputs.
-        techniques: One choice of each technique; None takes the paper's.
+        techniques: One value of each technique; None means the paper's.
         crop: Height and width of the images, in pixels.
-        width: Factor on the number of kernels and units.
+        width: Factor on the numbers of kernels and units.
     """
     return AlexNet(classes, techniques, crop=crop, width=width, stem=small_stem(crop))

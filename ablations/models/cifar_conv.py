@@ -1,10 +1,9 @@
 """The CIFAR-10 network of cuda-convnet with three convolutions: 18 % error, 19 % without LRN.
 
-``layers-18pct.cfg`` and ``layers-19pct.cfg``: the one pair of networks among the authors' examples
-that differs in little but the normalization, which runs within each map here. They also differ in
-the weight decay of the last layer, 1 and 3; both arms take 1. ``recipe.weight_decay=0.004`` is the
-authors'. Either pooling layer with a mean follows its nonlinearity; the first takes the maximum and
-precedes it, which gives the same.
+The authors' files are ``layers-18pct.cfg`` and ``layers-19pct.cfg``. Of their example networks,
+this pair differs in little but a normalization, here within each map. The weight decay of the last
+layer also differs (1 with normalization, 3 without); this network has 1 in both arms. The authors'
+value of the recipe's key is ``recipe.weight_decay=0.004``.
 """
 
 from collections import OrderedDict
@@ -22,10 +21,10 @@ class CifarConv(nn.Sequential):
 
     Args:
         classes: Number of outputs.
-        techniques: Activation, pooling, and normalization before convolutions 2 and 3; None takes
-            the paper's.
-        crop: Height and width of the images, in pixels; the authors' is 32.
-        width: Factor on the number of kernels.
+        techniques: Only activation, pooling, and normalization (before convolutions 2 and 3) have
+            an effect; None means the paper's.
+        crop: Height and width of the images, in pixels; the authors used 32.
+        width: Factor on the numbers of kernels.
 
     Examples:
         >>> sum(parameter.numel() for parameter in CifarConv().parameters())

@@ -1,10 +1,11 @@
 """The CIFAR-10 network of cuda-convnet with locally connected layers: 13 % error, 11 % with LRN.
 
-§3.3 quotes these errors. The authors' two files differ in more than LRN: the network with it has
-twice the kernels in ``local3`` and another weight decay in the last layer, and was trained three
-times as long. Here both arms are ``layers-conv-local-13pct.cfg``; LRN comes in as in an earlier
-state of the authors' repository that widens nothing (commit 3878e8f): across 5 maps, before each
-pooling layer. ``recipe.weight_decay=0.004`` is the authors'; the convolutions are not decayed.
+These errors are in §3.3. The authors' two files differ in more than LRN: the network with LRN has
+twice as many kernels in ``local3`` and a different weight decay in the last layer, and was trained
+three times as long. Here both arms follow ``layers-conv-local-13pct.cfg``. LRN spans 5 maps and
+precedes each pooling layer, as in an earlier version of the authors' repository (commit 3878e8f)
+that does not widen any layer. The authors' weight decay is ``recipe.weight_decay=0.004``; the
+convolutions have none.
 """
 
 import math
@@ -21,12 +22,12 @@ from ablations.techniques.pooling import pooling_layer
 
 
 class LocallyConnected(nn.Module):
-    """3x3 kernels that are not shared: each position has its own weights and biases.
+    """Locally connected layer: 3x3 kernels with separate weights and biases at each position.
 
     Args:
-        inputs: Number of maps of the input.
-        kernels: Number of maps of the output.
-        size: Height and width of both, in pixels.
+        inputs: Number of input maps.
+        kernels: Number of output maps.
+        size: Height and width of the maps, in pixels.
     """
 
     def __init__(self, inputs: int, kernels: int, size: int) -> None:
@@ -43,9 +44,9 @@ class LocallyConnected(nn.Module):
         nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape (N, inputs, size, size) to (N, kernels, size, size)."""
+        """Map shape (N, inputs, size, size) to (N, kernels, size, size)."""
         n, _, height, width = x.shape
-        # (N, fan-in, positions) to one matrix product for each position.
+        # One matrix product for each position.
         windows = F.unfold(x, 3, padding=1).permute(2, 0, 1)
         maps = torch.baddbmm(self.bias, windows, self.weight)
         return maps.view(height, width, n, -1).permute(2, 3, 0, 1)
@@ -56,10 +57,10 @@ class CifarLocal(nn.Sequential):
 
     Args:
         classes: Number of outputs.
-        techniques: Activation, pooling, and normalization after convolutions 1 and 2; None takes
-            the paper's.
-        crop: Height and width of the images, in pixels; the authors' is 24.
-        width: Factor on the number of kernels.
+        techniques: Only activation, pooling, and normalization (after convolutions 1 and 2) have an
+            effect; None means the paper's.
+        crop: Height and width of the images, in pixels; the authors used 24.
+        width: Factor on the numbers of kernels.
 
     Examples:
         >>> sum(parameter.numel() for parameter in CifarLocal().parameters())

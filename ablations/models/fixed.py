@@ -1,9 +1,8 @@
-"""Parts of the networks that their source fixes: those of five tutorials, and LeNet-5.
+"""Base class and initial weights of the fixed networks: those of five tutorials, and LeNet-5.
 
-No technique of the paper can be changed in them, nor the images they take or their initial weights;
-:func:`ablations.models.check` says so. Only their width can: 1 is the source's. What a source
-does not give is the suite's: the optimizer, the augmentation, and the images minus their mean on
-the scale of 0 to 255 unless the network says otherwise.
+Their techniques, input sizes and initial weights cannot be changed (:func:`ablations.models.check`
+reports an error), only their width; 1 is the source's. The sources do not specify optimizer,
+augmentation or input scale. These are the suite's, except that ``keras_resized`` takes raw pixels.
 """
 
 import math
@@ -18,17 +17,17 @@ Bounds = tuple[float | Tensor, float]
 
 
 class Fixed(nn.Sequential):
-    """A network with the decay and the initial weights that its source gives it.
+    """A network with fixed weight decay factors and initial weights.
 
-    Keras's ``l2(x)`` adds x times the sum of squares to the loss and so 2 x w to the gradient:
-    ``decay_scale`` is 2 in the layers that have it, 0 in all others, and ``recipe.weight_decay`` is
-    the tutorial's x.
+    Keras's ``l2(x)`` adds x times the sum of squares to the loss, and therefore 2 * x * w to the
+    gradient. ``decay_scale`` is 2 in layers with ``l2`` and 0 in all others, so that
+    ``recipe.weight_decay`` is the tutorial's x.
 
     Args:
         layers: Layers by name.
-        bounds: From a layer to the largest initial weight and the largest initial bias; all values
-            between the negative and the positive of it are equally likely.
-        l2: Names of the layers with ``l2``; no weights of others are decayed.
+        bounds: Function from a layer to the bounds of its initial weights and biases. Initial
+            values are uniform between minus the bound and the bound.
+        l2: Names of the layers with ``l2``; all others have no weight decay.
     """
 
     def __init__(
@@ -39,7 +38,7 @@ class Fixed(nn.Sequential):
         l2: Collection[str] = (),
     ) -> None:
         super().__init__(OrderedDict(layers))
-        # Batch normalizations start as torch makes them, as Keras does.
+        # For batch normalization torch and Keras have the same initial values.
         weighted = [
             name
             for name, layer in layers.items()
@@ -50,7 +49,7 @@ class Fixed(nn.Sequential):
 
 
 def glorot(layer: nn.Module) -> Bounds:
-    """Return the bounds of Keras's initial weights (Glorot and Bengio 2010); biases are zero.
+    """Return the bounds of Keras's default initial weights (Glorot and Bengio 2010); zero biases.
 
     Examples:
         >>> glorot(nn.Linear(2, 4))
@@ -62,7 +61,7 @@ def glorot(layer: nn.Module) -> Bounds:
 
 
 def torch_default(layer: nn.Module) -> Bounds:
-    """Return the bounds of the initial weights and biases of torch's layers.
+    """Return the bounds of torch's default initial weights and biases.
 
     Examples:
         >>> torch_default(nn.Linear(4, 1))

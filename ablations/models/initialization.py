@@ -1,7 +1,7 @@
-"""Draw the initial weights of a network.
+"""Initial weights of the networks.
 
-Each layer draws from its own stream of random numbers: wherever the shapes of two arms agree, they
-start from the same weights, up to their scale.
+Each layer has its own random number generator. Layers of the same shape in two arms with one seed
+therefore have the same initial weights, up to their scale.
 """
 
 import math
@@ -17,22 +17,22 @@ from ablations.models.cifar_local import CifarLocal, LocallyConnected
 from ablations.models.fixed import Fixed
 from ablations.techniques import Activation
 
-# Root mean square of a pixel minus the mean image, in gray levels: natural images have 60 to 70.
+# Root mean square of a pixel minus the mean image, in gray levels; 60 to 70 in natural images.
 _PIXEL_RMS = 64.0
 
-Free = AlexNet | CifarConv | CifarLocal  # networks whose techniques, width and images may change
+Free = AlexNet | CifarConv | CifarLocal  # networks that are not fixed
 
 
 @torch.no_grad()
 def initialize(network: Free | Fixed, run: Run) -> nn.Sequential:
-    """Set all weights and biases in place.
+    """Set the initial weights and biases of a network in place.
 
     Args:
         network: The network of the run.
-        run: Names the rule, the seed and the techniques.
+        run: The run, which determines the seed and the scale of the weights.
 
     Returns:
-        The network, channels last in memory.
+        The network, in channels-last memory format.
     """
     seed = rng.derive(run.seed, run.replicate)
     stds = {} if isinstance(network, Fixed) else _standard_deviations(network, run)
@@ -51,7 +51,7 @@ def initialize(network: Free | Fixed, run: Run) -> nn.Sequential:
 
 
 def fan_in(layer: nn.Module) -> int:
-    """Number of inputs of each output of a layer.
+    """Return the number of inputs of each output of a layer.
 
     Examples:
         >>> fan_in(nn.Conv2d(8, 4, 3, groups=2))
@@ -62,21 +62,21 @@ def fan_in(layer: nn.Module) -> int:
 
 
 def _standard_deviations(network: Free, run: Run) -> dict[str, float]:
-    """Return the standard deviation of the Gaussian weights of each layer.
+    """Return the standard deviation of the initial weights of each layer.
 
-    ``init=paper``: the authors' (§5), chosen for the printed size. Where a narrower network or a
-    smaller image leaves a layer fewer inputs, its standard deviation grows by the root of the
-    ratio, so that signals keep the strength that they have in the printed network.
+    ``init=paper``: the authors' values (§5). They suit the full-size network. In a layer with fewer
+    inputs, because the network is narrower or the image smaller, the standard deviation is
+    multiplied by the square root of the ratio, so that activations keep their scale.
 
-    ``init=fan_in``: the roots of 2 / fan-in for ReLU (He et al. 2015) and of 1 / fan-in for the
-    others (LeCun et al. 1998). The first layer is also divided by the strength of a pixel: all
-    hidden layers then start with outputs of about 1, where the paper's constants of LRN change
-    little but their scale. The last layer is ten times smaller, so that training starts from nearly
-    equal probabilities.
+    ``init=fan_in``: sqrt(2 / fan-in) for ReLU (He et al. 2015) and sqrt(1 / fan-in) for other
+    activations (LeCun et al. 1998). The first layer is also divided by the root mean square of a
+    pixel. Hidden layers then have initial outputs of about 1, where LRN with the paper's constants
+    does little more than multiply by a constant. The last layer is divided by 10, so that the
+    initial class probabilities are nearly equal.
     """
     inputs = {name: fan_in(network.get_submodule(name)) for name in network.initial_std}
     if run.init is Init.paper:
-        # A network's defaults are the printed size; its shapes alone take no memory.
+        # The default arguments give the full-size network; on `meta` it takes no memory.
         with torch.device("meta"):
             printed = type(network)(techniques=run.techniques)
         return {

@@ -1,4 +1,4 @@
-"""The layers of a network as a table: what goes out, what is trained, what it costs."""
+"""Table of a network's layers: output shapes, parameters, and multiply-adds."""
 
 from dataclasses import dataclass
 from math import prod
@@ -18,13 +18,13 @@ class Layer:
     """One layer of a network.
 
     Attributes:
-        name: As in the network's file.
-        kind: Class of the layer.
-        shape: Of the outputs for one image: channels, height, width, or features.
+        name: Name of the layer in the network.
+        kind: Class name of the layer.
+        shape: Output shape for one image: channels, height, width; or features.
         parameters: Number of trained weights and biases.
-        statistics: Number of running means and variances, which Keras counts as parameters too.
-        multiply_adds: Products of an input and a weight in the forward pass of one image; those of
-            pooling, of dropout and of normalizations without weights are not counted.
+        statistics: Number of running means and variances, which Keras also counts as parameters.
+        multiply_adds: Multiply-adds of the forward pass of one image; those of pooling, dropout and
+            normalizations without weights are not counted.
     """
 
     name: str
@@ -36,10 +36,10 @@ class Layer:
 
 
 def layers(run: Run, classes: int) -> list[Layer]:
-    """List the layers of a run's network; nothing is computed but shapes.
+    """Return the layers of a run's network; only shapes are computed.
 
     Args:
-        run: Names the network; the crop is the size of the images.
+        run: The run.
         classes: Number of outputs.
     """
     rows = []

@@ -1,17 +1,19 @@
-"""LeNet-5, the ancestor: tanh, average pooling, 60,850 parameters for ten classes of 32 pixels.
+"""LeNet-5: tanh, average pooling, 60,850 parameters for ten classes and 32-pixel images.
 
 Source:
     LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition,
     1998, §II.B and Table I. Pooling sums four pixels, multiplies the sum by a trained coefficient
-    and adds a trained bias; each map of the second convolution reads only some of the first six.
+    and adds a trained bias. All but one of the maps of the second convolution read only some of the
+    six maps before it.
 
 Deviates:
-    Color images are turned gray and divided by 64, which gives them the variance of about 1 that
-    the authors' had. The outputs are logits of a dense layer; the authors' were distances to a
-    drawing of each digit. The largest initial weight is not 2.4 / fan-in, under which the signal
-    fades to a ten-thousandth and SGD stands still (the authors measured curvatures and gave each
-    weight a rate of its own), but what makes the variance 1 / fan-in, as in LeCun, Bottou, Orr and
-    Müller, Efficient BackProp, 1998; initial biases are zero.
+    Color images are converted to gray and divided by 64, so that their variance is about 1 as in
+    the original. The outputs are logits of a dense layer; the authors' were distances to a drawing
+    of each digit. The authors drew initial weights from a uniform distribution with bound
+    2.4 / fan-in. With this bound the signal shrinks by a factor of ten thousand and plain SGD does
+    not learn (the authors used a separate learning rate for each weight). Here the variance of the
+    initial weights is 1 / fan-in, as in LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998;
+    initial biases are zero.
 """
 
 import math
@@ -22,8 +24,8 @@ from torch import Tensor, nn
 
 from ablations.models.fixed import Bounds, Fixed
 
-# Table I: the maps of layer S2 that each map of C3 reads. Three neighbors, then four, then two
-# pairs, then all.
+# Table I: the maps of layer S2 that each map of C3 reads: three adjacent maps, four adjacent maps,
+# two pairs, and all maps.
 TABLE = [
     *([i % 6 for i in range(first, first + 3)] for first in range(6)),
     *([i % 6 for i in range(first, first + 4)] for first in range(6)),
@@ -33,24 +35,24 @@ TABLE = [
 
 
 class Gray(nn.Module):
-    """Brightness of a color image (ITU-R BT.601), with variance of about 1."""
+    """Brightness of a color image (ITU-R BT.601), scaled to a variance of about 1."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape (N, 3, H, W) to (N, 1, H, W)."""
+        """Map shape (N, 3, H, W) to (N, 1, H, W)."""
         red, green, blue = x.unbind(1)
         return (0.299 * red + 0.587 * green + 0.114 * blue)[:, None] / 64
 
 
 class Squash(nn.Module):
-    """1.7159 tanh(2/3 x), which takes 1 to 1 and -1 to -1."""
+    """The activation 1.7159 tanh(2/3 x), which maps 1 to 1 and -1 to -1."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape to the same."""
+        """Apply the activation to a tensor of any shape."""
         return 1.7159 * torch.tanh(x * (2 / 3))
 
 
 class Subsampling(nn.Module):
-    """Sum of 2x2 pixels, times a coefficient, plus a bias, both for each map.
+    """Sum over 2x2 windows, multiplied by a coefficient plus a bias, one of each per map.
 
     Args:
         maps: Number of maps.
@@ -62,13 +64,13 @@ class Subsampling(nn.Module):
         self.bias = nn.Parameter(torch.zeros(maps))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape (N, maps, H, W) to (N, maps, H // 2, W // 2)."""
+        """Map shape (N, maps, H, W) to (N, maps, H // 2, W // 2)."""
         sums = F.avg_pool2d(x, 2, divisor_override=1)
         return sums * self.weight[:, None, None] + self.bias[:, None, None]
 
 
 class TableConvolution(nn.Module):
-    """5x5 convolution that reads the maps of :data:`TABLE` only, 60 kernels instead of 96."""
+    """5x5 convolution between the maps in :data:`TABLE`, with 60 kernels instead of 96."""
 
     pairs: Tensor
 
@@ -80,18 +82,18 @@ class TableConvolution(nn.Module):
         self.register_buffer("pairs", torch.tensor(pairs).T, persistent=False)
 
     def dense_weight(self) -> Tensor:
-        """The weights of an ordinary convolution, zeros between, shape (16, 6, 5, 5)."""
+        """Return the weights of the equivalent dense convolution, shape (16, 6, 5, 5)."""
         kernels, maps = self.pairs
         zeros = self.weight.new_zeros(len(TABLE), 6, 5, 5)
         return zeros.index_put((kernels, maps), self.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape (N, 6, H, W) to (N, 16, H - 4, W - 4)."""
+        """Map shape (N, 6, H, W) to (N, 16, H - 4, W - 4)."""
         return F.conv2d(x, self.dense_weight(), self.bias)
 
 
 def _bounds(layer: nn.Module) -> Bounds:
-    """Weights of variance 1 / fan-in."""
+    """Return bounds for which the variance of the weights is 1 / fan-in."""
     match layer:
         case TableConvolution():
             fan_in: float | Tensor = torch.tensor(
@@ -105,11 +107,11 @@ def _bounds(layer: nn.Module) -> Bounds:
 
 
 def lenet5(classes: int = 10, width: float = 1.0) -> Fixed:
-    """Build the network; on the right the maps after a line.
+    """Build the network; the comments give the size of the maps after each line.
 
     Args:
         classes: Number of outputs.
-        width: 1 only; :func:`ablations.models.check` refuses others.
+        width: Must be 1; :func:`ablations.models.check` reports other values.
     """
     layers: dict[str, nn.Module] = {
         "gray": Gray(),

@@ -1,7 +1,7 @@
-"""The weights of a finished run as the first of another one.
+"""Initialize a network with the weights of a finished run (§6).
 
-§6: a network is trained on more images of more classes, then on the challenge's own. All layers go
-on from what they have learnt; the last one starts anew where the number of classes differs.
+All layers take the trained weights, except that the last layer keeps its random initial weights if
+the number of classes differs.
 """
 
 import pickle
@@ -17,11 +17,11 @@ from ablations.config import ConfigError, Run
 from ablations.errors import plain
 from ablations.models import construct
 
-_NETWORK = "network."  # what Lightning calls the module's attribute
+_NETWORK = "network."  # prefix of the network's weights in the LightningModule's state
 
 
 class DamagedCheckpoint(Exception):
-    """A file is no checkpoint, or was changed after it had been written."""
+    """A file is not a checkpoint, or a member fails its checksum."""
 
 
 def read_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
@@ -29,15 +29,15 @@ def read_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
 
     Args:
         path: The checkpoint.
-        device: Where to put its tensors; ``meta`` for their shapes alone.
+        device: Device of the tensors; ``meta`` loads only their shapes.
 
     Raises:
-        DamagedCheckpoint: See there.
-        OSError: It cannot be read.
+        DamagedCheckpoint: The file is not a checkpoint or is damaged.
+        OSError: The file cannot be read.
     """
     try:
         with ZipFile(path) as file:
-            if name := file.testzip():  # torch does not compare the checksums
+            if name := file.testzip():  # torch does not verify the checksums
                 raise DamagedCheckpoint(name)
         return torch.load(path, map_location=device, weights_only=True, mmap=True)
     except (RuntimeError, EOFError, ValueError, BadZipFile, pickle.UnpicklingError) as error:
@@ -57,19 +57,19 @@ def checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
     try:
         content = read_checkpoint(path, device)
         if "state_dict" not in content:
-            raise DamagedCheckpoint("it has no weights")
+            raise DamagedCheckpoint("no weights")
     except OSError as error:
         raise ConfigError(plain(error)) from None
     except DamagedCheckpoint:
         raise ConfigError(
-            f"{path}: no whole checkpoint; next step: delete its folder, and the command that made "
-            "it trains the run again"
+            f"{path}: not a complete checkpoint; next step: delete its folder and train the run "
+            "again with the same command"
         ) from None
     return content
 
 
 def weights(path: Path, device: str = "cpu") -> dict[str, Tensor]:
-    """Return weights and running statistics of the network in a checkpoint.
+    """Return the weights and running statistics of the network in a checkpoint, by name.
 
     Args:
         path: The checkpoint of a run.
@@ -82,7 +82,7 @@ def weights(path: Path, device: str = "cpu") -> dict[str, Tensor]:
 
 
 def network_state(content: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return weights and running statistics of the network in a checkpoint's content."""
+    """Return the weights and running statistics in a loaded checkpoint, by name."""
     return {
         name.removeprefix(_NETWORK): value
         for name, value in content["state_dict"].items()
@@ -91,15 +91,15 @@ def network_state(content: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def check_fit(run: Run, classes: int, path: Path) -> None:
-    """Refuse weights whose shapes are not those of a run's network; nothing is computed.
+    """Check that the shapes of a checkpoint's weights match a run's network.
 
     Args:
-        run: The run that is to start from them.
-        classes: Number of its classes.
+        run: The run that starts from the checkpoint.
+        classes: Number of classes of the run.
         path: The checkpoint.
 
     Raises:
-        ConfigError: One message that names the first layer that does not fit.
+        ConfigError: A shape differs; the message names the first such layer.
     """
     with torch.device("meta"):
         network = construct(run, classes)
@@ -107,19 +107,20 @@ def check_fit(run: Run, classes: int, path: Path) -> None:
     for name in ours | theirs:
         if ours.get(name) != theirs.get(name):
             raise ConfigError(
-                f"pretrained={run.pretrained}: its {name} is {_size(theirs.get(name))}, here it is "
-                f"{_size(ours.get(name))}. Both runs need the same network, width, techniques and "
-                "data.crop; next step: train one with the keys of the other"
+                f"pretrained={run.pretrained}: {name} is {_size(theirs.get(name))} in its "
+                f"checkpoint and {_size(ours.get(name))} in this run. Both runs need the same "
+                "network, width, techniques and data.crop; next step: train one of them with the "
+                "keys of the other"
             )
 
 
 def transfer(network: nn.Sequential, path: Path) -> None:
-    """Put the weights of a checkpoint into a network that they fit, in place.
+    """Load the weights of a checkpoint into a network, in place.
 
     Args:
-        network: The network, initialized: its last layer stays as it is where the checkpoint's is
-            for another number of classes.
-        path: The checkpoint.
+        network: The initialized network. Its last layer is unchanged if the checkpoint has a
+            different number of classes.
+        path: The checkpoint; its other shapes must match, see :func:`check_fit`.
     """
     state = network.state_dict()
     found = weights(path)
@@ -132,7 +133,7 @@ def transfer(network: nn.Sequential, path: Path) -> None:
 
 
 def _shapes(network: nn.Sequential, state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    """Shapes by name, those of the last layer without the number of classes."""
+    """Return shapes by name; those of the last layer omit the number of classes."""
     *_, (last, _) = network.named_children()
     return {
         name: tuple(value.shape[name.startswith(f"{last}.") :]) for name, value in state.items()

@@ -1,8 +1,8 @@
-"""The networks of five tutorials on AlexNet, line by line as their source has them.
+"""The networks of five tutorials on AlexNet.
 
-Each is what its code or text describes, with the smallest change where that cannot run; the
-comments are the maps after a line, at the source's width. A tutorial's softmax is part of the loss.
-Each function takes the number of outputs, and a factor on the numbers of kernels and units.
+Each network follows the tutorial's code or text, with minimal fixes where that does not run. The
+comments give the size of the maps after each line. The softmax of a tutorial is part of the loss.
+All functions take the number of outputs and a factor on the numbers of kernels and units.
 """
 
 import torch.nn.functional as F
@@ -15,31 +15,31 @@ from ablations.techniques.norm import BatchNorm2d, ResponseNorm
 
 
 class Tutorial(Stack):
-    """A stack of what the tutorials use: numbers are the source's, and ReLUs come along."""
+    """A :class:`Stack` with the layers of the tutorials; numbers are given at width 1."""
 
     def convolution(self, name: str, kernels: int, kernel: int, **options: int) -> None:
-        """Add a convolution with its ReLU; see :meth:`Stack.conv`."""
+        """Add a convolution and a ReLU; see :meth:`Stack.conv`."""
         self.conv(name, self.scaled(kernels), kernel, **options)
         self.add(f"activation{name[-1]}", nn.ReLU(inplace=True))
 
     def pool(self, name: str, window: int) -> None:
-        """Add max pooling every 2 pixels; no window hangs over the border."""
+        """Add max pooling with stride 2, without windows that extend beyond the border."""
         self.add(name, nn.MaxPool2d(window, stride=2), size=(self.size - window) // 2 + 1)
 
     def batch_norm(self, name: str) -> None:
-        """Add a batch normalization with Keras's constants: epsilon 0.001, momentum 0.99."""
+        """Add batch normalization with Keras's defaults: epsilon 0.001, momentum 0.99."""
         self.add(name, BatchNorm2d(self.maps, eps=1e-3, momentum=0.01))
 
     def head(
         self, units: tuple[int, int], classes: int, *, dropout: float = 0.5, early: bool = False
     ) -> None:
-        """Add the dense layers: ``fc6`` and ``fc7`` with their ReLUs, and ``fc8``.
+        """Add the dense layers: ``fc6`` and ``fc7`` with ReLUs and dropout, and ``fc8``.
 
         Args:
-            units: Units of both hidden layers.
+            units: Units of the two hidden layers.
             classes: Number of outputs.
-            dropout: Rate of the dropout of the hidden layers' outputs.
-            early: Dropout of their inputs instead.
+            dropout: Dropout rate.
+            early: Whether dropout precedes the hidden layers instead of following them.
         """
         self.flatten()
         for number, size in enumerate(units, 6):
@@ -53,7 +53,7 @@ class Tutorial(Stack):
 
 
 class Resize(nn.Module):
-    """Keras's ``Resizing``: bilinear, each pixel at the center of its square.
+    """Bilinear resizing, as in Keras's ``Resizing`` (half-pixel centers).
 
     Args:
         size: Height and width of the outputs, in pixels.
@@ -64,25 +64,25 @@ class Resize(nn.Module):
         self.size = size
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape (N, C, H, W) to (N, C, size, size)."""
+        """Resize shape (N, C, H, W) to (N, C, size, size)."""
         return F.interpolate(x, (self.size, self.size), mode="bilinear", align_corners=False)
 
 
 def keras_batchnorm(classes: int = 1000, width: float = 1.0) -> Fixed:
-    """A Keras tutorial's AlexNet at 227 pixels: one tower, 62,383,848 parameters.
+    """Build a Keras tutorial's AlexNet for 227 pixels: one tower, 62,383,848 parameters.
 
     Source:
-        A tutorial in Korean that prints the whole layer table: 62,381,096 of the parameters are
-        trained, 2,752 are the running means and variances. ``recipe.weight_decay=0.0005`` is its
-        ``l2(5e-4)``, which it has on the five convolutions.
+        A tutorial in Korean that prints the complete layer table: 62,381,096 trained parameters and
+        2,752 running means and variances. ``recipe.weight_decay=0.0005`` corresponds to its
+        ``l2(5e-4)`` on the five convolutions.
 
     Mistakes:
-        Batch normalization stands in for LRN without a word, after pooling in layers 1 and 2 and
-        before it in layer 5. There are no towers, so that the network has 62.4 million parameters
-        where the text quotes the paper's 60. A comment calls layer 5 "conv + batchnorm" and omits
-        its pooling, the softmax after layer 8 is labelled as that of layer 7, and average pooling
-        is imported but not used. ``l2(5e-4)`` is twice the paper's weight decay, on the
-        convolutions only.
+        Batch normalization replaces LRN without comment, after pooling in layers 1 and 2 and before
+        it in layer 5. There are no towers, so the network has 62.4 million parameters, although the
+        text states the paper's 60 million. A comment describes layer 5 as "conv + batchnorm" and
+        omits its pooling. The softmax after layer 8 is labeled as that of layer 7. Average pooling
+        is imported but not used. ``l2(5e-4)`` is twice the paper's weight decay, and only on the
+        convolutions.
     """
     x = Tutorial(227, width)
     x.convolution("conv1", 96, 11, stride=4)  # 55x55
@@ -103,22 +103,22 @@ def keras_batchnorm(classes: int = 1000, width: float = 1.0) -> Fixed:
 
 
 def keras_functional(classes: int = 1000, width: float = 1.0) -> Fixed:
-    """A Keras tutorial's AlexNet at 224 pixels without a border: maps of 54, 26, 12 and 5 pixels.
+    """Build a Keras tutorial's AlexNet for 224 pixels without padding: first maps of 54 pixels.
 
     Source:
-        A tutorial in Korean with Keras's functional interface; 46,793,482 parameters for its ten
-        classes, 50,849,512 for a thousand. ``recipe.weight_decay=0.0001`` is its ``l2(1e-4)``,
-        which it has on convolutions 2 to 5. It prints the first rows of its layer table, and they
-        agree: 34,944, 384 and 614,656 parameters, 54 and 26 pixels.
+        A tutorial in Korean with Keras's functional API; 46,793,482 parameters for its ten classes,
+        50,849,512 for a thousand. ``recipe.weight_decay=0.0001`` corresponds to its ``l2(1e-4)`` on
+        convolutions 2 to 5. The tutorial prints the first rows of its layer table; they agree with
+        this network (34,944, 384 and 614,656 parameters; 54 and 26 pixels).
 
     Mistakes:
-        An 11x11 kernel every 4 pixels takes 54 positions on 224 pixels, not the paper's 55, so that
-        5x5x256 features reach the dense layers instead of 6x6x256. The first convolution and the
-        dense layers are not regularized; the text quotes the paper's weight decay of 0.0005, the
-        code has 0.0002. The text says that ReLUs appear here for the first time (the paper takes
-        them from Nair and Hinton 2010), and that the load on the CPU was the reason for two GPUs
-        (it was the 3 GB of memory of each GPU). Batch normalization stands in for LRN, and there
-        are no towers.
+        An 11x11 kernel with stride 4 has 54 positions on 224 pixels, not the paper's 55, so the
+        dense layers receive 5x5x256 features instead of 6x6x256. The first convolution and the
+        dense layers are not regularized. The text states the paper's weight decay of 0.0005; the
+        code has 0.0002. The text says that AlexNet was the first network with ReLUs (the paper
+        takes them from Nair and Hinton 2010), and that two GPUs were used because of CPU load (the
+        reason was the 3 GB of memory of each GPU). Batch normalization replaces LRN, and there are
+        no towers.
     """
     x = Tutorial(224, width)
     x.convolution("conv1", 96, 11, stride=4)  # 54x54
@@ -139,22 +139,23 @@ def keras_functional(classes: int = 1000, width: float = 1.0) -> Fixed:
 
 
 def keras_resized(classes: int = 1000, width: float = 1.0) -> Fixed:
-    """A Keras tutorial's AlexNet for CIFAR-10, which it blows up to 227 pixels inside the network.
+    """Build a Keras tutorial's AlexNet for CIFAR-10, which resizes images to 227 pixels.
 
     Source:
         A tutorial in Korean; 58,324,746 parameters, of which 58,323,530 are trained. It reports a
-        test accuracy of 0.8432 and a loss of 1.2488 on CIFAR-10, and overfitting. The pixels are
-        raw, 0 to 255: no mean is subtracted, nothing is divided. No layer is regularized.
+        test accuracy of 0.8432, a loss of 1.2488 on CIFAR-10, and overfitting. The input is raw
+        pixels from 0 to 255, without mean subtraction or scaling. No layer is regularized.
 
     Mistakes:
-        The text has a first convolution without a border and 55 pixels, the code has Keras's
-        ``same`` and 57. The text omits the first pooling layer, then has the second give 27x27x256
-        (it gives 14x14), and a ``same`` convolution turn that into 13x13. The second pooling layer
-        is 2x2, against the text's own paragraph on overlapping pooling. The text lists one dense
-        layer of 4096 units and counts three; it says that the paper's images have 227 pixels, and
-        that the code follows the paper, with batch normalization for LRN, no towers and two kinds
-        of pooling. The first author's name is misspelt. Optimizer, epochs, batch size and
-        validation are not given: the reported accuracy is an approximate target.
+        According to the text, the first convolution has no padding and gives 55 pixels; the code
+        has ``same`` padding and gives 57. The text omits the first pooling layer, states 27x27x256
+        after the second (it gives 14x14), and then 13x13 after a ``same`` convolution. The second
+        pooling layer is 2x2, although the text explains overlapping pooling. The text lists one
+        dense layer of 4096 units but counts three dense layers. It says that the paper's images
+        have 227 pixels and that the code follows the paper, although the code has batch
+        normalization instead of LRN, no towers, and two kinds of pooling. The first author's name
+        is misspelled. Optimizer, epochs, batch size and validation are not stated, so the reported
+        accuracy is only an approximate target.
     """
     x = Tutorial(32, width)
     x.add("resize", Resize(227), size=227)
@@ -174,22 +175,21 @@ def keras_resized(classes: int = 1000, width: float = 1.0) -> Fixed:
 
 
 def torch_style(classes: int = 1000, width: float = 1.0) -> Fixed:
-    """A tutorial's AlexNet in the style of torch at 224 pixels, made whole: 60,965,224 parameters.
+    """Build a tutorial's AlexNet in PyTorch style for 224 pixels: 60,965,224 parameters.
 
     Source:
-        A tutorial in Korean whose code cannot run as written. No layer is regularized; the initial
-        weights are those of torch's layers.
+        A tutorial in Korean whose code does not run as written. No layer is regularized; the
+        initial weights are torch's defaults.
 
     Mistakes:
-        The second convolution takes 48 maps where the first gives 96; here it, the fourth and the
-        fifth have two groups, which makes the paper's towers of it. As written there would be
-        62,071,144 parameters; with 96 maps and without groups 62,378,344. The fourth and fifth are
-        not grouped in the tutorial, against its own second. 224 pixels without a border give 54
-        positions, not the tutorial's 55; here there are two zeros on each side, as in torchvision.
-        The call ``Conv2d(3, 96, 11, 11)`` would move the kernel by 11 pixels; the text has 4. LRN
-        is praised and absent. The last pooling layer is missing in the list of shapes. Dropout
-        precedes the two hidden dense layers where the paper's follows them. An explicit softmax
-        would be taken twice with torch's cross entropy.
+        The second convolution expects 48 maps, but the first gives 96. Here the second, fourth and
+        fifth have two groups, as in the paper; in the tutorial the fourth and fifth have none. The
+        code as written would have 62,071,144 parameters; with 96 maps and no groups, 62,378,344.
+        224 pixels without padding give 54 positions, not the tutorial's 55; here the padding is 2,
+        as in torchvision. The call ``Conv2d(3, 96, 11, 11)`` would have a stride of 11; the text
+        says 4. The text recommends LRN, but the code has none. The list of shapes omits the last
+        pooling layer. Dropout precedes the two hidden dense layers; in the paper it follows them.
+        The explicit softmax would be applied twice with torch's cross-entropy.
     """
     x = Tutorial(224, width)
     x.convolution("conv1", 96, 11, stride=4, padding=2)  # 55x55
@@ -205,22 +205,23 @@ def torch_style(classes: int = 1000, width: float = 1.0) -> Fixed:
 
 
 def two_branch(classes: int = 1000, width: float = 1.0) -> Fixed:
-    """A tutorial's AlexNet as its text has it, in two branches: 60,965,224 parameters.
+    """Build the AlexNet of a tutorial's text, with two branches: 60,965,224 parameters.
 
     Source:
-        The text of a tutorial in Chinese; its code is :func:`half_tower_v1`. The border is the
-        code's, the initial weights Keras's, no layer is regularized. The constants of LRN are the
-        paper's, and a window stays within its branch.
+        The text of a tutorial in Chinese; its code is :func:`half_tower_v1`. The padding is the
+        code's, and the initial weights are Keras's defaults. No layer is regularized. The constants
+        of LRN are the paper's, and a window stays within its branch.
 
     Mistakes:
-        Sizes of maps are written where those of kernels belong; here they are 5x5x48 for
-        "27x27x48", 3x3x256 for "13x13x256" and 3x3x192 for both "13x13x192". The second convolution
-        is said to follow its own normalization instead of the first layer's, the seventh layer to
-        read a pooling layer, and the last pooling to give 13x3x128 (6x6x128). Pooling precedes LRN
-        as in CaffeNet; in the paper it follows. The two GPUs are said to train apart up to the last
-        layer; the third convolution and all dense layers read both, and so they do here. The border
-        of one pixel on one side and two on the other gives the paper's 55 positions, shifted by a
-        pixel against the authors' code, whose three all lie on one side.
+        Kernel sizes are given as sizes of maps: "27x27x48" should be 5x5x48, "13x13x256" should be
+        3x3x256, and both "13x13x192" should be 3x3x192; this network has the correct sizes. The
+        text says that the second convolution reads its own normalized output (it reads that of the
+        first layer), that the seventh layer reads a pooling layer (it reads the sixth), and that
+        the last pooling gives 13x3x128 (it gives 6x6x128). Pooling precedes LRN, as in CaffeNet; in
+        the paper it follows. The text says that the two GPUs are trained separately up to the last
+        layer; in the paper and here the third convolution and all dense layers read both. The
+        padding of one and two pixels gives the paper's 55 positions, shifted by one pixel relative
+        to the authors' code, which pads three pixels on one side.
     """
     x = Tutorial(224, width)
     x.border((1, 2, 1, 2))  # 227x227
@@ -239,25 +240,25 @@ def two_branch(classes: int = 1000, width: float = 1.0) -> Fixed:
 
 
 def half_tower_v1(classes: int = 1000, width: float = 1.0) -> Fixed:
-    """A tutorial's code for one of the two towers, its first version: 16,630,440 parameters.
+    """Build one tower from a tutorial's code, version 1: 16,630,440 parameters.
 
     Source:
-        The code of a tutorial in Chinese, in Keras, whose text is :func:`two_branch`. The hidden
-        layers have 2048 and 2048 units, those of ``half_tower_v2`` 1024 and 128. No layer is
+        The Keras code of a tutorial in Chinese whose text is :func:`two_branch`. The hidden layers
+        have 2048 and 2048 units; those of ``half_tower_v2`` have 1024 and 128. No layer is
         regularized.
 
     Mistakes:
-        Half a network is called AlexNet: one tower, without the third convolution's view of the
-        other, and without LRN, which the text has. Dropout of 0.2 precedes the hidden dense layers;
-        the text has 0.5, the paper 0.5 after them. Comments say "(None, 5)" beside a default of
-        1000 classes, and "2048" beside layers of 1024 and 128 units. The border gives the paper's
-        55 positions, shifted by a pixel against the authors' code.
+        The code builds half of AlexNet: one tower, without connections of the third convolution to
+        the other, and without the LRN of the text. Dropout of 0.2 precedes the hidden dense layers;
+        the text says 0.5, and in the paper dropout of 0.5 follows them. Comments say "(None, 5)"
+        for a default of 1000 classes, and "2048" for layers of 1024 and 128 units. The padding
+        gives the paper's 55 positions, shifted by one pixel relative to the authors' code.
     """
     return _half_tower(classes, width, units=(2048, 2048))
 
 
 def half_tower_v2(classes: int = 1000, width: float = 1.0) -> Fixed:
-    """The second version of :func:`half_tower_v1`: 5,925,672 parameters."""
+    """Build version 2 of :func:`half_tower_v1`: 5,925,672 parameters."""
     return _half_tower(classes, width, units=(1024, 128))
 
 

@@ -44,7 +44,7 @@ def test_what_a_source_fixes_cannot_be_toggled(run_of, model: Model, technique) 
             check(changed)
             continue
         key = f"{technique.name}={variant.value}"
-        message = f"{key} has no effect on .*: its source fixes it. Leave"
+        message = f"{key} has no effect on .*: this network is fixed. Leave"
         with pytest.raises(ConfigError, match=message) as error:
             check(changed)
         assert "\n" not in str(error.value)

@@ -43,12 +43,12 @@ def test_a_check_reads_no_weights(checkpoint):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"width": 1 / 6}, r"its conv1\.weight is 8x3x5x5, here it is 16x3x5x5"),
-        ({"data": DataConfig(crop=20)}, r"its fc6\.weight is 342x198, here it is 342x88"),
-        ({"techniques": replace(RUN.techniques, depth=Depth.five)}, r"conv6\.\w+ .* is missing"),
-        ({"techniques": replace(RUN.techniques, depth=Depth.no_conv2)}, r"its conv3\.weight is "),
-        ({"techniques": replace(RUN.techniques, depth=Depth.no_conv5)}, r"its fc6\.weight is 34"),
-        ({"techniques": replace(RUN.techniques, norm=Norm.lrn)}, r"its norm1\.weight is 8, here"),
+        ({"width": 1 / 6}, r": conv1\.weight is 8x3x5x5 .* 16x3x5x5 in"),
+        ({"data": DataConfig(crop=20)}, r": fc6\.weight is 342x198 .* 342x88 in"),
+        ({"techniques": replace(RUN.techniques, depth=Depth.five)}, r"conv6\.\w+ .* missing"),
+        ({"techniques": replace(RUN.techniques, depth=Depth.no_conv2)}, r": conv3\.weight is "),
+        ({"techniques": replace(RUN.techniques, depth=Depth.no_conv5)}, r": fc6\.weight is 34"),
+        ({"techniques": replace(RUN.techniques, norm=Norm.lrn)}, r": norm1\.weight is 8 in"),
     ],
     ids=["width", "crop", "depth", "no_conv2", "no_conv5", "norm"],
 )
@@ -60,7 +60,5 @@ def test_the_first_layer_that_does_not_fit_is_named(checkpoint, changes, message
 
 def test_a_file_that_is_no_checkpoint_is_named(tmp_path):
     (tmp_path / "last.ckpt").write_bytes(b"")
-    with pytest.raises(
-        ConfigError, match=r"last\.ckpt: no whole checkpoint; next step: delete its folder"
-    ):
+    with pytest.raises(ConfigError, match=r"last\.ckpt: .*; next step: delete its folder"):
         weights(tmp_path / "last.ckpt")
