@@ -256,15 +256,15 @@ def described(model: Model, network: nn.Sequential, rows: dict) -> dict[str, str
 
     return {
         "images, pixels": f"{MODELS[model].crops[0]}" + ", enlarged to 227" * ("resize" in layers),
-        "first maps": str(rows["conv1"].shape[-1]),
+        "size of the first maps": str(rows["conv1"].shape[-1]),
         "kernels": ", ".join(str(layer.out_channels) for layer in convolutions),
         "towers": {1: "one", 2: "two"}[convolutions[1].groups],
         "normalization": normalization + f" ({numbers(norms)})" * bool(norms),
-        "normalized after pooling": numbers(late),
+        "layers normalized after pooling": numbers(late),
         "pooling windows": ", ".join(str(layers[f"pool{n}"].kernel_size) for n in (1, 2, 5)),
-        "values into layer 6": str(layers["fc6"].in_features),
+        "inputs of layer 6": str(layers["fc6"].in_features),
         "hidden units": ", ".join(str(layers[name].out_features) for name in ("fc6", "fc7")),
         "dropout on the outputs of layers": numbers(dropout),
-        "its rate": str(next(iter(dropout.values())).rate),
+        "dropout rate": str(next(iter(dropout.values())).rate),
         "layers with weight decay": numbers(n for n, scale in network.decay_scale.items() if scale),
     }
