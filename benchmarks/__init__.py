@@ -1,1 +1,1 @@
-"""Speed, as ratios against something that runs beside it in the same process."""
+"""Benchmarks of the suite, as ratios to peers that are measured alternately with it."""

@@ -1,9 +1,9 @@
-"""Every benchmark, as ratios.
+"""Run the benchmarks and print them as ratios to their peers.
 
     python -m benchmarks [WORKLOAD ...] [--quick]
 
-A workload that the file of results already holds is not repeated; ``--again`` repeats it.
-``--device cuda`` measures on a GPU what is different there.
+Workloads that are already in the results file are skipped, unless ``--again`` is given.
+``--device cuda`` runs the workloads for a GPU.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler tells of each start and stop
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler logs each start and stop
 
 import logging
 
@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def machine(device: str) -> dict[str, object]:
-    """What the figures depend on."""
+    """Return the hardware and package versions that affect the results."""
     packages = ("torch", "torchvision", "pytorch-lightning", "tensorflow", "timm", "numpy")
     versions = {}
     for package in packages:
@@ -54,20 +54,22 @@ def machine(device: str) -> dict[str, object]:
 
 
 def main() -> None:
-    """Measure, save after each workload, show the table."""
+    """Run the workloads, save the results after each, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("workloads", nargs="*", help="which; none takes all")
+    parser.add_argument("workloads", nargs="*", help="names of workloads (default: all)")
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
-    parser.add_argument("--again", action="store_true", help="repeat what is measured already")
+    parser.add_argument("--again", action="store_true", help="repeat existing results")
     parser.add_argument(
-        "--table", action="store_true", help="only write the tables of docs/speed.md"
+        "--table", action="store_true", help="only update the tables in docs/speed.md"
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--json", type=Path, help="file of results (default: one for each device)")
+    parser.add_argument(
+        "--json", type=Path, help="results file (default: benchmarks/results/DEVICE.json)"
+    )
     given = parser.parse_args()
     if given.device == "cuda" and not torch.cuda.is_available():
-        sys.exit("error: --device cuda, but torch finds no GPU here; see `nvidia-smi`")
-    keep_freed_memory()  # as in a run; for the peers as well
+        sys.exit("error: --device cuda: torch finds no GPU; check `nvidia-smi`")
+    keep_freed_memory()  # as in a run, and also for the peers
     path = given.json or RESULTS / ("gpu.json" if given.device == "cuda" else "cpu.json")
     console = Console()
     if given.table:
@@ -86,7 +88,8 @@ def main() -> None:
     else:
         workloads = {**training.workloads(given.quick), **processes.workloads(given.quick)}
     if unknown := set(given.workloads) - set(workloads):
-        sys.exit(f"error: {', '.join(sorted(unknown))}: the workloads are {', '.join(workloads)}")
+        known = ", ".join(workloads)
+        sys.exit(f"error: {', '.join(sorted(unknown))}: unknown workload; valid: {known}")
     for name in given.workloads or workloads:
         if name in rows and not given.again:
             continue

@@ -1,10 +1,10 @@
-"""What an image costs on its way into the network, beside the network's own step.
+"""Measure the time per image of loading, augmentation, and a training step.
 
     python -m benchmarks.decoding FOLDER
 
-FOLDER holds JPEG photographs, at any depth. A row gives milliseconds an image on one core: CPU
-time, the best of several rounds, so that other work on the machine counts little. Where there is a
-GPU, the last two rows are the time that passes on it.
+FOLDER contains JPEG files, also in subfolders. Rows are milliseconds of CPU time per image on one
+core, the minimum of several rounds, which reduces the influence of other processes. If there is a
+GPU, the last two rows are wall time on the GPU.
 """
 
 import sys
@@ -35,7 +35,7 @@ BATCH, SIZE, CROP, ROUNDS = 128, 256, 224, 5
 
 
 def cost(step: Callable[[], object], images: int, device: torch.device) -> float:
-    """Milliseconds an image: of the GPU where ``device`` is one, of a core otherwise."""
+    """Return milliseconds per image: wall time for a GPU, CPU time otherwise."""
     best = float("inf")
     clock = time.perf_counter if device.type == "cuda" else time.process_time
     for _ in range(ROUNDS):
@@ -48,7 +48,7 @@ def cost(step: Callable[[], object], images: int, device: torch.device) -> float
 
 
 def checking(encoded: Encoded, images: JpegImages) -> list[tuple[str, float]]:
-    """Return rows of gathering a batch as it is, and with the checksum of each image compared."""
+    """Return rows for gathering a batch with and without checksum verification."""
     cpu, pixels = torch.device("cpu"), images[:]
     crcs = np.array([zlib.crc32(image.data) for image in pixels], np.uint32)
     values = np.array(encoded.crcs, np.uint32)

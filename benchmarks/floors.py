@@ -1,6 +1,6 @@
-"""What no training step can do without: its convolutions and matrix products, and their rate.
+"""Lower limits of a training step: its products (convolutions and matrix products) and their rate.
 
-And what bf16 changes: these products, and the rest of a step, beside float32.
+Also compares bf16 with float32, for the products and for the rest of a step.
 """
 
 import statistics
@@ -28,11 +28,11 @@ PRODUCTS = {
     "aten::addmm",
     "aten::bmm",
 }
-SIDE = 1024  # of the matrices whose product is the peer
+SIDE = 1024  # size of the matrices whose product is the peer
 
 
 def floors(rounds: int) -> list[Row]:
-    """For the steps whose goals are missed: products as a share of a step, and their rate."""
+    """Measure, for steps with missed goals, the products' fraction of a step and their rate."""
     cases = {
         "cifar_conv": configure("cifar_conv", 32, 28, 128),
         "keras_batchnorm-227": configure("keras_batchnorm", 227, 227, 16, "init=paper"),
@@ -48,7 +48,7 @@ def _floor(name: str, config: Config, rounds: int) -> list[Row]:
     for _ in range(rounds):
         whole.append(1e3 * timed(step))
         products.append(_split(step)[0])
-    # What a product of two matrices would take for as many operations.
+    # Time of the same number of operations in a plain matrix product.
     least = [counter.get_total_flops() / rate * 1e3 for rate in _rates(rounds)]
     share = f"products of a {name} step"
     return [
@@ -58,7 +58,7 @@ def _floor(name: str, config: Config, rounds: int) -> list[Row]:
 
 
 def bf16(rounds: int, seconds: float) -> list[Row]:
-    """Training steps of the suite in bf16 beside float32, and the parts that bf16 can change."""
+    """Compare training steps and their parts in bf16 and float32."""
     rows = []
     narrow = ("width=0.25", "edition=released")
     for name, goal, images, words in (
@@ -110,7 +110,7 @@ def bf16(rounds: int, seconds: float) -> list[Row]:
 
 
 def _normalizations(config: Config) -> Callable[[], None]:
-    """Forward and backward passes of a network's response normalizations alone, in bf16."""
+    """Return a function that runs only the response normalizations of a network, in bf16."""
     network = models.build(config.run, 10)
     shapes: dict[nn.Module, torch.Size] = {}
     for layer in network.modules():
@@ -132,7 +132,7 @@ def _normalizations(config: Config) -> Callable[[], None]:
 
 
 def _split(step: Callable[[], None]) -> tuple[float, float]:
-    """Milliseconds of a step's products and of everything else in it."""
+    """Return the milliseconds of a step's products and of the rest."""
     with profile(activities=[ProfilerActivity.CPU]) as seen:
         step()
     events = seen.key_averages()
@@ -141,7 +141,7 @@ def _split(step: Callable[[], None]) -> tuple[float, float]:
 
 
 def _step(config: Config) -> Callable[[], None]:
-    """A step on images of noise; after two of them, so that memory is there."""
+    """Return a training step on random images, after two warm-up steps."""
     network = models.build(config.run, 10).to(memory_format=torch.channels_last).train()
     optimizer = build_optimizer(network, config.run.recipe, 1.0)
     batch, crop = config.run.recipe.batch_size, config.run.data.crop
@@ -162,7 +162,7 @@ def _step(config: Config) -> Callable[[], None]:
 
 
 def _rates(rounds: int) -> list[float]:
-    """Operations a second of a product of two matrices, float32."""
+    """Return the operations per second of a matrix product in float32."""
     a = torch.randn(SIDE, SIDE)
     a @ a
     return [

@@ -1,6 +1,6 @@
-"""What only a GPU shows: kernels against its memory, steps against its matrix rate, shared cards.
+"""Workloads for a GPU: response normalization, training steps, and several runs on one GPU.
 
-The other device is a CPU, on which the tests try these workloads.
+The tests run these workloads on a CPU.
 """
 
 import statistics
@@ -21,15 +21,15 @@ from benchmarks.measure import Row, alternate, pair
 from benchmarks.processes import together
 
 DTYPES = torch.float32, torch.bfloat16
-TURN = 20  # steps between two waits for the GPU
+TURN = 20  # steps between two synchronizations with the GPU
 
 
 def lrn(device: str, images: int, rounds: int) -> list[Row]:
-    """Response normalization of the first layer, both directions, beside torch's and a copy.
+    """Compare response normalization of the first layer with torch's and with a memory copy.
 
-    The least that its memory must carry is five times the activations: they are read and the
-    result is written; they and its gradient are read, and one more gradient is written. A copy
-    carries twice its size.
+    The forward and backward pass must transfer at least five tensors: read the activations and
+    write the result; read the activations and the gradient and write a gradient. A copy transfers
+    two tensors.
     """
     rows = []
     for dtype in DTYPES:
@@ -64,9 +64,9 @@ PEERS = {"bare": "bare loop, same tricks", "plain": "bare loop, plain"}
 def training(
     device: str, name: str, words: tuple, *, turn: int, turns: int, goal: float
 ) -> list[Row]:
-    """The suite beside the bare loops, and its operations beside the card's matrix rate.
+    """Compare training steps with the bare loops and with the GPU's matrix product rate.
 
-    An epoch has three turns: in the median, what an epoch begins with does not count.
+    An epoch has three turns, so that the median excludes the overhead at its start.
     """
     config = configure(*words)
     recipe = config.recipe
@@ -84,7 +84,7 @@ def training(
 
 
 def operations(config: Config) -> int:
-    """Floating-point operations of a step, two for a product and its sum."""
+    """Return the floating-point operations of a step; a multiply-add counts as two."""
     batch, crop = config.run.recipe.batch_size, config.run.data.crop
     network = models.build(config.run, 10)
     with FlopCounterMode(display=False) as counter:
@@ -94,7 +94,7 @@ def operations(config: Config) -> int:
 
 
 def rate(device: str, precision: Precision, side: int = 8192) -> float:
-    """Floating-point operations a second of a product of two matrices; float32 without TF32."""
+    """Return the floating-point operations per second of a matrix product; float32 without TF32."""
     dtype = torch.bfloat16 if precision is Precision.bf16 else torch.float32
     side = side if device == "cuda" else 512
     a = torch.randn(side, side, device=device, dtype=dtype)
@@ -103,7 +103,7 @@ def rate(device: str, precision: Precision, side: int = 8192) -> float:
 
 
 def sharing(device: str, counts: tuple[int, ...], steps: int) -> list[Row]:
-    """Runs side by side on the card beside as many one after the other."""
+    """Compare simultaneous runs on one GPU with the same number of consecutive runs."""
     words = ["cifar_conv", "32", "28", "128", str(steps), "--device", device]
     alone, rows = together([words])[0], []
     for runs in counts:
@@ -114,7 +114,7 @@ def sharing(device: str, counts: tuple[int, ...], steps: int) -> list[Row]:
 
 
 def workloads(quick: bool, device: str) -> dict[str, Callable[[], list[Row]]]:
-    """Every workload, by name."""
+    """Return all workloads, by name."""
     rounds, turns = (5, 6) if quick else (15, 15)
     half = "recipe.precision=bf16"
     cases = {

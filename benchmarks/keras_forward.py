@@ -1,14 +1,13 @@
-"""Hold the tutorials' networks to Keras: same weights, same images, same outputs.
+"""Compare the tutorials' networks with Keras: same weights, same images, same outputs.
 
     pip install -e '.[keras]'
     python -m benchmarks.keras_forward [NETWORK ...]
 
-Each network is written again in Keras, as its tutorial has it, but for dropout and the softmax, and
-takes over the weights and running statistics of ours. A row gives the parameters as the source
-states them, as we and as Keras count them; the largest difference between the standard deviations
-of Keras's fresh weights and ours, layer by layer; and the largest difference of an output, as a
-share of the largest output. Exits with 1 where a count differs, a standard deviation by 3 %, or an
-output by 1e-4.
+Each network is also written in Keras, without dropout and softmax, and gets the weights and running
+statistics of ours. A row has the number of parameters in the source, in ours, and in Keras; the
+largest relative difference between the standard deviations of Keras's and our initial weights of a
+layer; and the largest difference of an output, relative to the largest output. The exit code is 1
+if a number of parameters differs, a standard deviation by 3 %, or an output by 1e-4.
 """
 
 import os
@@ -18,8 +17,8 @@ from ablations.config import DataConfig, Model, Run
 from ablations.models import build
 from ablations.models.lenet5 import Subsampling, TableConvolution
 
-# Triton, which comes with torch, and TensorFlow each bring an LLVM; where TensorFlow's comes first,
-# the second ends the process.
+# Triton (installed with torch) and TensorFlow each contain LLVM. If TensorFlow's is loaded first,
+# loading the other ends the process.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
@@ -88,7 +87,8 @@ def torch_style() -> list:
 def two_branch() -> list:
     def lrn():
         def normalize(x):
-            # As in the paper, alpha is not divided by the window, which is 2 maps to each side.
+            # As in the paper, alpha is not divided by the window size. The window is 2 maps to each
+            # side.
             halves = tf.split(x, 2, axis=-1)
             constants = {"depth_radius": 2, "bias": 2.0, "alpha": 1e-4, "beta": 0.75}
             return tf.concat([tf.nn.lrn(half, **constants) for half in halves], axis=-1)
@@ -131,7 +131,7 @@ def lenet5() -> list:
     ]
 
 
-# Keras's layers, the crop, the number of classes, the parameters that the source states or implies.
+# Keras's layers, crop size, number of classes, number of parameters according to the source.
 CASES = {
     Model.keras_batchnorm: (keras_batchnorm, 227, 1000, 62_383_848),
     Model.keras_functional: (keras_functional, 224, 10, 46_793_482),
@@ -142,10 +142,10 @@ CASES = {
     Model.half_tower_v2: (lambda: half_tower(1024, 128), 224, 1000, 5_925_672),
     Model.lenet5: (lenet5, 32, 10, 60_850),
 }
-# Keras gives each map of LeNet-5 all inputs and four coefficients: more parameters, most of them 0
-# or equal here.
+# In Keras each map of LeNet-5 reads all input maps and has four coefficients, so there are more
+# parameters. Here they are zero or equal.
 OTHER_COUNT = {Model.lenet5}
-# Their initial weights are not Keras's.
+# Networks whose initial weights are not Keras's defaults.
 OTHER_START = {Model.torch_style, Model.lenet5}
 
 
@@ -156,7 +156,7 @@ def construct(network: Model, crop: int, classes: int) -> torch.nn.Sequential:
 
 
 def stir(network: torch.nn.Sequential) -> None:
-    """Move what starts at zero or one, which would hide a mistake."""
+    """Change parameters that start at zero or one, because these could hide a mistake."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
@@ -168,7 +168,7 @@ def stir(network: torch.nn.Sequential) -> None:
 
 
 def keras_weights(network: torch.nn.Sequential, crop: int) -> list[list[np.ndarray]]:
-    """Weights and statistics of each layer that has any, in Keras's layout."""
+    """Return the weights and running statistics of each layer in Keras's layout."""
     found = []
     maps: tuple[int, ...] = ()
     x = torch.zeros(1, 3, crop, crop)
@@ -198,19 +198,19 @@ def keras_weights(network: torch.nn.Sequential, crop: int) -> list[list[np.ndarr
 
 
 def count(network: torch.nn.Sequential) -> int:
-    """Parameters and running statistics, as Keras counts them."""
+    """Return the number of parameters and running statistics, as Keras counts them."""
     statistics = [buffer.numel() for name, buffer in network.named_buffers() if "running" in name]
     return sum(statistics) + sum(parameter.numel() for parameter in network.parameters())
 
 
 def compare(network: Model) -> bool:
-    """Print the row of a network; false where a limit is broken."""
+    """Print the row of a network and return whether it is within the limits."""
     layers_of, crop, classes, stated = CASES[network]
     ours, theirs = construct(network, crop, classes), keras.Sequential(layers_of())
     weighted = [layer for layer in theirs.layers if len(layer.weights) > 1]
     scale = 0.0
     if network not in OTHER_START:
-        # A kernel has more than one dimension, the constants of a normalization have not.
+        # Kernels have more than one dimension, constants of a normalization have one.
         for layer, values in zip(weighted, keras_weights(ours, crop), strict=True):
             if values[0].ndim > 1:
                 ratio = values[0].std() / layer.get_weights()[0].std()

@@ -1,9 +1,8 @@
-"""Loops whose steps are timed in turn: the suite's own, and bare ones in torch.
+"""Training loops whose steps are timed alternately: the suite's, and bare loops in torch.
 
-*Bare* is a torch loop that holds the images in memory, draws the same crops and flips, takes the
-same kernels and optimizer, and does nothing else: no Lightning, no errors, no validation, no
-checkpoints. *Plain* is the same loop without the tricks: contiguous memory, torch's LRN and its
-SGD as it comes.
+*Bare* is a torch loop with images in memory, the same crops, flips, layers and optimizer, but
+without Lightning, error computation, validation or checkpoints. *Plain* is the same loop with
+contiguous memory format, torch's LRN and torch's SGD.
 """
 
 import statistics
@@ -51,13 +50,13 @@ from ablations.training.history import History
 from ablations.training.optimizer import build_optimizer
 from ablations.training.progress import Progress
 
-IMAGES = 1280  # training images of a workload; the large ones take fewer
-WARM_UP = 3  # steps that do not count
+IMAGES = 1280  # training images of a workload; fewer for large networks
+WARM_UP = 3  # steps that are not counted
 
 
 @cache
 def store(size: int, images: int) -> Store:
-    """A few built-in images as a folder of photographs, prepared like any other."""
+    """Return a data store of built-in images, prepared from image files."""
     folder = Path(tempfile.mkdtemp(prefix="benchmark-"))
     random = np.random.Generator(np.random.PCG64(0))
     for split, count in (("train", images + 10), ("val", 20)):
@@ -72,22 +71,21 @@ def store(size: int, images: int) -> Store:
 
 
 def configure(network: str, size: int, crop: int, batch: int, *more: str) -> Config:
-    """A run of the named network, at its printed width unless ``more`` says otherwise."""
+    """Return the configuration of a model at width 1; ``more`` has further overrides."""
     sizes = [f"data.size={size}", f"data.crop={crop}", "data.val_size=10"]
     recipe = [f"recipe.batch_size={batch}", "recipe.epochs=1000", "init=fan_in"]
     return compose([f"model={network}", "width=1", *sizes, *recipe, "logger=none", *more])
 
 
 class Turns(pl.Callback):
-    """Times the steps of a training, and after each of them a step of every peer.
+    """Times the steps of a training, alternating with steps of the peers.
 
-    Taking turns step by step, a machine whose speed drifts slows all of them alike. The order of
-    the peers rotates, so that what one leaves in the caches is nobody's own advantage.
+    Alternating means that changes of the machine's speed affect all of them. The order of the peers
+    rotates, so that none benefits from the cache contents of another.
 
     Args:
         peers: Steps of the peers, by name.
-        turn: Steps in a turn: a GPU works on several at once, as it were, and is waited for after
-            the last.
+        turn: Number of consecutive steps of each; a GPU is synchronized only after the last.
     """
 
     def __init__(self, peers: Mapping[str, Callable[[], None]], turn: int = 1) -> None:
@@ -112,13 +110,13 @@ class Turns(pl.Callback):
 
 
 def settle() -> None:
-    """Wait for a GPU to carry out what it was given."""
+    """Synchronize with the GPU, if one is used."""
     if torch.cuda.is_initialized():
         torch.cuda.synchronize()
 
 
 def timed(step: Callable[[], object], times: int = 1) -> float:
-    """Seconds of a step, on average over several in a row."""
+    """Return the seconds of a step, averaged over ``times`` consecutive steps."""
     start = time.perf_counter()
     for _ in range(times):
         step()
@@ -135,19 +133,19 @@ def suite(
     device: str = "cpu",
     turn: int = 1,
 ) -> dict[str, list[float]]:
-    """Steps through the suite's own module, loop, loader and callbacks.
+    """Time training steps of the suite, and of peers.
 
     Args:
-        config: The run.
-        data: Its images.
-        steps: Steps that count.
+        config: Configuration of the run.
+        data: Data store of the run.
+        steps: Number of counted steps.
         world: Number of processes.
         peers: See :class:`Turns`.
         device: ``cpu`` or ``cuda``.
         turn: See :class:`Turns`.
 
     Returns:
-        Milliseconds of a step in each turn by name: ``suite``, and the peers.
+        Milliseconds per step of each turn, by name: ``suite`` and the peers.
     """
     torch.backends.cudnn.allow_tf32 = False  # as in a run
     keep_freed_memory()
@@ -181,12 +179,12 @@ def suite(
 
 
 def suite_step(config: Config, data: Store, steps: int) -> float:
-    """Median seconds of a step of the suite."""
+    """Return the median seconds of a step of the suite."""
     return statistics.median(suite(config, data, steps)["suite"]) / 1e3
 
 
 def bare_step(config: Config, data: Store, steps: int) -> float:
-    """Median seconds of a step of the bare loop with all tricks."""
+    """Return the median seconds of a step of the bare loop with all tricks."""
     step = bare(config, data, tricks=True)
     return statistics.median([timed(step) for _ in range(steps + WARM_UP)][WARM_UP:])
 
@@ -194,7 +192,7 @@ def bare_step(config: Config, data: Store, steps: int) -> float:
 def bare(
     config: Config, data: Store, *, tricks: bool, device: str = "cpu", compiled: bool = False
 ) -> Callable[[], None]:
-    """A step of a bare loop, its network through torch's compiler if ``compiled``."""
+    """Return a step of a bare loop; ``compiled`` applies torch.compile to the network."""
     torch.backends.cudnn.allow_tf32 = False  # as in a run
     run = config.run
     rows, _ = data.split(run.data.train_limit, run.data.val_size)
@@ -239,13 +237,13 @@ def bare(
 
 
 def endless(batches: EpochBatches):
-    """Shares of one epoch after another."""
+    """Yield the shares of all batches, epoch after epoch."""
     while True:
         yield from batches
 
 
 def augmenter(config: Config, data: Store, images: int, device: str = "cpu") -> Callable:
-    """Crops, flips and color of a batch, as the classifier does them."""
+    """Return a function that augments a batch as the classifier does."""
     run = config.run
     edition = details(run.techniques.edition)
     mean = center_crop(torch.tensor(data.mean_image)[None], run.data.crop)[0].to(device)

@@ -1,4 +1,4 @@
-"""Alternating measurements and the ratios they give."""
+"""Alternating measurements and their ratios."""
 
 import statistics
 import time
@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """Ours beside one peer.
+    """Comparison of a workload with one peer.
 
     Attributes:
-        workload: What was done.
-        peer: Beside what.
-        ratio: Of each round: above 1 where ours is faster (``less`` is false), or ours as a
-            multiple of the peer's cost (``less`` is true).
+        workload: Name of the workload.
+        peer: Name of the peer.
+        ratio: Ratio of each round: the speed relative to the peer (if ``less`` is false), or the
+            time relative to the peer (if ``less`` is true).
         ours: Milliseconds of each round.
-        theirs: Milliseconds of each round.
-        goal: What the median of the ratios should reach (or not exceed); none states no goal.
+        theirs: Milliseconds of each round of the peer.
+        goal: Minimum (or maximum, if ``less``) of the median ratio; None means no goal.
         less: Whether a smaller ratio is better.
-        note: Why there are no figures, or what to know about them.
+        note: A remark, for example why there are no values.
     """
 
     workload: str
@@ -33,7 +33,7 @@ class Row:
 
     @property
     def met(self) -> bool | None:
-        """Whether the median meets the goal; none without figures or a goal."""
+        """Whether the median meets the goal; None without values or a goal."""
         if self.goal is None or not self.ratio:
             return None
         middle = statistics.median(self.ratio)
@@ -43,14 +43,14 @@ class Row:
 def alternate(
     steps: Mapping[str, Callable[[], object]], rounds: int, seconds: float
 ) -> dict[str, list[float]]:
-    """Time functions in turn, so that a machine whose speed drifts slows all of them.
+    """Time functions alternately, so that changes of the machine's speed affect all of them.
 
-    A function that returns a number states its own time in seconds. The first round warms up.
+    If a function returns a float, this is its time in seconds. A warm-up round is not counted.
 
     Args:
         steps: The functions, by name.
-        rounds: Rounds that count, at most.
-        seconds: No round but the first that counts starts after this.
+        rounds: Maximum number of counted rounds.
+        seconds: Time after which no further round starts; there is at least one.
 
     Returns:
         Milliseconds of each round, by name.
@@ -80,18 +80,18 @@ def pair(
     less: bool = False,
     note: str = "",
 ) -> Row:
-    """A row from the milliseconds of the same rounds."""
+    """Return a row from the milliseconds of corresponding rounds."""
     ratio = [a / b if less else b / a for a, b in zip(ours, theirs, strict=True)]
     return Row(workload, peer, ratio, ours, theirs, goal, less, note)
 
 
 def missing(workload: str, peer: str) -> Row:
-    """The row of a peer that is not installed."""
+    """Return the row of a peer that is not installed."""
     return Row(workload, peer, [], [], [], note="not installed")
 
 
 def spread(values: list[float]) -> tuple[float, float, float]:
-    """Lower quartile, median and upper quartile.
+    """Return the lower quartile, the median and the upper quartile.
 
     Example:
         >>> spread([1.0, 2.0, 3.0, 4.0, 5.0])

@@ -1,13 +1,12 @@
-"""Table of the networks that their source fixes: parameters, Keras's outputs, and first steps.
+"""Write the table of the fixed networks: parameters, comparison with Keras, and first losses.
 
     python -m benchmarks.networks [--steps N] [--batch N] [--seconds S] [--networks NAME,...]
         [--write] [data.source=huggingface 'data.train=[FILE]' 'data.test=[FILE]' ...]
 
-Each network trains on CIFAR-10 with the recipe of the experiment of its name, in small batches,
-until the steps or the seconds run out. The images are kept at 32 pixels and enlarged batch by
-batch; neither augmented nor colored. The loss is that of the training forward pass, dropout
-included.
-Columns of Keras need ``pip install -e '.[keras]'`` and are left empty without it.
+Each network trains on CIFAR-10 with the recipe of its experiment, in small batches, up to the limit
+of steps or seconds. Images are stored at 32 pixels and resized in each batch, without augmentation.
+The loss is that of the training forward pass, with dropout. The Keras columns require
+``pip install -e '.[keras]'`` and are empty without it.
 """
 
 import argparse
@@ -32,9 +31,9 @@ from ablations.training.optimizer import build_optimizer
 from benchmarks.table import into
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/networks.md"
-SOURCE = 32  # pixels at which CIFAR-10's images are kept
-# The network, its source's number of classes, the parameters that its source states or
-# implies; running statistics included.
+SOURCE = 32  # size of the stored images, in pixels
+# For each network: number of classes in the source, and number of parameters stated or implied by
+# the source, including running statistics.
 CASES = {
     Model.keras_batchnorm: (1000, 62_383_848),
     Model.keras_functional: (10, 46_793_482),
@@ -48,7 +47,7 @@ CASES = {
 
 
 def count(config: Config, classes: int) -> int:
-    """Parameters and running statistics of a network."""
+    """Return the number of parameters and running statistics of a network."""
     with torch.device("meta"):
         network = construct(config.run, classes)
     statistics = [buffer.numel() for name, buffer in network.named_buffers() if "running" in name]
@@ -56,7 +55,7 @@ def count(config: Config, classes: int) -> int:
 
 
 def batches(config: Config, store: Store, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Training images less their mean, enlarged to the network's pixels, and labels; no end."""
+    """Yield batches of resized training images (minus the mean image) and labels, without end."""
     generator = torch.Generator().manual_seed(config.seed)
     crop = config.data.crop
     raw = MODELS[config.model].raw_pixels
@@ -71,7 +70,7 @@ def batches(config: Config, store: Store, size: int) -> Iterator[tuple[torch.Ten
 
 
 def losses(config: Config, store: Store, steps: int, size: int, seconds: float) -> list[float]:
-    """Training loss of each step; the last may be no number."""
+    """Return the training loss of each step; the last may be NaN or infinite."""
     network = build(config.run, len(store.classes)).train()
     network = network.to(memory_format=torch.channels_last)
     optimizer = build_optimizer(network, config.recipe, bias_lr_mult=1.0)
@@ -90,10 +89,10 @@ def losses(config: Config, store: Store, steps: int, size: int, seconds: float) 
 
 
 def keras(network: Model) -> tuple[str, str]:
-    """Parameters of Keras's network and the difference of its outputs; dashes without Keras."""
+    """Return the Keras columns: number of parameters and output difference, or dashes."""
     if find_spec("tensorflow") is None:
         return "-", "-"
-    # A process of its own: torch and TensorFlow each bring an LLVM, and two do not get on.
+    # In a separate process, because the LLVM libraries of torch and TensorFlow conflict.
     command = (sys.executable, "-m", "benchmarks.keras_forward", network.value)
     done = subprocess.run(command, capture_output=True, text=True)
     cells = [line.split() for line in done.stdout.splitlines() if line.startswith(network.value)]
@@ -103,7 +102,7 @@ def keras(network: Model) -> tuple[str, str]:
 
 
 def row(config: Config, store: Store, options: argparse.Namespace) -> list[str]:
-    """The cells of a network."""
+    """Return the table row of a network."""
     classes, stated = CASES[config.model]
     theirs, difference = keras(config.model)
     curve = losses(config, store, options.steps, options.batch, options.seconds)
@@ -128,7 +127,7 @@ HEADINGS = (
 
 
 def table(rows: list[list[str]], options: argparse.Namespace, data: str) -> str:
-    """The table of docs/networks.md, and what it was measured with."""
+    """Return the table of docs/networks.md and the command that measured it."""
     lines = [
         "| " + " | ".join(HEADINGS) + " |",
         "|---|" + "--:|" * (len(HEADINGS) - 1),
@@ -142,14 +141,12 @@ def table(rows: list[list[str]], options: argparse.Namespace, data: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="Measure the networks that their source fixes, on any data of 32 pixels."
-    )
+    parser = argparse.ArgumentParser(description="Measure the fixed networks on 32-pixel images.")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seconds", type=float, default=60.0, help="limit for each network")
     parser.add_argument("--networks", default=",".join(network.value for network in CASES))
-    parser.add_argument("--write", action="store_true", help="put the table into docs/networks.md")
+    parser.add_argument("--write", action="store_true", help="write the table to docs/networks.md")
     options, overrides = parser.parse_known_args()
     rows = []
     name = "CIFAR-10"

@@ -1,26 +1,26 @@
-"""ImageNet on many GPUs, computed from what one of them and one core do.
+"""Estimate the time and price of ImageNet on many GPUs from the rates of one GPU and one core.
 
     python -m benchmarks.paper [IMAGES_PER_SECOND] [DECODE_MS]
 
-Prints the table of docs/speed.md; its default figures are assumptions, said there.
+Prints the table of docs/speed.md, which also explains the default values.
 """
 
 import sys
 from dataclasses import dataclass
 
-IMAGES, EPOCHS, RUNS = 1_280_000, 90, 6  # a claim takes two arms and three seeds
+IMAGES, EPOCHS, RUNS = 1_280_000, 90, 6  # a claim needs two arms with three seeds
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What the table follows from.
+    """Assumptions of the table.
 
     Attributes:
-        rate: Images/s that one GPU trains on.
-        decode: Milliseconds of a core for an image.
-        kilobytes: Of a stored image.
-        sharing: Share of the sum of their rates that several GPUs reach.
-        price: Of a GPU, in dollars an hour.
+        rate: Training rate of one GPU, in images/s.
+        decode: Decoding time of an image on one core, in milliseconds.
+        kilobytes: Size of a stored image.
+        sharing: Rate of several GPUs as a fraction of the sum of their rates.
+        price: Price of a GPU, in dollars per hour.
     """
 
     rate: float = 12_000.0
@@ -31,21 +31,21 @@ class Parts:
 
 
 def line(parts: Parts, gpus: int) -> dict[str, float]:
-    """Images/s, MB/s, cores that decode, hours of a run and a claim, dollars of a claim."""
+    """Return the values of a table row."""
     rate = parts.rate * (1 if gpus == 1 else gpus * parts.sharing)
     hours = IMAGES * EPOCHS / rate / 3600
     return {
         "images/s": rate,
         "read, MB/s": rate * parts.kilobytes / 1e3,
-        "cores that decode": rate * parts.decode / 1e3,
-        "hours a run": hours,
-        "hours a claim": hours * RUNS,
-        "price a claim": hours * RUNS * gpus * parts.price,
+        "cores for decoding": rate * parts.decode / 1e3,
+        "hours per run": hours,
+        "hours per claim": hours * RUNS,
+        "price per claim": hours * RUNS * gpus * parts.price,
     }
 
 
 def table(parts: Parts) -> str:
-    """The table in Markdown, two digits a figure."""
+    """Return the table in Markdown, with two significant digits."""
     rows = [(gpus, line(parts, gpus)) for gpus in (1, 8, 64)]
     heads = ["GPUs", *rows[0][1]]
     lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * len(heads)]

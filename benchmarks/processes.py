@@ -1,4 +1,4 @@
-"""What takes whole processes: sweeps, runs side by side, memory, and reports on many records."""
+"""Benchmarks with separate processes: sweeps, simultaneous runs, memory, plans, and reports."""
 
 import argparse
 import json
@@ -19,10 +19,10 @@ IMAGES, EPOCHS = 1280, 1
 
 
 def command(*words: str, threads: int = 1) -> float:
-    """Seconds of a Python command.
+    """Return the wall time of a Python command in seconds.
 
     Raises:
-        RuntimeError: It failed; with the end of what it wrote.
+        RuntimeError: The command failed; the message has the end of its output.
     """
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "WANDB_MODE": "offline"}
     start = time.perf_counter()
@@ -35,14 +35,14 @@ def command(*words: str, threads: int = 1) -> float:
 
 
 def sweep(runs: int, rounds: int) -> list[Row]:
-    """A sweep over seeds, end to end, beside a loop over the template's command."""
+    """Compare a sweep over seeds with a loop over the template's command, both complete."""
     with tempfile.TemporaryDirectory() as folder:
         words = [
             *("ablations/run.py", "-m", "model=cifar_conv", "width=1"),
             *("logger=none", "data.val_size=10"),
             *(f"data.train_limit={IMAGES}", f"recipe.epochs={EPOCHS}", f"cache={folder}/cache"),
         ]
-        # The data are prepared once, before, for both.
+        # Prepare the data for both beforehand.
         command(*words, "seed=1000", f"output={folder}/first")
         store = next((Path(folder) / "cache").rglob("train_images*")).parent
         seeds = ",".join(str(seed) for seed in range(runs))
@@ -59,7 +59,7 @@ def sweep(runs: int, rounds: int) -> list[Row]:
 
 
 def run_template(folder: Path, seed: int) -> None:
-    """One run of the template's command: train an epoch, then test ten views."""
+    """Run the template's command: train for an epoch, then test with ten views."""
     import pytorch_lightning as pl
     import torch
 
@@ -82,7 +82,7 @@ def run_template(folder: Path, seed: int) -> None:
 
 
 def start_up(rounds: int, seconds: float) -> list[Row]:
-    """A run through the warm fork server beside the same training in this process."""
+    """Measure the start-up time of a run from the fork server."""
     from ablations.config import Job
     from ablations.launch.pool import Pool, warm_up
     from ablations.training.fit import train
@@ -115,11 +115,11 @@ def start_up(rounds: int, seconds: float) -> list[Row]:
 
 
 def together(runs: list[list[str]], threads: int = 1) -> list[float]:
-    """Mean seconds of a step of each of several bare loops that begin at once.
+    """Return the mean seconds per step of bare loops that run simultaneously.
 
     Args:
-        runs: Model, size, crop, batch size, steps and options of each.
-        threads: CPU threads of each.
+        runs: Model, size, crop, batch size, steps and options of each loop.
+        threads: CPU threads of each loop.
     """
     from ablations.launch.pool import SPINS
 
@@ -129,7 +129,7 @@ def together(runs: list[list[str]], threads: int = 1) -> list[float]:
     started = [
         subprocess.Popen([*call, *words], cwd=ROOT, env=environment, **pipes) for words in runs
     ]
-    for process in started:  # each says a line when it is warm
+    for process in started:  # each prints a line after its warm-up
         assert process.stdout is not None
         if not process.stdout.readline():
             raise RuntimeError(f"{' '.join(call)} ended before its first step")
@@ -141,10 +141,10 @@ def together(runs: list[list[str]], threads: int = 1) -> list[float]:
 
 
 def side_by_side(network: str, sizes: tuple[int, int, int], steps: int, rounds: int) -> list[Row]:
-    """Two single-thread runs side by side beside the two one after the other on two threads."""
+    """Compare two simultaneous runs on one thread each with consecutive runs on two threads."""
     words = [network, *map(str, sizes), str(steps)]
     steps_of = {
-        # Two runs advance a step each in this time.
+        # The time in which each of two runs takes a step.
         "beside": lambda: max(together([words] * 2)),
         "after": lambda: 2 * together([words], threads=2)[0],
     }
@@ -162,9 +162,9 @@ WAITS = {
 
 
 def threads(rounds: int) -> list[Row]:
-    """A step on two threads that spin briefly while they wait, beside other ways to wait.
+    """Compare a step on two briefly spinning threads with other ways to wait.
 
-    On an idle machine, and while two other processes want both cores.
+    Measured on an idle machine, and with two other processes that use both cores.
     """
     from ablations.launch.pool import SPINS
 
@@ -196,7 +196,7 @@ def threads(rounds: int) -> list[Row]:
 
 
 def kept_memory(rounds: int) -> list[Row]:
-    """A step that reuses freed memory, as in a run, beside the C library's own way."""
+    """Compare steps that reuse freed memory, as in a run, with the C library's default."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     keep = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
 
@@ -224,16 +224,16 @@ def kept_memory(rounds: int) -> list[Row]:
 
 
 def peak_memory() -> float:
-    """The most memory that this process has held, in MiB.
+    """Return the peak memory of this process, in MiB.
 
-    ``ru_maxrss`` would be that of the process which started this one, where that is larger.
+    Not ``ru_maxrss``, which includes the peak of the parent process.
     """
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def memory() -> list[Row]:
-    """Peak memory of a few steps beside the bare loop's."""
+    """Compare the peak memory of a few steps with that of the bare loop."""
     from benchmarks.loops import store
 
     cases = {
@@ -258,9 +258,9 @@ def memory() -> list[Row]:
 
 
 def records(counts: tuple[int, ...]) -> list[Row]:
-    """The report on many records; its time beside a second for each hundred.
+    """Compare the time of a report with one second per hundred records.
 
-    They are made from those in ``results``; without any there is no row.
+    The records are copies of those in ``results``; without any the result is empty.
     """
     from ablations.config import NUMERICS
     from ablations.record import load_all
@@ -297,7 +297,7 @@ def records(counts: tuple[int, ...]) -> list[Row]:
 
 
 def ddp(steps: int) -> list[Row]:
-    """The suite on one and two ranks beside bare DDP, and what the second rank brings."""
+    """Compare the suite with bare DDP on one and two ranks, and two ranks with one."""
 
     def steps_of(ranks: int) -> dict[str, list[float]]:
         words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(ranks)]
@@ -320,11 +320,11 @@ def ddp(steps: int) -> list[Row]:
 
 
 def plans(counts: tuple[int, ...]) -> list[Row]:
-    """A sweep over seeds from its command line to its plan; beside a second per hundred runs."""
+    """Compare the planning time of a sweep over seeds with one second per hundred runs."""
 
     def plan(folder: str, count: int) -> None:
         words = ["-m", "logger=none", f"cache={folder}/cache", f"output={folder}/runs"]
-        # Nothing is trained: the runs wait for torchrun on two machines.
+        # With two nodes the command only writes configurations for torchrun and trains nothing.
         words += ["trainer.num_nodes=2", f"seed=range({count})"]
         subprocess.run(
             [sys.executable, "-m", "ablations", "run", *words], check=True, capture_output=True
@@ -341,7 +341,7 @@ def plans(counts: tuple[int, ...]) -> list[Row]:
 
 
 def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
-    """Every workload of this module, by name."""
+    """Return all workloads of this module, by name."""
     rounds, seconds = (2, 20.0) if quick else (5, 60.0)
     small, large = ("cifar_conv", (32, 28, 128), 30), ("alexnet", (256, 224, 16), 3)
     return {
@@ -359,7 +359,7 @@ def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
 
 
 def main() -> None:
-    """What the functions above start."""
+    """Entry point of the processes that the functions above start."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=("template", "steps", "together", "memory"))
     parser.add_argument("words", nargs="*")

@@ -1,6 +1,6 @@
-"""One and two processes on the cores of this machine: the suite beside the same loop in bare DDP.
+"""Compare the suite with a bare loop in DDP, with one and two processes.
 
-Started by :func:`ddp`, once for each rank:
+:func:`benchmarks.processes.ddp` starts this module once per rank:
 
     python -m torch.distributed.run --nproc-per-node N -m benchmarks.ranks STEPS
 """
@@ -24,7 +24,7 @@ from benchmarks.loops import IMAGES, augmenter, configure, endless, store, suite
 
 
 def bare(config: Config, data: Store, rank: int, world: int) -> Callable[[], None]:
-    """A step in torch's DistributedDataParallel alone."""
+    """Return a training step with torch's DistributedDataParallel and nothing else."""
     run = config.run
     network = models.build(run, len(data.classes))
     optimizer = build_optimizer(network, run.recipe, 1.0)
@@ -47,7 +47,7 @@ def bare(config: Config, data: Store, rank: int, world: int) -> Callable[[], Non
 
 
 def main() -> None:
-    """Take steps in turn, and print the milliseconds of each, on rank 0."""
+    """Time alternating steps and print their milliseconds as JSON, on rank 0."""
     torch.set_num_threads(1)
     rank, world = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     distributed.init_process_group("gloo")

@@ -1,4 +1,4 @@
-"""The saved figures as tables: in the terminal and in docs/speed.md."""
+"""Tables of the saved results for the terminal and docs/speed.md."""
 
 import json
 from dataclasses import asdict
@@ -12,14 +12,14 @@ from benchmarks.measure import Row, spread
 
 
 def save(path: Path, machine: dict[str, Any], rows: dict[str, list[Row]]) -> None:
-    """Write what is measured so far."""
+    """Write the results to a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     found = {name: [asdict(row) for row in group] for name, group in rows.items()}
     write_atomically(path, json.dumps({"machine": machine, "workloads": found}, indent=1) + "\n")
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, list[Row]]]:
-    """Inverse of :func:`save`; nothing where there is no file."""
+    """Read the file of :func:`save`; return empty dictionaries if it does not exist."""
     if not path.exists():
         return {}, {}
     saved = json.loads(path.read_text())
@@ -28,7 +28,7 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, list[Row]]]:
 
 
 def cells(row: Row) -> list[str]:
-    """Workload, peer, ratio with its quartiles, goal, and whether it is met."""
+    """Return the cells of a row: workload, peer, ratio with quartiles, goal, and met."""
     goal = "" if row.goal is None else f"{'≤' if row.less else '≥'} {row.goal:g}"
     met = {None: "", True: "yes", False: "**no**"}[row.met]
     if not row.ratio:
@@ -40,9 +40,10 @@ def cells(row: Row) -> list[str]:
 
 
 def terminal(rows: dict[str, list[Row]]) -> Table:
-    """A table for the terminal, with the milliseconds behind each ratio."""
+    """Return a table for the terminal, which also has milliseconds."""
     table = Table(box=None, pad_edge=False)
-    for title in ("workload", "beside", "ratio [quartiles]", "goal", "met", "ours, ms", "note"):
+    titles = ("workload", "compared with", "ratio [quartiles]", "goal", "met", "ours, ms", "note")
+    for title in titles:
         table.add_column(title, overflow="fold")
     for row in (row for group in rows.values() for row in group):
         ours = f"{spread(row.ours)[1]:.3g}" if row.ours else ""
@@ -50,19 +51,19 @@ def terminal(rows: dict[str, list[Row]]) -> Table:
     return table
 
 
-Execution = tuple[dict[str, Any], dict[str, list[Row]]]  # what :func:`read` gives
+Execution = tuple[dict[str, Any], dict[str, list[Row]]]  # result of `read`
 
 
 def markdown(first: Execution, second: Execution) -> str:
-    """Both executions as a Markdown table.
+    """Return both executions as a Markdown table.
 
     Args:
-        first: The figures that are shown with their quartiles.
-        second: Those whose medians stand beside them, so that noise is visible.
+        first: Results, shown with their quartiles.
+        second: Results of a second execution, shown as medians to make noise visible.
     """
     machine, rows = first
     lines = [
-        "| ours | beside | ratio [quartiles] | again | goal | met |",
+        "| workload | compared with | ratio [quartiles] | second execution | goal | met |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     again = {(row.workload, row.peer): row for group in second[1].values() for row in group}
@@ -79,7 +80,7 @@ def markdown(first: Execution, second: Execution) -> str:
 
 
 def into(text: str, block: str, name: str = "speed") -> str:
-    """Put ``block`` between the two marks of a page that bear ``name``."""
+    """Return the text of a page with ``block`` between the two marks of ``name``."""
     start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
     before, _, rest = text.partition(start)
     return f"{before}{start}\n{block}\n{end}{rest.partition(end)[2]}"

@@ -1,8 +1,8 @@
-"""Training steps through the suite, beside bare loops and what users have; and parts of a step.
+"""Benchmarks of training steps, compared with bare loops and other frameworks, and of their parts.
 
-Every peer trains the same network on the same images. :mod:`benchmarks.loops` has the bare loops.
-*Template* is Lightning with loader workers and one PIL image after another through torchvision's
-transforms, as the popular Lightning-Hydra template does it.
+Peers train the same network on the same images, except torchvision's reference. The bare loops are
+in :mod:`benchmarks.loops`. *Template* is the Lightning-Hydra template: Lightning, a data loader
+with workers, PIL images, and torchvision's transforms.
 """
 
 import time
@@ -34,7 +34,7 @@ from benchmarks.measure import Row, alternate, missing, pair
 
 
 class Photographs(torch.utils.data.Dataset):
-    """One PIL image at a time through torchvision's transforms; with ``test``, its ten crops."""
+    """Data set of PIL images with torchvision's transforms; with ``test``, ten crops per image."""
 
     def __init__(
         self, images: np.ndarray, labels: np.ndarray, crop: int, *, test: bool = False
@@ -58,7 +58,7 @@ class Photographs(torch.utils.data.Dataset):
 
 
 class TemplateModule(pl.LightningModule):
-    """The template's module: loss and accuracy logged in every step."""
+    """The template's module, which logs loss and accuracy in each step."""
 
     def __init__(self, network: nn.Module) -> None:
         from torchmetrics import MeanMetric
@@ -92,7 +92,7 @@ class TemplateModule(pl.LightningModule):
 
 
 def template(config: Config, data: Store, steps: int, workers: int = 2) -> Callable[[], float]:
-    """Steps as the template takes them; mean seconds of a step, loading included."""
+    """Return a function that trains with the template and returns mean seconds per step."""
 
     def run() -> float:
         network = models.build(config.run, len(data.classes))
@@ -113,7 +113,7 @@ def template(config: Config, data: Store, steps: int, workers: int = 2) -> Calla
                 enable_model_summary=False,
             )
             trainer.fit(module, loader)
-        # The mean: workers that have loaded ahead make the median step look too cheap.
+        # The mean, because the median would not include waiting for the workers.
         epoch = len(loader)
         gaps = np.diff(module.times[:epoch])[2:]
         return float(np.mean(gaps))
@@ -122,7 +122,7 @@ def template(config: Config, data: Store, steps: int, workers: int = 2) -> Calla
 
 
 def beside_loops(name: str, config: Config, data: Store, steps: int, goal: float) -> list[Row]:
-    """The suite beside the bare loop with and without the tricks, step by step."""
+    """Compare the suite with the bare loops, step by step."""
     peers = {peer: bare(config, data, tricks=peer == "bare") for peer in ("bare", "plain")}
     if config.run.model is Model.alexnet:
         peers["torchvision"] = reference(config, data)
@@ -139,7 +139,7 @@ def beside_loops(name: str, config: Config, data: Store, steps: int, goal: float
 
 
 def reference(config: Config, data: Store) -> Callable[[], None]:
-    """A step of torchvision's AlexNet as its reference training takes it, the images in memory."""
+    """Return a step of torchvision's reference training of AlexNet, with images in memory."""
     from torchvision.models import alexnet
     from torchvision.transforms import v2
 
@@ -169,7 +169,7 @@ def reference(config: Config, data: Store) -> Callable[[], None]:
 
 
 def reading(rounds: int, seconds: float) -> list[Row]:
-    """A batch of random images out of the store, beside as many bytes that lie in one piece."""
+    """Compare reading batches of random images with copying the same number of bytes."""
     data = store(32, IMAGES)
     images = PixelBatches(data.train_images, data.train_labels, np.arange(IMAGES))
     batches = EpochBatches(IMAGES, 128, 0)
@@ -186,7 +186,7 @@ def reading(rounds: int, seconds: float) -> list[Row]:
 
 
 def beside_template(rounds: int, seconds: float) -> list[Row]:
-    """A CIFAR network with full augmentation beside the template."""
+    """Compare a CIFAR-10 network with full augmentation with the template."""
     config, data = configure("cifar_conv", 32, 28, 128), store(32, IMAGES)
     steps = {
         "suite": partial(suite_step, config, data, 20),
@@ -198,12 +198,12 @@ def beside_template(rounds: int, seconds: float) -> list[Row]:
 
 
 def lrn(rounds: int, seconds: float) -> list[Row]:
-    """Response normalization alone, forward and backward."""
+    """Compare the forward and backward pass of response normalization with other layers."""
     x = torch.randn(128, 32, 16, 16).to(memory_format=torch.channels_last).requires_grad_()
     grad = torch.randn(128, 32, 16, 16).to(memory_format=torch.channels_last)
     flat, flat_grad = x.detach().contiguous().requires_grad_(), grad.contiguous()
     theirs, batch_norm = nn.LocalResponseNorm(5, 5e-4, 0.75, 2.0), nn.BatchNorm2d(32)
-    # Not `backward`, which from the second time on would add to the gradient of the first.
+    # Not `backward`, which would accumulate gradients.
     scale = list(batch_norm.parameters())
     steps = {
         "ours": lambda: gradient(response_normalization(x), [x], grad),
@@ -221,7 +221,7 @@ def lrn(rounds: int, seconds: float) -> list[Row]:
 
 
 def parts(rounds: int, seconds: float) -> list[Row]:
-    """Augmentation as a share of a step, and ten views beside one."""
+    """Compare augmentation with a training step, and ten views with one view."""
     config, data = configure("cifar_conv", 32, 28, 128), store(32, IMAGES)
     inputs = augmenter(config, data, IMAGES)
     pixels, positions = torch.from_numpy(data.train_images[:128]), torch.arange(128)
@@ -229,7 +229,7 @@ def parts(rounds: int, seconds: float) -> list[Row]:
     mean = torch.zeros(28, 28, 3)
 
     def views(count: int) -> None:
-        # As the data module does it: a batch holds so many views, of fewer images.
+        # As in the data module, a batch with ten views per image has fewer images.
         for images in pixels[:120].split(120 // count):
             crops = ten_views(images, 28) if count == 10 else center_crop(images, 28)[:, None]
             with torch.inference_mode():
@@ -250,7 +250,7 @@ def parts(rounds: int, seconds: float) -> list[Row]:
 
 
 def scale(steps: int) -> list[Row]:
-    """What an image costs in other batches, and a larger one."""
+    """Measure the cost per image for other batch sizes and image sizes."""
     rows = []
     small, data = configure("cifar_conv", 32, 28, 128), store(32, IMAGES)
     peers = {"bare": bare(small, data, tricks=True)}
@@ -271,7 +271,7 @@ def scale(steps: int) -> list[Row]:
 
 
 def compiled(rounds: int) -> list[Row]:
-    """Steps of the bare loop whose network went through torch's compiler, once it is done."""
+    """Compare steps of the bare loop with and without torch.compile, after compilation."""
     rows = []
     for name, words in {
         "cifar_conv": ("cifar_conv", 32, 28, 128),
@@ -292,7 +292,7 @@ def compiled(rounds: int) -> list[Row]:
 
 
 def keras(rounds: int, seconds: float) -> list[Row]:
-    """The first tutorial's network, a step here and in Keras."""
+    """Compare a training step of the first tutorial's network with Keras."""
     name, peer, batch = "keras_batchnorm-227, batch 16", "Keras (TensorFlow)", 16
     try:
         import tensorflow as tf
@@ -325,7 +325,7 @@ def keras(rounds: int, seconds: float) -> list[Row]:
 
 
 def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
-    """Every workload of this module, by name."""
+    """Return all workloads of this module, by name."""
     rounds, seconds = (3, 12.0) if quick else (7, 60.0)
 
     def loops(name: str, goal: float, network: str, sizes: tuple[int, int, int], *more: str):

@@ -12,9 +12,9 @@ def test_a_claim_costs_its_hours_on_all_gpus():
     found = line(parts, 4)
     assert found["images/s"] == 2000
     assert found["read, MB/s"] == 20
-    assert found["cores that decode"] == 4
-    assert found["hours a run"] == pytest.approx(1_280_000 * 90 / 2000 / 3600)
-    assert found["price a claim"] == pytest.approx(found["hours a run"] * 6 * 4 * 3)
+    assert found["cores for decoding"] == 4
+    assert found["hours per run"] == pytest.approx(1_280_000 * 90 / 2000 / 3600)
+    assert found["price per claim"] == pytest.approx(found["hours per run"] * 6 * 4 * 3)
 
 
 def test_the_page_shows_the_computed_table():
