@@ -133,7 +133,8 @@ def table(rows: list[list[str]], options: argparse.Namespace, data: str) -> str:
         "|---|" + "--:|" * (len(HEADINGS) - 1),
         *("| " + " | ".join(cells) + " |" for cells in rows),
         "",
-        f"{data}, {options.batch} images a step, at most {options.seconds:g} seconds a network:",
+        f"{data}, {options.batch} images per step, at most {options.seconds:g} seconds per "
+        "network:",
         f"`python -m benchmarks.networks --batch {options.batch} --seconds {options.seconds:g} "
         f"--steps {options.steps}`.",
     ]

@@ -1,4 +1,4 @@
-"""Fixtures of all tests: a tiny run on built-in images, commands in processes, guards."""
+"""Fixtures of all tests: a tiny run on built-in images, commands in processes, isolation."""
 
 import gc
 import os
@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from wandb_server import WandbServer, serve
 
-# Before torch is loaded: several threads wait for each other awake, on cores that tests share.
+# Set before torch is imported, because spinning threads slow down tests on shared cores.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 from ablations.arms import difference
@@ -40,7 +40,7 @@ from ablations.record import Record, load
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-# The same run for a command line, on data that the fixture `cache` has prepared.
+# The overrides of `tiny_config`, for commands; the data are in the fixture `cache`.
 TINY = (
     "trainer=cpu",
     "trainer.threads=1",
@@ -55,7 +55,7 @@ TINY = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that tests that run side by side end together."""
+    """Start the longest tests first, so that parallel tests end at about the same time."""
 
     def minutes(item: pytest.Item) -> int:
         mark = item.get_closest_marker("slow")
@@ -65,19 +65,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Keep what was imported out of garbage collections, which took a fifth of the time."""
+    """Exclude imported objects from garbage collection, which took a fifth of the time."""
     gc.freeze()
 
 
-# Guards
+# Isolation
 
 
-# What others set for themselves.
+# Environment variables that other libraries set.
 ALIEN = {
     "pytest": ["PYTEST_CURRENT_TEST"],
     "torch, on import": ["TORCHINDUCTOR_CACHE_DIR"],
     "Lightning and torch on a GPU": ["CUDA_DEVICE_ORDER", "CUDA_MODULE_LOADING"],
-    "TensorFlow, which TensorBoard loads where it is there": [
+    "TensorFlow, which TensorBoard imports if it is installed": [
         "ENABLE_RUNTIME_UPTIME_TELEMETRY",
         "HDF5_PLUGIN_PATH",
         "TF2_BEHAVIOR",
@@ -89,12 +89,12 @@ ALIEN = {
 
 @pytest.fixture(autouse=True)
 def nothing_leaks() -> Iterator[None]:
-    """Fail a test that leaves a variable in the environment or a process group behind."""
+    """Fail if a test changes the environment or leaves a process group initialized."""
     before = dict(os.environ)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in handlers.items():
-        signal.signal(number, handler)  # a training in this process takes them over
+        signal.signal(number, handler)  # a training in this process replaces them
     after = dict(os.environ)
     for variables in (before, after):
         for name in chain.from_iterable(ALIEN.values()):
@@ -114,14 +114,14 @@ def own_place(
     tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Keep tests from the runs, the cache and the devices of others, from W&B and the network."""
+    """Isolate tests from other runs, caches and device locks, from W&B and from the network."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ABLATIONS_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("locks")))
     monkeypatch.setenv("WANDB_MODE", "disabled")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9")  # nothing listens there
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # a closed port
     connect = socket.socket.connect
 
     def connect_here(self: socket.socket, address: object) -> None:
@@ -134,7 +134,7 @@ def own_place(
 
 @pytest.fixture
 def wandb_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
-    """A W&B server on this machine that the client in this process finds."""
+    """A local W&B server, which the client in this process uses."""
     with serve() as server:
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
@@ -145,7 +145,7 @@ def wandb_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]:
 
 
 def _forget_wandb() -> None:
-    """End the client's process, which remembers the server it was started for."""
+    """Stop the client's service process, which keeps the server's address."""
     if client := sys.modules.get("wandb"):
         client.teardown()
 
@@ -155,7 +155,7 @@ def _forget_wandb() -> None:
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of ``$ABLATIONS_CACHE`` with 60 training and 23 test images of 16 pixels."""
+    """The cache folder, with 60 training and 23 test images of 16 pixels."""
     folder = tmp_path_factory.getbasetemp() / "cache"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(synthetic, "TRAIN_IMAGES", 60)
@@ -192,7 +192,7 @@ def make_job(config: Config, cache: Path) -> Job:
 
 @pytest.fixture
 def tiny_config() -> Config:
-    """Two epochs of three steps, 16 images each, on 12 pixels."""
+    """A configuration with two epochs of three steps, 16 images per step, 12-pixel crops."""
     return make_config()
 
 
@@ -204,7 +204,7 @@ def tiny_run(tiny_config: Config) -> Run:
 
 @pytest.fixture
 def tiny_job(cache: Path) -> Callable[..., Job]:
-    """Makes jobs like ``tiny_config``, with other fields where given."""
+    """Makes jobs like ``tiny_config``, with changed fields."""
     return lambda **changes: make_job(replace(make_config(), **changes), cache)
 
 
@@ -226,7 +226,7 @@ def train_here(runs_dir: Path) -> Train:
 
 @pytest.fixture(scope="session")
 def finished(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of ``tiny_config``'s run, trained in this process; not to be written to."""
+    """The folder of ``tiny_config``'s run, trained in this process; read-only."""
     handler = signal.getsignal(signal.SIGTERM)
     folder = _train(make_job(make_config(), cache), tmp_path_factory.mktemp("finished"))
     signal.signal(signal.SIGTERM, handler)
@@ -262,14 +262,14 @@ def _train(job: Job, output: Path) -> Path:
 
 
 class Command:
-    """A command in a process of its own, with the data of ``cache``.
+    """A command in a separate process, with the data of ``cache``.
 
     Args:
         arguments: Arguments of the command.
-        folder: Where it is started.
-        variables: Added to its environment.
+        folder: Working directory.
+        variables: Additional environment variables.
         before: A command that starts it, such as ``srun`` with its options.
-        program: What python is given to start.
+        program: Arguments of Python that select the program.
     """
 
     def __init__(
@@ -289,26 +289,26 @@ class Command:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            # In the background of a shell Ctrl-C is ignored, and children inherit that.
+            # Background processes of a shell ignore SIGINT, and children inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def finish(self, timeout: float = 400) -> "Command":
-        """Wait for the end; ``code``, ``out`` and ``err`` are known from then on."""
+        """Wait for the end, then set ``code``, ``out`` and ``err``."""
         self.out, self.err = self.process.communicate(timeout=timeout)
         self.code = self.process.returncode
         return self
 
     def wait_until(self, condition: Callable[[], object], timeout: float = 300) -> None:
-        """Wait until ``condition`` holds while the command goes on."""
+        """Wait until ``condition`` holds while the command runs."""
         deadline = time.monotonic() + timeout
         while not condition():
             assert self.process.poll() is None, self.process.communicate()
-            assert time.monotonic() < deadline, "it never happened"
+            assert time.monotonic() < deadline, "timed out"
             time.sleep(0.05)
 
     def left_over(self, seconds: float) -> list[str]:
-        """Command lines of the processes it started that are alive after ``seconds``."""
+        """Return the command lines of its processes that are alive after ``seconds``."""
         deadline = time.monotonic() + seconds
         while (alive := self._alive()) and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -321,12 +321,12 @@ class Command:
                 if f"TEST_TAG={self.tag}".encode() not in (entry / "environ").read_bytes():
                     continue
                 line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                if line:  # a process that has ended has none
+                if line:  # empty for a zombie process
                     found[int(entry.name)] = line
         return found
 
     def clear(self) -> None:
-        """End what is still there."""
+        """Kill remaining processes."""
         for pid in self._alive():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -354,5 +354,5 @@ def start(cache: Path, tmp_path: Path) -> Iterator[Start]:
 
 @pytest.fixture
 def tiny() -> tuple[str, ...]:
-    """Arguments of a command that trains ``tiny_config``."""
+    """Arguments for a command that trains ``tiny_config``."""
     return TINY

@@ -1,4 +1,4 @@
-"""Studies whose runs are written by hand: no network is trained here."""
+"""Studies with constructed records, without training."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from ablations.claims import runs as claim_runs
 def laboratory(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Laboratory:
-    """A folder with one claim and one study, and a launcher that writes records by hand."""
+    """A folder with one claim and one study, and a launcher that writes constructed records."""
     monkeypatch.setenv("COLUMNS", "200")
-    # The ledger is in the cache folder, and the prepared images are as well.
+    # A cache folder with its own ledger and links to the prepared images.
     own = tmp_path / "cache"
     own.mkdir()
     for entry in cache.iterdir():

@@ -25,7 +25,7 @@ def _encode(pixels: np.ndarray, form: str = "PNG", mode: str | None = None, **op
 
 @pytest.fixture
 def encode() -> Encode:
-    """Encodes pixels, shape (H, W, 3), uint8."""
+    """Encodes pixels of shape (H, W, 3), uint8."""
     return _encode
 
 
@@ -61,13 +61,13 @@ def write_parquet(tmp_path: Path) -> WriteParquet:
 
 @pytest.fixture
 def shades(encode: Encode) -> list[bytes]:
-    """Eight one-colored 8 x 8 images; the value of image n is 10 n in every channel."""
+    """Eight images of 8 x 8 pixels; all values of image n are 10 * n."""
     return [encode(np.full((8, 8, 3), 10 * n, np.uint8)) for n in range(8)]
 
 
 @pytest.fixture
 def shades_dataset(shades: list[bytes], write_parquet: WriteParquet) -> DataConfig:
-    """Six training images of classes 0 1 0 1 0 1, and the last two shades as test images."""
+    """Six training images with classes 0 1 0 1 0 1, and two test images."""
     train = write_parquet("train.parquet", shades[:6], [0, 1, 0, 1, 0, 1], ["even", "odd"])
     test = write_parquet("test.parquet", shades[6:], [0, 1], ["even", "odd"])
     return DataConfig(source=Source.huggingface, train=[train], test=[test], size=8, crop=8)
@@ -88,7 +88,7 @@ WNIDS = ("n01440764", "n01443537", "n02084071")
 def _photograph(
     seed: int, mode: str = "RGB", size: tuple[int, int] = (500, 375), form: str = "JPEG", **exif
 ) -> bytes:
-    """Smooth colors with some grain, as large as the photographs of ImageNet."""
+    """Return an encoded image with smooth colors and noise, by default in ImageNet's size."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), np.uint8))
     smooth = np.asarray(coarse.resize(size, Image.Resampling.BICUBIC)).astype(int)
@@ -98,7 +98,7 @@ def _photograph(
 
 @pytest.fixture(scope="session")
 def photographs() -> dict[str, bytes]:
-    """Thirteen training images of three classes and three test images, with kinds of trouble."""
+    """Thirteen training and three test images of three classes, with typical defects."""
     exif = Image.Exif()
     exif[0x0112] = 6
     cat, fish, dog = (f"train/{wnid}/{wnid}" for wnid in WNIDS)
@@ -112,7 +112,7 @@ def photographs() -> dict[str, bytes]:
         f"{dog}_4.JPEG": b"",
         f"{dog}_5.JPEG": _photograph(7),
     }
-    # Classes 2, 0, 1 in the order of the challenge's numbers.
+    # Classes 2, 0, 1 in the order of the challenge's image numbers.
     for n, label in ((1, 2), (2, 0), (3, 1)):
         files[f"val/{WNIDS[label]}/ILSVRC2012_val_{n:08d}.JPEG"] = _photograph(10 + n)
     return files
@@ -120,7 +120,7 @@ def photographs() -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def plain_folders(photographs: dict[str, bytes], tmp_path_factory) -> DataConfig:
-    """The photographs in class folders, to be kept as JPEG at 64 pixels; not to be written to."""
+    """The photographs in class folders, to be stored as JPEG at 64 pixels; read-only."""
     root = tmp_path_factory.mktemp("imagenet")
     for name, content in photographs.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -137,5 +137,5 @@ def plain_folders(photographs: dict[str, bytes], tmp_path_factory) -> DataConfig
 
 @pytest.fixture(scope="session")
 def reference(plain_folders: DataConfig, tmp_path_factory) -> Store:
-    """The store of ``plain_folders``; not to be written to."""
+    """The store of ``plain_folders``; read-only."""
     return prepare(plain_folders, tmp_path_factory.mktemp("reference"))

@@ -1,4 +1,4 @@
-"""Runs that faults happen to, what must hold afterwards, and the matrix of all faults."""
+"""Fixtures for fault injection, checks of the guarantees, and the table of all faults."""
 
 import io
 import os
@@ -28,18 +28,19 @@ from ablations.record import CHECKPOINT, load
 SEED = int(os.environ.get("FAULTS_SEED", "0"))
 MARKS = ("<!-- faults -->", "<!-- /faults -->")
 WRONG = ("lost", "mixed", "stuck", "orphaned", "unclear")
-BYSTANDER = 7  # seed of a run that had finished before
+BYSTANDER = 7  # seed of a run that finished before the fault
 
 
 @dataclass
 class Case:
-    """One fault: what goes wrong is collected, so that the matrix shows all of it.
+    """One fault; failures are collected, so that the table shows all of them.
 
     Attributes:
-        output: Folder of the runs; one of them had finished before.
-        random: Draws the places of damages; another with another ``FAULTS_SEED``.
-        expected: The numbers of the run where nothing happens to it.
-        wrong: What went wrong, by its column of the matrix.
+        output: Folder of the runs; one of them finished before the fault.
+        random: Random generator for the damaged positions, seeded by ``FAULTS_SEED``.
+        expected: The results of the run without a fault.
+        bystander: Files of the run that finished before the fault.
+        wrong: Failures, by kind.
     """
 
     output: Path
@@ -54,7 +55,7 @@ class Case:
         return self.output / self.expected["run_id"]
 
     def check_numbers(self, *, ended: bool) -> None:
-        """Note a record with other numbers, and with ``ended`` that there is none."""
+        """Check that records are correct and, with ``ended``, that the run has one."""
         for name, content in self.bystander.items():
             path = self.output / name
             if not path.is_file() or path.read_bytes() != content:
@@ -72,7 +73,7 @@ class Case:
             self.wrong["mixed"].append(differing)
 
     def check_words(self, said: str, failed: bool, deed: str = "") -> None:
-        """Note output that does not say in one line what is wrong."""
+        """Check that the output explains a failure in one line."""
         if noise := re.search(r"Traceback|\w*Warning:|Error: .*\n\s+raise ", said):
             self.wrong["unclear"].append(f"{noise.group()} in {said[-2000:]}")
         errors = re.findall(r"^.*\berror: .*$", said, re.MULTILINE)
@@ -80,7 +81,7 @@ class Case:
             self.wrong["unclear"].append(f"{len(errors)} lines of an error in {said[-2000:]}")
 
     def check_left(self, orphans: list[str], *, ended: bool = False) -> None:
-        """Note processes that are left, and with ``ended`` temporary files."""
+        """Check that no process remains and, with ``ended``, no temporary file."""
         self.wrong["orphaned"] += orphans
         if ended:
             self.wrong["orphaned"] += [path.name for path in self.folder.glob(".*")]
@@ -92,13 +93,13 @@ def _differing(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
 
 @dataclass
 class Laboratory:
-    """Trains a tiny run in warm processes.
+    """Trains a tiny run in processes that have imported torch.
 
     Attributes:
-        config: The run; its data are parquet files.
-        cache: Its data.
-        finished: Folder with the run where nothing happened to it.
-        interrupted: Folder with the run as a stop in its second epoch leaves it.
+        config: Configuration of the run; its data are parquet files.
+        cache: Cache folder with the data.
+        finished: Folder with the finished run.
+        interrupted: Folder with the run after an interruption in its second epoch.
     """
 
     config: Config
@@ -107,13 +108,13 @@ class Laboratory:
     interrupted: Path
 
     def training(self, output: Path, **changes: Any) -> warm.Training:
-        """The command that trains the run in ``output``."""
+        """Return the command that trains the run in ``output``."""
         return warm.Training(replace(self.config, **changes), self.cache, output)
 
 
 @pytest.fixture(scope="session")
 def laboratory(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
-    """A tiny run: finished, and interrupted in its second epoch."""
+    """A tiny run, once finished and once interrupted in its second epoch."""
     warm.preload()
     folder = tmp_path_factory.mktemp("laboratory")
     (manifest,) = cache.glob("synthetic-16px-*/manifest.json")
@@ -143,7 +144,7 @@ def laboratory(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Laborat
 
 
 def write_parquet(path: Path, images: Any, labels: np.ndarray) -> None:
-    """Write images as PNG, which keeps every pixel, with their labels."""
+    """Write images as PNG (lossless) with their labels."""
     column = []
     for image in images:
         buffer = io.BytesIO()
@@ -154,7 +155,7 @@ def write_parquet(path: Path, images: Any, labels: np.ndarray) -> None:
 
 @pytest.fixture
 def case(laboratory: Laboratory, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Case]:
-    """An empty folder of runs, but for one that had finished; fails on all that went wrong."""
+    """A folder with one finished run; the test fails if any failure was collected."""
     output = tmp_path / "runs"
     records = {
         record.parent: load(record.parent) for record in laboratory.finished.glob("*/record.json")
@@ -174,21 +175,21 @@ def case(laboratory: Laboratory, tmp_path: Path, request: pytest.FixtureRequest)
     assert not problems
 
 
-# The matrix
+# The table of faults
 
 
 @pytest.fixture
 def row(request: pytest.FixtureRequest) -> Callable[[str, str, str], None]:
-    """Sets the place of a test in the matrix: the table, the fault, and its moment."""
+    """Sets the position of a test in the report: table, fault, and moment."""
     return lambda *place: request.node.user_properties.append(("place", place))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--faults-page", type=Path, help="write the matrix of faults into this page")
+    parser.addoption("--faults-page", type=Path, help="write the table of faults into this page")
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Show the matrix, and write it into a page."""
+    """Print the table of faults, and write it into a page."""
     found: dict[tuple[str, str, str], Counter[str]] = defaultdict(Counter)
     for reports in terminalreporter.stats.values():
         for report in reports:
@@ -207,12 +208,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def markdown(found: dict[tuple[str, str, str], Counter[str]]) -> str:
-    """The matrix: a table for each kind of faults, a row for each fault, a column for a moment."""
+    """Return a table for each kind of faults, with a row per fault and a column per moment."""
     total = sum(found.values(), Counter())
     counts = ", ".join(f"{total[key]} {key}" for key in ("tried", *WRONG))
-    lines = [
-        f"**{counts}** (`FAULTS_SEED={SEED}`). A cell counts what was tried, and what was wrong."
-    ]
+    lines = [f"**{counts}** (`FAULTS_SEED={SEED}`). Cells show the numbers of faults and failures."]
     for table in dict.fromkeys(table for table, _, _ in found):
         faults = dict.fromkeys(fault for name, fault, _ in found if name == table)
         moments = dict.fromkeys(moment for name, _, moment in found if name == table)

@@ -128,7 +128,7 @@ def name_of(fault: Fault) -> str:
     "fault", FAULTS, ids=lambda fault: f"{fault.deed} {fault.target} {fault.moment}"
 )
 def test_a_command_continues_after_a_fault(fault, commands, row):
-    row("in a whole command", name_of(fault), (RUN | COMMAND)[fault.moment])
+    row("complete commands", name_of(fault), (RUN | COMMAND)[fault.moment])
     if fault.moment in ("half train_images.npy", "rename huggingface"):
         commands.cache = commands.folder / "cache"
     commands.check(commands.start(fault))
@@ -139,7 +139,7 @@ def test_a_command_continues_after_a_fault(fault, commands, row):
 @pytest.mark.parametrize("moment", ["half train_images.npy", "train 3", "rename record.json"])
 @pytest.mark.parametrize("deed", SIGNALS)
 def test_of_two_equal_commands_one_trains_on(deed, moment, commands, row):
-    row("in a whole command", f"{deed}, one of two equal commands", (RUN | COMMAND)[moment])
+    row("complete commands", f"{deed}, one of two equal commands", (RUN | COMMAND)[moment])
     commands.cache = commands.folder / "cache"
     target = "command" if moment in COMMAND else "self"
     first = commands.start(Fault(deed, moment, target))
@@ -154,7 +154,7 @@ def test_of_two_equal_commands_one_trains_on(deed, moment, commands, row):
 
 @pytest.mark.parametrize("how", ["refuses", "hangs", "fails midway"])
 def test_wandb_never_costs_a_run(how, commands, row, wandb_server):
-    row("around a run", f"W&B {how}", "whole command")
+    row("environment", f"W&B {how}", "complete command")
     commands.more = ("logger=wandb",)
     variables = dict(wandb_server.environment) | {"WANDB_HTTP_TIMEOUT": "3"}
     with socket.socket() as silent:
@@ -190,7 +190,7 @@ NAMES = [
 @pytest.mark.parametrize("name", [name.replace("/", "\N{FRACTION SLASH}") for name in NAMES])
 @pytest.mark.parametrize("what", ["runs' folder", "data"])
 def test_a_hostile_name_is_only_text(what, name, commands, case, laboratory, row, start):
-    row("around a run", f"hostile name of the {what}", "whole command")
+    row("environment", f"hostile name of the {what}", "complete command")
     if what == "data":
         source = commands.folder / name
         shutil.copytree(Path(laboratory.config.data.train[0]).parent, source)

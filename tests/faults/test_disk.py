@@ -83,21 +83,21 @@ def numbered(cases: list[tuple[str, int, damage.Damage]]) -> pytest.MarkDecorato
 
 @numbered(RECORDS)
 def test_a_damaged_record_is_refused(name, n, what, laboratory, case, row, tmp_path: Path):
-    row("to files at rest", name, "record")
+    row("damaged files", name, "record")
     shutil.copytree(laboratory.finished / case.folder.name, case.folder)
     _check(case, laboratory.training(case.output), case.folder / RECORD, what, tmp_path)
 
 
 @numbered(CHECKPOINTS)
 def test_a_damaged_checkpoint_is_not_continued(name, n, what, laboratory, case, row, tmp_path):
-    row("to files at rest", name, "checkpoint")
+    row("damaged files", name, "checkpoint")
     shutil.copytree(laboratory.interrupted / case.folder.name, case.folder)
     _check(case, laboratory.training(case.output), case.folder / CHECKPOINT, what, tmp_path)
 
 
 @numbered(CONFIGURATIONS)
 def test_a_damaged_configuration_is_not_trained(name, n, what, laboratory, case, row, tmp_path):
-    row("to files at rest", name, "config.yaml")
+    row("damaged files", name, "config.yaml")
     shutil.copytree(laboratory.interrupted / case.folder.name, case.folder)
     path = case.folder / "config.yaml"
     whole = path.read_bytes()
@@ -127,7 +127,7 @@ STORE = [
 @pytest.mark.parametrize("file", STORE)
 @numbered([*often(1, *RANDOM, damage.flip_bit, damage.remove, *REPLACED)])
 def test_a_damaged_store_is_built_again(name, n, what, file, laboratory, case, row, tmp_path):
-    row("to files at rest", name, "data store")
+    row("damaged files", name, "data store")
     cache = tmp_path / "cache"
     shutil.copytree(laboratory.cache, cache)
     (path,) = cache.glob(f"*/{file}")
@@ -140,7 +140,7 @@ def test_a_damaged_store_is_built_again(name, n, what, file, laboratory, case, r
 def test_a_damaged_image_of_a_large_store_ends_the_run(
     name, n, what, file, laboratory, case, row, tmp_path
 ):
-    row("to files at rest", name, "large data store")
+    row("damaged files", name, "large data store")
     cache = tmp_path / "cache"
     shutil.copytree(laboratory.cache, cache)
     (path,) = cache.glob(f"*/{file}")
@@ -156,7 +156,7 @@ def test_a_damaged_image_of_a_large_store_ends_the_run(
     ]
 )
 def test_damaged_parquet_is_refused_or_other_data(name, n, what, laboratory, case, row, tmp_path):
-    row("to files at rest", name, "parquet")
+    row("damaged files", name, "parquet")
     whole = Path(laboratory.config.data.train[0])
     train = tmp_path / whole.parent.name / whole.name  # the data are named after the folder
     train.parent.mkdir()

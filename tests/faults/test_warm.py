@@ -36,7 +36,7 @@ FAULTS = [
 def test_a_run_ends_with_its_numbers_after_a_fault(fault, laboratory, case, row, tmp_path: Path):
     where, _, name = fault.moment.partition(" ")
     moment = WRITTEN.get(name, {"train": "training step"}.get(where, "evaluation"))
-    row("in one process", fault.deed, moment)
+    row("single processes", fault.deed, moment)
     training = laboratory.training(case.output)
     happened = tmp_path / "happened"
     ended = warm.start(training, tmp_path / "log", replace(fault, once=str(happened)))

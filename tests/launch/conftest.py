@@ -1,4 +1,4 @@
-"""Fixtures of the launcher's tests: ports, and the nodes that meet there."""
+"""Fixtures for the tests of the launchers: a free port and a SLURM cluster."""
 
 import socket
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from slurm_cluster import Cluster, Unavailable, serve
 
 @pytest.fixture
 def port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -17,7 +17,7 @@ def port() -> int:
 
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[Cluster]:
-    """A SLURM cluster of two nodes with a CPU each."""
+    """A SLURM cluster of two nodes with one CPU each."""
     try:
         with serve(nodes=2, cpus=1) as cluster:
             yield cluster

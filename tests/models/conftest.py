@@ -1,4 +1,4 @@
-"""Runs of a network at its own crop, and networks that take no memory."""
+"""Runs with a model's own crop size, and networks on the meta device."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,12 +12,12 @@ from ablations.models import MODELS, construct
 from ablations.models.layers import Layer, layers
 from ablations.techniques import Techniques
 
-# Of those that take several: the authors' where they give one.
+# Crop sizes of the models that support several.
 CROPS = {Model.alexnet: 224, Model.alexnet_small: 28, Model.cifar_conv: 32, Model.cifar_local: 24}
 
 
 def make_run(model: Model, **changes) -> Run:
-    """The model at its printed width; ``crop`` and single techniques may be given, too."""
+    """Return a run at width 1; ``changes`` are fields, ``crop``, and techniques."""
     crop = changes.pop("crop", CROPS.get(model, MODELS[model].crops[0]))
     chosen = {name: changes.pop(name) for name in list(changes) if hasattr(Techniques(), name)}
     data = DataConfig(size=crop, crop=crop)
@@ -33,7 +33,7 @@ def run_of() -> Callable[..., Run]:
 
 @pytest.fixture
 def on_meta() -> Callable[..., nn.Sequential]:
-    """A network without memory for its weights."""
+    """Makes a network on the meta device."""
 
     def make(model: Model, classes: int = 10, **changes) -> nn.Sequential:
         with torch.device("meta"):
@@ -44,7 +44,7 @@ def on_meta() -> Callable[..., nn.Sequential]:
 
 @pytest.fixture
 def table() -> Callable[..., dict[str, Layer]]:
-    """The layers of a network by name."""
+    """Makes the table of a network's layers, by name."""
 
     def make(model: Model, classes: int = 1000, **changes) -> dict[str, Layer]:
         return {row.name: row for row in layers(make_run(model, **changes), classes)}

@@ -1,4 +1,4 @@
-"""Folders of runs written by hand."""
+"""Folders of runs with constructed records."""
 
 import shutil
 from dataclasses import replace
@@ -18,7 +18,7 @@ from ablations.stats.labels import Comparison, decide
 
 
 class Folder:
-    """A folder of runs that is filled by hand."""
+    """A folder of runs with constructed records."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -36,9 +36,9 @@ class Folder:
         lr: float | None = None,
         **changes: Any,
     ) -> Record:
-        """Write one record; seeds are some tenths of a point apart."""
+        """Write a record; errors vary between seeds by some tenths of a point."""
         base = Config().run
-        # Any number that is another for every arm and experiment keeps the run ids apart.
+        # A different learning rate for each arm and experiment makes run ids unique.
         rate = lr or 0.001 + sum(map(ord, arm + experiment)) / 1e6
         run = replace(
             base,
@@ -70,7 +70,7 @@ def folder(tmp_path: Path) -> Folder:
 
 @pytest.fixture(scope="session")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of ``study``; not to be written to."""
+    """The folder of ``study``; read-only."""
     folder = Folder(tmp_path_factory.mktemp("study") / "runs")
     write_study(folder)
     return folder.path
@@ -78,13 +78,13 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def study(written: Path, tmp_path: Path) -> Folder:
-    """A study with every label, a time, parts, a gap, a control and an excluded claim."""
+    """A study with all labels, a time, parts, a gap, a control and an excluded claim."""
     shutil.copytree(written, tmp_path / "runs")
     return Folder(tmp_path / "runs")
 
 
 def write_study(folder: Folder) -> None:
-    """Write what the fixture ``study`` promises."""
+    """Write the study of the fixture ``study``."""
     rng = np.random.default_rng(1)
 
     def arm(mean: float, n: int = 5, sd: float = 0.001) -> list[float]:

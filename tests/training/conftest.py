@@ -1,4 +1,4 @@
-"""Trainings that are interrupted, and such that begin anew."""
+"""Fixtures that interrupt and repeat trainings."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from ablations.training.progress import Progress
 
 @pytest.fixture
 def interrupt(train_here, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Trains a job in this process until SIGTERM, when ``hook`` is called after ``step`` steps."""
+    """Trains a job in this process and sends SIGTERM in ``hook`` after ``step`` steps."""
 
     def train(job: Job, hook: str = "on_train_batch_end", step: int = 4) -> Path:
         def stop(self: Any, trainer: Any, *arguments: Any) -> None:
@@ -34,13 +34,13 @@ def interrupt(train_here, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
 
 @pytest.fixture
 def interrupt_in_epoch_2(interrupt: Callable[..., Path]) -> Callable[..., Path]:
-    """See :func:`interrupt`, whose defaults these are."""
+    """Same as :func:`interrupt`, with its defaults."""
     return interrupt
 
 
 @pytest.fixture
 def train_anew(train_here) -> Callable[[Job], Path]:
-    """Empties the folder of a job and trains it."""
+    """Deletes the files of a job and trains it again."""
 
     def train(job: Job) -> Path:
         for path in Path("runs", job.run.run_id).iterdir():
