@@ -118,7 +118,7 @@ def check(run: Run) -> None:
             if other.crops[0] <= run.data.crop <= other.crops[1]
         ]
         raise ConfigError(
-            f"data.crop={run.data.crop}: model={name} takes crops of {low} to {high} "
+            f"data.crop={run.data.crop}: model={name} supports crops of {low} to {high} "
             "pixels. Change data.crop"
             + (f", or use model={' or '.join(fitting)}" if fitting else "")
         )
