@@ -34,14 +34,14 @@ def test_without_a_name_it_lists_studies_and_claims(capsys):
     ("arguments", "words"),
     [
         (("overlap_pooling_lower_error",), "did you mean overlap_pooling_lowers_error"),
-        (("overlap*", "experiment=smok"), "experiment=smok does not exist; experiment takes"),
+        (("overlap*", "experiment=smok"), "experiment=smok: does not exist; experiment takes"),
         (("overlap*", "experiment=smoke", "dropot=on"), "there is no key `dropot`"),
         (("overlap*", "experiment=smoke", "dropout=maybe"), "dropout takes on | off"),
-        (("overlap*", "pooling=overlap"), "chooses pooling; leave one of them out"),
+        (("overlap*", "pooling=overlap"), "sets pooling; next step: remove one of them"),
         (("overlap*", "seed=1"), "the study chooses the seeds"),
         (("demo", "recipe.epochs=1"), "the study demo fixes recipe.epochs"),
         (("demo", "max_epochs=1"), "there is no key `max_epochs`; did you mean recipe.epochs?"),
-        (("demo", "relu"), "one study at a time"),
+        (("demo", "relu"), "several studies; next step"),
     ],
 )
 def test_mistakes_are_answered_in_one_line(arguments, words):
@@ -62,7 +62,7 @@ def test_runs_on_several_nodes_wait_for_torchrun(cache, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("all", "--seeds", "1"), "'1' is not a number of pairs: 2 or more"),
+        (("all", "--seeds", "1"), "'1' is not a number of pairs; must be 2 or more"),
         (("all", "--budget", "soon"), "'soon' is not a time such as 30min, 2h or 1d"),
     ],
 )
@@ -96,7 +96,7 @@ def test_a_plan_of_data_that_are_not_there_is_shown(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     reproduce.main(["lrn_lowers_error", "--plan", "experiment=imagenet", "logger=none"])
     shown = capsys.readouterr().out
-    assert "not prepared here; finished runs are not looked for" in shown
+    assert "not prepared; finished runs are not counted" in shown
     assert "at most 36 runs" in shown
     assert not list(Path.cwd().iterdir())
 
@@ -109,7 +109,7 @@ def test_the_plan_of_all_claims_says_what_makes_no_sense_here_and_loads_no_torch
     command = [sys.executable, "-c", script]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=narrow)
     lines = done.stdout.splitlines()
-    reason = "not here: it is timed to a target: set claims.NAME.target in a study file"
+    reason = "excluded: it needs a target; next step: set claims.NAME.target in a study file"
     assert f"dropout doubles iterations  {reason}" in lines
     table = lines[: next(n for n, line in enumerate(lines) if reason in line)]
     assert max(map(len, table)) <= 60

@@ -1,18 +1,18 @@
 """Claims and studies: from their files to runs, and from records to verdicts.
 
 =============  =================================================================================
-``fields``     the kinds of fields in claim and study files
-``schema``     claim and study files
+``fields``     types of the fields of claim and study files
+``schema``     fields of claim and study files, and their checks
 ``files``      finds and reads them
 ``runs``       the runs of a study: composed, trained, read back
-``tuning``     rates of the arms, chosen on tuning seeds
-``gates``      whether a claim can show at this scale
+``tuning``     tuned values of the arms, chosen on tuning seeds
+``gates``      whether a claim is testable at this scale
 ``measures``   one number for each arm and pair, and their differences
-``claim_run``  one claim of a study: from its arms to its result
+``claim_run``  one claim of a study, from its arms to its result
 ``study``      all claims of a study, in order
 ``ledger``     which study looked at which claim on which data
 ``results``    ``verdicts.json``
-``words``      effects and remarks for readers
-``tables``     what the command shows
+``words``      effects, intervals and remarks as text
+``tables``     tables of the command
 =============  =================================================================================
 """

@@ -1,4 +1,4 @@
-"""One claim of a study: its arms, their rates, its gate, its pairs, and what they come to."""
+"""Take one claim of a study from its arms to its result."""
 
 from dataclasses import replace
 
@@ -25,18 +25,18 @@ from ablations.stats.labels import Comparison, Verdict
 
 
 class ClaimRun:
-    """Carries out one claim of a study: its arms, their rates, its gate and its pairs.
+    """Takes one claim of a study through tuning, gate and looks.
 
     Args:
         runs: The runs of the study.
         claim: The claim.
-        result: Its rule; what is found is added to it.
+        result: The result with the rule of the claim, to which the rest is added.
 
     Attributes:
-        pairs: Pairs up to the next or the latest look.
-        looked: Pairs at the latest look; 0 before the first.
+        pairs: Number of pairs at the next or the latest look.
+        looked: Number of pairs at the latest look; 0 before the first.
         choices: Tuned arms by part and side.
-        checked: The gate has been checked.
+        checked: Whether the gate has been checked.
     """
 
     def __init__(self, runs: Runs, claim: Claim, result: ClaimResult) -> None:
@@ -49,7 +49,7 @@ class ClaimRun:
     # Runs
 
     def arms(self, part: str) -> dict[str, Arm]:
-        """Return the overrides of the arms of a part, with their rates."""
+        """Return the overrides of the arms of a part, tuned keys included."""
         arms = dict(zip(SIDES, arms_of(self.claim, part), strict=True))
         return {side: (*arm, *self.choices[part][side].tuned) for side, arm in arms.items()}
 
@@ -73,10 +73,10 @@ class ClaimRun:
         """Whether all runs of the first pairs have finished."""
         return all(self.runs.record(job) is not None for _, job in self.jobs(pairs))
 
-    # Rates and gate
+    # Tuning and gate
 
     def choose(self) -> list[Choice]:
-        """Choose the rates of all arms from the records at hand."""
+        """Choose the tuned values of all arms from existing records."""
         self.choices = choose_all(self.runs, self.claim)
         return self._all_choices
 
@@ -86,22 +86,22 @@ class ClaimRun:
 
     @property
     def is_tuned(self) -> bool:
-        """Whether all rates are chosen."""
+        """Whether the values of all arms are chosen."""
         return bool(self.choices) and not any(choice.missing for choice in self._all_choices)
 
     def gate_jobs(self) -> list[Job]:
-        """Return the runs of the gate; they are known once the rates are chosen."""
+        """Return the runs of the gate, which depend on the tuned values."""
         return gate_jobs(self.runs, self.claim, self.choices)
 
     def check(self) -> None:
-        """Check the gate from the records at hand."""
+        """Check the gate from existing records."""
         checks = gate(self.runs, self.claim, self.choices)
         self.checked = all(self.runs.record(job) is not None for job in self.gate_jobs())
         self.result = replace(self.result, checks=checks)
 
     @property
     def obstacle(self) -> str:
-        """Which parts of the gate failed, with their numbers; empty if it passed."""
+        """Failed checks of the gate with their numbers; empty if it passed."""
         failed = [check for check in self.result.checks if not check.passed]
         return "; ".join(map(str, failed))
 
@@ -109,11 +109,11 @@ class ClaimRun:
 
     @property
     def next_look(self) -> int:
-        """Pairs of the next look."""
+        """Number of pairs at the next look."""
         return next((n for n in self.looks if n > self.pairs), self.looks[-1])
 
     def goes_on(self, last: int) -> bool:
-        """Whether the claim can show here, is not decided, and trains further pairs."""
+        """Whether to train further pairs: testable, not decided, and below ``last`` pairs."""
         if not (self.is_tuned and self.checked) or self.obstacle:
             return False
         if self.pairs >= last or (self.pairs and self.result.decided):
@@ -157,7 +157,7 @@ class ClaimRun:
             arms[part] = self._arm_results(part, pairs, values)
             self.looked = min(self.looked, len(pairs))
         texts += [
-            f"{side} the technique the best {choice.tuned[0]} is on the edge of its grid"
+            f"{side} the technique, the best value {choice.tuned[0]} is on the edge of its grid"
             for choices in self.choices.values()
             for side, choice in choices.items()
             if choice.at_edge
@@ -166,7 +166,7 @@ class ClaimRun:
         return first, top5
 
     def _pairs(self, part: str) -> Pairs:
-        """Return the whole pairs; what lies beyond the latest look is not looked at."""
+        """Return the complete pairs, up to the latest look that they reach."""
         found = {}
         for pair in range(self.pairs):
             seeds = self.seeds(pair)
@@ -190,7 +190,7 @@ class ClaimRun:
         }
 
     def _pool(self, part: str) -> str:
-        """Name the baseline arm; empty where the arms are readings of one run."""
+        """Return a name of the baseline arm; empty if both arms read the same runs."""
         if self.claim.reads_one_run:
             return ""
         arm, _ = arms_of(self.claim, part)
@@ -211,7 +211,7 @@ class ClaimRun:
         return found
 
     def missing(self) -> str:
-        """Return why the claim is incomplete; empty if it is not."""
+        """Return why the claim is incomplete; empty if it is complete."""
         if not self.is_tuned:
             what, needed = "a tuning run", [job for c in self._all_choices for job in c.missing]
         elif not self.checked:
@@ -220,7 +220,7 @@ class ClaimRun:
             what, needed = "a run", [job for _, job in self.jobs(self.pairs)]
         absent = {job.run.run_id for job in needed if self.runs.record(job) is None}
         if absent & self.runs.failed:
-            return f"{what} failed; the same command repeats it"
+            return f"{what} failed; next step: repeat the command"
         if not self.is_tuned:
             return "not tuned yet"
         if not self.checked:
@@ -236,7 +236,10 @@ class ClaimRun:
         )
 
     def judge(self, verdicts: list[Verdict], secondary: list[Verdict]) -> None:
-        """Add verdicts to the result; there is a label once a look, the gate or a run failed."""
+        """Add verdicts to the result.
+
+        The label is empty until there are pairs, or the gate or a run failed.
+        """
         known = self.pairs or self.obstacle or "failed" in self.missing()
         found = [_of_part(v.part, text) for v in verdicts for text in v.warnings]
         self.result = replace(

@@ -1,4 +1,4 @@
-"""The kinds of fields in claim and study files: overrides, names, numbers of pairs, grids."""
+"""Types of the fields of claim and study files: overrides, names, numbers of pairs, grids."""
 
 import re
 from dataclasses import fields
@@ -9,30 +9,30 @@ from pydantic import AfterValidator, Field, FiniteFloat, ValidationInfo
 
 from ablations.techniques import Techniques
 
-# Chosen by the command, or by the study for all of its claims alike.
+# Set by the command, or by the study for all of its claims.
 COMMAND_KEYS = (
     *("experiment", "seed", "trainer", "logger", "output", "cache"),
     *("fast_dev_run", "print_model", "plan", "pretrained"),
 )
 
-# What a command may still set for a study file: hardware, places, and where the data lie.
+# Keys that a command may set for a study file: hardware, folders, and the source of the data.
 FREE_KEYS = (
     *("trainer", "logger", "output", "cache"),
     *("data.name", "data.source", "data.path", "data.train", "data.test", "data.subset"),
     *("data.image", "data.label", "data.storage"),
 )
 
-# Readings of one run, which no key of a run sets.
+# Techniques without a key: both arms read the same runs.
 READINGS = ("ensemble", "neighbors")
 
-# What a claim may be about.
+# Valid techniques of a claim.
 _FACTORS = (
     *(entry.name for entry in fields(Techniques)),
     *("init", "width", "replicate"),
     *READINGS,
 )
 
-# A value relative to the study's: `x0.5` is half of it.
+# A value relative to the study's: `x0.5` is half of that.
 RELATIVE = re.compile(r"x\d+(\.\d+)?")
 
 
@@ -42,27 +42,27 @@ def key_of(override: str) -> str:
 
 
 def is_free(key: str) -> bool:
-    """Whether a command may set a key for a study file."""
+    """Return whether a command may set a key for a study file."""
     return any(key == free or key.startswith(f"{free}.") for free in FREE_KEYS)
 
 
 def _check_override(text: str) -> str:
     key, equals, value = text.partition("=")
     if not equals or not value or not re.fullmatch(r"\w+(\.\w+)*", key):
-        raise ValueError("an override is KEY=VALUE, as on the command line")
+        raise ValueError("must be KEY=VALUE, as on the command line")
     if key.partition(".")[0] in COMMAND_KEYS:
-        raise ValueError(f"`{key}` is for the command line, not for a claim")
+        raise ValueError(f"`{key}` is only for the command line, not for a claim")
     return text
 
 
 def _check_factor(name: str) -> str:
     if name not in _FACTORS and not name.startswith("recipe."):
-        raise ValueError(f"takes {', '.join(_FACTORS)} or recipe.KEY")
+        raise ValueError(f"must be one of {', '.join(_FACTORS)} or recipe.KEY")
     return name
 
 
 def _is_known(*kinds: str) -> AfterValidator:
-    """Check a name against those that the reader of a file knows: its context, by kind."""
+    """Return a check of a name against the names of these kinds in the validation context."""
 
     def check(name: str, info: ValidationInfo) -> str:
         context = info.context or {}
@@ -77,13 +77,13 @@ def _is_known(*kinds: str) -> AfterValidator:
 
 def _check_looks(looks: tuple[int, ...]) -> tuple[int, ...]:
     if not looks or looks[0] < 2 or any(b <= a for a, b in pairwise(looks)):
-        raise ValueError("must be rising numbers of pairs, at least 2")
+        raise ValueError("must be increasing numbers of pairs, at least 2")
     return looks
 
 
 def _check_rising(values: Any) -> Any:
     if any(b <= a for a, b in pairwise(values)):
-        raise ValueError("must be rising numbers")
+        raise ValueError("must be increasing numbers")
     return values
 
 

@@ -1,4 +1,4 @@
-"""Claim and study files: found by name, read, and refused with file, line and field."""
+"""Find and read claim and study files; errors name file, line and field."""
 
 import difflib
 import hashlib
@@ -16,9 +16,9 @@ from ablations.claims.schema import Claim, ClaimPlan, Study, Tuning
 from ablations.composition import compose, experiment_names, shipped
 from ablations.config import ConfigError, Model
 
-# What fields take, by pydantic's name for its error, where its own words are those of Python.
+# Messages by type of pydantic's error, where its own message is in terms of Python.
 _KINDS = {
-    "string_type": "must be a text, in quotes where YAML reads it otherwise",
+    "string_type": "must be a string, in quotes where YAML reads another type",
     "string_too_short": "must not be empty",
     "list_type": "must be a list [A, B]",
     "tuple_type": "must be a list [A, B]",
@@ -30,23 +30,23 @@ _KINDS = {
     "int_from_float": "must be a whole number",
 }
 
-# Where something stands in a file: names of fields, and positions in lists.
+# Location in a file: names of fields and positions in lists.
 Place = tuple[str | int, ...]
 Content = TypeVar("Content", bound=BaseModel)
 
 
 def folders() -> list[Path]:
-    """Return the folders that hold claims: the user's ``./sweeps``, then those of this version."""
+    """Return the folders of claims: the user's ``./sweeps`` first, then the shipped one."""
     return list(dict.fromkeys(path.resolve() for path in (Path("sweeps"), shipped("sweeps"))))
 
 
 def claim_files() -> dict[str, Path]:
-    """Return all claim files by name; the user's win."""
+    """Return all claim files by name; the user's take precedence."""
     return _files("*.yaml")
 
 
 def study_files() -> dict[str, Path]:
-    """Return all study files by name; the user's win."""
+    """Return all study files by name; the user's take precedence."""
     return _files("studies/*.yaml")
 
 
@@ -59,13 +59,13 @@ def _files(pattern: str) -> dict[str, Path]:
 
 
 def read_claims(patterns: Sequence[str]) -> list[Claim]:
-    """Read the claims that are asked for, in alphabetical order.
+    """Read the requested claims, in alphabetical order.
 
     Args:
         patterns: Names, globs such as ``*overfitting``, or ``all``.
 
     Raises:
-        ConfigError: There is no such claim, or a file is broken.
+        ConfigError: A claim does not exist, or a file is not valid.
     """
     files = claim_files()
     chosen: set[str] = set()
@@ -73,7 +73,7 @@ def read_claims(patterns: Sequence[str]) -> list[Claim]:
         names = [name for name in files if pattern == "all" or fnmatchcase(name, pattern)]
         if not names:
             close = _close(pattern, [*files, *study_files()])
-            hint = f"did you mean {' or '.join(close)}?" if close else "`reproduce` lists them"
+            hint = f"did you mean {' or '.join(close)}?" if close else "reproduce.py lists them"
             raise ConfigError(f"there is no claim or study `{pattern}`; {hint}")
         chosen.update(names)
     return [_read(path, Claim) for name, path in files.items() if name in chosen]
@@ -83,7 +83,7 @@ def read_study(path: Path) -> tuple[Study, list[Claim]]:
     """Read a study file and the claims that it names.
 
     Raises:
-        ConfigError: A file is broken, or names a claim that does not exist or makes no sense there.
+        ConfigError: A file is not valid, or its settings do not fit a claim.
     """
     study = _read(path, Study)
     known = claim_files()
@@ -99,25 +99,24 @@ def read_study(path: Path) -> tuple[Study, list[Claim]]:
 
 
 def _misfit(study: Study, claim: Claim) -> str:
-    """Return why what a study fixes for a claim does not fit it; empty if it does."""
+    """Return why a study's settings do not fit a claim; empty if they do."""
     plan, field = study.plan_of(claim), f"claims.{claim.name}"
     if plan.margin and claim.paper.effect is not None:
         return (
-            f"{field}.margin: the paper gives a figure, and the margin is half of it; leave "
-            "`margin` out"
+            f"{field}.margin: the margin is half of the paper's effect; next step: remove `margin`"
         )
     if plan.margin and plan.margin.margin <= claim.no_effect:
         return (
-            f"{field}.margin: margin={plan.margin.margin:g}, and an effect of this measure is "
-            f"above {claim.no_effect}"
+            f"{field}.margin: margin={plan.margin.margin:g} must be above {claim.no_effect} for "
+            "this measure"
         )
     if plan.target and claim.measure.of == "epochs_to_error" and plan.target >= 1:
         return f"{field}.target: target={plan.target:g} must be an error below 1"
     last = study.first_seed + study.looks_of(claim)[-1] * (claim.ensemble or 1)
     if clash := sorted(study.tuning_seeds & set(range(study.first_seed, last))):
         return (
-            f"first_seed={study.first_seed}: {claim.name} would use seed {clash[0]}, which is kept "
-            "for tuning; choose another first_seed"
+            f"first_seed={study.first_seed}: {claim.name} would use seed {clash[0]}, which is "
+            "reserved for tuning; next step: choose another first_seed"
         )
     return ""
 
@@ -125,21 +124,21 @@ def _misfit(study: Study, claim: Claim) -> str:
 def ad_hoc(
     asked: Sequence[Claim], claims: Sequence[Claim], overrides: Sequence[str]
 ) -> tuple[Study, list[str]]:
-    """Make the study of claims that are tested without a study file.
+    """Return a study of claims that are tested without a study file.
 
-    All claims share its error rate, asked for or not. Rates are tuned over a factor of 2 around the
-    experiment's.
+    All claims share its error rate, requested or not. The grid of the learning rate has half, once
+    and twice the experiment's.
 
     Args:
-        asked: Claims that the command asks for.
+        asked: Requested claims.
         claims: All claims.
-        overrides: The command's own: those that affect results become the study's changes.
+        overrides: Overrides of the command; those that affect results become the study's changes.
 
     Returns:
-        The study, and the overrides that are left to the command.
+        The study and the other overrides.
 
     Raises:
-        ConfigError: An override does not exist, does not fit, or is a claim's to choose.
+        ConfigError: An override is not valid, or sets a key of the study or of a claim.
     """
     given = compose(overrides)
     free: list[str] = []
@@ -147,11 +146,11 @@ def ad_hoc(
     for item in overrides:
         key = key_of(item)
         if key in _REFUSED:
-            raise ConfigError(f"{item} cannot be set for a study: {_REFUSED[key]}")
+            raise ConfigError(f"{item}: cannot be set for a study; {_REFUSED[key]}")
         for claim in asked:
             if key in claim.chosen:
                 raise ConfigError(
-                    f"{item}: the claim {claim.name} chooses {key}; leave one of them out"
+                    f"{item}: the claim {claim.name} sets {key}; next step: remove one of them"
                 )
         if key != "experiment":
             (free if is_free(key) else changes).append(item)
@@ -175,16 +174,16 @@ def ad_hoc(
 
 _REFUSED = {
     "seed": "the study chooses the seeds",
-    "fast_dev_run": "a verdict needs records; make the runs smaller, as with recipe.epochs=1",
-    "print_model": "it is for ablations/run.py",
-    "plan": "it is for ablations/run.py; here it is --plan",
-    "pretrained": "claims are on networks that start from random weights",
+    "fast_dev_run": "a verdict needs records; next step: shorten the runs, as with recipe.epochs=1",
+    "print_model": "it is only for ablations/run.py",
+    "plan": "it is only for ablations/run.py; next step: use --plan",
+    "pretrained": "claims are about networks that start from random weights",
 }
 
 
 def _close(typed: str, names: list[str]) -> list[str]:
     whole = difflib.get_close_matches(typed, names, n=3, cutoff=0.8)
-    # Names are long: what was typed may be the beginning of one, or a word in it.
+    # Names are long, so also compare with their beginnings and their words.
     pieces = ((name, [name[: len(typed)], *name.split("_")]) for name in names)
     return whole or [name for name, of_it in pieces if difflib.get_close_matches(typed, of_it)][:3]
 
@@ -195,7 +194,7 @@ def _place(path: Path) -> str:
 
 
 def _read(path: Path, model: type[Content]) -> Content:
-    """Read a YAML file as a model; the first error is worded with its line and field."""
+    """Read a YAML file as a model; the first error names its line and field."""
     place = _place(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -204,7 +203,7 @@ def _read(path: Path, model: type[Content]) -> Content:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{place}:{line}: not YAML: {error.problem}") from None
-    # A ValueError: bytes that are no text, a date or a number that does not exist.
+    # ValueError: bytes that are not UTF-8, or an impossible date or number.
     except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
         raise ConfigError(f"{place}: not YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(values, dict):
@@ -214,7 +213,7 @@ def _read(path: Path, model: type[Content]) -> Content:
     try:
         return model.model_validate({**values, "name": path.stem}, context=context)
     except ValidationError as error:
-        # A misspelt field also leaves one missing: what is there and wrong comes first.
+        # A misspelled field also leaves one missing, so report missing fields last.
         found = [(e["type"] == "missing", _line(e["loc"], lines), e) for e in error.errors()]
         _, line, first = min(found, key=lambda item: item[:2])
         raise ConfigError(f"{place}:{line}: {_explain(first, model)}") from None
@@ -230,9 +229,9 @@ def _lines(node: yaml.Node | None, place: Place = ()) -> Iterator[tuple[Place, i
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, item in node.value:
-            if key.value in seen:  # the later one would win in silence
+            if key.value in seen:  # YAML would silently take the later one
                 raise yaml.MarkedYAMLError(
-                    problem=f"`{key.value}` is there twice", problem_mark=key.start_mark
+                    problem=f"`{key.value}` is given twice", problem_mark=key.start_mark
                 )
             seen.add(key.value)
             yield from _lines(item, (*place, key.value))
@@ -240,7 +239,7 @@ def _lines(node: yaml.Node | None, place: Place = ()) -> Iterator[tuple[Place, i
 
 
 def _line(place: Place, lines: dict[Place, int]) -> int:
-    while place not in lines:  # a missing field has the line of what it is missing from
+    while place not in lines:  # a missing field has the line of its parent
         place = place[:-1]
     return lines[place]
 
@@ -248,7 +247,7 @@ def _line(place: Place, lines: dict[Place, int]) -> int:
 def _explain(error: ErrorDetails, model: type[BaseModel]) -> str:
     field = ".".join(str(part) for part in error["loc"] if part != "[key]")
     context, given = error.get("ctx", {}), error["input"]
-    if not error["loc"]:  # of the whole file: the message names the field
+    if not error["loc"]:  # an error of the whole file, whose message names the field
         return str(context.get("error", error["msg"]))
     match error["type"]:
         case "missing":
@@ -274,7 +273,7 @@ def _explain(error: ErrorDetails, model: type[BaseModel]) -> str:
 
 
 def _fields(model: type[BaseModel], outer: Sequence[str | int]) -> list[str]:
-    """Return the fields of the part of a file at a place."""
+    """Return the valid fields at a location of a file."""
     part: Any = model
     for name in outer:
         for alias, entry in part.model_fields.items() if hasattr(part, "model_fields") else ():

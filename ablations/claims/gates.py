@@ -1,6 +1,6 @@
-"""The gate: check whether a claim can show at a study's scale, before its pairs are trained.
+"""The gate: check whether a claim is testable at a study's scale, before its pairs are trained.
 
-It reads tuning seeds only, and their validation and training errors.
+It reads only validation and training errors of tuning and gate seeds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,9 +19,9 @@ from ablations.stats.intervals import critical
 # The arms of a claim, ``with`` and ``without`` the technique, by part.
 Choices = Mapping[str, Mapping[str, Choice]]
 
-# Largest change of the validation error when the training is twice as long, relative.
+# Largest relative change of the validation error at twice the epochs.
 TRAINED_OUT = 0.05
-# Least generalization gap without the technique, as a fraction of the validation error.
+# Smallest generalization gap without the technique, as a fraction of the validation error.
 OVERFITS = 0.25
 
 
@@ -32,7 +32,7 @@ class Check:
     Attributes:
         part: ``trained out``, ``fair rates``, ``overfits without it`` or ``learns``.
         passed: Whether it passed.
-        text: Its numbers, and what would pass.
+        text: Its numbers, and the required ones.
     """
 
     part: str
@@ -44,12 +44,12 @@ class Check:
 
 
 def gate_jobs(runs: Runs, claim: Claim, choices: Choices) -> list[Job]:
-    """Return the runs that the gate of a claim needs beside those of the tuning."""
+    """Return the runs that the gate of a claim needs besides the tuning runs."""
     return [job for arms in choices.values() for job in _gate_jobs(runs, claim, arms)]
 
 
 def gate(runs: Runs, claim: Claim, choices: Choices) -> list[Check]:
-    """Check what a claim needs.
+    """Check the gate of a claim.
 
     Args:
         runs: The runs of the study.
@@ -57,7 +57,7 @@ def gate(runs: Runs, claim: Claim, choices: Choices) -> list[Check]:
         choices: The tuned arms ``with`` and ``without`` the technique, by part.
 
     Returns:
-        The checks of all parts whose runs are there; those that parts share are there once.
+        The checks of all parts whose runs have finished; checks that parts share appear once.
     """
     found: dict[tuple[str, str], Check] = {}
     for part, arms in choices.items():
@@ -104,7 +104,7 @@ def _trained_out(runs: Runs, choice: Choice) -> Check:
     known = [(once, twice) for once, twice in pairs if once and twice]
     bad = sum(not _has_learned(record) for pair in known for record in pair)
     if bad >= len(known):  # half of them: each seed has two
-        text = f"{bad} of {2 * len(known)} runs of the gate diverged or are at chance"
+        text = f"{bad} of {2 * len(known)} gate runs diverged or are at chance"
         return Check("trained out", False, text)
     ratios = [log(_smoothed(twice) / _smoothed(once)) for once, twice in known]
     change = exp(mean(ratios)) - 1
@@ -131,7 +131,7 @@ def _fair_rates(runs: Runs, arms: Mapping[str, Choice]) -> Check:
     tuning = runs.study.tuning
     if tuning is None:
         return Check(
-            "fair rates", False, "the study tunes no rate; passes with `tuning` in its file"
+            "fair rates", False, "the study tunes no learning rate (required: `tuning` in its file)"
         )
     chosen = [f"{arms[side].tuned[0]} {side} the technique" for side in SIDES]
     extended = max(arms[side].extended for side in SIDES)
@@ -140,7 +140,7 @@ def _fair_rates(runs: Runs, arms: Mapping[str, Choice]) -> Check:
         text += f"; the grid was extended {'once' if extended == 1 else f'{extended} times'}"
     edges = [side for side in SIDES if arms[side].at_edge]
     if edges:
-        text += f"; at the edge of the grid {' and '.join(edges)} it (required: inside)"
+        text += f"; on the edge of the grid {' and '.join(edges)} the technique (required: inside)"
     return Check("fair rates", not edges, text)
 
 
@@ -150,8 +150,8 @@ def _overfits(choice: Choice) -> Check:
         return Check(
             "overfits without it",
             False,
-            "no finished tuning run of the arm without the technique has a validation error; "
-            "passes with data.val_size above 0",
+            "no finished tuning run without the technique has a validation error (required: "
+            "data.val_size above 0)",
         )
     val = mean(record.val.top1 for record in known if record.val)
     train = mean(record.train.top1 for record in known if record.train)
@@ -170,7 +170,7 @@ def _has_learned(record: Record) -> bool:
 
 
 def learns(records: Mapping[str, Sequence[Record]], what: str) -> Check:
-    """Fail an arm of which half of the runs diverged or are at chance.
+    """Check that in each arm fewer than half of the runs diverged or are at chance.
 
     Args:
         records: Runs ``with`` and ``without`` the technique.

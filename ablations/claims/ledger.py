@@ -1,9 +1,9 @@
 """The ledger of looks: which study looked at which claim on which data, and when.
 
 Every look is appended to ``ledger.jsonl`` in the cache folder and in ``results/<study>/``, and both
-are read, so that neither a new output folder nor a new first seed forgets an earlier look. A second
-study of a claim on the same data is judged at half the error rate, a third at a quarter. Deleting
-both files is the one way around it.
+are read, so that neither a new output folder nor a new first seed hides an earlier look. A second
+study of a claim on the same data is judged at half the error rate, a third at a quarter. Only
+deleting both files avoids this.
 """
 
 import json
@@ -30,10 +30,10 @@ class Look:
         data: Fingerprint of the data.
         study: Name of the study.
         attempt: Hash of the rule, see :meth:`ablations.claims.schema.Study.attempt`.
-        pairs: Pairs looked at.
-        label: The label of the claim at this look.
+        pairs: Number of pairs.
+        label: Label of the claim at this look.
         estimate: Mean difference of its first part, on the scale of the analysis.
-        time: When, in UTC.
+        time: Time of the look, UTC, ISO 8601.
     """
 
     claim: str
@@ -47,7 +47,7 @@ class Look:
 
     @property
     def key(self) -> tuple[str, str, str, int]:
-        """What tells one look from another: a repeated study takes the same looks."""
+        """Identity of the look; a repeated study has the same looks."""
         return self.claim, self.data, self.attempt, self.pairs
 
 
@@ -55,9 +55,9 @@ class Ledger:
     """Reads and appends looks.
 
     Args:
-        study: Name of the study that looks.
+        study: Name of the study that appends.
         cache: The cache folder; None takes the user's.
-        results: Folder that holds a folder for each study.
+        results: Folder with a folder for each study.
     """
 
     def __init__(self, study: str, cache: Path | None, results: Path) -> None:
@@ -89,7 +89,7 @@ class Ledger:
         Args:
             claim: Name of the claim.
             data: Fingerprint of the data.
-            attempt: The attempt that is judged.
+            attempt: The present attempt.
         """
         found = [look for look in self.looks.values() if (look.claim, look.data) == (claim, data)]
         began: dict[str, str] = {}
@@ -105,12 +105,12 @@ class Ledger:
 
 
 def alpha_after(earlier: list[Look], alpha: float) -> float:
-    """Return the error rate of a study after earlier ones: halved for each."""
+    """Return the error rate of a study, halved for each earlier attempt."""
     return alpha / 2 ** len({look.attempt for look in earlier})
 
 
 def history(earlier: list[Look], own: list[int]) -> str:
-    """Word what was looked at: this study's pairs, then earlier studies and their labels."""
+    """Return the looks as text: those of this study, then earlier studies with their labels."""
     parts = [f"looked at {_listed(own)} pairs"] if own else []
     studies: dict[str, list[Look]] = {}
     for look in earlier:
@@ -138,5 +138,5 @@ def _read(path: Path) -> Iterator[Look]:
         except (ValueError, TypeError):
             raise ConfigError(
                 f"{path}:{number}: not a valid ledger entry; next step: restore the line, or "
-                "remove it if it is the half-written last one"
+                "remove it if it is the last one and incomplete"
             ) from None

@@ -1,4 +1,4 @@
-"""Numbers read from records: one for each arm and pair, and their differences."""
+"""Read the measure of a claim from records, and take the differences of pairs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -19,9 +19,9 @@ from ablations.stats.timing import first_passage
 
 SIDES = ("with", "without")
 
-# By first seed: the runs of either side of a pair, one or the members of an ensemble.
+# Runs of each side by first seed of the pair: one run, or the members of an ensemble.
 Pairs = Mapping[int, Mapping[str, Sequence[Record]]]
-# A number for either side, by first seed of the pair.
+# The measure of each side by first seed of the pair.
 Values = Mapping[str, Mapping[int, float]]
 
 
@@ -35,13 +35,13 @@ def measure(
         claim: The claim.
         side: ``with`` or ``without`` the technique.
         members: One run, or the members of an ensemble.
-        view: View that the test error is read in.
+        view: View of the test error.
         k: 1 or 5, for errors.
 
     Returns:
         An error rate or a gap as a fraction, a time in epochs or steps (infinite if the target was
-        not reached), a distance of colors, or an agreement. A diverged run counts as a network that
-        guesses.
+        not reached), a difference of colorfulness, or a fraction of neighbors of the same class. A
+        diverged run counts as at chance.
     """
     record, target = members[0], runs.study.target_of(claim)
     match claim.measure.of:
@@ -71,17 +71,17 @@ def measure(
 def compare(
     claim: Claim, study: Study, pairs: Pairs, values: Values, blank: Comparison
 ) -> list[Comparison]:
-    """Take the differences of the pairs of a part.
+    """Return the comparisons of a part, with the differences of its pairs.
 
     Args:
         claim: The claim.
         study: The study, for the scale.
         pairs: The runs.
-        values: The measure of each.
-        blank: The comparison without its differences; ``pool`` names the baseline.
+        values: The measure of each run.
+        blank: The comparison without differences; ``pool`` names the baseline.
 
     Returns:
-        One comparison; two for a claim on the generalization gap, which also has to lower the test
+        One comparison; two for a claim on the generalization gap, which must also lower the test
         error.
     """
     of, scale = claim.measure.of, study.scale_of(claim)
@@ -108,7 +108,7 @@ def compare(
         blank,
         part=f"{blank.part} test error".strip(),
         differences={seed: log(error[seed, "without"] / error[seed, "with"]) for seed in pairs},
-        margin=step,  # it has to fall, and one image is the least that a test can show
+        margin=step,  # it must fall by at least one test image
         floor=step**2 / 6,
         pool=_pool(blank, "test_error ratio"),
     )
@@ -116,7 +116,7 @@ def compare(
 
 
 def judges_top5(claim: Claim, study: Study, pairs: Pairs) -> bool:
-    """Whether the top-5 error is judged: with a figure of the paper, from 100 classes up."""
+    """Return whether to judge the top-5 error: given in the paper, and 100 classes or more."""
     known = study.effect_of(claim, 5) is not None
     return known and any(pair["with"][0].data.classes >= 100 for pair in pairs.values())
 
@@ -124,7 +124,7 @@ def judges_top5(claim: Claim, study: Study, pairs: Pairs) -> bool:
 def compare_top5(
     claim: Claim, study: Study, pairs: Pairs, values: Values, blank: Comparison
 ) -> Comparison:
-    """Take the differences of the top-5 error: a secondary comparison, see :func:`compare`."""
+    """Return the secondary comparison of the top-5 error, see :func:`compare`."""
     ratio = study.scale_of(claim) == "ratio"
     return replace(
         blank,
@@ -143,17 +143,17 @@ def _pool(blank: Comparison, measure: str) -> str:
 
 
 def _ends(claim: Claim, values: Values) -> list[tuple[int, float, float]]:
-    """Return the larger and the smaller value of each pair, if the claim is right."""
+    """Return the seed of each pair, its larger and its smaller value if the claim is right."""
     sides = ("without", "with") if claim.measure.direction == "lower" else SIDES
     larger, smaller = (values[side] for side in sides)
     return [(seed, larger[seed], smaller[seed]) for seed in larger]
 
 
 def _compare_times(claim: Claim, pairs: Pairs, values: Values, blank: Comparison) -> Comparison:
-    """Take log ratios of times.
+    """Return the comparison of log ratios of times.
 
-    A time cut short by the end of training counts as the whole training: the mean is that of the
-    restricted log ratio, and a bound on one side. A pair in which neither arm arrived says nothing.
+    A target that was not reached counts as the whole training, and leaves the interval open on one
+    side. A pair in which neither arm reached the target has no difference.
     """
     found, silent, low_holds, high_holds = {}, 0, True, True
     for seed, long, short in _ends(claim, values):
@@ -200,7 +200,7 @@ def _step(claim: Claim, pairs: Pairs, scale: str) -> float:
 
 
 def runs_of(pairs: Pairs) -> dict[str, list[Record]]:
-    """Return all runs of either side."""
+    """Return all runs of each side."""
     return {side: [run for pair in pairs.values() for run in pair[side]] for side in SIDES}
 
 
@@ -213,7 +213,7 @@ def points(claim: Claim, values: Values) -> float | None:
 
 
 def warnings(claim: Claim, pairs: Pairs) -> list[str]:
-    """Return what a reader should know of the runs of a part beside the label."""
+    """Return warnings about the runs of a part."""
     found = []
     for side, runs in runs_of(pairs).items():
         for what, count in (
@@ -240,17 +240,17 @@ def train_error(record: Record) -> float:
 
 
 def val_error(record: Record) -> float:
-    """Return the validation error of the trained network; chance without one."""
+    """Return the validation error of the trained network; chance if there is none."""
     return record.val.top1 if record.val else 1 - 1 / record.data.classes
 
 
 def smoothed(error: float, record: Record, scores: Scores | None = None) -> float:
-    """Return (wrong + 1/2) / (N + 1), which has a logarithm even if nothing is wrong.
+    """Return (wrong + 1/2) / (N + 1), whose logarithm exists even if no image is wrong.
 
     Args:
-        error: Fraction of the images.
-        record: Its test images are counted.
-        scores: Count those of this split instead.
+        error: Fraction of wrong images.
+        record: N is the number of its test images.
+        scores: N is the number of images of this split instead.
     """
     count = scores.count if scores else record.data.test_images
     return (error * count + 0.5) / (count + 1)
@@ -270,7 +270,7 @@ def _time(times: Sequence[float], values: Sequence[float | None], target: float 
 
 
 def budget(claim: Claim, record: Record) -> float:
-    """Return the time that a run may take to a target: its whole training, in epochs or steps."""
+    """Return the length of the whole training, in the claim's unit: epochs or steps."""
     recipe = record.run.recipe
     steps = record.data.train_images // recipe.batch_size
     return float(recipe.epochs * (1 if claim.measure.of == "epochs_to_error" else steps))
@@ -286,7 +286,7 @@ def ensemble_error(output: Path, records: Sequence[Record], view: str, k: int) -
         k: 1 or 5.
 
     Raises:
-        ConfigError: The predictions of a member are gone.
+        ConfigError: The predictions of a member are missing.
     """
     if any(record.status == "diverged" for record in records):
         return max(0.0, 1 - k / records[0].data.classes)
@@ -309,11 +309,11 @@ def _predictions(
             with np.load(path) as arrays:
                 return arrays[view], arrays["labels"].astype(np.int64)
     raise ConfigError(
-        f"{output / run_id / PREDICTIONS} is gone, and an ensemble averages what its members "
-        "predict; next step: delete that folder, and the same command trains its run again"
+        f"{output / run_id / PREDICTIONS}: missing, but needed for an ensemble; next step: delete "
+        "that folder and repeat the command, which trains its run again"
     )
 
 
 def finite(number: float) -> float | None:
-    """Return a number as JSON knows it."""
+    """Return a number, or None if it is not finite, as JSON requires."""
     return number if isfinite(number) else None

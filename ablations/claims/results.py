@@ -1,4 +1,4 @@
-"""Read and write ``verdicts.json``: the rule of each claim, and its verdict."""
+"""Read and write ``verdicts.json``: the rule of each claim, and its verdicts."""
 
 import json
 import subprocess
@@ -27,8 +27,8 @@ class ArmResult:
 
     Attributes:
         name: Its difference from the study's baseline, tuned keys included.
-        tuned: Chosen value of the tuned key, as an override; empty where nothing is tuned.
-        scores: Mean score of each value tried, smaller is better.
+        tuned: Override of the tuned key; empty if the study tunes nothing.
+        scores: Mean score of each value tried; smaller is better.
         runs: Run ids by first seed of the pair: one, or the members of an ensemble.
         values: The measure by first seed of the pair; None for a target that was not reached.
     """
@@ -42,40 +42,40 @@ class ArmResult:
 
 @dataclass(frozen=True)
 class ClaimResult:
-    """What a study knows of a claim: its rule before the first run, its verdicts after each look.
+    """The rule of a claim, fixed before the first run, and its verdicts after each look.
 
     Attributes:
         claim: Name of the claim.
         statement: The claim in our words.
-        section: Of the paper, or ``extension`` or ``control``.
+        section: Section of the paper, or ``extension`` or ``control``.
         family: ``paper``, ``extension`` or ``control``.
-        technique: The key that tells the arms apart.
+        technique: The key in which the arms differ.
         measure: :class:`ablations.claims.schema.Measure` in plain values.
         paper: :class:`ablations.claims.schema.Paper` in plain values.
-        confounds: What else might explain either figure.
-        at_paper: Data and network are the paper's own: the label speaks of the paper.
+        confounds: Other explanations of the paper's result or of ours.
+        at_paper: Whether data and network are the paper's own.
         scale: See :meth:`ablations.claims.schema.Study.scale_of`.
         margin: Smallest effect that matters, on the scale of the analysis.
-        margin_reason: Where it comes from.
-        effect: The paper's effect on that scale; None without a figure.
-        effect5: The same of the top-5 error.
-        target: What times are measured to.
-        looks: Numbers of pairs of the plan.
+        margin_reason: Reason for the margin.
+        effect: The paper's effect on that scale; None if it gives none.
+        effect5: The same for the top-5 error.
+        target: Error or loss that ends the measured time.
+        looks: Planned numbers of pairs.
         attempt: Hash of the rule.
-        rule: Everything that could change the verdict.
+        rule: All settings that could change the verdict.
         alpha: Error rate of the family for this claim.
-        claims_in_family: Claims that share it.
-        chance: Probability that the claim will be said to hold if the paper's effect, and if twice
-            that, is true; None where no spread is known to plan with.
-        excluded: Why the claim makes no sense here; empty otherwise.
-        label: Of the claim, from those of its parts; empty before the gate.
-        checks: The gate.
+        claims_in_family: Number of claims that share it.
+        chance: Probability of the label ``holds`` at the paper's effect and at twice that effect;
+            None if no standard deviation is known.
+        excluded: Why the claim does not apply at the experiment; empty if it does.
+        label: Label of the claim, from those of its parts; empty before the gate.
+        checks: Checks of the gate.
         verdicts: One for each part.
         secondary: Verdicts on the top-5 error, outside the family.
         points: Mean difference of the errors by part, as fractions.
-        arms: ``with`` and ``without`` by part.
+        arms: Arms by part, ``with`` and ``without`` the technique.
         history: Looks so far, of this and of earlier studies.
-        warnings: What a reader should know beside the label.
+        warnings: Warnings for readers.
     """
 
     claim: str
@@ -111,19 +111,19 @@ class ClaimResult:
 
     @property
     def decided(self) -> bool:
-        """Whether further pairs would change nothing that the rule can say."""
+        """Whether the claim needs no further pairs."""
         if self.excluded or self.label == Label.opposite:
             return True
         return bool(self.verdicts) and all(verdict.decided for verdict in self.verdicts)
 
     @property
     def n(self) -> int:
-        """Pairs behind the verdict."""
+        """Number of pairs of the verdict."""
         return min((verdict.n for verdict in self.verdicts), default=0)
 
     @property
     def word(self) -> str:
-        """The label for readers; a control tells whether it raised a false alarm."""
+        """The label for readers; an effect in a control is a false alarm."""
         if not self.label:
             return "excluded" if self.excluded else "planned"
         if self.family == "control" and self.label in (
@@ -135,7 +135,7 @@ class ClaimResult:
         return Label(self.label).word(self.at_paper)
 
     def to_reader(self, effect: float | None, part: str = "") -> float | None:
-        """Convert an effect from the scale of the analysis to the reader's.
+        """Convert an effect from the scale of the analysis to the unit for readers.
 
         Args:
             effect: Log ratio, or difference; None stays None.
@@ -149,7 +149,7 @@ class ClaimResult:
         return exp(effect) if self.unit_of(part) == "×" else 100 * effect
 
     def unit_of(self, part: str = "") -> str:
-        """Return the reader's unit of a part: ``×``, ``points`` or ``% of the test error``."""
+        """Return the unit of a part for readers: ``×``, ``points`` or ``% of the test error``."""
         if self.scale == "ratio" or (self.scale == "relative" and part.endswith("test error")):
             return "×"
         return "% of the test error" if self.scale == "relative" else "points"
@@ -161,12 +161,12 @@ class StudyResult:
 
     Attributes:
         name: Name of the study.
-        title: For tables and pages.
-        version: Of the study file.
+        title: Title in tables and pages.
+        version: Version of the study file.
         experiment: Name of the experiment.
         changes: Overrides of all runs.
-        dataset: What tables call the data.
-        fingerprint: Of the data.
+        dataset: Name of the data in tables.
+        fingerprint: Fingerprint of the data.
         first_seed: Seed of the first pair.
         tuning_seeds: Seeds that no verdict uses.
         claims: Names of all its claims.
@@ -194,7 +194,7 @@ class StudyResult:
 
     @property
     def scale(self) -> str:
-        """Experiment and changes, for titles."""
+        """Experiment and changes, as a title."""
         return " ".join([self.experiment, *self.changes])
 
 
@@ -202,7 +202,7 @@ _STUDY = TypeAdapter(StudyResult)
 
 
 def label_of(verdicts: Sequence[Verdict]) -> str:
-    """Return the label of a claim; empty without verdicts."""
+    """Return the label of a claim; empty if it has no verdicts."""
     return joint(verdicts).value if verdicts else ""
 
 
@@ -223,10 +223,10 @@ def commit_of_rules() -> str | None:
 
 
 def load(output: Path) -> list[StudyResult]:
-    """Read the ``verdicts.json`` of a folder; an empty list where there is none.
+    """Read the ``verdicts.json`` of a folder; empty if there is none.
 
     Raises:
-        ConfigError: The file is not one of ours, or of another layout.
+        ConfigError: The file is damaged or has another layout.
     """
     path = output / VERDICTS
     try:
@@ -238,19 +238,19 @@ def load(output: Path) -> list[StudyResult]:
         return []
     except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
         raise ConfigError(
-            f"{path} cannot be read ({str(error).splitlines()[0]}); next step: move it away, and "
-            "the same command writes it again from the records"
+            f"{path}: cannot be read ({str(error).splitlines()[0]}); next step: move it away and "
+            "repeat the command, which writes it again from the records"
         ) from None
 
 
 def save(output: Path, study: StudyResult) -> StudyResult:
-    """Put a study into the file of its folder, at once or not at all.
+    """Write a study to the ``verdicts.json`` of a folder, atomically.
 
-    Claims of the same version of the study on the same data that this command did not ask for stay
-    as they are, and so does a verdict by the same rule while there is no later one.
+    For the same version and data, claims that this command did not request are kept, and so is a
+    verdict under the same rule until a later look replaces it.
 
     Returns:
-        The study as it now is in the file.
+        The study as written.
     """
     output.mkdir(parents=True, exist_ok=True)
     with FileLock(output / f".{VERDICTS}.lock"):
@@ -258,12 +258,12 @@ def save(output: Path, study: StudyResult) -> StudyResult:
         before = studies.get(study.name)
         kept: dict[str, ClaimResult] = {}
         if before and _head(before) == _head(study):
-            study = replace(study, commit=before.commit)  # of the first run
+            study = replace(study, commit=before.commit)  # that of the first run
             kept = {r.claim: r for r in before.results if r.claim in study.claims}
         for result in study.results:
             old = kept.get(result.claim)
             same = old is not None and old.attempt == result.attempt
-            # A later look is never replaced by an earlier one, nor a label by none.
+            # An earlier look never replaces a later one, nor an empty label another.
             if not (same and old and (old.n > result.n or (old.label and not result.label))):
                 kept[result.claim] = result
         study = replace(study, results=[kept[name] for name in sorted(kept)])

@@ -1,4 +1,4 @@
-"""The runs of a study: composed from its arms, trained where there is no record, read back."""
+"""Compose, train and read the runs of a study."""
 
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -21,7 +21,7 @@ from ablations.launch.plan import make_plan
 from ablations.launch.start import start
 from ablations.record import Record
 
-# Overrides that give other data than the experiment's.
+# Keys that select other data than the experiment's.
 _OTHER_DATA = ("data.name", "data.source", "data.path", "data.train", "data.test")
 
 # Overrides of an arm, on top of the study's.
@@ -39,14 +39,14 @@ class Runs:
 
     Args:
         study: The study.
-        overrides: The command's own.
-        console: Where runs are shown while they train.
+        overrides: Overrides of the command.
+        console: Where to show progress.
         deadline: Monotonic time after which no run is started; None for no limit.
-        report: Told about the preparation of data.
-        plan_only: Nothing is to be trained, and no data need to be there.
+        report: Called with each line about the preparation of data.
+        plan_only: Nothing will be trained, so that data need not be prepared.
 
     Raises:
-        ConfigError: An override does not exist, does not fit, or is the study's to choose.
+        ConfigError: An override is not valid, or sets a key of the study.
     """
 
     def __init__(
@@ -61,10 +61,10 @@ class Runs:
     ) -> None:
         for item in overrides:
             if not is_free(key_of(item)):
-                compose([item])  # what does not exist is fixed by nothing
+                compose([item])  # an unknown key has its own error
                 raise ConfigError(
-                    f"{item}: the study {study.name} fixes {key_of(item)}; change its file and "
-                    f"raise its version, or set only {', '.join(FREE_KEYS)}"
+                    f"{item}: the study {study.name} fixes {key_of(item)}; next step: change its "
+                    f"file and raise its version, or set only {', '.join(FREE_KEYS)}"
                 )
         elsewhere = any(key_of(item) in _OTHER_DATA for item in overrides)
         self.study = study.model_copy(update={"elsewhere": elsewhere})
@@ -82,18 +82,18 @@ class Runs:
         self._left_elsewhere = False
 
     def exclusion(self, claim: Claim) -> str:
-        """Return why a claim makes no sense here; empty if it does."""
+        """Return why a claim does not apply at this experiment; empty if it does."""
         model = next((c for c in claim.common if c.startswith("model=")), "")
         names = (self.study.experiment, model.removeprefix("model=") or self.given.model.value)
         for name in names:
             if name in claim.excluded:
                 return claim.excluded[name]
         if claim.measure.of in TIMES and self.study.target_of(claim) is None:
-            return "it is timed to a target: set claims.NAME.target in a study file"
+            return "it needs a target; next step: set claims.NAME.target in a study file"
         return ""
 
     def admit(self, claims: Sequence[Claim]) -> None:
-        """Check every arm of the claims and prepare the data, unless only a plan is wanted.
+        """Check every arm of the claims, and prepare the data unless only a plan is needed.
 
         Raises:
             ConfigError: The arms of a claim differ in more than its technique, or cannot be built.
@@ -104,25 +104,27 @@ class Runs:
         if self.plan_only and not is_prepared(self.given.data, self.cache):
             self._admit_without_data()
             return
-        # Without an arm the baseline stands for the data.
+        # Without arms, the baseline prepares the data.
         configs = [(self.config(arm), self.given.run) for arm in self._admitted]
         plan = make_plan(configs or [(self.given, self.given.run)], self.report)
         self._template = plan.jobs[0]
         if len({job.store for job in plan.jobs}) > 1:
-            raise ConfigError("set data.size in the study: all of its arms share one data set")
+            raise ConfigError(
+                "data.size: arms of a study must share one data set; next step: set it in the study"
+            )
         if self.study.fingerprint not in (None, self.fingerprint):
             raise ConfigError(
-                f"the data have fingerprint {self.fingerprint[:16]}, the study {self.study.name} "
-                f"is on {str(self.study.fingerprint)[:16]}; next step: give its data, see the head "
-                "of its file"
+                f"the data have fingerprint {self.fingerprint[:16]}, but the study "
+                f"{self.study.name} needs {str(self.study.fingerprint)[:16]}; next step: use its "
+                "data, see the head of its file"
             )
 
     def _check_arms(self, claim: Claim) -> None:
         """Refuse arms that differ in more than the technique, or not at all."""
         if self.study.tuning and self.study.tuning.key == claim.technique:
             raise ConfigError(
-                f"study {self.study.name}: tunes {claim.technique}, which tells the arms of "
-                f"{claim.name} apart"
+                f"study {self.study.name}: tunes {claim.technique}, in which the arms of "
+                f"{claim.name} differ; next step: tune another key"
             )
         for part, comparison in claim.comparisons.items():
             technique, arms = comparison.technique or claim.technique, arms_of(claim, part)
@@ -136,16 +138,16 @@ class Runs:
             if differing != {technique} - set(READINGS):
                 raise ConfigError(
                     f"claim {claim.name}: the arms must differ in {technique} and in nothing else, "
-                    f"but differ in {', '.join(sorted(differing)) or 'nothing'}. Move what both "
-                    "need to `common`"
+                    f"but differ in {', '.join(sorted(differing)) or 'nothing'}; next step: move "
+                    "what both need to `common`"
                 )
             self._admitted |= dict.fromkeys(arms)
 
     def _admit_without_data(self) -> None:
         given, known = self.given, self.study.fingerprint
         self.report(
-            "not prepared here; finished runs are "
-            + ("looked for by the fingerprint of the study" if known else "not looked for")
+            "not prepared; finished runs are "
+            + ("found by the fingerprint of the study" if known else "not counted")
         )
         run = replace(given.run, fingerprint=known or "")
         name = "baseline"
@@ -153,20 +155,20 @@ class Runs:
 
     @property
     def fingerprint(self) -> str:
-        """Of the data; empty before :meth:`admit`, and in a plan of data that are not there."""
+        """Fingerprint of the data; empty before :meth:`admit` and if it is not known."""
         return self._template.run.fingerprint if self._template else ""
 
     @property
     def dataset(self) -> str:
-        """Return the name of the data in tables; that of the source before :meth:`admit`."""
+        """Name of the data in tables; that of the source before :meth:`admit`."""
         data = self._template.run.data if self._template else self.given.data
         return data.name or data.source.value
 
     @cached_property
     def with_validation(self) -> Arm:
-        """Overrides that cut validation images off where the study trains on all images.
+        """Overrides that hold out validation images, if the study trains on all images.
 
-        Rates are chosen by validation error and the gate reads it, on seeds that no verdict uses.
+        Tuning and the gate need a validation error, on seeds that no verdict uses.
         """
         if self.given.data.val_size:
             return ()
@@ -191,16 +193,16 @@ class Runs:
             return f"{key}={max(1, round(present * factor))}"
         if isinstance(present, float):
             return f"{key}={present * factor:g}"
-        raise ConfigError(f"{item}: {key} has no number to multiply")
+        raise ConfigError(f"{item}: {key} has no numeric value to multiply")
 
     def job(self, arm: Arm, seed: int) -> Job:
         """Return the job of an arm at a seed."""
-        if (arm, seed) not in self._jobs:  # every look asks for those of all pairs again
+        if (arm, seed) not in self._jobs:  # each look requests all pairs again
             self._jobs[arm, seed] = self._job(arm, seed)
         return self._jobs[arm, seed]
 
     def _job(self, arm: Arm, seed: int) -> Job:
-        assert self._template is not None, "admit() comes first"
+        assert self._template is not None, "admit() must be called first"
         config = self.config(arm)
         run = replace(config.run, seed=seed).on_data(self.fingerprint, self.dataset)
         name = difference(run, self.given.run)
@@ -219,7 +221,7 @@ class Runs:
         )
 
     def view(self, arm: Arm) -> str:
-        """Return the views that an arm's test error is read in."""
+        """Return the view of an arm's test error."""
         return self.config(arm).run.techniques.evaluation.value
 
     def record(self, job: Job) -> Record | None:
@@ -231,16 +233,16 @@ class Runs:
 
     @property
     def out_of_time(self) -> bool:
-        """Whether nothing more starts here: the deadline has passed, or runs wait elsewhere."""
+        """Whether no run can start here: the deadline has passed, or runs wait elsewhere."""
         return self._left_elsewhere or (
             self.deadline is not None and time.monotonic() >= self.deadline
         )
 
     def train(self, jobs: Iterable[Job]) -> bool:
-        """Train all jobs that have no record, side by side, in the order given.
+        """Train all jobs that have no record, in the given order, in parallel.
 
         Returns:
-            False if there was nothing to train, or no time.
+            False if there was nothing to train or no time left.
         """
         left = {
             job.run.run_id: job
@@ -254,7 +256,7 @@ class Runs:
                 self.output, list(left.values()), self.console, monitor.update, self.deadline
             )
         show_waiting(self.console, states)
-        # In SLURM's queue, or for torchrun on several machines.
+        # Queued by SLURM, or left for torchrun on several machines.
         self._left_elsewhere = any(
             state.status in {"queued", "running", "waiting"} for state in states
         )

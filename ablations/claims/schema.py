@@ -1,7 +1,7 @@
-"""Claims and studies as YAML files: their fields, and how they are checked against each other.
+"""Fields of claim and study files, and their checks.
 
 A claim (``sweeps/*.yaml``) is a proposition of the paper: arms that differ in one technique, the
-measure, and the paper's figure. A study (``sweeps/studies/*.yaml``) fixes everything else before
+measure, and the paper's effect. A study (``sweeps/studies/*.yaml``) fixes everything else before
 its first run: experiment, claims, margins, looks, seeds and the grids of tuned keys.
 """
 
@@ -48,17 +48,17 @@ class _Part(BaseModel):
 
 
 class Measure(_Part):
-    """What is read from a finished run.
+    """The quantity that a claim compares, read from finished runs.
 
     Attributes:
         of: ``test_error`` in the views of ``evaluation``; ``train_error`` without augmentation and
             dropout; ``gap``, test minus training error, both in the center view;
-            ``epochs_to_error``; ``steps_to_loss`` of the online training loss; ``color``, how far
-            apart the mean colorfulness of the towers' first kernels is; ``neighbors``, how often
-            the nearest training image is of the same class.
-        direction: Whether the technique is said to lower or to raise it.
+            ``epochs_to_error``; ``steps_to_loss`` of the online training loss; ``color``,
+            difference of the towers in the mean colorfulness of their first kernels;
+            ``neighbors``, fraction of images whose nearest training image has the same class.
+        direction: Whether the technique lowers or raises it, according to the claim.
         curve: ``epochs_to_error``: ``online`` training error or ``val`` error.
-        target: ``epochs_to_error``: the error to reach; else the study file gives it.
+        target: ``epochs_to_error``: the error to reach, unless the study file gives one.
     """
 
     of: Literal[
@@ -76,15 +76,15 @@ class Measure(_Part):
 
 
 class Paper(_Part):
-    """What the paper says.
+    """The paper's statement and its numbers.
 
     Attributes:
-        says: In our words, with its figures.
-        data: The data and network that the figure was measured on.
+        says: The statement in our words, with its numbers.
+        data: Data and network of these numbers.
         effect: Difference of the errors as a fraction, or ratio of the times.
         error: Error of the arm with the technique, as a fraction.
         top5: ``effect`` and ``error`` of the top-5 error.
-        experiments: Where our data and network are the paper's own.
+        experiments: Experiments with the paper's own data and network.
     """
 
     says: Text
@@ -99,7 +99,7 @@ class Arms(_Part):
     """One comparison of a claim with several parts.
 
     Attributes:
-        technique: The key that tells its arms apart; the claim's if left out.
+        technique: Key in which its arms differ; default: the claim's.
         without: Overrides of the arm without it.
     """
 
@@ -114,26 +114,26 @@ class Claim(_Part):
 
     Attributes:
         name: Name of its file.
-        statement: In our words.
-        section: Of the paper, or ``extension`` or ``control``.
-        family: ``paper`` claims share one error rate, ``extension`` claims are ours and share
-            another, a ``control`` compares like with like.
-        technique: The one key that tells the arms apart, or a reading of one run.
+        statement: The claim in our words.
+        section: Section of the paper, or ``extension`` or ``control``.
+        family: Claims of the ``paper`` share one error rate, our ``extension`` claims share
+            another, and a ``control`` expects no effect and is judged alone.
+        technique: The one key in which the arms differ, or ``ensemble`` or ``neighbors``.
         common: Overrides of both arms.
         with_: Overrides of the arm with the technique; ``with`` in the file.
         without: Overrides of the arm without it.
-        parts: Several arms without it, each compared by itself; the claim asserts all of them.
+        parts: Several arms without the technique, each compared alone; all must hold.
         ensemble: The arm with the technique averages the predictions of this many runs; the arm
             without it averages their errors.
         measure: See :class:`Measure`.
-        margin: Smallest effect that matters, where the paper has no figure: a difference, or a
-            ratio of errors or times. A study may give another before its first run.
-        why: Where the margin comes from.
-        overfits_without: The claim rests on overfitting, see the gate.
-        trained_out: The claim is on networks whose training has converged, see the gate.
+        margin: Smallest effect that matters, if the paper gives no effect: a difference, or a ratio
+            of errors or times. A study may give another before its first run.
+        why: Reason for the margin.
+        overfits_without: The gate requires that the arm without the technique overfits.
+        trained_out: The gate requires that training has converged.
         paper: See :class:`Paper`.
-        confounds: What else might explain the paper's figure, or ours.
-        excluded: Experiments and models where the claim makes no sense, each with the reason.
+        confounds: Other explanations of the paper's result or of ours.
+        excluded: Experiments and models to which the claim does not apply, each with the reason.
     """
 
     name: str
@@ -159,7 +159,7 @@ class Claim(_Part):
     @classmethod
     def _one_way(cls, parts: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         if parts and info.data.get("without"):
-            raise ValueError("replace `without`; give one of them")
+            raise ValueError("replace `without`; next step: remove one of them")
         return parts
 
     @field_validator("margin")
@@ -168,33 +168,39 @@ class Claim(_Part):
         measure = info.data.get("measure")
         least = 1 if measure and measure.of in (*ERRORS, *TIMES) else 0
         if margin is not None and margin <= least:
-            raise ValueError(f"an effect of this measure is above {least}")
+            raise ValueError(f"must be above {least} for this measure")
         return margin
 
     @model_validator(mode="after")
     def _fits(self) -> "Claim":
         if (self.ensemble is None) == (self.technique == "ensemble"):
-            raise ValueError("ensemble: goes together with technique: ensemble")
+            raise ValueError("ensemble: required for technique: ensemble, and only there")
         if (self.measure.of == "neighbors") != (self.technique == "neighbors"):
-            raise ValueError("measure.of: neighbors goes together with technique: neighbors")
+            raise ValueError(
+                "measure.of: must be neighbors for technique: neighbors, and only there"
+            )
         effect, error = self.paper.effect, self.paper.error
         if effect is not None and effect <= 0:
             raise ValueError(f"paper.effect: {effect:g} must be above 0, in the paper's direction")
         if effect is not None and self.measure.of in ERRORS and effect + (error or 0) >= 1:
-            raise ValueError(f"paper.effect: {effect:g} is a difference of errors, as a fraction")
+            raise ValueError(
+                f"paper.effect: {effect:g} must be a difference of errors, as a fraction"
+            )
         if self.paper.effect is None and self.margin is None:
-            raise ValueError("margin: is missing, and the paper gives no effect to derive it from")
+            raise ValueError("margin: missing; required if the paper gives no effect")
         if self.margin is not None and not self.why:
-            raise ValueError("why: is missing; say where the margin comes from")
+            raise ValueError("why: missing; next step: give the reason for the margin")
         if self.measure.of in ERRORS and self.paper.effect and not self.paper.error:
-            raise ValueError("paper.error: is missing; elsewhere the effect is judged as a ratio")
+            raise ValueError(
+                "paper.error: missing; needed for the effect as a ratio at other scales"
+            )
         if self.measure.of in TIMES and self.paper.effect is not None and self.paper.effect <= 1:
-            raise ValueError("paper.effect: a ratio of times is above 1")
+            raise ValueError("paper.effect: must be a ratio of times, above 1")
         return self
 
     @property
     def chosen(self) -> set[str]:
-        """Keys that tell the arms apart by fixed values: no command may set them."""
+        """Keys that the arms set to fixed values, so that no command may set them."""
         arms = [*self.with_, *self.without, *(o for p in self.parts.values() for o in p.without)]
         pairs = (item.partition("=")[::2] for item in arms)
         return {key for key, value in pairs if not RELATIVE.fullmatch(value)}
@@ -206,12 +212,12 @@ class Claim(_Part):
 
     @property
     def comparisons(self) -> dict[str, Arms]:
-        """Arms without the technique by name of the part; a single one has no name."""
+        """Arms without the technique by part; the name of a single part is empty."""
         return self.parts or {"": Arms(without=self.without)}
 
     @property
     def reads_one_run(self) -> bool:
-        """Whether both arms are readings of the same runs."""
+        """Whether both arms read the same runs."""
         return self.technique in (*READINGS, "evaluation")
 
 
@@ -219,10 +225,10 @@ class Claim(_Part):
 
 
 class Grid(_Part):
-    """Values of a tuned key in either arm.
+    """Values of a tuned key for each arm.
 
     Attributes:
-        with_: Values for the arm with the technique, rising; ``with`` in the file.
+        with_: Values for the arm with the technique, increasing; ``with`` in the file.
         without: Values for the arm without it.
     """
 
@@ -231,16 +237,16 @@ class Grid(_Part):
 
 
 class Tuning(_Part):
-    """How rates are chosen, for all arms of a study.
+    """How one key is tuned for each arm of a study.
 
-    The best value on the edge of a grid extends the grid beyond it by ``factor``.
+    If the best value is on the edge of the grid, the grid is extended by ``factor``.
 
     Attributes:
-        key: The key that is tuned.
-        values: Its grid, rising, two values or more.
-        seeds: Seeds that no verdict uses.
-        factor: Step of an extension.
-        extensions: Most extensions of one grid.
+        key: The tuned key.
+        values: Its grid, increasing, at least two values.
+        seeds: Tuning seeds, which no verdict uses.
+        factor: Ratio of an added value to the edge.
+        extensions: Maximum number of extensions of a grid.
     """
 
     key: Annotated[str, Field(pattern=r"^(recipe\.\w+|width)$")] = "recipe.lr"
@@ -255,7 +261,7 @@ class Margin(_Part):
 
     Attributes:
         margin: See ``Claim.margin``.
-        why: Where it comes from.
+        why: Reason for the margin.
     """
 
     margin: FiniteFloat
@@ -263,16 +269,16 @@ class Margin(_Part):
 
 
 class ClaimPlan(_Part):
-    """What a study fixes for one of its claims.
+    """Settings of a study for one of its claims.
 
     Attributes:
-        looks: Instead of the study's.
-        grid: Instead of the study's grid.
-        target: The error, or the loss in nats, that times are measured to.
-        why_target: Where the target comes from.
-        margin: Smallest effect that matters, for claims without a figure of the paper.
-        planning_sd: Standard deviation of a paired difference that the power is planned with, on
-            the scale of the analysis, from pilots.
+        looks: Looks instead of the study's.
+        grid: Grid instead of the study's.
+        target: Error, or loss in nats, that ends the measured time.
+        why_target: Reason for the target.
+        margin: Smallest effect that matters, for claims without an effect in the paper.
+        planning_sd: Standard deviation of a paired difference for planning the power, on the scale
+            of the analysis, from pilots.
     """
 
     looks: Looks | None = None
@@ -286,29 +292,29 @@ class ClaimPlan(_Part):
     @classmethod
     def _has_target(cls, why: str | None, info: ValidationInfo) -> str | None:
         if why and info.data.get("target") is None:
-            raise ValueError("there is no target to explain")
+            raise ValueError("needs `target`, which it explains")
         return why
 
 
 class Study(_Part):
-    """Claims, and how they are judged at one experiment: fixed before the first run.
+    """Claims and how they are judged at one experiment, fixed before the first run.
 
     Attributes:
         name: Name of its file.
-        title: For tables and pages.
-        why: What the study is for.
+        title: Title in tables and pages.
+        why: Purpose of the study.
         version: Raised with every change of rule, claim or grid.
         experiment: Name of the experiment.
         changes: Overrides of all runs.
-        fingerprint: Of the data; other data are refused.
-        claims: Names of the claims, each with what is fixed for it alone.
+        fingerprint: Fingerprint of the data; other data are refused.
+        claims: Settings of each claim, by its name.
         looks: Numbers of pairs at which verdicts may be reached.
         first_seed: Seed of the first pair.
         tuning: See :class:`Tuning`.
-        gate_seeds: Seeds of the runs that tell whether training has converged.
-        planning_sd: See :class:`ClaimPlan`; for claims on errors without one of their own.
-        elsewhere: A command gave other data than the experiment's, so that nothing speaks of the
-            paper.
+        gate_seeds: Seeds of the runs that check whether training has converged.
+        planning_sd: See :class:`ClaimPlan`; default for claims on errors.
+        elsewhere: The command set other data than the experiment's, so that no result is at the
+            paper's scale.
     """
 
     name: str
@@ -336,7 +342,7 @@ class Study(_Part):
         return claims
 
     def plan_of(self, claim: Claim) -> ClaimPlan:
-        """Return what the study fixes for a claim; nothing for one that it does not name."""
+        """Return the settings of a claim, empty if the study does not name it."""
         return self.claims.get(claim.name, ClaimPlan())
 
     def looks_of(self, claim: Claim) -> tuple[int, ...]:
@@ -361,7 +367,7 @@ class Study(_Part):
         return self.experiment in claim.paper.experiments and not changed
 
     def target_of(self, claim: Claim) -> float | None:
-        """Return the error or the loss that times are measured to."""
+        """Return the error or the loss that ends the measured time."""
         return self.plan_of(claim).target or claim.measure.target
 
     def scale_of(self, claim: Claim) -> Literal["points", "ratio", "relative", "plain"]:
@@ -381,8 +387,8 @@ class Study(_Part):
     def margin_of(self, claim: Claim) -> tuple[float, str]:
         """Return the smallest effect that matters, on the scale of the analysis, and the reason.
 
-        Half of the paper's effect, on that scale; a margin of the study file or of the claim where
-        the paper has no figure.
+        It is half of the paper's effect, or the margin of the study or the claim if the paper gives
+        no effect.
         """
         fixed, effect = self.plan_of(claim).margin, self.effect_of(claim)
         if fixed is None and effect is not None:
@@ -392,7 +398,7 @@ class Study(_Part):
         return (log(margin) if self.scale_of(claim) == "ratio" else margin), why or ""
 
     def effect_of(self, claim: Claim, k: int = 1) -> float | None:
-        """Return the paper's effect on the scale of the analysis; None if it gives no figure.
+        """Return the paper's effect on the scale of the analysis; None if it gives none.
 
         Args:
             claim: The claim.
@@ -410,7 +416,7 @@ class Study(_Part):
         return log((error + effect) / error)
 
     def rule_of(self, claim: Claim) -> dict[str, Any]:
-        """Return all that could change a verdict on a claim, in plain values."""
+        """Return all settings that could change a verdict on a claim, as plain values."""
         given = claim.model_dump(mode="json", by_alias=True)
         arms = ("technique", "family", "common", "with", "without", "parts", "ensemble", "measure")
         return {
@@ -431,11 +437,11 @@ class Study(_Part):
         }
 
     def attempt(self, claim: Claim, context: Mapping[str, Any] | None = None) -> str:
-        """Return twelve hexadecimal digits, equal for equal rules: another study has others.
+        """Return the hash of a claim's rule in this study, twelve hexadecimal digits.
 
         Args:
             claim: The claim.
-            context: What else a verdict depends on: the resolved experiment and the family.
+            context: Other inputs of the verdict: the resolved experiment and the family.
         """
         known = {"study": self.name, **self.rule_of(claim), **(context or {})}
         text = json.dumps(known, sort_keys=True)

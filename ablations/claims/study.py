@@ -1,8 +1,8 @@
-"""A study from its plan to its verdicts.
+"""Run a study from its plan to its verdicts.
 
-Rates are chosen on tuning seeds, the gate is checked, then pairs train up to the next look of each
-claim that can show here and is not decided. Looks are taken together. Records are the only state:
-an interrupted study takes the same looks when the command is repeated.
+Tune on tuning seeds, check the gate, then train pairs up to the next look of each claim that is
+testable and not decided. All claims look together. Records are the only state: an interrupted study
+takes the same looks when the command is repeated.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,14 +24,14 @@ ALPHA = 0.05
 
 
 class StudyRun:
-    """Carries out one study.
+    """Takes one study from its plan to its verdicts.
 
     Args:
         runs: The runs of the study.
-        asked: Claims that the command asks for.
-        claims: All claims of the study: they share the error rate, asked for or not.
-        results: Folder that keeps a folder for each study.
-        cap: Most pairs of a claim; None for the plan's.
+        asked: Requested claims.
+        claims: All claims of the study, which share the error rate, requested or not.
+        results: Folder with a folder for each study.
+        cap: Maximum number of pairs of a claim; None for the plan's.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class StudyRun:
     def _family(self, claim: Claim) -> list[str]:
         """Return the names of the claims that share the error rate with a claim.
 
-        A claim that makes no sense at the experiment costs the others nothing.
+        Claims that do not apply at the experiment do not count.
         """
         alike = [other for other in self.claims if other.family == claim.family]
         if claim.family == "control":  # judged alone
@@ -98,7 +98,7 @@ class StudyRun:
         return sorted(other.name for other in alike if other.name not in self.excluded)
 
     def _chance(self, claim: Claim, level: float) -> list[float] | None:
-        """Return P(holds) if the paper's effect, and if twice that, is true."""
+        """Return P(holds) at the paper's effect and at twice that effect."""
         study = self.study
         sd = study.plan_of(claim).planning_sd
         if sd is None and claim.measure.of in ERRORS and not claim.reads_one_run:
@@ -120,8 +120,8 @@ class StudyRun:
     def jobs(self) -> dict[str, list[Job]]:
         """Return the runs of the plan by claim: tuning, gate, and pairs up to the last look.
 
-        The gate's are known once the rates are chosen. The first value of its grid stands in for a
-        rate that is not chosen yet: other choices may let arms share fewer runs.
+        Runs of the gate are known only after tuning. Until then, pairs are planned with the first
+        value of the grid; with other values, arms may share fewer runs.
         """
         return {
             one.claim.name: [
@@ -132,27 +132,27 @@ class StudyRun:
             for one in self.active
         }
 
-    # Trained and looked at
+    # Training and looks
 
     def tune(self) -> None:
-        """Choose the rate of every arm, training what is missing."""
+        """Tune every arm, and train the missing runs."""
         while self.runs.train(missing_jobs(chain(*(one.choose() for one in self.active)))):
             pass
 
     def check(self) -> None:
-        """Check the gate of every claim, training what is missing."""
+        """Check the gate of every tuned claim, and train the missing runs."""
         tuned = [one for one in self.active if one.is_tuned]
         self.runs.train(chain(*(one.gate_jobs() for one in tuned)))
         for one in tuned:
             one.check()
 
     def look(self, after: Callable[[StudyResult], None]) -> StudyResult:
-        """Train and look until every claim is decided, at its last look, or out of reach.
+        """Train and look until every claim is decided, at its last look, or cannot proceed.
 
-        Every look is in the ledger before its verdict is in ``verdicts.json``.
+        Each look is written to the ledger before its verdict is written to ``verdicts.json``.
 
         Args:
-            after: Called with the study after each look that is not the last.
+            after: Called with the result after each look but the last.
         """
         self._judge()
         saved = self.save()
@@ -160,7 +160,7 @@ class StudyRun:
             for one in going:
                 one.pairs = min(one.next_look, self._last(one))
             jobs = chain(*(one.jobs(one.pairs) for one in going))
-            # Whole pairs first: what the time leaves can then be judged.
+            # Complete pairs first, so that they can be judged if the time runs out.
             self.runs.train([job for _, job in sorted(jobs, key=lambda item: item[0])])
             self._judge()
             self._enter_looks()
@@ -170,10 +170,10 @@ class StudyRun:
         return saved
 
     def _last(self, one: ClaimRun) -> int:
-        """Return the most pairs of a claim: those of its plan, or of the cap."""
+        """Return the maximum number of pairs of a claim: the plan's, or the cap."""
         if self.cap is None:
             return one.looks[-1]
-        # A look that was taken stays taken: a smaller cap does not go back behind it.
+        # A smaller cap does not undo a look that was taken.
         taken = self.ledger.own_looks(*self._key(one)) if one.is_tuned else []
         return min(one.looks[-1], max([self.cap, *filter(one.is_trained, taken)]))
 
@@ -181,7 +181,7 @@ class StudyRun:
         return one.claim.name, self.runs.fingerprint, one.result.attempt
 
     def _judge(self) -> None:
-        """Judge all claims, each family together and each control by itself."""
+        """Judge all claims, each family together and each control alone."""
         measured = {one.claim.name: one.compare() for one in self.active}
         families: dict[str, list[ClaimRun]] = {}
         for one in self.active:
@@ -198,7 +198,7 @@ class StudyRun:
                 one.judge(*own)
 
     def _enter_looks(self) -> None:
-        """Append the latest looks to the ledger, and note the history of each claim."""
+        """Append the latest looks to the ledger, and update the history of each claim."""
         looks = []
         for one in self.active:
             if one.looked:
@@ -212,14 +212,14 @@ class StudyRun:
             looked = history(self.ledger.earlier(*key), self.ledger.own_looks(*key))
             one.result = replace(one.result, history=looked)
 
-    # What is kept
+    # Results
 
     def save(self) -> StudyResult:
-        """Write what is known to ``verdicts.json``."""
+        """Write the present result to ``verdicts.json``."""
         return save(self.runs.output, self.result())
 
     def result(self) -> StudyResult:
-        """Return what is known of the study."""
+        """Return the present result of the study."""
         study, fingerprint = self.study, self.runs.fingerprint
         baseline = replace(self.runs.given.run, seed=study.first_seed, fingerprint=fingerprint)
         found = self.rules | {one.claim.name: one.result for one in self.active}

@@ -1,4 +1,4 @@
-"""What the command shows of a study: its plan, and its verdicts."""
+"""Print the plan and the verdicts of a study."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ _STYLES = {
     Label.opposite: "red",
     Label.undecided: "yellow",
 }
-_EXCLUDED = "not here"
+_EXCLUDED = "excluded"
 
 
 def show_plan(console: Console, run: StudyRun) -> None:
-    """Print the runs of a study claim by claim, and how probably each claim can be shown."""
+    """Print the looks, margin and power of each claim, and the number of runs."""
     study = run.result()
     table = _table(
         f"Plan: {study.title}, {study.dataset}",
@@ -42,16 +42,16 @@ def show_plan(console: Console, run: StudyRun) -> None:
         )
     console.print(fit(console, table))
     _show_excluded(console, study.results)
-    hopeless = [r.claim for r in study.results if r.chance and r.chance[1] < 0.5]
-    for name in hopeless:
+    weak = [r.claim for r in study.results if r.chance and r.chance[1] < 0.5]
+    for name in weak:
         show(console, str(spoken(name)), "not resolvable by this study: P(holds) < 0.5 at 2Δ")
     by_claim = [{job.run.run_id: job for job in jobs} for jobs in run.jobs().values()]
     jobs = {run_id: job for found in by_claim for run_id, job in found.items()}
     users = Counter(run_id for found in by_claim for run_id in found)
     left = [job for job in jobs.values() if run.runs.record(job) is None]
     parts = [
-        f"at most {count(len(jobs), 'run')}, more where a grid is extended",
-        f"{sum(n > 1 for n in users.values())} serve several claims" * (len(by_claim) > 1),
+        f"at most {count(len(jobs), 'run')} (extended grids add more)",
+        f"{sum(n > 1 for n in users.values())} shared by several claims" * (len(by_claim) > 1),
         f"{len(jobs) - len(left)} finished" * bool(run.runs.fingerprint),
         time_left(estimate(run.runs.output, left)),
     ]
@@ -69,7 +69,7 @@ def show_verdicts(
         console: Where to print.
         study: The study.
         names: Claims that the command asked for.
-        last: Print also what a reader should know beside the labels.
+        last: Also print the remarks on each label.
     """
     table = _table(
         f"{study.title}, {study.dataset}",
@@ -110,7 +110,7 @@ def _show_excluded(console: Console, results: Sequence[ClaimResult]) -> None:
 
 
 def spoken(name: str) -> Text:
-    """Write the name of a claim as words, which a narrow terminal can wrap."""
+    """Return the name of a claim as words, which a narrow terminal can wrap."""
     return Text(name.replace("_", " "))
 
 

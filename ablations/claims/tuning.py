@@ -1,4 +1,4 @@
-"""Rates of the arms, chosen on tuning seeds that no verdict uses."""
+"""Choose the tuned value of each arm on seeds that no verdict uses."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,15 +17,15 @@ class Choice:
     """The tuned value of one arm.
 
     Attributes:
-        arm: The arm that the value is chosen on, with the value.
-        tuned: The override that sets the value: the first of the grid while runs are missing; none
-            where nothing is tuned.
-        scores: Mean score of each value over the tuning seeds, smaller is better.
-        records: Runs of the chosen value.
-        at_edge: The best value is on the edge of a grid that was extended as often as allowed.
-        extended: How often the grid was extended.
-        jobs: All runs of the values tried.
-        missing: Those that the choice waits for.
+        arm: Overrides of the arm, with the chosen value.
+        tuned: The override that sets the value: the first of the grid while runs are missing; empty
+            if the study tunes nothing.
+        scores: Mean score of each value over the tuning seeds; smaller is better.
+        records: Records of the chosen value.
+        at_edge: Whether the best value is on the edge of the grid after all extensions.
+        extended: Number of extensions of the grid.
+        jobs: Jobs of all values tried.
+        missing: Jobs that have no record yet.
     """
 
     arm: Arm
@@ -39,9 +39,9 @@ class Choice:
 
 
 def choose_all(runs: Runs, claim: Claim) -> dict[str, dict[str, Choice]]:
-    """Choose the tuned value of every arm of a claim, by part and side, from the records at hand.
+    """Choose the tuned value of each arm of a claim from existing records, by part and side.
 
-    Claims that read one network twice, and controls, inherit the rate of that network.
+    In controls, and in claims that read one network twice, both arms get the same value.
     """
     choices = {}
     for part in claim.comparisons:
@@ -55,17 +55,17 @@ def choose_all(runs: Runs, claim: Claim) -> dict[str, dict[str, Choice]]:
 
 
 def choose(runs: Runs, claim: Claim, side: str, arm: Arm) -> Choice:
-    """Choose the tuned value of an arm from the records at hand.
+    """Choose the tuned value of an arm from existing records.
 
-    By validation error; for claims on times by the claim's own measure on training data. Of equal
-    scores the first wins. While the best value is on the edge of the grid, the grid is extended
-    beyond it, as often as the study allows.
+    The score is the validation error, or for claims on times the claim's own measure; ties go to
+    the first value. While the best value is on the edge of the grid, the grid is extended, as often
+    as the study allows.
 
     Args:
         runs: The runs of the study.
         claim: The claim.
         side: ``with`` or ``without``.
-        arm: The arm without the tuned key.
+        arm: Overrides of the arm, without the tuned key.
     """
     tuning, choice = runs.study.tuning, Choice(arm)
     if tuning is None:
@@ -98,10 +98,10 @@ def choose(runs: Runs, claim: Claim, side: str, arm: Arm) -> Choice:
 
 
 def _score(runs: Runs, claim: Claim, side: str, records: list[Record]) -> tuple[float, float]:
-    """Score a value; smaller is better, the second number decides between equals."""
+    """Return the score of a value and a tie breaker; smaller is better."""
     if claim.measure.of not in TIMES:
         return mean(map(val_error, records)), 0.0
-    # A time that was cut short counts as the whole training; the loss tells such values apart.
+    # A target that was not reached counts as the whole training; the loss breaks such ties.
     times = [min(measure(runs, claim, side, [r], "center"), budget(claim, r)) for r in records]
     last = [r.curve[-1].train.loss if r.curve else None for r in records]
     losses = [inf if loss is None else loss for loss in last]
@@ -109,6 +109,6 @@ def _score(runs: Runs, claim: Claim, side: str, records: list[Record]) -> tuple[
 
 
 def missing_jobs(choices: Iterable[Choice]) -> list[Job]:
-    """Return the jobs that choices wait for, one seed after the other."""
+    """Return the jobs that choices still need, ordered by seed."""
     jobs = {job.run.run_id: job for choice in choices for job in choice.missing}
     return sorted(jobs.values(), key=lambda job: job.run.seed)

@@ -1,4 +1,4 @@
-"""Effects, intervals and remarks in the reader's words, for terminal and page alike."""
+"""Effects, intervals and remarks as text, for the terminal and the page."""
 
 from math import floor, isfinite, log10
 
@@ -9,7 +9,7 @@ MINUS = "−"
 
 
 def remarks(result: ClaimResult) -> list[str]:
-    """Return everything that qualifies a label, in order of weight: gate, notes, earlier looks."""
+    """Return the remarks on a label: failed checks, notes, passed checks, earlier looks."""
     failed = [f"gate failed, {check}" for check in result.checks if not check.passed]
     passed = [f"gate passed, {check}" for check in result.checks if check.passed]
     return list(dict.fromkeys([*failed, *notes(result), *passed, *filter(None, [result.history])]))
@@ -18,7 +18,7 @@ def remarks(result: ClaimResult) -> list[str]:
 def notes(result: ClaimResult) -> list[str]:
     """Return the reasons of the verdicts, the power of undecided ones, and the warnings.
 
-    The reason of a claim that is not testable is left out where the gate's checks give it.
+    The reason of a claim that is not testable is omitted if the checks of the gate give it.
     """
     failed = any(not check.passed for check in result.checks)
     found = []
@@ -39,13 +39,13 @@ def notes(result: ClaimResult) -> list[str]:
 def figure(
     result: ClaimResult, effect: float | None, part: str = "", decimals: int | None = None
 ) -> str:
-    """Write an effect in the reader's unit: ``1.034×`` or ``1.4 points``.
+    """Return an effect in the unit for readers: ``1.034×`` or ``1.4 points``.
 
     Args:
         result: The claim, for unit and scale.
-        effect: On the scale of the analysis; None gives an empty text.
+        effect: Effect on the scale of the analysis; None gives an empty string.
         part: Part of the claim.
-        decimals: Chosen by the size of the effect if left out.
+        decimals: Number of decimals; None chooses it by the size of the effect.
     """
     value = result.to_reader(effect, part)
     if value is None:
@@ -57,16 +57,16 @@ def figure(
 
 
 def label_interval(verdict: Verdict) -> tuple[float | None, float | None]:
-    """Return the interval that the label is read from: for no effect that of the two tests."""
+    """Return the interval behind the label: for no effect, that of the two one-sided tests."""
     if verdict.label is Label.no_effect:
         return verdict.inner_low, verdict.inner_high
     return verdict.low, verdict.high
 
 
 def measured(result: ClaimResult, verdict: Verdict) -> tuple[str, str]:
-    """Write the estimate of a verdict and its interval, with the same decimals.
+    """Return the estimate of a verdict and its interval, with the same number of decimals.
 
-    An end without a valid bound is infinite.
+    A bound that is not valid is shown as infinite.
     """
     ends = [result.to_reader(end, verdict.part) for end in label_interval(verdict)]
     value = result.to_reader(verdict.estimate, verdict.part)
@@ -89,12 +89,12 @@ def measured(result: ClaimResult, verdict: Verdict) -> tuple[str, str]:
 
 
 def number(value: float, decimals: int) -> str:
-    """Write a number with a true minus, and never a negative zero.
+    """Return a number with a minus sign (−), and never a negative zero.
 
     Examples:
         >>> number(-0.04, 1), number(-1.25, 2)
         ('0.0', '−1.25')
     """
-    assert isfinite(value), "open ends have words of their own"
+    assert isfinite(value), "the caller handles infinite bounds"
     text = f"{value:.{decimals}f}"
     return text.replace("-", MINUS) if float(text) else text.removeprefix("-")

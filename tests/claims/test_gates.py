@@ -106,7 +106,7 @@ def test_a_gate_of_which_half_of_the_runs_fail_trains_no_pairs(laboratory, made)
     laboratory("hand")
     (check,) = [check for check in laboratory.result().checks if not check.passed]
     assert check.part == "trained out"
-    assert "5 of 10 runs of the gate" in check.text
+    assert "5 of 10 gate runs" in check.text
     assert_not_testable(laboratory)
 
 

@@ -62,7 +62,7 @@ def test_a_plan_trains_and_writes_nothing(laboratory):
     printed = laboratory("hand", "--plan")
     # Rates 2 x 3, gate 4 + 5 (seed 1000 at a rate is shared), pairs 8 x 2.
     assert "at most 31 runs" in printed
-    assert "serve several" not in printed
+    assert "shared by several" not in printed
     assert not laboratory.trained
     assert not Path("runs/verdicts.json").exists()
     assert not Path("results").exists()
@@ -74,7 +74,7 @@ def test_a_plan_counts_the_runs_that_claims_share(laboratory):
     # Of 31 runs each, the 20 with both techniques: rates 3, gate 9, pairs 8.
     printed = laboratory("two", "--plan")
     assert "at most 42 runs" in printed
-    assert "20 serve several claims" in printed
+    assert "20 shared by several claims" in printed
 
 
 def test_a_plan_needs_no_data_and_finds_finished_runs_by_the_fingerprint(laboratory, monkeypatch):
@@ -84,7 +84,7 @@ def test_a_plan_needs_no_data_and_finds_finished_runs_by_the_fingerprint(laborat
     monkeypatch.setenv("ABLATIONS_CACHE", "elsewhere")
     printed = laboratory("hand", "--plan")
     assert "at most 31 runs" in printed
-    assert "not prepared here; finished runs are not looked for" in printed
+    assert "not prepared; finished runs are not counted" in printed
     laboratory.study(fingerprint=fingerprint)
     assert " 25 finished" in laboratory("hand", "--plan")
     assert not Path("elsewhere").exists()
@@ -149,7 +149,7 @@ def test_a_failed_run_leaves_a_claim_incomplete_until_it_is_repeated(laboratory,
     printed = laboratory("hand")
     assert laboratory.code == 1
     assert laboratory.result().label == "incomplete"
-    assert f"{reason}; the same command repeats it" in printed
+    assert f"{reason}; next step: repeat the command" in printed
     assert laboratory.looks() == [[], []]
     before = {job.run.run_id for job in laboratory.trained if not fails(job)}
 
@@ -339,7 +339,7 @@ def test_a_pair_in_which_neither_arm_arrives_counts_for_the_looks(timed):
         (
             {"technique": "recipe.lr", "with": [], "without": ["recipe.lr=0.5"]},
             {},
-            "tunes recipe.lr, which tells the arms of overlap apart",
+            "tunes recipe.lr, in which the arms of overlap differ",
         ),
     ],
 )
