@@ -1,7 +1,7 @@
 """Standard deviations and t intervals of paired differences that share a baseline.
 
-With three seeds a comparison's own variance has two degrees of freedom. Comparisons that share a
-baseline and a measure lend each other theirs, one-sidedly: the pooled variance may raise a
+With three seeds, a comparison's own variance has two degrees of freedom. Comparisons that share a
+baseline and a measure therefore pool their variances, but the pooled variance may only raise a
 comparison's own, never lower it (Dunnett 1955, A multiple comparison procedure for comparing
 several treatments with a control; Smyth 2004, Linear models and empirical Bayes methods).
 """
@@ -26,10 +26,10 @@ class Spread:
     """Standard deviation of one paired difference, for the K comparisons of one pool.
 
     Attributes:
-        sd: Standard deviation to use, shape (K,), unit of the differences.
+        sd: Standard deviation to use, shape (K,), in the unit of the differences.
         df: Degrees of freedom of ``sd``, shape (K,).
         own_sd: Standard deviation of the comparison's own differences, shape (K,).
-        noisy: Comparisons kept out of the pool, shape (K,), bool.
+        noisy: Comparisons excluded from the pool, shape (K,), bool.
     """
 
     sd: Floats
@@ -41,18 +41,18 @@ class Spread:
 def spread(differences: Floats, floor: Floats | float = 0.0) -> Spread:
     """Estimate the variance ``max(pooled, own, floor)`` and its degrees of freedom.
 
-    With n seeds for each of K comparisons the pooled variance is the mean of their own and has
-    ``K / (1 + (K - 1) / 4) * (n - 1)`` degrees of freedom: the shared baseline correlates the
-    differences by 1/2, their variances by 1/4. Unequal n weigh the variances by ``n - 1``, and the
-    degrees of freedom follow from the covariance of nested samples (Satterthwaite 1946). A single
-    comparison gets exactly the paired t.
+    With n seeds for each of K comparisons, the pooled variance is the mean of their own and has
+    ``K / (1 + (K - 1) / 4) * (n - 1)`` degrees of freedom, because the shared baseline correlates
+    the differences by 1/2 and their variances by 1/4. For unequal n, variances are weighted by
+    ``n - 1``, and the degrees of freedom follow from the covariance of nested samples
+    (Satterthwaite 1946). A single comparison gives the paired t interval.
 
     A comparison whose standard deviation is more than ``NOISY_RATIO`` times the median is not
-    pooled and is tested with its own ``n - 1``.
+    pooled and uses its own ``n - 1`` degrees of freedom.
 
     Args:
-        differences: Shape (K, n), NaN where a comparison has no such pair.
-        floor: Least variance of one difference, one or shape (K,); unit squared.
+        differences: Shape (K, n), NaN for missing pairs.
+        floor: Smallest variance of one difference, a number or shape (K,), in the unit squared.
 
     Raises:
         ValueError: A comparison has fewer than two pairs.
@@ -65,7 +65,7 @@ def spread(differences: Floats, floor: Floats | float = 0.0) -> Spread:
     present = ~np.isnan(differences)
     count = present.sum(1)
     if (count < 2).any():
-        raise ValueError("a comparison needs two pairs before its differences have a variance")
+        raise ValueError("a comparison needs at least two pairs")
     dof = count - 1.0
     mean = np.where(present, differences, 0.0).sum(1) / count
     sums = (np.where(present, differences - mean[:, None], 0.0) ** 2).sum(1)
@@ -84,7 +84,7 @@ def spread(differences: Floats, floor: Floats | float = 0.0) -> Spread:
 
 
 def critical(level: float, df: float) -> float:
-    """Return the t quantile that leaves ``level`` in both tails together.
+    """Return the two-sided critical value of t, with ``level`` in both tails together.
 
     Examples:
         >>> round(critical(0.05, 2), 2)

@@ -1,10 +1,9 @@
-"""The rule: paired differences of a family of claims in, one verdict for each comparison out.
+"""The rule that turns the paired differences of a family of claims into verdicts.
 
 Every label is read from one interval. The intervals of all claims of a family, at all looks of
 their plans, cover their effects together with probability ``1 - alpha`` (Bonferroni over the
-claims, group-sequential levels over the looks). So a label that speaks of an effect is wrong
-anywhere in a study with probability ``alpha`` at most, and no label improves because other claims
-were added or because an interval is wide.
+claims, group-sequential levels over the looks). So the probability that any label about an effect
+is wrong is at most ``alpha``, and neither more claims nor wider intervals give stronger labels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,8 +17,8 @@ from scipy import special
 from ablations.stats.intervals import Floats, critical, spread
 from ablations.stats.looks import nominal_levels
 
-MOST_PAIRS = 1000  # beyond it a claim is out of reach
-POWER = 0.8  # with which the smallest effect that the pairs can resolve would be found
+MOST_PAIRS = 1000  # if more are needed, no number is given
+POWER = 0.8  # of detecting the smallest resolvable effect
 
 
 class Label(StrEnum):
@@ -37,7 +36,7 @@ class Label(StrEnum):
         """Return the label for readers.
 
         Args:
-            at_paper: The data and the network are the paper's own: only there a claim is reproduced
+            at_paper: Whether data and network are the paper's own; only then is a claim reproduced
                 or contradicted.
         """
         return _AT_PAPER.get(self, self.value) if at_paper else self.value
@@ -54,24 +53,24 @@ _AT_PAPER = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two arms as measured, and how they are judged.
+    """The paired differences of two arms, and how to judge them.
 
     Attributes:
         claim: Name of the claim. Comparisons of one claim are its parts: it holds if all do.
-        differences: By seed of the pair, in the order of the pairs; positive in the paper's
-            direction, on the scale of the analysis (logarithms of ratios, or plain differences).
+        differences: Difference by seed of the pair, in the order of the pairs; positive in the
+            paper's direction, on the scale of the analysis (log ratios or plain differences).
         margin: Smallest effect that matters, on that scale, above 0.
-        looks: Numbers of pairs at which a verdict may be reached, the last being the plan's end.
+        looks: Numbers of pairs at which a verdict may be reached; the last ends the plan.
         part: Name of the part.
-        silent: Pairs that say nothing, because neither arm reached a target; they count for looks.
+        silent: Number of pairs in which neither arm reached the target; they count for looks.
         pool: Same for comparisons that share the baseline arm and the measure; empty for a
-            comparison with a variance of its own.
-        floor: Least variance of one difference, from the resolution of the measure.
-        alpha: Error rate of the family, halved for every earlier study of the claim on these data.
-        low_holds: The lower end of the interval is valid: no time was cut short on that side.
-        high_holds: The upper end is valid.
-        missing: Why the comparison is incomplete; empty if it is not.
-        obstacle: Which part of the gate failed, with its numbers; empty if the gate passed.
+            comparison that uses only its own variance.
+        floor: Smallest variance of one difference, from the resolution of the measure.
+        alpha: Error rate of the family, halved for each earlier study of the claim on these data.
+        low_holds: Whether the lower end of the interval is valid: no time is censored on that side.
+        high_holds: Whether the upper end is valid.
+        missing: Why the comparison is incomplete; empty if it is complete.
+        obstacle: Failed checks of the gate with their numbers; empty if the gate passed.
     """
 
     claim: str
@@ -90,13 +89,13 @@ class Comparison:
 
     @property
     def look(self) -> int:
-        """Index of the latest look that the pairs at hand allow; -1 before the first."""
+        """Index of the latest look that the present pairs allow; -1 before the first."""
         here = len(self.differences) + self.silent
         return sum(here >= pairs for pairs in self.looks) - 1
 
     @property
     def used(self) -> Floats:
-        """The differences up to the latest look; pairs beyond it wait for the next one."""
+        """The differences up to the latest look."""
         values = list(self.differences.values())
         end = self.looks[self.look] - self.silent if self.look >= 0 else len(values)
         return np.array(values[:end])
@@ -104,7 +103,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was decided about one comparison, and on what grounds.
+    """The label of one comparison, its interval and its reasons.
 
     Numbers are on the scale of the differences.
 
@@ -113,22 +112,22 @@ class Verdict:
         part: Name of the part.
         label: See :class:`Label`.
         reason: Why it is incomplete or not testable, or ``smaller than the margin``.
-        n: Pairs used.
+        n: Number of pairs used.
         final: Whether this was the last look of the plan.
         margin: Smallest effect that matters.
         estimate: Mean difference; None without pairs.
-        low: Lower end of the adjusted interval; None where there is no valid one.
-        high: Upper end.
-        inner_low: Lower end of the interval of the two one-sided tests; None likewise.
-        inner_high: Upper end.
+        low: Lower end of the adjusted interval; None if it is not valid.
+        high: Upper end; None if it is not valid.
+        inner_low: Lower end of the interval of the two one-sided tests; None if it is not valid.
+        inner_high: Upper end; None if it is not valid.
         level: Two-sided error probability of the interval.
         sd: Standard deviation used for one difference.
-        own_sd: That of the comparison's own differences.
+        own_sd: Standard deviation of the comparison's own differences.
         df: Degrees of freedom of ``sd``.
-        resolvable: Smallest effect that these pairs would find with probability 0.8.
-        more: About how many more pairs would decide an undecided claim, if its estimate stayed;
-            None if it is decided or out of reach.
-        warnings: What a reader should know beside the label.
+        resolvable: Smallest effect that these pairs would detect with probability 0.8.
+        more: Approximate number of further pairs that would decide an undecided claim if its
+            estimate stayed the same; None if it is decided or needs too many.
+        warnings: Warnings for readers.
     """
 
     claim: str
@@ -153,7 +152,7 @@ class Verdict:
 
     @property
     def decided(self) -> bool:
-        """Whether more pairs would change nothing that the rule can say."""
+        """Whether the comparison needs no further pairs."""
         settled = self.label in (Label.holds, Label.no_effect, Label.opposite, Label.not_testable)
         return settled or self.reason == SMALLER
 
@@ -165,7 +164,7 @@ def decide(comparisons: Sequence[Comparison], claims: int) -> list[Verdict]:
     """Judge the comparisons of one family.
 
     Args:
-        comparisons: Those at hand, which may be fewer than the family has.
+        comparisons: Present comparisons, possibly fewer than the family has.
         claims: Number of claims in the family; a claim with several parts counts once.
 
     Returns:
@@ -179,18 +178,18 @@ def decide(comparisons: Sequence[Comparison], claims: int) -> list[Verdict]:
 def joint(verdicts: Sequence[Verdict]) -> Label:
     """Return the label of a claim from those of its parts.
 
-    It holds only if every part holds, is opposite if any part is, and has the weakest part's label
-    otherwise.
+    It holds only if every part holds, is opposite if any part is, and otherwise has the label of
+    the weakest part.
     """
     order = list(Label)
     return max((verdict.label for verdict in verdicts), key=order.index)
 
 
 def _spreads(comparisons: Sequence[Comparison]) -> list[tuple[float, float, float, bool] | None]:
-    """Standard deviation, degrees of freedom, own deviation and noisiness of each comparison.
+    """Return standard deviation, degrees of freedom, own deviation and noisiness of comparisons.
 
-    The others lend a comparison their first n pairs, n being its own number, so that a verdict does
-    not change when other claims go on to their next looks.
+    A comparison with n pairs is pooled with the first n pairs of the others, so that its verdict
+    does not change when other claims take further looks.
     """
     pools: dict[object, list[int]] = {}
     for i, comparison in enumerate(comparisons):
@@ -216,7 +215,7 @@ def _spreads(comparisons: Sequence[Comparison]) -> list[tuple[float, float, floa
 
 
 def _all_equal(values: Floats) -> bool:
-    # Up to rounding: what is left of the variance is noise of the arithmetic.
+    # Up to rounding, which would leave a tiny variance.
     return bool(np.allclose(values, values[0], rtol=1e-12, atol=1e-15))
 
 
@@ -240,13 +239,13 @@ def _judge(
         label = Label.not_testable if comparison.obstacle and not n else Label.incomplete
         reason = comparison.obstacle if label is Label.not_testable else missing
         return Verdict(**common, label=label, reason=reason, estimate=estimate)
-    assert found is not None, "two pairs or more that differ have a spread"
+    assert found is not None, "at least two unequal differences have a spread"
     assert estimate is not None
     sd, df, own_sd, noisy = found
     share = comparison.alpha / claims
     level = nominal_levels(looks, share)[look]
     se = sd / sqrt(n)
-    # The parts of a claim have labels of their own, and share its level.
+    # The parts of a claim have separate labels, and share its level.
     reach, inner = (critical(p, df) * se for p in (level / parts, 2 * level / parts))
     low = estimate - reach if comparison.low_holds else -inf
     high = estimate + reach if comparison.high_holds else inf
@@ -287,9 +286,9 @@ def _incomplete(comparison: Comparison) -> str:
         pairs = "1 pair" if n == 1 else f"{n} pairs"
         return f"{pairs} so far, the first look is at {comparison.looks[0]}"
     if n == 1:
-        return "a single pair has no spread"
+        return "a single pair has no standard deviation"
     if _all_equal(comparison.used):
-        return f"all {n} differences are equal: the arms do not differ"
+        return f"all {n} differences are equal, so there is no variance"
     return ""
 
 
@@ -328,7 +327,7 @@ def classify(
 def _more_pairs(
     mean: float, sd: float, df_per_pair: float, n: int, margin: float, level: float, parts: int
 ) -> int | None:
-    """Count the pairs after which the present estimate and spread would decide."""
+    """Return after how many further pairs the present estimate would decide; None if too many."""
     total = np.arange(n + 1, MOST_PAIRS + 1)
     se, df = sd / np.sqrt(total), df_per_pair * (total - 1)
     reach, inner = (-special.stdtrit(df, p / 2) * se for p in (level / parts, 2 * level / parts))

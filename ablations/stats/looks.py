@@ -1,7 +1,7 @@
-"""Nominal levels for looks at 3, 5 and 8 pairs that together keep one error rate.
+"""Nominal levels of several looks that together keep one error rate.
 
-The looks are fixed in advance and spend the error rate as they go (Lan and DeMets 1983, Discrete
-sequential boundaries for clinical trials).
+The looks are fixed in advance, and each spends a part of the error rate (Lan and DeMets 1983,
+Discrete sequential boundaries for clinical trials).
 """
 
 from functools import lru_cache
@@ -11,21 +11,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
-# Grid of the z-score of the t statistic, and quadrature nodes for the next observation: twice as
-# many of either move a level by less than one part in 500.
+# Grid of the z-score of the t statistic, and quadrature nodes for the next observation. Doubling
+# either changes a level by less than 0.2 %.
 _GRID = np.linspace(-7.0, 7.0, 1201)
 _NODES = 64
 
 
 def spent(information: ArrayLike, alpha: float) -> NDArray[np.float64]:
-    """Return the error probability used up when a fraction of the final sample has been seen.
+    """Return the error probability spent at a fraction of the final sample.
 
-    The O'Brien-Fleming-type shape of a two-sided 5 % test, scaled to ``alpha``: a share of a
-    family's alpha is then spent in the same proportions.
+    It has the O'Brien-Fleming-type shape of a two-sided 5 % test, scaled to ``alpha``, so that any
+    share of a family's alpha is spent in the same proportions.
 
     Args:
         information: Fraction of the final number of pairs, in (0, 1].
-        alpha: Two-sided error probability spent in the end.
+        alpha: Two-sided error probability spent at the end.
 
     Examples:
         >>> spent([0.375, 1.0], 0.05).round(4)
@@ -47,8 +47,8 @@ def _z_score(cosine: NDArray[np.float64], n: int) -> NDArray[np.float64]:
 
 
 def _observe(mass: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    # One more observation. Under the null the cosine is a Markov chain: the angle that the new
-    # observation turns the sample vector by has a density proportional to cos(angle)^(n - 1).
+    # One more observation. Under the null hypothesis the cosine is a Markov chain: the angle by
+    # which it turns the sample vector has a density proportional to cos(angle)^(n - 1).
     sine, weight = special.roots_gegenbauer(_NODES, (n - 1) / 2)
     before = _cosine(_GRID, n)[:, None]
     after = (np.sqrt(n * (1 - sine**2)) * before + sine) / np.sqrt(n + 1)
@@ -67,15 +67,15 @@ def nominal_levels(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
     """Return the two-sided p-value at or below which to reject at each look.
 
     Computed for the one-sample t statistic by recursive integration, after Jennison and Turnbull
-    (1991), Exact calculations for sequential t, chi-squared and F tests. Applied to p-values of
-    another t statistic they keep the level nearly (Jennison and Turnbull 2000, section 11.5).
+    (1991), Exact calculations for sequential t, chi-squared and F tests. For p-values of other t
+    statistics the error rate holds approximately (Jennison and Turnbull 2000, section 11.5).
 
     Args:
         looks: Number of pairs at each look, increasing, at least 2.
         alpha: Two-sided error probability over all looks.
 
     Raises:
-        ValueError: Looks that do not increase from at least 2.
+        ValueError: The looks do not increase, or begin below 2.
 
     Examples:
         >>> [round(level, 4) for level in nominal_levels((3, 5, 8), 0.05)]
@@ -93,7 +93,7 @@ def nominal_levels(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
             mass = _observe(mass, n)
             n += 1
         if levels:
-            # Both tails beyond each grid point, half of the point's own mass included.
+            # Both tails beyond each grid point, with half of the point's own mass.
             tail = 2 * (np.cumsum(mass[::-1])[::-1] - mass / 2)[upper]
             tail = np.log(np.maximum(tail, 1e-300))
             bound = np.interp(np.log(total - used), tail[::-1], _GRID[upper][::-1])
@@ -101,7 +101,7 @@ def nominal_levels(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
         else:
             levels.append(float(total))
         bound = stats.norm.isf(levels[-1] / 2)
-        # A cell that the bound cuts through stops in part.
+        # A cell that contains the bound stops in part.
         mass = mass * (1 - np.clip((np.abs(_GRID) - bound) / step + 0.5, 0, 1))
         used = total
     return tuple(levels)

@@ -1,4 +1,4 @@
-"""Probability that a claim will be said to hold, for plans."""
+"""Power: the probability of the label ``holds``, for plans."""
 
 from functools import lru_cache
 
@@ -19,15 +19,15 @@ def chance_to_hold(
     level: float,
     pool: int = 1,
 ) -> float:
-    """Simulate how often an effect is said to hold at one of the looks of a plan.
+    """Return the simulated probability that a claim gets the label ``holds`` at any look.
 
     Args:
         effect: True effect, on the scale of the differences.
-        sd: Standard deviation of one difference, same unit.
-        margin: Smallest effect that matters, same unit.
+        sd: Standard deviation of one difference, in the same unit.
+        margin: Smallest effect that matters, in the same unit.
         looks: Numbers of pairs at the looks.
-        level: Error rate of the claim over all its looks: that of the family over its claims.
-        pool: Comparisons that share the baseline, and with it their degrees of freedom.
+        level: Error rate of the claim over all its looks: the family's, divided by its claims.
+        pool: Number of comparisons that share the baseline and pool their degrees of freedom.
 
     Examples:
         >>> chance_to_hold(2.0, 0.1, 1.0, (3, 5, 8), 0.05)
@@ -40,7 +40,7 @@ def chance_to_hold(
     for n, nominal in zip(looks, nominal_levels(looks, level), strict=True):
         df = others * (n - 1)
         own = draws[:, :n].std(1, ddof=1)
-        # The rule takes the larger of the pooled and the comparison's own deviation.
+        # The rule takes the larger of the pooled and the comparison's own standard deviation.
         used = np.maximum(own, sd * np.sqrt(rng.chisquare(df, REPEATS) / df)) if pool > 1 else own
         reach = -special.stdtrit(df, nominal / 2) * used / np.sqrt(n)
         held |= draws[:, :n].mean(1) - reach >= margin

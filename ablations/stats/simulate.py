@@ -1,8 +1,8 @@
-"""Error rates, coverage and power of the rule, through the code that decides.
+"""Simulate error rates, coverage and power of the rule.
 
-``python -m ablations.stats.simulate`` prints them as Markdown in some minutes: each figure with its
-target, the number of simulated studies and the seed. Everything goes through
-:func:`ablations.stats.labels.decide`, look by look, as in a real study.
+``python -m ablations.stats.simulate`` prints them as Markdown within minutes, with their targets,
+the number of simulated studies and the seed. Simulated studies call
+:func:`ablations.stats.labels.decide` look by look, as real studies do.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def _noisy(arm: int, factor: float) -> Draw:
     return draw
 
 
-# Runs of all arms, the baseline first, shape (arms, seeds), standard deviation about 1.
+# Draw the runs of all arms, baseline first: shape (arms, seeds), standard deviation about 1.
 GENERATORS: dict[str, Draw] = {
     "normal": lambda rng, shape: rng.standard_normal(shape),
     "t with 3 degrees of freedom": lambda rng, shape: rng.standard_t(3, shape) / 3**0.5,
@@ -52,11 +52,11 @@ GENERATORS: dict[str, Draw] = {
 
 @dataclass(frozen=True)
 class Claims:
-    """What a simulated study is about.
+    """The claims of a simulated study.
 
     Attributes:
         effects: True effect of each claim, in standard deviations of a run.
-        margin: Smallest effect that matters, same unit.
+        margin: Smallest effect that matters, in the same unit.
         generator: Key of ``GENERATORS``.
         parts: Comparisons of the first claim, all with its effect.
     """
@@ -91,7 +91,7 @@ def cut(comparison: Comparison, pairs: int) -> Comparison:
 
 
 def one_command(whole: Sequence[Comparison], claims: int) -> list[list[Verdict]]:
-    """Take all looks of a study as one command does: a claim that is decided trains no more.
+    """Take all looks of a study as one command does: decided claims train no further pairs.
 
     Returns:
         The verdicts after each look.
@@ -108,14 +108,14 @@ def one_command(whole: Sequence[Comparison], claims: int) -> list[list[Verdict]]
 
 
 def one_command_per_claim(whole: Sequence[Comparison], claims: int) -> list[list[Verdict]]:
-    """Take the looks of each claim by a command of its own, which knows no other claim's runs."""
+    """Take the looks of each claim with a separate command, without the runs of other claims."""
     names = list(dict.fromkeys(c.claim for c in whole))
     alone = [one_command([c for c in whole if c.claim == name], claims) for name in names]
     return [[v for looks in alone for v in looks[i]] for i in range(len(LOOKS))]
 
 
 def separate_calls(whole: Sequence[Comparison], claims: int) -> list[list[Verdict]]:
-    """Look at 3, 5 and 8 pairs by three commands, each of which trains all claims that far."""
+    """Look at 3, 5 and 8 pairs with three commands, each of which trains all claims."""
     return [decide([cut(c, look) for c in whole], claims) for look in LOOKS]
 
 
@@ -138,10 +138,10 @@ def _labels(verdicts: Sequence[Verdict]) -> dict[str, Label]:
 
 
 def family_wise_error(rng: Generator, claims: Claims, call: str, studies: int) -> int:
-    """Count the studies in which any look says anything wrong of an effect.
+    """Count the studies in which any label at any look is wrong.
 
-    Wrong are: an effect where there is none; ``holds`` where the effect is below the margin; no
-    effect where it is at or above the margin; opposite where it is not.
+    Wrong labels: an effect if there is none; ``holds`` if the effect is below the margin; no effect
+    if it is at or above the margin; opposite if it is not below 0.
     """
     wrong = 0
     for _ in range(studies):
@@ -170,7 +170,7 @@ def _is_wrong(label: Label, effect: float, margin: float) -> bool:
 
 
 def coverage(rng: Generator, generator: str, studies: int) -> tuple[float, float, float]:
-    """Coverage of the final intervals: mean over claims, worst claim, all together."""
+    """Return the coverage of the final intervals: mean over claims, worst claim, all at once."""
     hits = np.zeros(CLAIMS)
     together = 0
     for _ in range(studies):
@@ -184,7 +184,7 @@ def coverage(rng: Generator, generator: str, studies: int) -> tuple[float, float
 
 
 def single_coverage(rng: Generator, n: int, repeats: int) -> float:
-    """Coverage of the interval of one claim alone after a plan of one look at n pairs."""
+    """Return the coverage of the interval of a single claim with one look at n pairs."""
     hits = 0
     for _ in range(repeats):
         pairs = dict(enumerate(rng.standard_normal(n)))
@@ -198,7 +198,7 @@ def single_coverage(rng: Generator, n: int, repeats: int) -> float:
 
 
 def holds_below_the_margin(rng: Generator, n: int, sd: float, repeats: int) -> float:
-    """P(holds) of one claim alone whose true effect is 0.8 of the margin, one look at n pairs."""
+    """Return P(holds) of a single claim with a true effect of 0.8 margins, one look at n pairs."""
     margin, held = 1.0, 0
     for _ in range(repeats):
         pairs = dict(enumerate(rng.normal(0.8 * margin, sd * margin, n)))
@@ -208,12 +208,12 @@ def holds_below_the_margin(rng: Generator, n: int, sd: float, repeats: int) -> f
 
 
 def planted(rng: Generator, studies: int) -> dict[str, tuple[float, float]]:
-    """Label effects of 0, half, one, two and minus two margins in studies with a margin of 4 sd.
+    """Label known effects between -2 and 4 margins in studies with a margin of 4 sd.
 
     Returns:
-        By effect, the shares of right labels, and of right or undecided ones.
+        The fractions of right labels, and of right or undecided labels, by effect.
     """
-    margin = 4 * 2**0.5  # of a paired difference
+    margin = 4 * 2**0.5  # in standard deviations of a run; 4 of a paired difference
     planned = {"0": 0.0, "δ/2": 0.5, "2δ": 2.0, "4δ": 4.0, "−2δ": -2.0}
     right_of = {
         "0": (Label.no_effect,),
@@ -228,7 +228,7 @@ def planted(rng: Generator, studies: int) -> dict[str, tuple[float, float]]:
         last = one_command(claims.draw(rng), len(planned))[-1]
         for name, verdict in zip(planned, last, strict=True):
             right = verdict.label in right_of[name]
-            # An effect of half the margin is within it: "no effect" that matters is right, too.
+            # Half of the margin is too small to matter, so "no effect" is right, too.
             right |= name == "δ/2" and verdict.label is Label.no_effect
             counts[name] += right, right or verdict.label is Label.undecided
     return {name: tuple(count / studies) for name, count in counts.items()}
@@ -305,5 +305,5 @@ def table(rng: Generator, studies: int) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--studies", type=int, default=STUDIES, help="simulated studies a row")
+    parser.add_argument("--studies", type=int, default=STUDIES, help="simulated studies per row")
     print(table(np.random.default_rng(SEED), parser.parse_args().studies))

@@ -1,27 +1,26 @@
-"""Time to a target, read off a noisy curve."""
+"""Time to a target on a noisy curve."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 
 def first_passage(times: ArrayLike, values: ArrayLike, target: float) -> float:
-    """Return the first time that two evaluations in a row are at or below a target.
+    """Return the first time at which two consecutive evaluations are at or below a target.
 
-    The first passage of a noisy curve is biased early; a second evaluation below the target guards
-    against a lucky one. Between the evaluations before and at the passage the curve is taken as a
-    straight line. A passage at the first evaluation, or after one that is not finite, is dated by
-    the evaluation itself.
+    A single evaluation below the target could be noise, which would bias the time early. The time
+    is interpolated linearly from the evaluation before; at the first evaluation, or after one that
+    is not finite, it is the time of the evaluation.
 
     Args:
         times: Epochs, samples or seconds at which the curve was evaluated, shape (n,), increasing.
-        values: Measure at these times, shape (n,), smaller is better; NaN is never below.
-        target: Threshold, unit of ``values``.
+        values: Measure at these times, shape (n,); smaller is better, NaN counts as above.
+        target: Threshold, in the unit of ``values``.
 
     Returns:
-        Interpolated time, unit of ``times``; infinite if the curve never stays below the target.
+        Interpolated time, in the unit of ``times``; infinite if the target is not reached.
 
     Raises:
-        ValueError: Times that do not increase, or as many values as times are not given.
+        ValueError: Times do not increase, or the shapes differ.
 
     Examples:
         >>> first_passage([1, 2, 3, 4], [0.5, 0.3, 0.2, 0.1], target=0.25)
@@ -32,7 +31,7 @@ def first_passage(times: ArrayLike, values: ArrayLike, target: float) -> float:
     t = np.asarray(times, dtype=np.float64)
     y = np.asarray(values, dtype=np.float64)
     if t.shape != y.shape or (np.diff(t) <= 0).any():
-        raise ValueError("a curve needs as many values as times, and increasing times")
+        raise ValueError("a curve needs increasing times, and values of the same shape")
     below = y <= target
     stays = np.flatnonzero(below[:-1] & below[1:])
     if stays.size == 0:
