@@ -166,7 +166,7 @@ def check(trained: TrainedNetwork, folder: Path) -> None:
 
 def test_a_network_of_other_layers_is_refused(record):
     trained = fresh(record, Model.cifar_local, 24)
-    with pytest.raises(ConfigError, match=r"model=cifar_local has a layer, local3 .*; next step"):
+    with pytest.raises(ConfigError, match=r"layer local3 of model=cifar_local .*; next step"):
         plain_network(trained)
 
 
@@ -195,7 +195,7 @@ def test_the_command_names_its_files(finished, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["--to", "file"], r"error: --to file: cannot write there .* --to FOLDER"),
-        (["--to-hub", "alexnet"], r"error: --to-hub alexnet: is no OWNER/NAME"),
+        (["--to-hub", "alexnet"], r"error: --to-hub alexnet: must be OWNER/NAME"),
     ],
     ids=["to", "to-hub"],
 )

@@ -1,1 +1,1 @@
-"""A trained network for users without this package: plain torch, weights, model card, hub."""
+"""Export a trained network for use without this package: plain torch, model card, Hub."""

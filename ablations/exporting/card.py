@@ -1,4 +1,4 @@
-"""The model card: what a network was trained on, how, and how well it does."""
+"""The model card of a network: its use, errors, data and training."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from ablations.trained import TrainedNetwork
 
 
 def describe(trained: TrainedNetwork) -> dict[str, Any]:
-    """Return what programs need to know of an exported network, as its ``config.json``.
+    """Return the content of ``config.json``: sizes, class names and settings of the network.
 
     Args:
         trained: The network.
@@ -26,7 +26,7 @@ def describe(trained: TrainedNetwork) -> dict[str, Any]:
 
 
 def write_card(trained: TrainedNetwork, files: Sequence[str]) -> str:
-    """Return the model card, Markdown with the metadata of the Hugging Face hub.
+    """Return the model card: Markdown with metadata for the Hugging Face Hub.
 
     Args:
         trained: The network.
@@ -46,7 +46,7 @@ def write_card(trained: TrainedNetwork, files: Sequence[str]) -> str:
 
 
 def _settings(record: Record) -> dict[str, Any]:
-    """All keys of the run; of its data the sizes, not their place on this machine."""
+    """Return all keys of the run, without paths of its data."""
     flat = record.run.flat
     sizes = ("data.size", "data.crop", "data.train_limit", "data.val_size")
     return {
@@ -73,7 +73,7 @@ def _commit(provenance: dict[str, Any]) -> str:
 
 
 def _metadata(trained: TrainedNetwork) -> str:
-    from huggingface_hub import EvalResult, ModelCardData  # a second, which nobody else waits for
+    from huggingface_hub import EvalResult, ModelCardData  # slow to import
 
     record = trained.record
     results = [

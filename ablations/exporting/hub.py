@@ -1,4 +1,4 @@
-"""Uploads an exported network to the Hugging Face hub."""
+"""Upload an exported network to the Hugging Face Hub."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,15 +10,15 @@ def upload(folder: Path, files: Sequence[str], name: str) -> str:
     """Upload files as one commit of a model repository, which is created if it does not exist.
 
     Args:
-        folder: Where the files are.
-        files: Their names; others in the folder stay here.
+        folder: Folder of the files.
+        files: Names of the files to upload.
         name: ``OWNER/NAME``.
 
     Returns:
-        The address of the repository.
+        The URL of the repository.
 
     Raises:
-        ConfigError: The hub cannot be reached, or refuses.
+        ConfigError: The upload failed.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.utils import disable_progress_bars
@@ -28,11 +28,11 @@ def upload(folder: Path, files: Sequence[str], name: str) -> str:
         api = HfApi()
         address = api.create_repo(name, exist_ok=True)
         api.upload_folder(repo_id=name, folder_path=folder, allow_patterns=list(files))
-    except Exception as error:  # of huggingface_hub and httpx; no network is only one of many
+    except Exception as error:  # huggingface_hub and httpx raise many types
         said = " ".join(str(error).split())[:300] or type(error).__name__
         raise ConfigError(
             f"--to-hub {name}: the upload failed ({said}); the files are in {folder}; next step: "
-            "check the name, OWNER/NAME, and the network, and log in with `hf auth login` with a "
-            "token that may write"
+            "check the name, OWNER/NAME, and the network, and log in by `hf auth login` with a "
+            "token that can write"
         ) from None
     return str(address)

@@ -1,4 +1,4 @@
-"""A network of plain torch as an ONNX file, by torch's own exporter."""
+"""Convert a network in plain torch to ONNX with torch's exporter."""
 
 import logging
 import runpy
@@ -13,7 +13,7 @@ from ablations.exporting.plain import PlainNetwork
 
 
 def to_onnx(plain: PlainNetwork, size: int) -> bytes:
-    """Return the network as ONNX: ``pixels``, uint8, (N, 3, size, size), to ``logits``.
+    """Return the network as ONNX, from ``pixels``, uint8, (N, 3, size, size), to ``logits``.
 
     Args:
         plain: The network.
@@ -26,7 +26,7 @@ def to_onnx(plain: PlainNetwork, size: int) -> bytes:
         import onnxscript  # noqa: F401  # pyright: ignore
     except ImportError:
         raise ConfigError(
-            "--onnx: torch needs onnxscript for it; next step: pip install -e '.[onnx]'"
+            "--onnx: needs onnxscript, which is not installed; next step: pip install -e '.[onnx]'"
         ) from None
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "model.py", Path(folder) / "model.onnx"
@@ -35,7 +35,7 @@ def to_onnx(plain: PlainNetwork, size: int) -> bytes:
         network.load_state_dict(plain.state)
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the exporter, about its own parts
+            warnings.simplefilter("ignore")  # the exporter warns about itself
             torch.onnx.export(
                 network.eval(),
                 (torch.zeros(2, 3, size, size, dtype=torch.uint8),),

@@ -1,4 +1,4 @@
-"""A network as a file of plain torch, with weights under the names that torchvision gives them."""
+"""Write a network as a module in plain torch, with torchvision's names of the weights."""
 
 from typing import Any, NamedTuple
 
@@ -18,8 +18,8 @@ TEMPLATES = Environment(
     keep_trailing_newline=True,
 )
 
-# What torchvision's AlexNet calls these layers, within `features` and `classifier`. Layers that it
-# does not have, such as normalizations, keep their names.
+# Names of these layers in torchvision's AlexNet, within `features` and `classifier`. Other layers,
+# such as normalizations, keep their names.
 _PLACES = {
     **{"conv1": 0, "activation1": 1, "pool1": 2, "conv2": 3, "activation2": 4, "pool2": 5},
     **{"conv3": 6, "activation3": 7, "conv4": 8, "activation4": 9},
@@ -33,8 +33,8 @@ class PlainNetwork(NamedTuple):
     """A network without this package.
 
     Attributes:
-        source: A Python file with a class ``Network`` that needs torch alone.
-        state: What its ``load_state_dict`` takes.
+        source: A Python file with a class ``Network`` that needs only torch.
+        state: State dict of that class.
     """
 
     source: str
@@ -42,16 +42,16 @@ class PlainNetwork(NamedTuple):
 
 
 def plain_network(trained: TrainedNetwork) -> PlainNetwork:
-    """Write a trained network in layers of torch; it gives the same logits.
+    """Convert a trained network to layers of torch, with the same logits.
 
     The paper's dropout halves the outputs of a dense layer at test time. Here the weights of the
-    next layer are halved instead, so that it is torch's dropout, which doubles them in training.
+    next layer are halved instead, as for torch's dropout, which doubles outputs in training.
 
     Args:
         trained: The network.
 
     Raises:
-        ConfigError: It has a layer that cannot be written so.
+        ConfigError: A layer has no equivalent in torch.
     """
     state = {"mean": trained.mean.permute(2, 0, 1).contiguous()}
     parts: dict[str, list[tuple[str, str]]] = {"features": [], "classifier": []}
@@ -68,8 +68,8 @@ def plain_network(trained: TrainedNetwork) -> PlainNetwork:
         if code is None:
             run = trained.run
             raise ConfigError(
-                f"{trained.record.run_id}: model={run.model.value} has a layer, {name} "
-                f"({type(layer).__name__}), that cannot be written in layers of torch; next step: "
+                f"{trained.record.run_id}: layer {name} of model={run.model.value} "
+                f"({type(layer).__name__}) has no equivalent in torch; next step: "
                 "use it with ablations.load, or export a run of model=alexnet or alexnet_small"
             )
         parts[part].append((place, code))
@@ -88,7 +88,7 @@ def plain_network(trained: TrainedNetwork) -> PlainNetwork:
 
 
 def _code(layer: nn.Module) -> str | None:
-    """Return the call that makes a layer; None for one that torch does not have."""
+    """Return the call that creates a layer; None if torch has no equivalent."""
     match layer:
         case nn.Conv2d():
             assert layer.padding_mode == "zeros"
@@ -128,10 +128,10 @@ def _call(name: str, *given: Any, **options: Any) -> str:
 
 
 def _one(sizes: Any) -> Any:
-    """One number for a square."""
+    """Return one number for a square, the sizes otherwise."""
     return sizes[0] if len(set(sizes)) == 1 else sizes
 
 
 def _short(value: float) -> float:
-    """Without the last digits, which a product leaves behind."""
+    """Return a product without rounding errors in its last digits."""
     return float(f"{value:.12g}")

@@ -1,5 +1,5 @@
-"""W&B dashboards of a project, built from the local records and verdicts.
+"""W&B dashboards of a project, built from local records and verdicts.
 
-``layout``  the workspace and the report
-``agents``  sweep files for W&B's agents, from the studies
+``workspace``  the workspace and the report
+``agents``     sweep files for W&B agents, from the studies
 """

@@ -1,9 +1,9 @@
-"""Sweep files for W&B's agents: for each claim of a study grids over arms, rates and seeds.
+"""Sweep files for W&B agents: for each claim of a study, grids over arms, tuned values and seeds.
 
 An agent starts ``run.py``, which skips runs that have a record and gives the W&B run the record's
 id. ``reproduce.py`` then finds these runs finished, and tunes, checks the gates and decides. A grid
-is a product: an agent trains every rate of every arm on every seed, up to the last look. Tuning has
-a sweep of its own, because it validates on images that the study may train on.
+is a product: an agent trains every tuned value of every arm on every seed, up to the last look.
+Tuning has a separate sweep, because it holds out images on which the study may train.
 """
 
 from pathlib import Path
@@ -21,12 +21,12 @@ from ablations.reporting.words import capital
 
 
 def agent_sweep(runs: Runs, claim: Claim, job_type: str) -> dict[str, Any]:
-    """Return a sweep of one claim of a study as W&B's mapping.
+    """Return the W&B sweep configuration of one claim of a study.
 
     Args:
         runs: Composes the arms of the study.
         claim: The claim.
-        job_type: ``tuning`` for the runs that choose the rates, ``verdict`` for the pairs.
+        job_type: ``tuning`` for the tuning runs, ``verdict`` for the pairs.
     """
     study = runs.study
     arms = [arm for part in claim.comparisons for arm in arms_of(claim, part)]
@@ -61,8 +61,8 @@ def write_sweeps(study_file: Path, folder: Path) -> list[Path]:
     """Write the sweeps of a study's claims into a folder.
 
     Args:
-        study_file: The study.
-        folder: Made if there is none.
+        study_file: File of the study.
+        folder: Created if it does not exist.
 
     Returns:
         The files.
@@ -83,7 +83,7 @@ def write_sweeps(study_file: Path, folder: Path) -> list[Path]:
             )
             if study.fingerprint:
                 head += (
-                    "# The study is on data that are not built in: add the keys that the head of "
+                    "# The study needs data that are not built in: add the keys that the head of "
                     f"{study_file.name}\n# gives for them to `command`, before "
                     "${args_no_hyphens}.\n"
                 )
@@ -101,7 +101,7 @@ def _rates(study: Study, claim: Claim) -> list[float]:
 
 
 def _value(config: Config, key: str) -> str | int | float:
-    """Return the value of a key as the command line takes it."""
+    """Return the value of a key for the command line."""
     value: Any = config.run.to_dict()
     value |= value["techniques"]
     for name in key.split("."):

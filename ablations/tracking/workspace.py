@@ -22,7 +22,7 @@ from ablations.reporting.labels import word
 from ablations.reporting.words import capital, spoken
 from ablations.techniques import Techniques
 
-# The file beside the runs with the addresses of what was saved.
+# File in the folder of the runs with the URLs of the workspace and the reports.
 SAVED = "wandb_boards.json"
 
 _AXES = {"epoch": "epochs", "samples": "images trained on", "seconds": "seconds of training"}
@@ -33,7 +33,7 @@ _FINAL = {
     "train_clean/top1_error": "Training top-1 error, no augmentation",
     "gap/top1_error": "Generalization gap: test, center view, minus training",
 }
-# What bars show of a claim, by its measure; a claim on times has it in its curves.
+# Metrics of the bars of a claim, by its measure; curves show times.
 _MEASURED = {
     "train_error": ["train_clean/top1_error"],
     "gap": ["gap/top1_error"],
@@ -48,18 +48,18 @@ _COLUMNS = (
     "summary:val/top1_error.min",
 )
 NAME = "AlexNet ablations"
-# Experiment, data and arm as the command that began a run calls them: unlike runs never share it.
+# Experiment, data and arm, as named by the command that started a run; unlike runs differ in it.
 _GROUP = "group"
-# Runs that a panel takes before it groups them.
+# Maximum number of runs in a panel, before grouping.
 _MOST_RUNS = 1000
 
 
 def workspace(entity: str, project: str) -> ws.Workspace:
-    """Return a workspace: runs by arm, a line for the mean over seeds and a band for one SD.
+    """Return a workspace with runs grouped by arm: mean over seeds, and a band of one SD.
 
-    Sections: errors against epochs, images and seconds; errors of the finished runs; the
-    generalization gap. Tuning runs are left out. Curves of single claims are in the report, whose
-    panels have filters.
+    Its sections show errors against epochs, images and seconds; errors of the finished runs; and
+    the generalization gap. Tuning runs are left out. Curves of single claims are in the report,
+    whose panels have filters.
 
     Args:
         entity: Team or user.
@@ -88,16 +88,16 @@ def workspace(entity: str, project: str) -> ws.Workspace:
 
 
 def report(entity: str, project: str, sections: list[Section]) -> Report:
-    """Return a report: the claims with their verdicts, then each with its warnings and curves.
+    """Return a report: a table of the verdicts, then each claim with its warnings and curves.
 
-    Runs are chosen by their ids, from the records and verdicts, because W&B knows a run by the
-    command that began it, and others may use it. A comparison groups them by the key that tells
-    its arms apart.
+    Runs are selected by their ids, from records and verdicts, because W&B has only the study that
+    started a run, and other studies may use it. A comparison groups runs by the key in which its
+    arms differ.
 
     Args:
         entity: Team or user.
         project: The project.
-        sections: A study each, or the runs of an experiment without a study.
+        sections: Studies, and runs of experiments without a study.
     """
 
     def grid(name: str, run_ids: Sequence[str], key: str, panels: list[Any]) -> list[Any]:
@@ -142,17 +142,17 @@ def report(entity: str, project: str, sections: list[Section]) -> Report:
 def save(
     output: Path, entity: str, project: str, sections: list[Section], study: str = ""
 ) -> list[str]:
-    """Save workspace and report in W&B, at the addresses of an earlier call if there was one.
+    """Save the workspace and the report in W&B, and replace those of an earlier call.
 
     Args:
-        output: Folder of the runs, where the addresses are kept.
+        output: Folder of the runs, where the URLs are kept.
         entity: Team or user.
         project: The project.
-        sections: What the report shows.
-        study: Its only study, which gets a report of its own; empty for the report on everything.
+        sections: Sections of the report.
+        study: Write a separate report on this study; empty for the report on all.
 
     Returns:
-        Their addresses.
+        Their URLs.
     """
     path = output / SAVED
     saved = json.loads(path.read_text()) if path.exists() else {}
@@ -197,11 +197,11 @@ def _runs(arms: Mapping[str, ArmResult]) -> list[str]:
 
 
 def _key(result: ClaimResult, part: str) -> str:
-    """Return the key of W&B's config that tells the arms of a comparison apart."""
+    """Return the key of W&B's config in which the arms of a comparison differ."""
     of_part = result.rule.get("parts", {}).get(part, {}).get("technique")
     key = of_part or result.technique
     if key in (*READINGS, "evaluation"):
-        return "model"  # both arms are readings of the same runs
+        return "model"  # both arms read the same runs
     return f"techniques.{key}" if key in {field.name for field in fields(Techniques)} else key
 
 
@@ -247,7 +247,7 @@ def _finals() -> list[Any]:
 
 
 def _measured(result: ClaimResult, key: str) -> wr.BarPlot:
-    """Plot the measure of a claim, or the test error beside a time."""
+    """Plot the measure of a claim, or the test error for claims on times."""
     default = ["test/top1_error"]
     if result.technique == "evaluation":
         default += ["test_center/top1_error"]
@@ -256,7 +256,7 @@ def _measured(result: ClaimResult, key: str) -> wr.BarPlot:
 
 
 def _gap() -> wr.ScatterPlot:
-    # W&B colors the points of a group alike.
+    # W&B gives the points of a group one color.
     return wr.ScatterPlot(
         title="Test error against training error",
         x=wr.SummaryMetric("train_clean/top1_error"),
