@@ -1,4 +1,4 @@
-"""The AlexNet ablation suite: every empirical claim of the 2012 paper, trained and decided."""
+"""The AlexNet ablation suite tests every empirical claim of the 2012 paper."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +13,8 @@ def load(run: str | Path, output: str | Path = "runs") -> "TrainedNetwork":
     """Load the network of a finished run, ready to classify images.
 
     Args:
-        run: The run's id, the first digits of it, or the run's folder.
-        output: Folder of the runs, where ``run`` is an id.
+        run: Id of the run, its first digits, or its folder.
+        output: Folder of the runs, if ``run`` is an id.
 
     Returns:
         The network in evaluation mode, on the CPU, with its preprocessing.
@@ -23,6 +23,6 @@ def load(run: str | Path, output: str | Path = "runs") -> "TrainedNetwork":
         ConfigError: There is no such run, it has not finished or has diverged, or its checkpoint
             is missing or damaged.
     """
-    from ablations.trained import TrainedNetwork  # torch, which takes seconds to import
+    from ablations.trained import TrainedNetwork  # imports torch, which takes seconds
 
     return TrainedNetwork.of_run(run, output)

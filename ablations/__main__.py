@@ -1,4 +1,4 @@
-"""The console script: ``ablations run ...`` is ``python ablations/run.py ...``."""
+"""The console script: ``ablations run ...`` is the same as ``python ablations/run.py ...``."""
 
 import os
 import re
@@ -7,11 +7,11 @@ from importlib import import_module
 from pathlib import Path
 
 COMMANDS = {
-    "dashboard": "build or refresh the W&B workspace and report",
-    "export": "write a trained network as plain torch, with a model card",
+    "dashboard": "build or update the W&B workspace and report",
+    "export": "write a trained network in plain torch, with a model card",
     "predict": "print the most probable classes of images",
-    "prepare": "make the data of an experiment ready, once",
-    "report": "write text, page, tables and figures from local records",
+    "prepare": "decode the data of an experiment once",
+    "report": "write a report, tables and figures from local records",
     "reproduce": "test claims of the paper: tune, check, train, decide",
     "run": "train one run or a sweep",
 }
@@ -24,7 +24,7 @@ def main() -> None:
         _complete()
         return
     if name in COMMANDS:
-        # Usage lines begin with it, also after `python -m ablations`.
+        # The name in usage lines, also after `python -m ablations`.
         sys.argv[:2] = [f"{Path(sys.argv[0]).with_name('ablations')} {name}"]
         import_module(f"ablations.{name}").main()
         return
@@ -37,9 +37,9 @@ def main() -> None:
 
 
 def _complete() -> None:
-    """Answer a shell that completes, or print what makes it ask: `eval "$(ablations -sc ...)"`.
+    """Print completions for a shell, or the script that installs them.
 
-    Hydra's completion knows commands of one word, and its keys are those of ``run``.
+    Hydra completes only commands of one word, and only the keys of ``run``.
     """
     line = os.environ.get("COMP_LINE", "ablations run ")
     keys = re.sub(r"^(\S+) +(run|prepare) ", r"\1 ", line)

@@ -1,7 +1,6 @@
-"""Composition by Hydra, and its errors in one line.
+"""Compose configurations with Hydra, and report its errors in one line.
 
-Hydra composes plain values, and pydantic makes them the dataclass :class:`ablations.config.Config`,
-which everything below this module works with.
+Hydra composes plain values, which pydantic turns into :class:`ablations.config.Config`.
 """
 
 import os
@@ -29,7 +28,7 @@ from ablations.errors import UNREAD, RunsFailed, lacks_memory, plain, stdout_clo
 from ablations.keys import completions, explain, help_text, keys, no_value, unknown_key
 
 _SUBMITIT = "hydra/launcher=submitit_slurm"
-# Values that are no text for Hydra, and hence no names of files.
+# Values that Hydra does not read as strings, and that therefore cannot name a file.
 _NO_NAME = re.compile(r"null|true|false|[-+.]?\d[-+.\de]*", re.IGNORECASE)
 
 
@@ -46,21 +45,21 @@ def experiment_names() -> list[str]:
 
 
 def main(task: Callable[[DictConfig], Any], name: str = "run") -> None:
-    """Run a Hydra application; its errors become one line.
+    """Run a Hydra application, and report its errors in one line.
 
     Args:
         task: Called once for each job, by the launcher that ``hydra/launcher`` names.
-        name: Of the command, for its help.
+        name: Name of the command, for its help.
 
     Raises:
-        SystemExit: 1 after a message, 130 after Ctrl-C.
+        SystemExit: 1 after an error, 130 after Ctrl-C, 141 if standard output was closed.
     """
     if sys.argv[1:2] == ["-sc"] and (values := _completed_values()):
         print(*values, sep="\n")
         return
     register(name)
     full_error = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors arrive whole, and _explain words them
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise errors, which _explain rewords
     command = hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name="config")
     try:
         _check_words(sys.argv[1:])
@@ -71,39 +70,39 @@ def main(task: Callable[[DictConfig], Any], name: str = "run") -> None:
     except (HydraException, OmegaConfBaseException, ValueError, OSError, YAMLError) as error:
         if stdout_closed(error):
             sys.exit(UNREAD)
-        # A plain ValueError is Hydra's where it names the option, such as two that exclude each
-        # other, and a bug anywhere else.
+        # A plain ValueError that names an option comes from Hydra, such as for two options that
+        # exclude each other. Any other is a bug.
         if full_error or (type(error) is ValueError and "--" not in str(error)):
             raise
         sys.exit(f"error: {_explain(error)}")
     except (RuntimeError, MemoryError, ImportError) as error:
         if lacks_memory(error) and not full_error:
             sys.exit(f"error: {plain(error)}")
-        # Submitit's, where SLURM takes no jobs.
+        # Submitit raises RuntimeError on a machine without SLURM.
         if full_error or _SUBMITIT not in sys.argv or not isinstance(error, RuntimeError):
             raise
         reason = str(error).strip().rpartition("\n")[2]
         sys.exit(
-            f"error: {_SUBMITIT}: {reason}; start this on a login node of the cluster, or leave "
-            "hydra/launcher out"
+            f"error: {_SUBMITIT}: {reason}; next step: start this on a login node of the cluster, "
+            "or remove hydra/launcher"
         )
     except KeyboardInterrupt:
         sys.exit(130)
 
 
 def in_start_folder() -> AbstractContextManager[None]:
-    """Return to the folder in which the command was started; ``hydra.job.chdir`` leaves it.
+    """Return a context in the folder where the command was started.
 
-    Relative paths begin there.
+    Relative paths are resolved there, also with ``hydra.job.chdir``.
     """
     return chdir(HydraConfig.get().runtime.cwd)
 
 
 def compose(overrides: Sequence[str]) -> Config:
-    """Compose a configuration from ordinary overrides, outside the command line.
+    """Compose a configuration from overrides, outside the command line.
 
     Raises:
-        ConfigError: An override does not exist or does not fit.
+        ConfigError: An override has an unknown key or an invalid value.
     """
     register()
     with hydra.initialize_config_dir(str(shipped("conf").resolve()), version_base="1.3"):
@@ -114,10 +113,10 @@ def compose(overrides: Sequence[str]) -> Config:
 
 
 def alter(config: Config, overrides: Sequence[str]) -> Config:
-    """Apply further overrides, none of a group: as composing with them, and much faster.
+    """Apply overrides to a configuration; much faster than :func:`compose`, but without groups.
 
     Raises:
-        ConfigError: An override does not exist or does not fit.
+        ConfigError: An override has an unknown key or an invalid value.
     """
     try:
         node = OmegaConf.create(_plain(config))
@@ -129,10 +128,10 @@ def alter(config: Config, overrides: Sequence[str]) -> Config:
 
 
 def register(command: str = "run") -> None:
-    """Give Hydra every key with its default, and the help text of a command."""
+    """Register every key with its default, and the help text of a command, with Hydra."""
     store = ConfigStore.instance()
     store.store(name="defaults", node=_plain(Config()), provider="ablations")
-    # Hydra fills in $VARIABLES and OmegaConf ${interpolations}; a literal dollar sign is neither.
+    # The text must have no dollar sign: Hydra and OmegaConf would substitute what follows it.
     text = help_text(_groups(), command)
     page = {"app_name": "ablations", "header": "", "footer": "", "template": text}
     store.store(group="hydra/help", name="ablations", node=page)
@@ -149,10 +148,10 @@ def _plain(config: Config) -> dict[str, Any]:
 
 
 def to_config(composed: DictConfig) -> Config:
-    """Turn what Hydra composed into the dataclass, and check every key and value.
+    """Convert the configuration that Hydra composed, and check every key and value.
 
     Raises:
-        ConfigError: A value is out of range, or a key was added or left out.
+        ConfigError: A value is invalid, or a key is unknown or missing.
     """
     own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
     values = cast(dict[str, Any], OmegaConf.to_container(own, resolve=True))
@@ -168,9 +167,9 @@ def to_config(composed: DictConfig) -> Config:
 
 
 def experiment_of(config: Config) -> Run:
-    """Return the run of the unchanged experiment, which arms are named after.
+    """Return the run of the unchanged experiment, with which arms are compared to name them.
 
-    Inside a Hydra application, on whose search path the experiment lies.
+    Works only inside a Hydra application, whose search path has the experiment.
     """
     overrides = HydraConfig.get().overrides.hydra
     return _experiment(
@@ -184,7 +183,7 @@ def _experiment(name: str, *where: str) -> Run:
 
 
 def _completed_values() -> list[str]:
-    """Return the values of the key that a shell completes; Hydra knows the present one only."""
+    """Return completions of the value of a key; Hydra itself completes only the present value."""
     line = os.environ.get("COMP_LINE", "")
     if not any(word.startswith("query=") for word in sys.argv) or line[-1:].strip() == "":
         return []
@@ -208,48 +207,52 @@ class _Errors:
 
 
 def _check_words(words: Sequence[str]) -> None:
-    """Refuse what Hydra would answer with its usage or with a traceback."""
+    """Refuse arguments that Hydra would answer with its usage or a traceback."""
     known = {part for name, *_ in keys() for part in (name, name.partition(".")[0])}
     groups = _groups()
     for word in words:
         key, _, value = word.lstrip("-~").partition("=")
         if word.startswith("-") and key in known:
-            raise ConfigError(f"{word}: an override has no dashes; {key}={value or 'VALUE'}")
+            raise ConfigError(
+                f"{word}: an override has no dashes; next step: {key}={value or 'VALUE'}"
+            )
         if key in groups and (word.startswith("~") or _NO_NAME.fullmatch(value)):
-            meant = f"; use {key}=none" if "none" in groups[key] else ""
+            meant = f"; next step: {key}=none" if "none" in groups[key] else ""
             takes = " | ".join(groups[key])
-            raise ConfigError(f"{word}: {key} cannot be left out; {key} takes {takes}{meant}")
+            raise ConfigError(f"{word}: {key} is required; {key} takes {takes}{meant}")
         if _SUBMITIT in words and key.startswith("trainer.slurm."):
             raise ConfigError(
-                f"{word} belongs to trainer=slurm; {_SUBMITIT} takes hydra.launcher.*, such as "
+                f"{word}: only for trainer=slurm; {_SUBMITIT} takes hydra.launcher.*, such as "
                 "hydra.launcher.timeout_min=120"
             )
 
 
 def _explain(error: Exception) -> str:
-    """Word an error of Hydra or OmegaConf for a user: what is wrong, what is valid, what next."""
+    """Return an error of Hydra or OmegaConf as one line: problem, valid values, next step."""
     text = str(error)
     if isinstance(error, OverrideParseException):
         if "=" not in str(error.override):
-            return f"`{error.override}` is not KEY=VALUE"
+            return f"{error.override}: not KEY=VALUE; run.py --help lists the keys"
         return (
-            f"`{error.override}` cannot be read. A value with spaces, commas or brackets needs two "
-            "pairs of quotes: 'KEY=\"a (b), c\"'"
+            f"{error.override}: cannot be parsed; a value with spaces, commas or brackets needs "
+            "two pairs of quotes: 'KEY=\"a (b), c\"'"
         )
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, _, name = error.missing_cfg_file.rpartition("/")
         if group:
-            return f"{group}={name} does not exist; {group} takes {' | '.join(error.options or [])}"
+            return (
+                f"{group}={name}: does not exist; {group} takes {' | '.join(error.options or [])}"
+            )
         folders = " or ".join(re.findall(r"path=file://(.+)", text))
-        return f"there is no {name}.yaml in {folders}; --config-dir names a folder of your own"
+        return f"{name}.yaml: not found in {folders}; next step: --config-dir FOLDER adds a folder"
     if isinstance(error, HydraException) and re.search(r"\bhydra['.=]", text):
-        # What follows would be false here: a sweep over it, or a key that is added and ignored.
+        # The hints below are only for the suite's own keys.
         return f"{text.splitlines()[0].rstrip('.')}; --cfg hydra prints Hydra's own keys"
     if match := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.+?)=(.*)'", text):
         key, values = match.groups()
         if next((takes for name, takes, _ in keys() if name == key), "").startswith("a list"):
-            return f"{key}={values}: a list is in brackets, {key}=[{values}]"
-        return f"{key}={values}: one value goes here; several are a sweep, ablations/run.py -m"
+            return f"{key}={values}: a list needs brackets; next step: {key}=[{values}]"
+        return f"{key}={values}: must be one value; for a sweep, add -m: ablations/run.py -m"
     if match := re.match(r"Could not override '([^']+)'", text):
         return unknown_key(match[1])
     if isinstance(error, OSError):
@@ -262,13 +265,13 @@ def _explain(error: Exception) -> str:
 
 
 def _refused(error: OSError) -> str:
-    # Hydra's own files come first, and no plan has tried the folder of the runs yet.
+    # Hydra writes its own files before the plan checks the folder of the runs.
     given = [word.partition("=")[2] for word in sys.argv if word.startswith("output=")]
     output = (given or [Config().output])[-1]
     folder, file = Path(output).absolute(), Path(str(error.filename)).absolute()
     if file in (folder, *folder.parents) or file.is_relative_to(folder / ".hydra"):
         return (
-            f"output={output}: cannot write there ({error.strerror}); make room or give access, or "
-            "choose another folder with output=FOLDER"
+            f"output={output}: cannot write there ({error.strerror}); next step: free space or "
+            "give access, or choose another folder with output=FOLDER"
         )
     return plain(error)

@@ -1,9 +1,8 @@
-"""The configuration: what a user may set, the run that it describes, and the run's id.
+"""The configuration, the run that it describes, and the run's id.
 
-``Config`` is what a user may set, ``Run`` the part of it that affects results; ``run_id`` names a
-run by the hash of that part. pydantic checks types and ranges, ``__post_init__`` what depends on
-several keys. Nothing below this module knows Hydra, and this module imports no torch, so that a
-misspelt key is answered at once.
+``Config`` has all that a user may set, ``Run`` the part that affects results, and ``run_id`` is the
+hash of that part. pydantic checks types and ranges; ``__post_init__`` checks combinations of keys.
+This module imports neither Hydra nor torch, so that a misspelled key is reported at once.
 """
 
 import hashlib
@@ -23,9 +22,9 @@ from ablations.files import write_atomically
 from ablations.techniques import Techniques
 from ablations.techniques.edition import details
 
-# Version of the numerics, a part of every run id: raised when equal configurations start to give
-# other numbers, so that old records are never pooled with new ones.
-# 3: one CPU thread a process unless images are large; records of schema 2.
+# Version of the numerics, part of every run id. Raise it when the same configuration gives other
+# numbers than before, so that old records are never pooled with new ones.
+# 3: one CPU thread per process unless images are large; records of schema 2.
 NUMERICS = 3
 
 # Hydra reads `data.path=2012` as a number.
@@ -35,11 +34,11 @@ Pixels = Annotated[int, Field(ge=8)]
 
 
 class ConfigError(ValueError):
-    """An experiment that cannot work: the message names it, the valid values and the next step."""
+    """An error that the user can fix; the message gives the problem and the next step."""
 
 
 class Model(StrEnum):
-    """The network, described in its file of ``ablations/models/``."""
+    """The network; see its file in ``ablations/models/``."""
 
     alexnet = "alexnet"
     alexnet_small = "alexnet_small"
@@ -56,14 +55,14 @@ class Model(StrEnum):
 
 
 class Init(StrEnum):
-    """Initial weights: the authors' (or a tutorial's), or with deviations scaled by fan-in."""
+    """Initial weights: the paper's (or a tutorial's), or variance scaling by fan-in."""
 
     paper = "paper"
     fan_in = "fan_in"
 
 
 class Source(StrEnum):
-    """Where images come from; ``huggingface``: parquet files, image folders, data of the hub."""
+    """Source of the images; ``huggingface``: parquet files, image folders, or the Hub."""
 
     synthetic = "synthetic"
     cifar10 = "cifar10"
@@ -72,19 +71,19 @@ class Source(StrEnum):
 
     @classmethod
     def _missing_(cls, value: object) -> "Source | None":
-        # Their names in earlier versions, and in the folders of runs trained then.
+        # Names in earlier versions, still used in the folders of old runs.
         return cls.huggingface if value in {"parquet", "image_folder"} else None
 
 
 class Storage(StrEnum):
-    """How images are kept: as pixels, or as JPEG, a tenth of the size, decoded when read."""
+    """How images are stored: as pixels, or as JPEG (a tenth of the size, decoded when read)."""
 
     raw = "raw"
     jpeg = "jpeg"
 
 
 class Schedule(StrEnum):
-    """How the learning rate falls."""
+    """How the learning rate decreases."""
 
     constant = "constant"
     step = "step"
@@ -100,12 +99,12 @@ class Precision(StrEnum):
 
     @property
     def lightning(self) -> Literal["32-true", "bf16-mixed"]:
-        """Lightning's name for it."""
+        """Lightning's name for the precision."""
         return "bf16-mixed" if self is Precision.bf16 else "32-true"
 
 
 class Accelerator(StrEnum):
-    """The device that trains: ``auto`` takes GPUs where there are any."""
+    """Device to train on; ``auto`` takes GPUs if there are any."""
 
     auto = "auto"
     cpu = "cpu"
@@ -113,7 +112,7 @@ class Accelerator(StrEnum):
 
 
 class LoggerKind(StrEnum):
-    """Where the learning curve is mirrored; the records do not depend on it."""
+    """Where learning curves are logged; records do not depend on it."""
 
     wandb = "wandb"
     tensorboard = "tensorboard"
@@ -121,7 +120,7 @@ class LoggerKind(StrEnum):
     none = "none"
 
 
-# Keys of the data that are part of a run's identity, beside the fingerprint.
+# Keys of the data that are part of a run's id, besides the fingerprint.
 SIZES = ("size", "crop", "train_limit", "val_size")
 
 
@@ -130,27 +129,27 @@ class DataConfig:
     """Images, their stored and cropped sizes, and the split.
 
     Attributes:
-        name: Name of the data in tables and records, no part of a run's identity; null takes the
-            one that the source gives.
+        name: Name of the data in tables and records, not part of a run's id; null takes the
+            source's name.
         source: See :class:`Source`.
         path: ``huggingface``: a folder, a file (``*`` allowed), or the name of a data set of the
-            hub; ``imagenet``: the folder of ILSVRC-2012's archives, class folders or parquet files;
-            ``cifar10``: the folder of its archive (null downloads it). A store that ``prepare.py``
-            made is used as it is.
+            Hub; ``imagenet``: the folder of ILSVRC-2012's archives, class folders or parquet files;
+            ``cifar10``: the folder of its archive (null downloads it). The folder of a store made
+            by ``prepare.py`` also works.
         train: ``huggingface``: training files (``*`` allowed) instead of ``path``, or the names of
             splits of ``path``; empty takes the split ``train``.
-        test: The same for the test images; empty takes ``test`` or ``validation``, or cuts a sixth
-            of the only split.
-        subset: ``huggingface``: configuration of a data set of the hub that has several.
-        image: ``huggingface``: column of the images, if several may be meant.
-        label: ``huggingface``: column of the labels, if several may be meant.
+        test: The same for the test images; empty takes ``test`` or ``validation``, or a sixth of
+            the only split.
+        subset: ``huggingface``: configuration of a data set of the Hub that has several.
+        image: ``huggingface``: column of the images, if several are possible.
+        label: ``huggingface``: column of the labels, if several are possible.
         storage: See :class:`Storage`.
-        size: Height and width that images are stored at, in pixels.
-        crop: Height and width that the network sees, in pixels; at most ``size``.
+        size: Height and width of the stored images, in pixels.
+        crop: Height and width of the network's input, in pixels; at most ``size``.
         train_limit: Train on this many images, chosen evenly over the classes; null takes all.
-        val_size: Images cut from the training split for validation, evenly over the classes; 0
-            trains on all of them and validates on none.
-        skip_broken: Leave images out that cannot be decoded (counted in the record) instead of
+        val_size: Training images held out for validation, evenly over the classes; 0 holds out
+            none.
+        skip_broken: Skip images that cannot be decoded, and count them in the record, instead of
             stopping.
     """
 
@@ -177,23 +176,24 @@ class DataConfig:
         if self.source is Source.huggingface:
             if bool(self.train) != bool(self.test):
                 raise ConfigError(
-                    "data.train and data.test go together: give the files or splits of both"
+                    "data.train and data.test: one is missing; next step: give files or splits of "
+                    "both"
                 )
             if not (self.path or self.files_given):
                 raise ConfigError(
-                    "data.source=huggingface needs data.path=FOLDER, FILE or a data set of the "
-                    "hub, or data.train=[FILE] data.test=[FILE] (`*` is allowed)"
+                    "data.source=huggingface: needs data.path=FOLDER, FILE or a data set of the "
+                    "Hub, or data.train=[FILE] data.test=[FILE] (`*` is allowed)"
                 )
             return
         for key in ("train", "test", "subset", "image", "label"):
             if getattr(self, key):
                 raise ConfigError(
-                    f"data.{key} is for data.source=huggingface, and data.source={self.source}; "
-                    "add data.source=huggingface"
+                    f"data.{key}: only for data.source=huggingface, but data.source={self.source}; "
+                    "next step: add data.source=huggingface"
                 )
         if self.path and self.source is Source.synthetic:
             raise ConfigError(
-                f"data.path={self.path}: data.source=synthetic reads no files; add "
+                f"data.path={self.path}: data.source=synthetic reads no files; next step: add "
                 "data.source=huggingface, or another source"
             )
 
@@ -211,16 +211,16 @@ class Recipe:
         epochs: Passes over the training images.
         batch_size: Images per step over all devices together.
         lr: Initial learning rate of the weights.
-        momentum: Momentum; the learning rate is inside the velocity, as in the paper.
-        weight_decay: Coefficient of the weights in the update; biases are never decayed.
-        bias_lr_mult: Learning rate of biases over that of weights; null takes the edition's (1 in
-            the text, 2 in the released code).
+        momentum: Momentum; the velocity includes the learning rate, as in the paper.
+        weight_decay: Weight decay; biases are not decayed.
+        bias_lr_mult: Factor on the learning rate for biases; null takes the edition's (1 in the
+            paper, 2 in the released code).
         schedule: See :class:`Schedule`.
-        milestones: ``step``: fractions of the epochs after which the rate is divided by ten.
-        patience: ``plateau``: epochs without a better validation error before a division by ten.
+        milestones: ``step``: fractions of the epochs after which to divide the rate by ten.
+        patience: ``plateau``: epochs without a lower validation error before a division by ten.
         precision: See :class:`Precision`.
-        stop_at: End training once the online training error has been at or below this fraction in
-            two epochs in a row; null trains all epochs.
+        stop_at: Stop once the online training error is at or below this fraction in two
+            consecutive epochs; null trains all epochs.
     """
 
     epochs: PositiveInt = 8
@@ -239,27 +239,30 @@ class Recipe:
         rising = sorted(self.milestones) == self.milestones
         if not rising or not all(0 < milestone < 1 for milestone in self.milestones):
             raise ConfigError(
-                f"recipe.milestones={self.milestones}: must be rising fractions between 0 and 1"
+                f"recipe.milestones={self.milestones}: must be increasing fractions between 0 and 1"
             )
         if self.schedule is Schedule.step and not self.milestones:
-            raise ConfigError("recipe.schedule=step needs recipe.milestones, such as [0.5,0.75]")
+            raise ConfigError(
+                "recipe.schedule=step: needs recipe.milestones, such as "
+                "recipe.milestones=[0.5,0.75]"
+            )
 
 
 @dataclass(frozen=True)
 class Slurm:
-    """How runs are handed to SLURM; what is not here, ``sbatch`` reads from ``SBATCH_*``.
+    """How runs are submitted to SLURM; ``sbatch`` reads other options from ``SBATCH_*``.
 
     Attributes:
-        submit: Hand the runs to SLURM, an array for each sweep, instead of training here.
-        minutes: Time limit of a job.
+        submit: Submit the runs to SLURM, an array per sweep, instead of training here.
+        minutes: Time limit of a job, in minutes.
         partition: Partition; null takes the cluster's default.
         account: Account; null takes the user's default.
-        cpus: CPUs for each device of a run.
-        detach: Submit and leave; the same command later shows what has become of the runs.
+        cpus: CPUs per device.
+        detach: Submit and exit; the same command later shows the status of the runs.
     """
 
     submit: bool = False
-    # The signal before the limit comes two minutes early; a job must have begun by then.
+    # Jobs are signaled two minutes before the limit, and must have begun to train by then.
     minutes: Annotated[int, Field(ge=5)] = 720
     partition: Text | None = None
     account: Text | None = None
@@ -273,15 +276,14 @@ class Trainer:
 
     Attributes:
         accelerator: See :class:`Accelerator`.
-        devices: Devices of each node that train one run together.
+        devices: Devices per node that train one run together.
         num_nodes: Machines that train one run together; start the same command on each of them.
-        parallel: Runs side by side; null fills the devices of this machine, and is no limit to
-            SLURM.
-        threads: CPU threads of each process. Results depend on it, in the order of floating-point
-            sums, so null takes one on a CPU (all physical cores for crops of 128 pixels and more),
-            whatever else runs. A resumed run keeps the number that it was started with.
-        checkpoint_steps: Steps between checkpoints within an epoch; one is written after every
-            epoch in any case.
+        parallel: Runs trained at the same time; null fills the devices of this machine, and sets
+            no limit for SLURM.
+        threads: CPU threads per process. Results depend on it through the order of floating-point
+            sums. On a CPU, null takes one, or all physical cores for crops of 128 pixels and more,
+            whatever else runs. A resumed run keeps its number.
+        checkpoint_steps: Steps between checkpoints within an epoch; each epoch also ends with one.
         slurm: See :class:`Slurm`.
     """
 
@@ -296,14 +298,15 @@ class Trainer:
     def __post_init__(self) -> None:
         if self.num_nodes > 1 and not self.slurm.submit and self.parallel not in (None, 1):
             raise ConfigError(
-                f"trainer.parallel={self.parallel}: with trainer.num_nodes={self.num_nodes} one "
-                "run follows another; leave trainer.parallel out, or let trainer=slurm start them"
+                f"trainer.parallel={self.parallel}: must be 1 with "
+                f"trainer.num_nodes={self.num_nodes}; next step: remove trainer.parallel, or use "
+                "trainer=slurm"
             )
 
 
 @dataclass(frozen=True)
 class Logger:
-    """Mirror of the learning curve.
+    """Logging of the learning curve.
 
     Attributes:
         kind: See :class:`LoggerKind`.
@@ -332,18 +335,18 @@ class Logger:
 
 @dataclass(frozen=True)
 class Settings:
-    """What affects results, the techniques apart.
+    """Settings that affect results, apart from the techniques.
 
     Attributes:
         model: See :class:`Model`.
-        width: Factor on the number of kernels and units; 1 is the printed network.
+        width: Factor on the number of kernels and units.
         init: See :class:`Init`.
         data: See :class:`DataConfig`.
         recipe: See :class:`Recipe`.
-        seed: Seed of every stream of random numbers.
-        replicate: Extra key of the random numbers, for A/A comparisons.
-        pretrained: Id of a finished run in ``output`` whose weights training starts from, all but
-            those of a last layer for another number of classes; null starts from random ones.
+        seed: Seed of all random numbers.
+        replicate: Extra key of the random numbers, to repeat a run for A/A comparisons.
+        pretrained: Id of a finished run in ``output`` whose weights training starts from; null
+            starts from random weights, as does a last layer for another number of classes.
         callbacks: Your own Lightning callbacks by name, each with its class as ``_target_`` and its
             arguments (``docs/callbacks.md``).
     """
@@ -367,30 +370,30 @@ class Settings:
                 )
         if self.recipe.schedule is Schedule.plateau and self.data.val_size == 0:
             raise ConfigError(
-                "recipe.schedule=plateau follows the validation error, and data.val_size=0 leaves "
-                "no validation images; set data.val_size, or use another recipe.schedule"
+                "recipe.schedule=plateau: needs a validation error, but data.val_size=0; next "
+                "step: set data.val_size, or use another recipe.schedule"
             )
         if self.pretrained is not None and not re.fullmatch("[0-9a-f]{12}", self.pretrained):
             raise ConfigError(
-                f"pretrained={self.pretrained}: must be the id of a run, the twelve hexadecimal "
-                "digits that its folder is named after; one that reads like a number, such as "
-                "1234e5678901, needs two pairs of quotes, pretrained='\"1234e5678901\"'"
+                f"pretrained={self.pretrained}: must be a run id, the twelve hexadecimal digits in "
+                "the name of its folder; an id that looks like a number needs two pairs of quotes, "
+                "such as pretrained='\"1234e5678901\"'"
             )
 
 
 @dataclass(frozen=True)
 class Config(Settings, Techniques):
-    """Everything a user may set, as Hydra composes it.
+    """Everything that a user can set, as Hydra composes it.
 
     Attributes:
-        experiment: Name of the experiment that the values come from.
+        experiment: Name of the experiment.
         trainer: See :class:`Trainer`.
         logger: See :class:`Logger`.
         output: Folder of the runs and their records.
         cache: Folder of prepared data; null takes the user's cache folder.
-        fast_dev_run: Train, validate and test on one batch, and record nothing.
-        print_model: Print the layers of the network, their shapes and costs, and train nothing.
-        plan: Prepare the data, say what is finished and what is left, and train nothing.
+        fast_dev_run: Train, validate and test on one batch, and save nothing.
+        print_model: Print the layers of the network, their shapes and costs; train nothing.
+        plan: Prepare the data, and print which runs are finished and which are left; train nothing.
     """
 
     experiment: Text = "smoke"
@@ -410,9 +413,9 @@ class Config(Settings, Techniques):
         return Run(techniques=Techniques(**techniques), **settings)
 
 
-# The values that run ids are hashed against: the paper's experiment when this table was made.
-# Frozen: entries are only ever added, each with the value that all earlier runs had. A default that
-# changes elsewhere then changes no id. A technique needs no entry: its first value is the paper's.
+# Run ids hash the differences from these values, the paper's experiment when the table was made.
+# Frozen: only add entries, each with the value that all earlier runs had, so that a new default
+# changes no id. A technique needs no entry: its first value is the paper's.
 REFERENCE: dict[str, Any] = {
     "activation": "relu",
     "pooling": "overlap",
@@ -450,7 +453,7 @@ REFERENCE: dict[str, Any] = {
 
 
 def run_id_of(differences: dict[str, Any], numerics: int = NUMERICS) -> str:
-    """Hash what differs from ``REFERENCE`` to twelve hexadecimal digits.
+    """Return the hash of the differences from ``REFERENCE``, twelve hexadecimal digits.
 
     Args:
         differences: See :attr:`Run.differences`.
@@ -473,7 +476,7 @@ class Run(Settings):
     fingerprint: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested plain values, as written to a run's ``config.yaml``."""
+        """Return nested plain values, as in a run's ``config.yaml``."""
         return _RUN.dump_python(self, mode="json")
 
     @cached_property
@@ -482,7 +485,7 @@ class Run(Settings):
         return {key.removeprefix("techniques."): value for key, value in flatten(self.to_dict())}
 
     def on_data(self, fingerprint: str, name: str) -> "Run":
-        """Return the run on prepared data, with the name that their source gives.
+        """Return the run with the fingerprint and the name of its prepared data.
 
         Args:
             fingerprint: Hash of the stored pixels and labels.
@@ -493,7 +496,7 @@ class Run(Settings):
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Run":
-        """Inverse of :meth:`to_dict`.
+        """Rebuild a run from :meth:`to_dict`.
 
         Raises:
             ConfigError: A key is unknown, or a value is of the wrong type or out of range.
@@ -507,8 +510,8 @@ class Run(Settings):
     def differences(self) -> dict[str, Any]:
         """Resolved values that differ from ``REFERENCE``, by key of the command line.
 
-        The name and place of the data are left out, because the fingerprint identifies the pixels,
-        and so is ``evaluation``, because every run measures both errors.
+        The name and path of the data are left out because the fingerprint identifies the images,
+        and ``evaluation`` because every run measures both errors.
         """
         values = self.flat | {"data.fingerprint": self.fingerprint}
         if values["recipe.bias_lr_mult"] is None:
@@ -525,7 +528,7 @@ class Run(Settings):
 
     @classmethod
     def from_differences(cls, differences: dict[str, Any]) -> "Run":
-        """Rebuild a run from :attr:`differences`; the name and place of its data are unknown.
+        """Rebuild a run from :attr:`differences`; the name and path of its data are unknown.
 
         Raises:
             ConfigError: A key is unknown, or a value is of the wrong type.
@@ -546,25 +549,24 @@ class Run(Settings):
 
     @cached_property
     def run_id(self) -> str:
-        """Twelve hexadecimal digits, equal exactly for runs that must give equal numbers."""
+        """Twelve hexadecimal digits, equal for runs that must give equal numbers."""
         return run_id_of(self.differences)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run and how to carry it out: what a process finds in the ``config.yaml`` of its folder.
+    """A run and how to train it, as frozen in the ``config.yaml`` of its folder.
 
     Attributes:
         run: What to train.
         experiment: Name of the experiment, for tables.
-        arm: Difference from the experiment, seed apart; ``baseline`` when there is none.
-        label: What tables of this command call the arm: the keys that the command varies.
+        arm: Difference from the experiment apart from the seed; ``baseline`` if there is none.
+        label: Name of the arm in tables of this command: the keys that the command varies.
         trainer: Hardware.
-        logger: Mirror of the learning curve.
+        logger: Logging of the learning curve.
         store: Folder of the prepared data.
-        weights: Checkpoint of the run that this one starts from; empty where it starts from none,
-            or is done.
-        fast_dev_run: Train, validate and test on one batch, and record nothing.
+        weights: Checkpoint to start from; empty for random weights, or if the run is finished.
+        fast_dev_run: Train, validate and test on one batch, and save nothing.
     """
 
     run: Run
@@ -587,8 +589,8 @@ class Job:
         """Read the ``config.yaml`` of ``folder``; keys of earlier versions are ignored.
 
         Raises:
-            ConfigError: It is damaged, a value is missing or of the wrong type, or it is that of
-                another run than the folder.
+            ConfigError: The file is damaged, a value is missing or has the wrong type, or the file
+                belongs to another run.
         """
         path = folder / "config.yaml"
         try:
@@ -598,21 +600,22 @@ class Job:
         except ValidationError as error:
             problem = f"not the configuration of a run: {first_problem(error)}"
         except (yaml.YAMLError, UnicodeError, RecursionError):
-            problem = "damaged, it is no YAML"
+            problem = "damaged, not YAML"
         except ConfigError as error:
             problem = str(error)
         raise ConfigError(
-            f"{path}: {problem}; next step: the command that made the folder writes it again"
+            f"{path}: {problem}; next step: repeat the command that made the folder, to write it "
+            "again"
         )
 
 
 def _parse(content: bytes, run_id: str) -> Job:
     first, _, rest = content.partition(b"\n")
     if first.startswith(_CHECKSUM) and first != _CHECKSUM + _sha256(rest):
-        raise ConfigError("damaged, its checksum is not that of its values")
+        raise ConfigError("damaged, the checksum does not match its values")
     job = _JOB.validate_python(yaml.safe_load(content))
     if job.run.run_id != run_id:
-        raise ConfigError(f"the configuration of run {job.run.run_id}")
+        raise ConfigError(f"belongs to run {job.run.run_id}")
     return job
 
 

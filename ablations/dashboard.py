@@ -1,4 +1,4 @@
-"""``python ablations/dashboard.py``: workspace and report of a W&B project, from local records."""
+"""``python ablations/dashboard.py`` builds the workspace and the report of a W&B project."""
 
 import argparse
 import sys
@@ -7,36 +7,37 @@ from importlib.util import find_spec
 from pathlib import Path
 
 if __package__ in {None, ""}:
-    # Started as a file: the folder above holds the package, and this one must not shadow others.
+    # Run as a file: import from the folder above, so that no module here shadows a library.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from ablations.claims.files import study_files
 from ablations.config import ConfigError, Logger
 from ablations.errors import ended_in_words, writable
+from ablations.keys import program
 from ablations.reporting.evidence import gather
 
 
 def save_boards(
     output: Path, entity: str | None, project: str, study: str | None = None
 ) -> list[str]:
-    """Build or refresh the workspace and the report of a project.
+    """Build or update the workspace and the report of a project from local records.
 
     Args:
         output: Folder of the runs.
         entity: Team or user; None takes the account's default.
         project: The project.
-        study: Report on this study, or experiment, alone; None for all.
+        study: Report on this study or experiment only; None for all.
 
     Returns:
-        Their addresses.
+        Their URLs.
 
     Raises:
-        ConfigError: A package, a login, or records are missing, or W&B does not answer or refuses.
+        ConfigError: A package, a login or records are missing, or W&B fails.
     """
     if find_spec("wandb_workspaces") is None:
         raise ConfigError(
-            "dashboards are built by the package wandb-workspaces, which is not installed; next "
-            "step: pip install 'alexnet-ablations[dashboard]'"
+            "dashboards need the package wandb-workspaces, which is not installed; next step: "
+            "pip install 'alexnet-ablations[dashboard]'"
         )
     sections = gather(output).sections
     if study is not None:
@@ -44,14 +45,14 @@ def save_boards(
         if study not in known:
             raise _unknown(study, known)
         sections = [section for section in sections if section.name == study]
-    # Only from here on, so that the errors above are immediate.
+    # Imported here, so that the errors above appear at once.
     import wandb
 
     wandb.setup(wandb.Settings(silent=True))
     try:
         if not wandb.login(prompt=False):
             raise ConfigError(
-                "dashboards live on a W&B server, and this machine is not logged in; next step: "
+                "dashboards are stored by W&B, and this machine is not logged in; next step: "
                 "`wandb login`, and unset WANDB_MODE if it is set"
             )
         from ablations.tracking import workspace
@@ -62,17 +63,15 @@ def save_boards(
         if not type(error).__module__.startswith("wandb"):
             raise
         reason = str(error).strip().partition("\n")[0]
-        raise ConfigError(
-            f"W&B: {reason}; next step: `wandb login`, or try again once the server answers"
-        ) from None
+        raise ConfigError(f"W&B: {reason}; next step: `wandb login`, or try again later") from None
 
 
 def write_agent_sweeps(folder: Path, study: str | None = None) -> list[Path]:
-    """Write sweep files for W&B's agents, for each claim of each study.
+    """Write sweep files for W&B agents, for each claim of each study.
 
     Args:
-        folder: Made if it does not exist.
-        study: Write those of this study alone; None for all.
+        folder: Created if it does not exist.
+        study: Write the files of this study only; None for all.
 
     Returns:
         The files.
@@ -85,7 +84,7 @@ def write_agent_sweeps(folder: Path, study: str | None = None) -> list[Path]:
         if study not in files:
             raise _unknown(study, list(files))
         files = {study: files[study]}
-    # Composing the arms of a study loads Hydra and the networks.
+    # Slow to import: Hydra and the networks, which compose the arms.
     from ablations.tracking import agents
 
     writable(folder, f"--agents {folder}", "--agents FOLDER")
@@ -97,26 +96,29 @@ def _unknown(study: str, known: list[str]) -> ConfigError:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry of the command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
-        description="Build or refresh the W&B workspace and report of a project.",
-        epilog="Runs that were logged offline: `wandb sync OUTPUT/*/wandb/latest-run` sends them.",
+        prog=program(),
+        description="Build or update the W&B workspace and report of a project.",
+        epilog="Upload runs that were logged offline: wandb sync OUTPUT/*/wandb/latest-run",
     )
     parser.add_argument(
-        "--output", type=Path, default=Path("runs"), help="folder of the runs (default: runs)"
+        "--output",
+        type=Path,
+        default=Path("runs"),
+        metavar="FOLDER",
+        help="folder of the runs (default: runs)",
     )
     parser.add_argument(
         "--project", default=Logger().project, help="W&B project (default: %(default)s)"
     )
     parser.add_argument("--entity", help="W&B team or user (default: the account's)")
-    parser.add_argument(
-        "--study", help="a report of its own on this study or experiment (default: one on all)"
-    )
+    parser.add_argument("--study", help="report on this study or experiment only (default: on all)")
     parser.add_argument(
         "--agents",
         type=Path,
         metavar="FOLDER",
-        help="write sweep files for W&B's agents, for each claim of a study, and send nothing",
+        help="write sweep files for W&B agents, for each claim of a study, and upload nothing",
     )
     given = parser.parse_args(arguments)
     with ended_in_words():

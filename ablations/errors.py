@@ -1,4 +1,4 @@
-"""Errors that end a command or a run with one line for the user."""
+"""End a command or a run with one line for the user."""
 
 import errno
 import os
@@ -15,17 +15,17 @@ from ablations.files import remove_partial
 
 UNREAD = 141  # exit code of a program that SIGPIPE ends
 
-# How libraries word a lack of memory, none of them as a MemoryError.
+# Phrases of libraries that report a lack of memory without a MemoryError.
 _MEMORY = (
     *("allocate memory", "out of memory", "failed to map segment", "start new thread"),
     "memory exhausted",
 )
-MORE_MEMORY = "give it more memory, or train fewer runs side by side with trainer.parallel=1"
+MORE_MEMORY = "give it more memory, or train one run at a time with trainer.parallel=1"
 
-# What is likely behind a signal that no user sends.
+# Likely causes of signals that users do not send.
 _CAUSES: dict[int, str] = {
     signal.SIGKILL: ", perhaps for lack of memory",
-    signal.SIGBUS: ", perhaps as the disk of its data failed",
+    signal.SIGBUS: ", perhaps because the disk of its data failed",
 }
 
 
@@ -35,10 +35,10 @@ class RunsFailed(RuntimeError):
 
 @contextmanager
 def ended_in_words() -> Iterator[None]:
-    """End a command that cannot go on with one line for a user, and no traceback.
+    """Exit with one line instead of a traceback after an error that is not a bug.
 
     Raises:
-        SystemExit: With that line; 130 after Ctrl-C, 141 where standard output was closed.
+        SystemExit: With that line; 130 after Ctrl-C, 141 if standard output was closed.
     """
     try:
         yield
@@ -53,7 +53,7 @@ def ended_in_words() -> Iterator[None]:
 
 @contextmanager
 def plain_errors(folder: Path) -> Iterator[None]:
-    """End a run with one line, and no traceback, after an error that is no fault of the code.
+    """End a run with one line instead of a traceback after an error that is not a bug.
 
     Args:
         folder: The run's folder.
@@ -70,25 +70,25 @@ def plain_errors(folder: Path) -> Iterator[None]:
 
 
 def explain_failure(error: Exception, folder: Path) -> str | None:
-    """Return why a run has failed in one line; None after an error that may be the code's.
+    """Return why a run failed, in one line; None if the error may be a bug.
 
     Args:
-        error: What it ended with.
+        error: The error that ended the run.
         folder: The run's folder.
     """
     if isinstance(error, ConfigError) or lacks_memory(error):
         return plain(error)
-    # Errors of connections to other processes are theirs, and those without a number a library's.
+    # A connection error is caused by another process, one without errno is raised by a library.
     if not isinstance(error, OSError) or isinstance(error, ConnectionError) or not error.errno:
         return None
     full = error.errno in {errno.ENOSPC, errno.EDQUOT}
     where = f"{folder}: {error.strerror}" if full else plain(error)
-    step = "make room" if full else "mend that"
-    return f"{where}; next step: {step}, then the same command continues from the last checkpoint"
+    step = "free space" if full else "fix this"
+    return f"{where}; next step: {step}, then repeat the command to resume from the checkpoint"
 
 
 def lacks_memory(error: Exception) -> bool:
-    """Return whether an error is one of too little memory, of this machine or of a GPU."""
+    """Return whether an error means too little memory, of this machine or of a GPU."""
     if isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM:
         return True
     known = isinstance(error, ImportError | OSError | RuntimeError)
@@ -96,11 +96,11 @@ def lacks_memory(error: Exception) -> bool:
 
 
 def describe_end(exitcode: int) -> str:
-    """Return how a process has ended: with which exit code, or by which signal and perhaps why.
+    """Return how a process ended: its exit code, or the signal with a likely cause.
 
     Args:
-        exitcode: As of :mod:`multiprocessing`: minus the signal, or 128 plus it where the process
-            gave in to it.
+        exitcode: As in :mod:`multiprocessing`: minus the number of the signal; or 128 plus the
+            number, as from a shell.
 
     Examples:
         >>> describe_end(3), describe_end(-11), describe_end(-9)
@@ -116,12 +116,12 @@ def describe_end(exitcode: int) -> str:
 def stdout_closed(error: Exception) -> bool:
     """Return whether standard output was closed, as by `| head`; further output is then dropped.
 
-    A broken pipe to another process or node is the same error, and is not hidden.
+    A broken pipe to another process raises the same error, which is not hidden.
     """
     if not isinstance(error, BrokenPipeError):
         return False
     output = select.poll()
-    output.register(sys.stdout, 0)  # POLLERR is reported without being asked for
+    output.register(sys.stdout, 0)  # POLLERR is always reported
     if not output.poll(0):
         return False
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -129,7 +129,7 @@ def stdout_closed(error: Exception) -> bool:
 
 
 def plain(error: Exception) -> str:
-    """Return an error as one line for a user; one of the system names its file."""
+    """Return an error as one line for the user; an OSError includes its file."""
     if lacks_memory(error):
         said = " ".join(str(error).split()) or type(error).__name__
         return f"not enough memory ({said[:200]}); next step: {MORE_MEMORY}"
@@ -139,12 +139,12 @@ def plain(error: Exception) -> str:
 
 
 def writable(folder: Path, given: str, other: str) -> Path:
-    """Make a folder, and check that it can be written to; half-written files in it are removed.
+    """Create a folder, check that it is writable, and remove half-written files from it.
 
     Args:
         folder: The folder.
-        given: How the user named it.
-        other: How to name another one.
+        given: How the user gave it, such as ``--to report``.
+        other: How to choose another, such as ``--to FOLDER``.
 
     Returns:
         Its absolute path.
@@ -159,7 +159,7 @@ def writable(folder: Path, given: str, other: str) -> Path:
         remove_partial(folder)
     except OSError as error:
         raise ConfigError(
-            f"{given}: cannot write there ({error.strerror}); make room or give access, or choose "
-            f"another folder with {other}"
+            f"{given}: cannot write there ({error.strerror}); next step: free space or give "
+            f"access, or choose another folder with {other}"
         ) from None
     return folder.resolve()

@@ -1,4 +1,4 @@
-"""``python ablations/export.py RUN`` writes a trained network for users without this package."""
+"""``python ablations/export.py RUN`` writes a trained network for use without this package."""
 
 import argparse
 import io
@@ -9,34 +9,35 @@ from collections.abc import Sequence
 from pathlib import Path
 
 if __package__ in {None, ""}:
-    # Started as a file: the folder above holds the package, and this one must not shadow others.
+    # Run as a file: import from the folder above, so that no module here shadows a library.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import ablations
 from ablations.config import ConfigError
 from ablations.errors import ended_in_words, writable
 from ablations.files import write_atomically
+from ablations.keys import program
 
 
 def export(
     run: str | Path, output: Path = Path("runs"), to: Path | None = None, *, onnx: bool = False
 ) -> list[Path]:
-    """Write a trained network as weights, a file of plain torch and a model card.
+    """Write a trained network as weights, a module in plain torch and a model card.
 
     Args:
         run: The run, as :func:`ablations.load` takes it.
         output: Folder of the runs.
         to: Folder of the files, created if it does not exist; None takes ``exported/RUN_ID``.
-        onnx: Write ``model.onnx``, too.
+        onnx: Also write ``model.onnx``.
 
     Returns:
         The written files.
 
     Raises:
-        ConfigError: The run cannot be loaded, or has a layer that torch does not have; or a library
-            is missing.
+        ConfigError: The run cannot be loaded, a layer has no equivalent in torch, or a library is
+            missing.
     """
-    # Torch takes seconds to import, which --help does not wait for.
+    # --help does not need torch, which takes seconds to import.
     import safetensors.torch
     import torch
 
@@ -66,25 +67,33 @@ def export(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry of the command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
-        prog="export.py",
-        description="Write a trained network as safetensors, a state dict, a class of plain torch "
+        prog=program(),
+        description="Write a trained network as safetensors, a state dict, a module in plain torch "
         "and a model card.",
     )
     parser.add_argument("run", metavar="RUN", help="id of the run, its first digits, or its folder")
     parser.add_argument(
-        "--output", type=Path, default=Path("runs"), help="folder of the runs (default: runs)"
+        "--output",
+        type=Path,
+        default=Path("runs"),
+        metavar="FOLDER",
+        help="folder of the runs (default: runs)",
     )
-    parser.add_argument("--to", type=Path, help="folder of the files (default: exported/RUN_ID)")
-    parser.add_argument("--onnx", action="store_true", help="write model.onnx, too")
     parser.add_argument(
-        "--to-hub", metavar="OWNER/NAME", help="upload them to this model of the Hugging Face hub"
+        "--to", type=Path, metavar="FOLDER", help="folder of the files (default: exported/RUN_ID)"
+    )
+    parser.add_argument("--onnx", action="store_true", help="also write model.onnx")
+    parser.add_argument(
+        "--to-hub",
+        metavar="OWNER/NAME",
+        help="upload the files to this model of the Hugging Face Hub",
     )
     given = parser.parse_args(arguments)
     with ended_in_words():
         if given.to_hub and not re.fullmatch(r"[\w.-]+/[\w.-]+", given.to_hub):
-            raise ConfigError(f"--to-hub {given.to_hub}: is no OWNER/NAME, such as me/alexnet")
+            raise ConfigError(f"--to-hub {given.to_hub}: must be OWNER/NAME, such as me/alexnet")
         written = export(given.run, given.output, given.to, onnx=given.onnx)
         for path in written:
             print(f"{path} ({path.stat().st_size / 1024:,.0f} kB)")

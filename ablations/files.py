@@ -1,4 +1,4 @@
-"""Atomic writing of files."""
+"""Write files atomically."""
 
 import fcntl
 import os
@@ -10,17 +10,17 @@ _PARTIAL = ".partial"
 
 
 def write_atomically(path: Path, content: str | bytes, *, lasting: bool = True) -> None:
-    """Replace ``path`` by ``content`` in one step that survives a kill.
+    """Replace a file atomically, so that a killed process leaves the old or the new content.
 
     Args:
         path: The file.
-        content: All of it.
-        lasting: Wait for the disk, so that a power cut loses nothing.
+        content: The whole content.
+        lasting: Wait for the disk, so that a power failure loses nothing.
     """
     data = content.encode() if isinstance(content, str) else content
     handle, name = tempfile.mkstemp(_PARTIAL, f".{path.name}.", path.parent)
     with suppress(OSError):  # a file system without locks
-        fcntl.flock(handle, fcntl.LOCK_EX)  # until it is closed: see remove_partial
+        fcntl.flock(handle, fcntl.LOCK_EX)  # held until closed, see remove_partial
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -31,13 +31,13 @@ def write_atomically(path: Path, content: str | bytes, *, lasting: bool = True) 
         os.replace(name, path)
     except BaseException as error:
         Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError):  # on a full disk it names no file
+        if isinstance(error, OSError):  # the error of a full disk has no file name
             error.filename = str(path)
         raise
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove the files that a writer was killed over; one that is being written stays."""
+    """Remove partial files of killed processes; a file that is being written is kept."""
     for path in folder.glob(f".*{_PARTIAL}"):
         with suppress(OSError), path.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Every key that a user may set: its values and meaning, and the errors for wrong ones."""
+"""Describe every key that a user may set, and word the errors for wrong keys and values."""
 
 import difflib
 import inspect
@@ -18,7 +18,7 @@ _TYPES = {
     "boolean": "true | false",
     "integer": "a whole number",
     "number": "a number",
-    "string": "a text",
+    "string": "a string",
     "null": "null",
     "object": "{NAME: {_target_: CLASS, ...}}",
 }
@@ -72,7 +72,7 @@ def _values(schema: dict) -> str:
     return ", ".join([_TYPES[schema["type"]], *limits])
 
 
-# Keys of earlier versions, by what took their place.
+# Keys of earlier versions, with their new names.
 RENAMED = {
     "setting": "experiment",
     "network": "model",
@@ -86,10 +86,10 @@ RENAMED = {
 
 
 _CONTINUES = (
-    "the same command continues an interrupted run; pretrained=RUN_ID starts from another run's "
+    "the same command resumes an interrupted run; pretrained=RUN_ID starts from another run's "
     "weights"
 )
-# What other tools call it, by the key here or by what there is instead.
+# Names in other tools, with the key here or what replaces it.
 _FAMILIAR = {
     "max_epochs": "recipe.epochs",
     "num_epochs": "recipe.epochs",
@@ -111,19 +111,19 @@ _FAMILIAR = {
     "ckpt_path": _CONTINUES,
     "resume": _CONTINUES,
     "resume_from_checkpoint": _CONTINUES,
-    "optimizer": "it is SGD with momentum (§5), set by recipe.lr, recipe.momentum and "
+    "optimizer": "the optimizer is SGD with momentum (§5), set by recipe.lr, recipe.momentum and "
     "recipe.weight_decay",
-    "strategy": "more than one device is DDP: trainer.devices=N, trainer.num_nodes=N",
+    "strategy": "several devices use DDP: trainer.devices=N, trainer.num_nodes=N",
     "num_workers": "batches are read from a memory-mapped store, without workers",
-    "deterministic": "every run is, from its seed",
-    "val_check_interval": "validation follows every epoch",
-    "check_val_every_n_epoch": "validation follows every epoch",
-    "wandb": "logger=wandb turns it on; logger.project and logger.entity name the place",
+    "deterministic": "every run is deterministic, given its seed",
+    "val_check_interval": "validation runs after every epoch",
+    "check_val_every_n_epoch": "validation runs after every epoch",
+    "wandb": "logger=wandb enables it; set logger.project and logger.entity",
 }
 
 
 def unknown_key(key: str) -> str:
-    """Word the error for a key that does not exist."""
+    """Return the error message for a key that does not exist."""
     for old, new in RENAMED.items():
         if key == old or key.startswith(f"{old}."):
             return f"`{key}=` is now `{new}{key.removeprefix(old)}=`"
@@ -134,7 +134,7 @@ def unknown_key(key: str) -> str:
 
 
 def _meant(key: str, known: list[str]) -> str:
-    # `lr` and `trainer.lrr` mean `recipe.lr`: the last part counts.
+    # Compare the last parts: `lr` and `trainer.lrr` mean `recipe.lr`.
     first, last = key.partition(".")[0], key.rpartition(".")[2]
     lasts = [name.rpartition(".")[2] for name in known]
     alike = difflib.get_close_matches(last, lasts, n=1, cutoff=0.7)
@@ -149,54 +149,54 @@ def _meant(key: str, known: list[str]) -> str:
 
 
 def no_value(key: str) -> str:
-    """Word the error for a key that the configuration lacks."""
+    """Return the error message for a key that the configuration lacks."""
     return (
-        f"{key} has no value: give it one, {key}=..., instead of ~{key}; a file for --config-name "
-        "begins with `defaults: [config, _self_]`"
+        f"{key}: has no value; next step: {key}=... instead of ~{key}, or begin a file for "
+        "--config-name with `defaults: [config, _self_]`"
     )
 
 
 def wrong_value(key: str, value: Any) -> str:
-    """Word the error for a value that a key does not take."""
+    """Return the error message for a value that a key does not take."""
     given, hint = "null" if value is None else value, ""
     if inner := {name: takes for name, takes, _ in keys() if name.startswith(f"{key}.")}:
         fits = [name for name, takes in inner.items() if str(value) in takes.split(" | ")]
         meant = f"did you mean {fits[0]}={value}? " if fits else ""
         return (
-            f"{key}={given} is not valid: {key} has keys of its own; {meant}experiment=NAME sets "
-            f"all of them, and each is set by itself: {', '.join(inner)}"
+            f"{key}={given} is not valid: {key} is a group of keys; {meant}set them with "
+            f"experiment=NAME, or one by one: {', '.join(inner)}"
         )
     values = next(values for name, values, _ in keys() if name == key)
     if key == "experiment" and isinstance(value, dict):
         return "experiment: its file needs the first line `# @package _global_`"
     if values.startswith("a list"):
-        return f"{key}: a list in brackets goes here; {key} takes {values}"
+        return f"{key}: must be a list in brackets; {key} takes {values}"
     if isinstance(value, list | dict):
         return (
-            f"{key}: one value goes here, without brackets; {key} takes {values}; "
-            f"for a sweep -m {key}=A,B"
+            f"{key}: must be one value, without brackets; {key} takes {values}; "
+            f"for a sweep, -m {key}=A,B"
         )
     if isinstance(value, bool) and values == "on | off":
         meant = "on" if value else "off"
-        hint = f": use {key}={meant}; in a file in quotes, as YAML reads a bare {meant} as {value}"
+        hint = f": use {key}={meant}; quote it in a file, where YAML reads {meant} as {value}"
     if str(value).lower() == "none" and values.endswith("null"):
         hint = f": use {key}=null"
     if key == "dropout" and isinstance(value, int | float) and not isinstance(value, bool):
-        hint = ": on is the paper's probability of 0.5, and there is no other"
+        hint = ": on is the paper's probability of 0.5, the only one"
     if close := difflib.get_close_matches(str(value).lower(), words(key), n=1):
         hint = hint or f": use {key}={close[0]}"
     return f"{key}={given} is not valid; {key} takes {values}{hint}"
 
 
 def words(key: str) -> list[str]:
-    """Return the values of a key that takes one of a few words; empty for others."""
+    """Return the values of a key that takes one of several words; empty for other keys."""
     takes = next((takes for name, takes, _ in keys() if name == key), "")
     found = takes.split(" | ")
     return found if takes and not any(" " in word for word in found) else []
 
 
 def completions(word: str) -> list[str]:
-    """Return what ``KEY=`` and the beginning of a value, or of the last of several, may become.
+    """Return the completions of ``KEY=`` and the beginning of its last value.
 
     Examples:
         >>> completions("pooling=over"), completions("norm=lrn,n")
@@ -212,18 +212,18 @@ def completions(word: str) -> list[str]:
 
 
 def explain(error: ValidationError) -> str:
-    """Word the first problem that pydantic found in a configuration."""
+    """Return the error message for the first problem that pydantic found in a configuration."""
     first = error.errors()[0]
     key = ".".join(part for part in first["loc"] if isinstance(part, str))
     match first["type"]:
         case "unexpected_keyword_argument":
             return unknown_key(key)
-        case "value_error":  # what a dataclass says of keys that do not go together
+        case "value_error":  # raised by a dataclass for a combination of keys
             return first["msg"].removeprefix("Value error, ")
     return wrong_value(key, first["input"])
 
 
-# What each command says of itself, the keys that it reads, and the files.
+# Of each command: arguments, description, end of a heading, prefixes of its keys, groups.
 _COMMANDS = {
     "run": (
         "[-m] [KEY=VALUE ...]",
@@ -241,20 +241,26 @@ _COMMANDS = {
     "prepare": (
         "[KEY=VALUE ...]",
         [
-            "Decode the data of an experiment once. A run that finds none does so by itself.",
+            "Decode the data of an experiment once. Runs also do this when needed.",
             "",
             "  python ablations/prepare.py experiment=cifar10",
             "  python ablations/prepare.py experiment=imagenet data.path=/data/imagenet",
         ],
-        "; what is decoded, and where it is kept",
+        "; which data to decode, and where to store them",
         ("data.", "cache"),
         ("experiment",),
     ),
 }
 
 
+def program() -> str:
+    """Return the command for usage lines: ``python ablations/run.py`` or ``ablations run``."""
+    name = Path(sys.argv[0]).name
+    return f"python ablations/{name}" if name.endswith(".py") else name
+
+
 def help_text(groups: dict[str, list[str]], command: str = "run") -> str:
-    """Return the page of ``--help``.
+    """Return the text of ``--help``.
 
     Args:
         groups: Names in each group of configuration files.
@@ -262,7 +268,7 @@ def help_text(groups: dict[str, list[str]], command: str = "run") -> str:
     """
     arguments, about, which, prefixes, shown = _COMMANDS[command]
     lines = [
-        f"usage: {Path(sys.argv[0]).name} {arguments}",
+        f"usage: {program()} {arguments}",
         "",
         *about,
         "",
@@ -282,7 +288,7 @@ def help_text(groups: dict[str, list[str]], command: str = "run") -> str:
 
 
 def _wrapped(line: str, indent: int) -> str:
-    # Names of files and keys stay whole, and no line begins with a bar.
+    # Keep names of files and keys whole, and begin no line with a bar.
     kept = line.replace(" | ", "\xa0| ")
     text = fill(kept, 80, subsequent_indent=" " * indent, break_on_hyphens=False)
     return text.replace("\xa0", " ")

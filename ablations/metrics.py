@@ -1,4 +1,4 @@
-"""Top-1 and top-5 error and loss, accumulated on the device and summed over processes."""
+"""Metrics of errors and loss, accumulated on the device and summed over processes."""
 
 import math
 from bisect import bisect_right
@@ -11,10 +11,10 @@ from ablations.record import OnlineLoss, Scores
 
 
 def true_class_rank(scores: Tensor, labels: Tensor) -> Tensor:
-    """Return the position of the true class when classes are sorted by falling score, from 0.
+    """Return the rank of the true class by decreasing score, from 0.
 
-    Of equal scores the lower class number comes first, so that a network which scores every class
-    alike is at chance; where the true class scores NaN, it ranks behind every class.
+    Ties are broken by class number, so that a network with equal scores is at chance. A true class
+    with score NaN ranks last, at C.
 
     Args:
         scores: Logits or probabilities, shape (N, C).
@@ -29,7 +29,7 @@ def true_class_rank(scores: Tensor, labels: Tensor) -> Tensor:
     """
     true = scores.gather(1, labels[:, None])
     before = torch.arange(scores.shape[1], device=scores.device) < labels[:, None]
-    # `~(<=)` and not `>`: comparisons with NaN are false, and NaN must not count as right.
+    # `~(<=)` instead of `>`: comparisons with NaN are false, and NaN must not count as correct.
     return (~(scores <= true) | ((scores == true) & before)).sum(1)
 
 
@@ -45,7 +45,7 @@ class ErrorRates(Metric):
     def __init__(self) -> None:
         super().__init__()
         for name in ("wrong1", "wrong5", "loss", "count"):
-            # float32 stalls once a sum is 2**24 times what is added.
+            # A float32 sum stops growing at 2**24 times the addend.
             zero = torch.zeros((), dtype=torch.float64)
             self.add_state(name, zero, dist_reduce_fx="sum", persistent=True)
 
@@ -69,13 +69,13 @@ class ErrorRates(Metric):
         return torch.cat([sums[:3] / self.count.clamp_min(1), sums[3:]])
 
     def scores(self) -> Scores:
-        """Return the averages on the host; every process has to call this."""
+        """Return the averages as Python numbers; every process must call this."""
         top1, top5, loss, count = self.compute().tolist()
         return Scores(top1, top5, loss if math.isfinite(loss) else None, int(count))
 
 
 def window_ends(steps: int) -> list[int]:
-    """Return the last step of each window: ten steps each, later 5 % of all steps so far.
+    """Return the last step of each window; a window has ten steps, later 5 % of all so far.
 
     Args:
         steps: Training steps of the whole run.
@@ -110,10 +110,10 @@ class WindowedLoss(Metric):
             self.add_state(name, start, dist_reduce_fx="sum", persistent=True)
 
     def update(self, step: int, losses: Tensor) -> None:
-        """Add a step; nothing is copied to the device, which would wait for it.
+        """Add a step without a copy to the device, which would synchronize.
 
         Args:
-            step: Steps done before it.
+            step: Number of steps before this one.
             losses: Losses of the images of this process, shape (N,).
         """
         window = min(bisect_right(self.ends, step), len(self.ends) - 1)
@@ -125,7 +125,7 @@ class WindowedLoss(Metric):
         return torch.stack([self.sums / self.counts.clamp_min(1), self.counts])
 
     def curve(self) -> OnlineLoss:
-        """Return the windows that have been trained on; every process has to call this."""
+        """Return the windows trained so far; every process must call this."""
         means, counts = self.compute().tolist()
         known = [i for i, count in enumerate(counts) if count]
         return OnlineLoss(

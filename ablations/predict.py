@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 if __package__ in {None, ""}:
-    # Started as a file: the folder above holds the package, and this one must not shadow others.
+    # Run as a file: import from the folder above, so that no module here shadows a library.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from PIL import Image
@@ -14,13 +14,14 @@ from PIL import Image
 import ablations
 from ablations.config import ConfigError
 from ablations.errors import ended_in_words
+from ablations.keys import program
 
 
 def find_images(places: Sequence[Path]) -> list[Path]:
-    """Return image files: those given, and all below the folders given, by their suffix.
+    """Return the given files and the image files below the given folders.
 
     Raises:
-        ConfigError: A file does not exist, or there is no image below a folder.
+        ConfigError: A file does not exist, or a folder has no images.
     """
     return [path for place in places for path in _images(place)]
 
@@ -29,7 +30,7 @@ def _images(place: Path) -> Iterator[Path]:
     if not place.is_dir():
         if not place.exists():
             raise ConfigError(
-                f"{place}: no such file; next step: name an image or a folder of them"
+                f"{place}: no such file; next step: give an image or a folder of images"
             )
         yield place
         return
@@ -37,33 +38,39 @@ def _images(place: Path) -> Iterator[Path]:
     found = sorted(path for path in place.rglob("*") if path.suffix.lower() in suffixes)
     if not found:
         raise ConfigError(
-            f"{place}: no image below this folder; next step: name another folder, or the files"
+            f"{place}: no image below this folder; next step: give another folder, or files"
         )
     yield from found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry of the command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
-        prog="predict.py", description="Print the most probable classes of images."
+        prog=program(), description="Print the most probable classes of images."
     )
     parser.add_argument("run", metavar="RUN", help="id of the run, its first digits, or its folder")
     parser.add_argument(
         "images", metavar="IMAGE", type=Path, nargs="+", help="an image, or a folder of images"
     )
     parser.add_argument(
-        "--output", type=Path, default=Path("runs"), help="folder of the runs (default: runs)"
+        "--output",
+        type=Path,
+        default=Path("runs"),
+        metavar="FOLDER",
+        help="folder of the runs (default: runs)",
     )
     parser.add_argument(
         "--views",
         choices=["center", "ten_view"],
         default="ten_view",
-        help="center, or the mean over ten views (default: ten_view)",
+        help="center view, or mean over ten views (default: ten_view)",
     )
-    parser.add_argument("--top", type=int, default=5, help="classes for each image (default: 5)")
+    parser.add_argument(
+        "--top", type=int, default=5, metavar="N", help="classes per image (default: 5)"
+    )
     given = parser.parse_args(arguments)
     if given.top < 1:
-        parser.error("--top takes a number from 1")
+        parser.error(f"--top {given.top}: must be at least 1")
     with ended_in_words():
         images = find_images(given.images)
         trained = ablations.load(given.run, given.output)

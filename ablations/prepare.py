@@ -1,4 +1,4 @@
-"""``python ablations/prepare.py experiment=imagenet``: decode the data of an experiment, once."""
+"""``python ablations/prepare.py`` decodes the data of an experiment once."""
 
 import json
 import sys
@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 if __package__ in {None, ""}:
-    # Started as a file: the folder above holds the package, and this one must not shadow others.
+    # Run as a file: import from the folder above, so that no module here shadows a library.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from omegaconf import DictConfig
@@ -24,11 +24,11 @@ LINE_SECONDS = 15.0
 
 
 class Reporter:
-    """Shows progress: one line redrawn on a terminal, elsewhere a line now and then.
+    """Shows progress: one updated line on a terminal, elsewhere a line at most every 15 seconds.
 
     Args:
-        console: Where to show it.
-        status: The line on a terminal.
+        console: Where to print.
+        status: Status line of the terminal.
     """
 
     def __init__(self, console: Console, status: Status) -> None:
@@ -36,7 +36,7 @@ class Reporter:
         self.last = -LINE_SECONDS
 
     def __call__(self, line: str) -> None:
-        """Show what is being done."""
+        """Show a line of progress."""
         if self.console.is_terminal:
             self.status.update(Text(line))
         elif time.monotonic() - self.last >= LINE_SECONDS:
@@ -45,7 +45,7 @@ class Reporter:
 
 
 def prepare_one(composed: DictConfig) -> None:
-    """Prepare the data of a configuration, and print what they are."""
+    """Prepare the data of a configuration, and print a summary."""
     console = make_console()
     config = composition.to_config(composed)
     try:
@@ -53,14 +53,14 @@ def prepare_one(composed: DictConfig) -> None:
             cache = Path(config.cache) if config.cache else None
             store = prepare(config.data, cache, Reporter(console, status))
     except KeyboardInterrupt:
-        console.print("stopped; nothing was kept, and the same command starts over")
+        console.print("interrupted; nothing was saved, and the same command starts over")
         raise
     console.print(describe(config, store))
     console.print(str(store.path), soft_wrap=True, highlight=False)
 
 
 def describe(config: Config, store: Store) -> Table:
-    """Return a table of what a store holds."""
+    """Return a table that summarizes a store."""
     manifest = json.loads((store.path / "manifest.json").read_text())
     size = len(store.mean_image)
     used = sum(path.stat().st_size for path in store.path.iterdir())
@@ -69,10 +69,10 @@ def describe(config: Config, store: Store) -> Table:
     for name, value in (
         ("images", f"{len(store.train_labels):,} training, {len(store.test_labels):,} test"),
         ("classes", f"{len(store.classes):,}"),
-        ("kept as", f"{size}x{size} pixels, {manifest['storage']}, {used / 1e6:,.0f} MB"),
+        ("stored as", f"{size}x{size} pixels, {manifest['storage']}, {used / 1e6:,.0f} MB"),
         ("mean color", " ".join(f"{channel:.1f}" for channel in mean)),
-        ("principal colors", " ".join(f"{std:.1f}" for std in store.color_std)),
-        ("left out", f"{len(store.skipped):,} broken" if store.skipped else "none"),
+        ("SD along principal colors", " ".join(f"{std:.1f}" for std in store.color_std)),
+        ("skipped", f"{len(store.skipped):,} broken" if store.skipped else "none"),
         ("fingerprint", store.fingerprint[:16]),
     ):
         table.add_row(name, value)
@@ -80,7 +80,7 @@ def describe(config: Config, store: Store) -> Table:
 
 
 def main() -> None:
-    """Entry of the command."""
+    """Run the command."""
     composition.main(prepare_one, "prepare")
 
 

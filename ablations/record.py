@@ -1,4 +1,4 @@
-"""The record of a finished run: its layout, and how it is written, read and found."""
+"""Define, write and read the record of a finished run."""
 
 import base64
 import hashlib
@@ -32,7 +32,7 @@ CHECKSUM = "checksum"
 SCHEMA = 2
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0, le=2**53)]  # what a float holds exactly
+Count = Annotated[int, Field(ge=0, le=2**53)]  # integers that a float represents exactly
 Amount = Annotated[FiniteFloat, Field(ge=0, le=1e12)]
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class Scores:
         top1: Fraction of images whose most probable class is wrong.
         top5: Fraction of images whose class is not among the five most probable.
         loss: Mean cross-entropy in nats; None where it is NaN or infinite.
-        count: Number of images, each of which is counted once.
+        count: Number of images, each counted once.
     """
 
     top1: Fraction
@@ -61,10 +61,10 @@ class CurvePoint:
 
     Attributes:
         epoch: Epochs completed, from 1.
-        samples: Images trained on so far, each crop counted.
-        seconds: Training time so far without evaluation; kept over interruptions.
+        samples: Images trained on so far, counted again in every epoch.
+        seconds: Training time so far, without evaluation, over all interruptions.
         lr: Learning rate of the weights at the end of the epoch.
-        train: Online training error: of the training passes themselves, as cuda-convnet printed it.
+        train: Online training error, measured during the training passes as in cuda-convnet.
         val: Errors on the validation split, center view; None without validation images.
     """
 
@@ -94,17 +94,17 @@ class DataInfo:
     """The data of a run, without paths.
 
     Attributes:
-        name: What tables call the data.
+        name: Name of the data in tables.
         fingerprint: SHA-256 of the stored pixels and labels.
         size: Height and width of the stored images, in pixels.
-        crop: Height and width that the network sees, in pixels.
+        crop: Height and width of the network's input, in pixels.
         train_limit: ``data.train_limit`` of the run.
         val_size: ``data.val_size`` of the run.
         classes: Number of classes.
         train_images: Images trained on.
         val_images: Images validated on.
         test_images: Images tested on.
-        skipped: Broken images that were left out.
+        skipped: Number of broken images that were skipped.
     """
 
     name: str
@@ -122,13 +122,13 @@ class DataInfo:
 
 @dataclass(frozen=True)
 class Neighbors:
-    """How often the nearest training image is of the query's class (§6.1).
+    """How often the nearest training image has the class of the query (§6.1).
 
     Attributes:
         features: Fraction of queries, by Euclidean distance in the last hidden layer.
         pixels: Fraction of queries, by Euclidean distance of the same pixels.
-        queries: Test images asked about.
-        references: Training images searched.
+        queries: Number of test images used as queries.
+        references: Number of training images searched.
     """
 
     features: Fraction
@@ -158,7 +158,7 @@ class Hardware:
 
 @dataclass(frozen=True)
 class Record:
-    """Everything that tables, verdicts and reports read of a run.
+    """The result of a run, from which tables, verdicts and reports are made.
 
     Attributes:
         run_id: Identity, see :attr:`ablations.config.Run.run_id`.
@@ -182,7 +182,7 @@ class Record:
         labels: Class of every test image in the order of the store, see :func:`pack`.
         predicted: Predicted class of every test image by view, see :func:`pack`. Empty for a
             diverged run.
-        colors: Mean colorfulness of the first kernels of either tower, see
+        colors: Mean colorfulness of the first kernels of each tower, see
             :func:`ablations.techniques.towers.tower_colors`. Empty for a diverged run.
         neighbors: See :class:`Neighbors`; None for a diverged run.
         seconds: Training time in seconds, without evaluation.
@@ -224,11 +224,11 @@ class Record:
 
     @cached_property
     def run(self) -> Run:
-        """The configuration; of its data only the sizes are known."""
+        """The configuration, with only the sizes of its data."""
         return Run.from_differences(self.differences)
 
     def misclassified(self, view: str) -> NDArray[np.bool_]:
-        """Whether the most probable class is wrong, shape (test images,).
+        """Return whether the most probable class is wrong, shape (test images,).
 
         Args:
             view: ``center`` or ``ten_view``.
@@ -236,7 +236,7 @@ class Record:
         return unpack(self.predicted[view]) != unpack(self.labels)
 
     def test_error(self, view: str, k: int) -> float:
-        """Test error as a fraction; a diverged run counts as chance.
+        """Return the test error as a fraction; a diverged run counts as at chance.
 
         Args:
             view: ``center`` or ``ten_view``.
@@ -247,19 +247,19 @@ class Record:
         return self.test[view].top1 if k == 1 else self.test[view].top5
 
     def save(self, folder: Path) -> None:
-        """Write ``record.json``, with a checksum of its values, at once or not at all."""
+        """Write ``record.json`` atomically, with a checksum of its values."""
         values = asdict(self)
         content = json.dumps(values | {CHECKSUM: checksum(values)}, indent=1, allow_nan=False)
         write_atomically(folder / RECORD, content)
 
 
 def checksum(values: dict[str, Any]) -> str:
-    """Return SHA-256 of the values of a record, 64 hexadecimal digits."""
+    """Return the SHA-256 of a record's values, 64 hexadecimal digits."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def pack(classes: NDArray[np.integer]) -> str:
-    """Write class numbers as text: 16 bits each, compressed, base64.
+    """Encode class numbers as text: 16 bits each, compressed, base64.
 
     Examples:
         >>> unpack(pack(np.array([3, 0, 999]))).tolist()
@@ -269,18 +269,18 @@ def pack(classes: NDArray[np.integer]) -> str:
 
 
 def unpack(text: str) -> NDArray[np.int64]:
-    """Inverse of :func:`pack`."""
+    """Decode class numbers from :func:`pack`."""
     return np.frombuffer(zlib.decompress(base64.b64decode(text)), "<u2").astype(np.int64)
 
 
 def load(folder: Path) -> Record | None:
-    """Read the record of a run in the folder that is named after it.
+    """Read the record in the folder of a run, which is named by its id.
 
     Returns:
         The record, or None when the run has not finished.
 
     Raises:
-        ConfigError: The file is no record of schema 2, or is that of another run.
+        ConfigError: The file is not a record of schema 2, or belongs to another run.
     """
     try:
         return _read(folder / RECORD, folder.name)
@@ -289,11 +289,11 @@ def load(folder: Path) -> Record | None:
 
 
 def find(output: Path, run_id: str) -> Record | None:
-    """Read the record of a run, from its folder or from what was kept of it.
+    """Read the record of a run from its folder or from ``records``; None if there is none.
 
     Args:
-        output: Folder of the runs, or one such as ``results/main`` that keeps records only.
-        run_id: Which run.
+        output: Folder of the runs, or a folder such as ``results/main`` that has only records.
+        run_id: Id of the run.
 
     Raises:
         ConfigError: See :func:`load`.
@@ -303,10 +303,10 @@ def find(output: Path, run_id: str) -> Record | None:
 
 
 def load_all(output: Path) -> list[Record]:
-    """Read every record of ``output``, in the order of their run ids.
+    """Read all records of a folder, sorted by run id.
 
-    Those are the records of runs, and the files ``records/<run_id>.json`` of a folder that keeps
-    records only. One that cannot be read is skipped with a warning.
+    They are ``<run_id>/record.json`` and ``records/<run_id>.json``. A record that cannot be read is
+    skipped with a warning.
     """
     return sorted(_readable(output), key=lambda record: record.run_id)
 
@@ -335,8 +335,8 @@ def _read(path: Path, run_id: str) -> Record:
     except OSError as error:
         problem = f"cannot be read, {error.strerror}"
     raise ConfigError(
-        f"{path}: {problem}; next step: move it away, and the command that trained the run trains "
-        "it again, or read it with the version that wrote it"
+        f"{path}: {problem}; next step: move it away and repeat the command that trained the run, "
+        "or read it with the version that wrote it"
     )
 
 
@@ -344,34 +344,34 @@ def _parse(content: bytes, run_id: str) -> Record:
     values = from_json(content, allow_inf_nan=False)
     schema = values.get("schema", 1) if isinstance(values, dict) else None
     if schema != SCHEMA:
-        raise ConfigError(f"a record of schema {schema}, and this version reads schema {SCHEMA}")
+        raise ConfigError(f"a record of schema {schema}, but this version reads schema {SCHEMA}")
     written = values.pop(CHECKSUM, None)  # records of earlier versions have none
     record = _RECORD.validate_python(values)
     expected = run_id_of(record.differences, record.numerics)
     if record.run_id != expected:
         raise ConfigError(f"run_id={record.run_id}, but its values hash to {expected}")
     if record.run_id != run_id:
-        raise ConfigError(f"is the record of run {record.run_id}")
+        raise ConfigError(f"belongs to run {record.run_id}")
     if record.run.seed != record.seed:
-        raise ConfigError(f"seed={record.seed} is not that of its values")
+        raise ConfigError(f"seed={record.seed}, but its values have seed={record.run.seed}")
     if flaw := _flaw(record):
         raise ConfigError(f"damaged, {flaw}")
     if written not in (None, checksum(values)):
-        raise ConfigError("damaged, its checksum is not that of its values")
+        raise ConfigError("damaged, the checksum does not match its values")
     return record
 
 
 def _flaw(record: Record) -> str:
-    """Return which parts of a record do not fit each other; empty if all do."""
+    """Return the first inconsistency in a record; empty if there is none."""
     if record.status == "finished":
         if set(record.test) != {"center", "ten_view"}:
             return "test: must have the views center and ten_view"
         if record.train is None or (record.val is None and record.data.val_images):
-            return f"{'val' if record.train else 'train'}: has no errors"
+            return f"{'val' if record.train else 'train'}: missing"
         if len(record.colors) != 2:
             return "colors: must be two numbers"
     if len(record.online_loss.steps) != len(record.online_loss.loss):
-        return "online_loss: has not one loss for each window"
+        return "online_loss: must have one loss for each window"
     versions = record.provenance.get("versions", {})
     if not isinstance(versions, dict) or not isinstance(
         record.provenance.get("commit"), str | None
@@ -382,13 +382,13 @@ def _flaw(record: Record) -> str:
     packed |= {f"predicted.{view}": text for view, text in record.predicted.items()}
     for key, text in packed.items():
         if not _is_packed(text, images, record.data.classes):
-            return f"{key}: is not one class for each of {images} test images"
+            return f"{key}: must be one class for each of {images} test images"
     return ""
 
 
 def _is_packed(text: str, images: int, classes: int) -> bool:
     try:
-        # Never more than what is expected, whatever it would unpack to.
+        # Bounded, because a damaged text could decompress to any size.
         found = zlib.decompressobj().decompress(base64.b64decode(text), 2 * images + 2)
     except (ValueError, zlib.error):
         return False

@@ -1,4 +1,4 @@
-"""``python ablations/report.py`` writes text, page, tables and figures from local records."""
+"""``python ablations/report.py`` writes a report, tables and figures from local records."""
 
 import argparse
 import sys
@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 if __package__ in {None, ""}:
-    # Started as a file: the folder above holds the package, and this one must not shadow others.
+    # Run as a file: import from the folder above, so that no module here shadows a library.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from ablations.config import ConfigError
 from ablations.errors import ended_in_words, writable
 from ablations.files import write_atomically
+from ablations.keys import program
 from ablations.record import CHECKPOINT
 
 MARKDOWN, PAGE = "RESULTS.md", "report.html"
@@ -27,15 +28,15 @@ def report(
     pictures: bool = True,
     figures: bool = True,
 ) -> list[Path]:
-    """Write the report on a folder of runs; the same records give the same files.
+    """Write the report of a folder of runs; the same records give the same files.
 
     Args:
         output: Folder of the runs.
         to: Folder of the report, created if it does not exist.
-        other: Folder of another study's runs, which is shown beside it.
+        other: Folder of another study's runs, to show the two side by side.
         pictures: Draw kernels, predictions, neighbors and the most wrong images; needs checkpoints,
             predictions and torch.
-        figures: Draw the figures of the studies also as files.
+        figures: Also save the figures of the studies as files.
 
     Returns:
         The written files.
@@ -43,7 +44,7 @@ def report(
     Raises:
         ConfigError: There is nothing to report on, or there are runs that must not be pooled.
     """
-    # Where a lack of memory for them is told in one line.
+    # Imported here, so that a lack of memory is reported in one line.
     from ablations.reporting.documents import page, results
     from ablations.reporting.evidence import gather, gather_two
     from ablations.reporting.exports import runs_csv, verdicts_csv, verdicts_tex
@@ -53,7 +54,7 @@ def report(
     writable(to, f"--to {to}", "--to FOLDER")
     drawn, wrong = {}, {}
     if pictures:
-        # Torch is slow to import, and only pictures need it.
+        # Only pictures need torch, which is slow to import.
         from ablations.reporting.pictures import draw, most_wrong
 
         for section in evidence.sections:
@@ -64,7 +65,7 @@ def report(
             elif section.runs:
                 evidence.missing.append(
                     f"{section.name}: no run has a checkpoint here, so there are no pictures of "
-                    "its network."
+                    "trained networks."
                 )
     written = {
         MARKDOWN: results(evidence),
@@ -80,9 +81,9 @@ def report(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry of the command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(
-        prog="report.py",
+        prog=program(),
         description="Write the report from local records: RESULTS.md, report.html, runs.csv, "
         "verdicts.csv, verdicts.tex and figures.",
     )
@@ -93,10 +94,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="FOLDER",
         help="folder of the runs (default: runs), or two to compare their studies",
     )
-    parser.add_argument("--output", type=Path, help="the same for one folder")
+    parser.add_argument(
+        "--output", type=Path, metavar="FOLDER", help="folder of the runs, instead of the argument"
+    )
     parser.add_argument(
         "--to",
         type=Path,
+        metavar="FOLDER",
         help=f"folder of the report (default: the folder of the runs; {COMPARISON} for two)",
     )
     parser.add_argument(
@@ -110,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--no-figures",
         dest="figures",
         action="store_false",
-        help="leave out the folder of figures, as SVG and PDF; the page still has them",
+        help="do not save figures as SVG and PDF; report.html still has them",
     )
     given = parser.parse_args(arguments)
     with ended_in_words():
@@ -118,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         output, other = folders[0], folders[1] if len(folders) > 1 else None
         to: Path = given.to or (Path(COMPARISON) if other else output)
         if given.pictures and any(any(path.glob(f"*/{CHECKPOINT}")) for path in folders):
-            print("drawing pictures of trained networks; --no-pictures leaves them out", flush=True)
+            print("drawing pictures of trained networks (--no-pictures skips them)", flush=True)
         written = report(output, to, other, pictures=given.pictures, figures=given.figures)
         from ablations.launch.display import count
         from ablations.reporting.evidence import gather, gather_two
@@ -140,7 +144,7 @@ def _folders(folders: list[Path], output: Path | None) -> list[Path]:
     if folders and output:
         raise ConfigError(
             f"--output {output}: the folder of the runs is already given, {given}; next step: "
-            "leave out --output"
+            "remove --output"
         )
     if len(folders) > 2:
         raise ConfigError(

@@ -1,8 +1,7 @@
-"""``python ablations/reproduce.py``: from claims to verdicts.
+"""``python ablations/reproduce.py`` tests claims of the paper and gives each a label.
 
-Chooses rates on tuning seeds, checks whether each claim can show at this scale, trains both arms
-over paired seeds, and decides. Nothing is trained twice: the same command resumes an interrupted
-study, and claims share the runs that they have in common.
+It tunes both arms on tuning seeds, checks the gate, trains the arms over paired seeds, and decides.
+The same command resumes an interrupted study; no run is trained twice, and claims share runs.
 """
 
 import argparse
@@ -14,7 +13,7 @@ from pathlib import Path
 from shlex import quote
 
 if __package__ in {None, ""}:
-    # Started as a file: the folder above holds the package, and this one must not shadow others.
+    # Run as a file: import from the folder above, so that no module here shadows a library.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from rich.console import Console
@@ -24,16 +23,17 @@ from ablations.claims.files import ad_hoc, claim_files, read_claims, read_study,
 from ablations.claims.schema import Claim, Study
 from ablations.config import ConfigError
 from ablations.errors import ended_in_words
+from ablations.keys import program
 from ablations.launch.display import count, make_console, show
 
 _SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry of the command.
+    """Run the command.
 
     Raises:
-        SystemExit: 0 when the plan is carried out, 1 after a failed run or an error.
+        SystemExit: 0 after a complete study, 1 after a failed run or an error.
     """
     options = _parser().parse_intermixed_args(arguments)
     console = make_console()
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _list(console)
             return
         study, asked, claims, overrides = _find(names, overrides)
-        # After all names are checked: scipy takes longer to load than all the rest.
+        # Imported after the names are checked, because scipy is slow to load.
         from ablations.claims.runs import Runs
         from ablations.claims.study import StudyRun
         from ablations.claims.tables import show_plan, show_verdicts
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         show_plan(console, run)
         if options.plan:
             return
-        run.save()  # the rules, before the first run
+        run.save()  # writes the rules before the first run
         run.tune()
         run.check()
         found = run.look(lambda result: show_verdicts(console, result, wanted))
@@ -85,20 +85,22 @@ def _list(console: Console) -> None:
         console.print(Text.assemble("  ", (claim.name, "bold"), f" ({claim.section})"))
         console.print(Text(f"      {claim.statement}"))
     console.print(
-        "Next step: name a study, or one or more claims, a glob such as '*overfitting', or all."
+        "Next step: give a study, one or more claims, a glob such as '*overfitting', or all."
     )
 
 
 def _find(
     names: Sequence[str], overrides: Sequence[str]
 ) -> tuple[Study, list[Claim], list[Claim], list[str]]:
-    """Return the study, the claims asked for, all of its claims, and the command's overrides."""
+    """Return the study, the requested claims, all claims of the study, and other overrides."""
     studies = study_files()
     chosen = [name for name in names if name in studies]
     if both := [name for name in chosen if name in claim_files()]:
-        raise ConfigError(f"{both[0]}: is a study and a claim; rename one of the files")
+        raise ConfigError(
+            f"{both[0]}: names a study and a claim; next step: rename one of the files"
+        )
     if len(chosen) > 1:
-        raise ConfigError(f"{' '.join(chosen)}: one study at a time")
+        raise ConfigError(f"{' '.join(chosen)}: several studies; next step: give one study")
     if not chosen:
         asked = read_claims(names)
         study, rest = ad_hoc(asked, read_claims(["all"]), overrides)
@@ -109,45 +111,51 @@ def _find(
         return study, claims, claims, list(overrides)
     wanted = {claim.name for claim in read_claims(patterns)}
     if unknown := sorted(wanted - {claim.name for claim in claims}):
-        raise ConfigError(f"{unknown[0]}: is no claim of the study {study.name}")
+        raise ConfigError(
+            f"{unknown[0]}: not a claim of the study {study.name}; its claims are "
+            f"{', '.join(study.claims)}"
+        )
     return study, [claim for claim in claims if claim.name in wanted], claims, list(overrides)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        prog=program(),
         description="Test claims of the paper: plan, tune, check the gate, train, decide.",
-        epilog="Without a name it lists studies and claims. The same command resumes, and trains "
-        "nothing twice.",
+        epilog="Without a name, lists studies and claims. Repeat a command to resume it.",
     )
     parser.add_argument(
         "words",
         nargs="*",
         metavar="STUDY | CLAIM | KEY=VALUE",
-        help="a study, some of its claims, or claims without a study; and overrides as for run.py",
+        help="a study, claims of that study, or claims alone; and overrides as for run.py",
     )
-    parser.add_argument("--plan", action="store_true", help="show runs and power, train nothing")
+    parser.add_argument("--plan", action="store_true", help="show runs and power; train nothing")
     parser.add_argument(
         "--seeds",
         type=_pairs,
         metavar="N",
-        help="train at most N pairs for now; looks and error rates stay those of the plan",
+        help="train at most N pairs; the planned looks and error rates stay the same",
     )
     parser.add_argument(
-        "--budget", type=_seconds, metavar="TIME", help="start no run after this: 90min, 2h, 1d"
+        "--budget",
+        type=_seconds,
+        metavar="TIME",
+        help="start no run after this time, such as 90min, 2h or 1d",
     )
     parser.add_argument(
         "--results",
         type=Path,
         default=Path("results"),
         metavar="FOLDER",
-        help="where <study>/ledger.jsonl is kept (default: results)",
+        help="folder of STUDY/ledger.jsonl (default: results)",
     )
     return parser
 
 
 def _pairs(text: str) -> int:
     if not text.isdigit() or int(text) < 2:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of pairs: 2 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of pairs; must be 2 or more")
     return int(text)
 
 

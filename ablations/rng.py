@@ -1,9 +1,8 @@
-"""Random numbers that depend on the seed and on what they are for, and on nothing else.
+"""Random numbers that depend only on the seed and on their purpose.
 
-Two arms with the same seed share every stream that both of them draw from: an arm without dropout
-sees the same initial weights, image order and crops as an arm with it. No stream depends on the
-number of devices: a draw belongs to a sample's position in the epoch, not to the process that
-trains on it.
+Two arms with the same seed share every stream that both use: an arm without dropout has the same
+initial weights, image order and crops as an arm with it. No stream depends on the number of
+devices: random numbers belong to a sample's position in the epoch, not to a process.
 """
 
 import hashlib
@@ -15,7 +14,7 @@ _MASK = (1 << 63) - 1
 
 
 def derive(seed: int, *names: str | int) -> int:
-    """Hash a seed and the names of a stream to a seed of 63 bits.
+    """Return the 63-bit seed of the stream ``names``.
 
     Examples:
         >>> derive(0, "order", 1) == derive(0, "order", 1)
@@ -28,23 +27,23 @@ def derive(seed: int, *names: str | int) -> int:
 
 
 def generator(seed: int, *names: str | int) -> torch.Generator:
-    """A CPU generator at the start of the stream ``names`` of ``seed``."""
+    """Return a CPU generator at the start of the stream ``names``."""
     return torch.Generator().manual_seed(derive(seed, *names))
 
 
 def _scramble(x: Tensor) -> Tensor:
-    # The finaliser of SplitMix64 (Steele, Lea and Flood 2014). torch has no unsigned shift: the
-    # bits that an arithmetic shift copies from the sign are masked away.
+    # The finalizer of SplitMix64 (Steele, Lea and Flood 2014). torch has no unsigned shift, so mask
+    # the bits that an arithmetic shift copies from the sign.
     x = (x ^ (x >> 30 & (1 << 34) - 1)) * -0x40A7B892E31B1A47
     x = (x ^ (x >> 27 & (1 << 37) - 1)) * -0x6B2FB644ECCEEE15
     return x ^ (x >> 31 & (1 << 33) - 1)
 
 
 def counter_bits(key: int, rows: Tensor, columns: int) -> Tensor:
-    """Random bits for each (row, column) of a table, whichever rows are asked for.
+    """Return the random bits of some rows of a table.
 
-    A counter-based generator: ranks that hold different rows of one batch draw what a single
-    process would draw for those rows, on any device.
+    The bits of a row do not depend on the other rows or on the device, so that ranks with different
+    rows of a batch draw the same bits as a single process.
 
     Args:
         key: Seed of the whole table, see :func:`derive`.

@@ -1,10 +1,10 @@
-"""``python ablations/run.py``: one training run, or with ``-m`` a sweep and its table."""
+"""``python ablations/run.py`` trains one run, or with ``-m`` a sweep, and prints a table."""
 
 import sys
 from pathlib import Path
 
 if __package__ in {None, ""}:
-    # Started as a file: the folder above holds the package, and this one must not shadow others.
+    # Run as a file: import from the folder above, so that no module here shadows a library.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from ablations import composition
@@ -12,7 +12,7 @@ from ablations.launch.task import train_one
 
 
 def main() -> None:
-    """Entry of the command."""
+    """Run the command."""
     composition.main(train_one)
 
 

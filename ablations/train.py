@@ -1,6 +1,6 @@
-"""The command that trains one frozen run: ``python -m ablations.train RUN_FOLDER``.
+"""``python -m ablations.train RUN_FOLDER`` trains one frozen run.
 
-On several devices torchrun starts it once for each.
+For several devices, start it with torchrun.
 """
 
 import argparse
@@ -21,18 +21,20 @@ from ablations.training.fit import train
 
 @recorded  # torchrun shows the traceback of the rank that failed first
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry of the command.
+    """Run the command.
 
     Raises:
-        SystemExit: With one line where the folder or the number of processes does not fit.
+        SystemExit: With one line, if the folder or the number of processes is wrong.
     """
     parser = argparse.ArgumentParser(
         prog="python -m ablations.train",
-        description="Train a frozen run, or continue it, and write its record.",
-        epilog="On several devices: torchrun --standalone --nproc-per-node=N -m ablations.train "
+        description="Train or resume a frozen run, and write its record.",
+        epilog="For several devices: torchrun --standalone --nproc-per-node=N -m ablations.train "
         "RUN_FOLDER",
     )
-    parser.add_argument("folder", type=Path, metavar="RUN_FOLDER", help="holds its config.yaml")
+    parser.add_argument(
+        "folder", type=Path, metavar="RUN_FOLDER", help="folder with the config.yaml of a run"
+    )
     folder = parser.parse_args(arguments).folder
     leave_out_deprecations()
     with plain_errors(folder):
@@ -47,20 +49,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 remove_partial(folder)
                 train(job, folder)
         except Timeout:
-            raise ConfigError(f"{folder}: another process trains this run at the moment") from None
+            raise ConfigError(f"{folder}: another process is training this run") from None
 
 
 def _frozen(folder: Path) -> Job:
     if not (folder / "config.yaml").is_file():
         raise ConfigError(
-            f"{folder}: is not the folder of a run; `python ablations/run.py` makes one in runs/"
+            f"{folder}: not the folder of a run; next step: `python ablations/run.py` makes one in "
+            "runs/"
         )
     job = Job.load(folder)
     devices, nodes = job.trainer.devices, job.trainer.num_nodes
     if int(os.environ.get("WORLD_SIZE", "1")) != devices * nodes:
         raise ConfigError(
-            f"{folder}: is to be trained by {devices * nodes} processes, here are "
-            f"{os.environ.get('WORLD_SIZE', '1')}; torchrun --nnodes={nodes} "
+            f"{folder}: must be trained by {devices * nodes} processes, but there are "
+            f"{os.environ.get('WORLD_SIZE', '1')}; next step: torchrun --nnodes={nodes} "
             f"--nproc-per-node={devices} -m ablations.train {folder}"
         )
     return job

@@ -20,7 +20,7 @@ from ablations.techniques.augmentation import to_input
 from ablations.techniques.evaluation import average_probabilities, center_crop, ten_views
 
 VIEWS = ("center", "ten_view")
-BATCH = 16  # images that pass the network at a time, each in up to ten views
+BATCH = 16  # images per forward pass, each in up to ten views
 
 Picture = str | Path | Image.Image
 
@@ -28,18 +28,17 @@ Picture = str | Path | Image.Image
 class TrainedNetwork(nn.Module):
     """The network of a finished run in evaluation mode, with its preprocessing.
 
-    A module like any other: move it to a device with :meth:`to`, or take its parts. It computes in
-    float32, also where ``recipe.precision=bf16`` trained and evaluated it; there a few predictions
-    differ from those of the run.
+    It computes in float32. After training with ``recipe.precision=bf16``, a few predictions
+    therefore differ from those in the record.
 
     Attributes:
         network: The layers. They take pixels minus ``mean`` and return logits.
         mean: Mean image, on the scale 0 to 255, shape (crop, crop, 3).
-        classes: Names of the classes; their numbers where the checkpoint has no names.
+        classes: Names of the classes; their numbers if the checkpoint has no names.
         record: The run's record: its errors, recipe and data.
         run: The run's configuration.
         size: Height and width to which images are scaled, in pixels.
-        crop: Height and width of what the network sees, in pixels.
+        crop: Height and width of the network's input, in pixels.
     """
 
     mean: Tensor
@@ -60,19 +59,18 @@ class TrainedNetwork(nn.Module):
         record = load_record(folder)
         if record is None:
             raise ConfigError(
-                f"{folder}: the run has not finished; next step: the command that started it "
-                "continues it"
+                f"{folder}: the run has not finished; next step: repeat the command that started it"
             )
         if record.status == "diverged":
             raise ConfigError(
-                f"{folder}: the training diverged and left no network; next step: choose another "
-                "run, or train one with a lower recipe.lr"
+                f"{folder}: the training diverged, so there is no network; next step: choose "
+                "another run, or train one with a lower recipe.lr"
             )
         content = checkpoint(folder / CHECKPOINT)
         given, found = _hyperparameters(content, folder)
         if found.run_id != record.run_id:
             raise ConfigError(
-                f"{folder / CHECKPOINT}: is of the run {found.run_id}; next step: copy the "
+                f"{folder / CHECKPOINT}: belongs to run {found.run_id}; next step: copy the "
                 f"checkpoint of {record.run_id} there"
             )
         network = models.construct(found, given["classes"])
@@ -92,16 +90,16 @@ class TrainedNetwork(nn.Module):
         return self.network(to_input(center_crop(channels_last(pixels), self.crop), self.mean))
 
     def preprocess(self, images: Sequence[Picture]) -> Tensor:
-        """Read images, scale their short side to ``size`` and cut the center out (§2).
+        """Read images, scale their short side to ``size`` and crop the center (§2).
 
         Args:
-            images: Paths, or images of Pillow.
+            images: Paths, or Pillow images.
 
         Returns:
             Pixels, shape (N, size, size, 3), uint8, on the device of the network.
 
         Raises:
-            ConfigError: A file is no image.
+            ConfigError: A file is not an image.
             OSError: A file cannot be read.
         """
         pixels = [torch.tensor(_read(image, self.size)) for image in images]
@@ -112,18 +110,18 @@ class TrainedNetwork(nn.Module):
         """Return the probability of each class for each image.
 
         Args:
-            images: As :meth:`preprocess` takes, or pixels as it returns.
+            images: As for :meth:`preprocess`, or the pixels that it returns.
             views: ``ten_view`` averages the probabilities of the four corners, the center and
-                their mirror images (§4.1); ``center`` takes the center alone.
+                their mirror images (§4.1); ``center`` uses only the center.
 
         Returns:
-            Shape (N, classes), float32, each row sums to 1.
+            Shape (N, classes), float32; each row sums to 1.
 
         Raises:
-            ConfigError: A file is no image, or there are no such views.
+            ConfigError: A file is not an image, or ``views`` is not valid.
         """
         if views not in VIEWS:
-            raise ConfigError(f"views={views}: takes {' or '.join(VIEWS)}")
+            raise ConfigError(f"views={views}: must be {' or '.join(VIEWS)}")
         rows = [torch.empty(0, len(self.classes), device=self.mean.device)]
         for start in range(0, len(images), BATCH):
             part = images[start : start + BATCH]
@@ -140,8 +138,8 @@ class TrainedNetwork(nn.Module):
         """Return the most probable classes of one image with their probabilities.
 
         Args:
-            probabilities: One row of what :meth:`predict` returns.
-            count: How many classes, at most.
+            probabilities: One row of the result of :meth:`predict`.
+            count: Maximum number of classes.
         """
         values, numbers = probabilities.topk(min(count, len(self.classes)))
         return [
@@ -153,11 +151,11 @@ def find_folder(run: str | Path, output: Path) -> Path:
     """Return the folder of a run.
 
     Args:
-        run: The folder, or a run id or the beginning of one.
+        run: Folder of the run, its id, or the first digits of its id.
         output: Folder of the runs.
 
     Raises:
-        ConfigError: There is no such run, or there are several.
+        ConfigError: No run matches, or several do.
     """
     if (Path(run) / RECORD).is_file() or (Path(run) / "config.yaml").is_file():
         return Path(run).resolve()
@@ -169,12 +167,12 @@ def find_folder(run: str | Path, output: Path) -> Path:
     if found:
         names = ", ".join(path.parent.name for path in found[:3])
         raise ConfigError(
-            f"{name}: is the beginning of {len(found)} runs in {output} ({names}, ...); next step: "
-            "give more digits"
+            f"{name}: matches {len(found)} runs in {output} ({names}, ...); next step: give more "
+            "digits"
         )
     raise ConfigError(
-        f"{name}: no such run in {output}; give the folder of a run, its id or the first digits of "
-        "its id; next step: look into that folder, or name another one with --output (in Python "
+        f"{name}: no such run in {output}; must be the folder of a run, its id or the first digits "
+        "of its id; next step: list that folder, or choose another with --output (in Python "
         "output=)"
     )
 
@@ -185,8 +183,8 @@ def _hyperparameters(content: dict[str, Any], folder: Path) -> tuple[dict[str, A
         return given, Run.from_dict(given["run"])
     except (KeyError, ConfigError):
         raise ConfigError(
-            f"{folder / CHECKPOINT}: is of an earlier version; next step: read it with the version "
-            "that wrote it, or train the run again in another folder with output=FOLDER"
+            f"{folder / CHECKPOINT}: written by an earlier version; next step: load it with that "
+            "version, or train the run again in another folder with output=FOLDER"
         ) from None
 
 
@@ -198,6 +196,6 @@ def _read(image: Picture, size: int) -> Any:
         return decode(content, size)
     except Exception:  # decoders raise errors of many types
         raise ConfigError(
-            f"{image}: is no image that Pillow can read, or is damaged; next step: convert it to "
-            "PNG or JPEG, or leave it out"
+            f"{image}: damaged, or not an image that Pillow can read; next step: convert it to "
+            "PNG or JPEG, or remove it"
         ) from None

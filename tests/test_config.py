@@ -283,7 +283,7 @@ def values_of(content: bytes) -> bytes:
     ("damage", "problem"),
     [
         (lambda content: values_of(content).replace(b"seed: 0", b"seed: one"), r"run\.seed: "),
-        (lambda content: values_of(content).replace(b"seed: 0", b"seed: 1"), "of run "),
+        (lambda content: values_of(content).replace(b"seed: 0", b"seed: 1"), "belongs to run "),
         (lambda content: content.replace(b"threads: 1", b"threads: 3"), "checksum"),
         (lambda content: content.replace(b"threads: 1", b"threads: \xff"), "checksum"),
         (lambda content: b"{a: [", "YAML"),
@@ -321,24 +321,27 @@ def interrupted(*paths: object) -> None:
     [
         (lambda: DataConfig(size=32, crop=40), "data.crop=40: must be between 8 and"),
         (lambda: DataConfig(source=Source.huggingface), r"needs data.path=.*data.train=\[FILE"),
-        (lambda: DataConfig(source=Source.huggingface, train=["a.zip"]), "go together"),
+        (
+            lambda: DataConfig(source=Source.huggingface, train=["a.zip"]),
+            "data.test: one is missing",
+        ),
         (lambda: DataConfig(source=Source.huggingface, train=["a"], test=["b"]), "needs data.path"),
         (lambda: DataConfig(source=Source.cifar10, train=["a.zip"]), "add data.source=huggingface"),
-        (lambda: DataConfig(path="owner/name"), "synthetic reads no files; add data.source=hugg"),
+        (lambda: DataConfig(path="owner/name"), "synthetic reads no files; next step: add data"),
         (
             lambda: Config(data=DataConfig(val_size=0), recipe=PLATEAU),
-            "plateau follows the validation error, and data.val_size=0",
+            "plateau: needs a validation error, but data.val_size=0",
         ),
-        (lambda: Recipe(milestones=[0.5, 0.4]), "must be rising fractions between 0 and 1"),
-        (lambda: Recipe(milestones=[1.0]), "must be rising fractions between 0 and 1"),
-        (lambda: Recipe(schedule=Schedule.step), "step needs recipe.milestones"),
+        (lambda: Recipe(milestones=[0.5, 0.4]), "must be increasing fractions between 0 and 1"),
+        (lambda: Recipe(milestones=[1.0]), "must be increasing fractions between 0 and 1"),
+        (lambda: Recipe(schedule=Schedule.step), "step: needs recipe.milestones"),
         (
             lambda: Trainer(num_nodes=2, parallel=2),
-            "with trainer.num_nodes=2 one run follows another",
+            "must be 1 with trainer.num_nodes=2",
         ),
-        (lambda: Config(pretrained="../other"), r"pretrained=\.\./other: must be the id"),
+        (lambda: Config(pretrained="../other"), r"pretrained=\.\./other: must be a run id"),
         (lambda: Logger(tags=("x" * 65,)), "of 1 to 64 characters"),
-        (lambda: Config(pretrained="inf"), "such as 1234e5678901, needs two pairs of quotes"),
+        (lambda: Config(pretrained="inf"), "looks like a number needs two pairs of quotes"),
     ],
 )
 def test_keys_that_do_not_go_together_are_named(make: Any, message: str):

@@ -55,9 +55,9 @@ def test_nothing_that_bears_a_name_of_its_own_decides_whether_a_folder_is_writab
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (OSError(errno.ENOSPC, "No space left on device", "x"), ": No space .*: make room, then"),
+        (OSError(errno.ENOSPC, "No space left on device", "x"), ": No space .*: free space, then"),
         (OSError(errno.EIO, "Input/output error", "/d/x"), "/d/x: Input/output error; next step"),
-        (PermissionError(errno.EACCES, "no"), "no; next step: mend that, then the same command"),
+        (PermissionError(errno.EACCES, "no"), "no; next step: fix this, then repeat the command"),
         (ConfigError("seed=-1: must be"), "seed=-1: must be"),
         (MemoryError(), r"not enough memory \(MemoryError\); next step: give it more"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "not enough memory"),

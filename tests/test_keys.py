@@ -9,8 +9,8 @@ def test_a_key_has_its_values_and_its_meaning():
     assert found["pooling"][0] == "overlap | nonoverlap"
     assert "(§3.4)" in found["pooling"][1]
     assert found["recipe.momentum"][0] == "a number, at least 0, below 1"
-    assert found["trainer.slurm.partition"][0] == "a text | null"
-    assert "stream of random numbers" in found["seed"][1]
+    assert found["trainer.slurm.partition"][0] == "a string | null"
+    assert "random numbers" in found["seed"][1]
 
 
 @pytest.mark.parametrize(
@@ -27,12 +27,12 @@ def test_a_key_has_its_values_and_its_meaning():
         ("batch_size", "did you mean recipe.batch_size?"),
         ("data.batch_size", "did you mean recipe.batch_size?"),
         ("optimizer.lr", "did you mean recipe.lr?"),
-        ("optimizer.betas", "it is SGD with momentum"),
-        ("optimizer", "it is SGD with momentum"),
-        ("ckpt_path", "the same command continues an interrupted run; pretrained=RUN_ID"),
-        ("trainer.resume_from_checkpoint", "the same command continues"),
+        ("optimizer.betas", "the optimizer is SGD with momentum"),
+        ("optimizer", "the optimizer is SGD with momentum"),
+        ("ckpt_path", "the same command resumes an interrupted run; pretrained=RUN_ID"),
+        ("trainer.resume_from_checkpoint", "the same command resumes"),
         ("gpus", "did you mean trainer.devices?"),
-        ("trainer.strategy", "more than one device is DDP: trainer.devices=N"),
+        ("trainer.strategy", "several devices use DDP: trainer.devices=N"),
     ],
 )
 def test_an_unknown_key_gets_a_hint(key: str, said: str):

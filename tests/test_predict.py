@@ -56,7 +56,7 @@ def test_one_image_gets_as_many_classes_as_asked_for(finished, photos, capsys):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("notes.txt", r"error: .*notes\.txt: is no image"),
+        ("notes.txt", r"error: .*notes\.txt: damaged, or not an image"),
         ("nothing.png", r"error: .*nothing\.png: no such file"),
         ("empty", r"error: .*empty: no image below this folder"),
     ],

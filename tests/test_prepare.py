@@ -79,8 +79,8 @@ def test_the_command_says_what_it_made(photographs: Path, tmp_path: Path, monkey
     made = shown_by("data.path=photographs", "cache=mine")
     assert "photographs" in made  # not ImageNet, whatever the experiment is called
     assert re.search(r"images +9 training, 4 test", made)
-    assert re.search(r"kept as +64x64 pixels, jpeg, [0-9]+ MB", made)
-    assert re.search(r"left out +none", made)
+    assert re.search(r"stored as +64x64 pixels, jpeg, [0-9]+ MB", made)
+    assert re.search(r"skipped +none", made)
     path = Path(made.splitlines()[-1])
     assert path.parent == tmp_path / "mine"
     # What it made can stand for the photographs, for instance on another machine.

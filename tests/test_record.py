@@ -96,30 +96,30 @@ def test_class_numbers_survive_packing(classes: list[int]):
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"schema": 1}, "schema 1, and this version reads schema 2"),
-        ({"schema": 3}, "schema 3, and this version reads schema 2"),
-        ({"schema": None}, "schema None, and this version reads schema 2"),
+        ({"schema": 1}, "schema 1, but this version reads schema 2"),
+        ({"schema": 3}, "schema 3, but this version reads schema 2"),
+        ({"schema": None}, "schema None, but this version reads schema 2"),
         ({"seed": "abc"}, "damaged, seed: "),
         ({"status": "bogus"}, "damaged, status: "),
         ({"val": {"top1": 7, "top5": 0, "loss": 1.0, "count": 11}}, "damaged, val.top1: "),
         ({"run_id": "0123456789ab"}, "run_id=0123456789ab, but its values hash to "),
         ({"numerics": NUMERICS - 1}, "but its values hash to "),
         ({"differences": {"recipe.lr": 0.5}}, "but its values hash to "),
-        ({"seed": 1}, "seed=1 is not that of its values"),
+        ({"seed": 1}, "seed=1, but its values have seed=0"),
         ({"epochs": -1}, "damaged, epochs: "),
         ({"parameters": 10**400}, "damaged, "),
         ({"seconds": -1.0}, "damaged, seconds: "),
         ({"seconds": 1e300}, "damaged, seconds: "),
         ({"colors": [0.5]}, "damaged, colors: must be two numbers"),
         ({"test": {}}, "damaged, test: must have the views"),
-        ({"train": None}, "damaged, train: has no errors"),
-        ({"val": None}, "damaged, val: has no errors"),
+        ({"train": None}, "damaged, train: missing"),
+        ({"val": None}, "damaged, val: missing"),
         ({"provenance": {"versions": "1"}}, "damaged, provenance: "),
-        ({"labels": "garbage"}, "damaged, labels: is not one class for each of 23 test images"),
-        ({"labels": pack(np.zeros(22, int))}, "damaged, labels: is not one class"),
-        ({"labels": pack(np.full(23, 10))}, "damaged, labels: is not one class"),
+        ({"labels": "garbage"}, "damaged, labels: must be one class for each of 23 test images"),
+        ({"labels": pack(np.zeros(22, int))}, "damaged, labels: must be one class"),
+        ({"labels": pack(np.full(23, 10))}, "damaged, labels: must be one class"),
         ({"predicted": {"center": pack(np.zeros(2**25, int))}}, "damaged, predicted.center: "),
-        ({"parameters": 7}, "its checksum is not that of its values"),
+        ({"parameters": 7}, "checksum does not match its values"),
     ],
     ids=str,
 )
@@ -145,12 +145,12 @@ def test_a_damaged_record_is_refused(content: bytes, tmp_path: Path):
 
 def test_a_record_from_before_there_were_schemas_is_refused(tmp_path: Path):
     (tmp_path / RECORD).write_text('{"run_id": "0123456789ab", "setting": "smoke"}')
-    assert "schema 1, and this version reads schema 2" in refused(tmp_path)
+    assert "schema 1, but this version reads schema 2" in refused(tmp_path)
 
 
 def test_a_record_of_another_run_is_refused(record: Record, tmp_path: Path):
     other = folder_of(record, tmp_path).rename(tmp_path / "0123456789ab")
-    assert f"is the record of run {record.run_id}; next step: move it away" in refused(other)
+    assert f"belongs to run {record.run_id}; next step: move it away" in refused(other)
 
 
 def test_a_record_from_before_there_were_checksums_is_read(record: Record, tmp_path: Path):
@@ -217,7 +217,7 @@ def test_a_record_is_found_by_its_id_in_its_folder_or_where_records_are_kept(
     assert load_all(kept.parent) == [record]
     assert find(kept.parent, "0123456789ab") is None
     (kept / f"{record.run_id}.json").rename(kept / "0123456789ab.json")
-    with pytest.raises(ConfigError, match=f"is the record of run {record.run_id}"):
+    with pytest.raises(ConfigError, match=f"belongs to run {record.run_id}"):
         find(kept.parent, "0123456789ab")
 
 

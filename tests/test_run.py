@@ -6,7 +6,9 @@ import re
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +173,23 @@ def test_the_console_script_hands_on_its_arguments(arguments, message, monkeypat
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     with pytest.raises(SystemExit, match=f"error: {message}"):
         console_script.main()
+
+
+@pytest.mark.parametrize("name", console_script.COMMANDS)
+@pytest.mark.parametrize("as_file", [False, True])
+def test_the_help_begins_with_the_command_and_fits_80_columns(
+    name: str, as_file: bool, monkeypatch, capsys
+):
+    words = [f"ablations/{name}.py"] if as_file else ["ablations", name]
+    monkeypatch.setattr(sys, "argv", [*words, "--help"])
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    monkeypatch.setenv("COLUMNS", "80")
+    command = import_module(f"ablations.{name}") if as_file else console_script
+    with suppress(SystemExit):
+        command.main()
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: {'python ' * as_file}{' '.join(words)} [")
+    assert max(map(len, text.splitlines())) <= 80
 
 
 # As a process

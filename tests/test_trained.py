@@ -142,13 +142,13 @@ def twin(folder: Path) -> None:
     ("change", "message"),
     [
         (no_record, "has not finished; next step"),
-        (diverged, "diverged and left no network; next step"),
+        (diverged, "diverged, so there is no network; next step"),
         (no_checkpoint, "last.ckpt: No such file"),
         (cut, "not a complete checkpoint; next step"),
         (flipped, "not a complete checkpoint; next step"),
-        (of_another_run, "is of the run [0-9a-f]{12}; next step"),
-        (earlier, "is of an earlier version; next step"),
-        (twin, r"beginning of 2 runs in .*; next step: give more digits"),
+        (of_another_run, "belongs to run [0-9a-f]{12}; next step"),
+        (earlier, "written by an earlier version; next step"),
+        (twin, r"matches 2 runs in .*; next step: give more digits"),
         (shutil.rmtree, r"no such run in .*; next step"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -162,9 +162,9 @@ def test_what_cannot_be_loaded_is_refused_in_one_line(runs, finished, change, me
 
 def test_no_image_and_no_such_views_are_refused(trained, tmp_path):
     (tmp_path / "notes.png").write_text("no image")
-    with pytest.raises(ConfigError, match=r"notes\.png: is no image"):
+    with pytest.raises(ConfigError, match=r"notes\.png: damaged, or not an image"):
         trained.predict([tmp_path / "notes.png"])
-    with pytest.raises(ConfigError, match="views=two: takes center or ten_view"):
+    with pytest.raises(ConfigError, match="views=two: must be center or ten_view"):
         trained.predict([], "two")
 
 

@@ -75,7 +75,7 @@ def test_a_wrong_number_of_processes(trainer, environment, frozen, trained, monk
 
 def test_a_folder_that_is_no_run(runs_dir: Path, trained):
     for folder in (runs_dir, runs_dir / "missing"):
-        with pytest.raises(SystemExit, match=f"^error: {folder}: is not the folder of a run"):
+        with pytest.raises(SystemExit, match=f"^error: {folder}: not the folder of a run"):
             module.main([str(folder)])
     assert trained == []
 
@@ -94,7 +94,7 @@ def test_a_run_that_another_process_trains(frozen, trained, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with (
         FileLock(folder / "lock"),
-        pytest.raises(SystemExit, match="another process trains this run at the moment"),
+        pytest.raises(SystemExit, match="another process is training this run"),
     ):
         module.main([str(folder)])
     assert trained == []
