@@ -1,38 +1,123 @@
 """Names of arms: the keys in which runs differ."""
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import fields
 from typing import Any
 
 from ablations.config import SIZES, Recipe, Run
 from ablations.techniques import Techniques
 
+BASELINE = "baseline"
 # Keys that tell arms apart, in the order of a name. The seed, the replicate and the name and place
 # of the data do not.
+_TECHNIQUES = dict.fromkeys(technique.name for technique in fields(Techniques)).keys()
 _KEYS = (
-    *(technique.name for technique in fields(Techniques)),
+    *_TECHNIQUES,
     *(f"data.{key}" for key in SIZES),
     *(f"recipe.{entry.name}" for entry in fields(Recipe)),
     *("model", "width", "init", "pretrained", "callbacks"),
 )
 
 
-def arm_labels(runs: Sequence[Run]) -> list[str] | None:
-    """Name runs by the keys in which they differ from one another, ``pooling=overlap`` included.
+def arm_labels(runs: Sequence[Run], bases: Sequence[Run]) -> list[str] | None:
+    """Name the runs of a sweep by the swept keys.
+
+    With the baseline among the runs, the others are named by what they change in it, and its own
+    name has the values of the swept keys: ``baseline (pooling=overlap)``, ``pooling=nonoverlap``.
+    Without it each name has all swept keys.
+
+    Args:
+        runs: The runs.
+        bases: The run of the unchanged experiment behind each.
 
     Returns:
         A name for each run, or None when they differ in their seeds at most.
     """
-    varying = [key for key in _KEYS if any(run.flat[key] != runs[0].flat[key] for run in runs)]
-    return [_name(run, varying) for run in runs] if varying else None
+    swept = [key for key in _KEYS if any(run.flat[key] != runs[0].flat[key] for run in runs)]
+    if not swept:
+        return None
+    changed = [
+        [key for key in swept if run.flat[key] != base.flat[key]]
+        for run, base in zip(runs, bases, strict=True)
+    ]
+    if all(changed):
+        return [_name(run, swept) for run in runs]
+    return [
+        _name(run, keys) or f"{BASELINE} ({_name(run, swept)})"
+        for run, keys in zip(runs, changed, strict=True)
+    ]
+
+
+def shortest(names: Iterable[str], tuned: Collection[str] = ()) -> dict[str, str]:
+    """Shorten the names of arms that are shown together.
+
+    The baseline is an arm whose keys all others change too, to the same values or to others; of
+    several such arms it is the one that differs least from the rest. The others are named by what
+    they change in it. Without such an arm, only the changes that all arms share are left out. Tuned
+    keys are left out as well, unless two arms would then share a name. A single arm is the baseline
+    if it changes no technique.
+
+    Args:
+        names: Names by :func:`difference`.
+        tuned: Keys whose values were chosen for each arm.
+
+    Returns:
+        A distinct name for each.
+
+    Examples:
+        >>> shortest(["width=0.5", "norm=none width=0.5"])
+        {'width=0.5': 'baseline', 'norm=none width=0.5': 'norm=none'}
+        >>> shortest(["recipe.lr=0.1", "norm=none recipe.lr=0.2"], ["recipe.lr"])
+        {'recipe.lr=0.1': 'baseline', 'norm=none recipe.lr=0.2': 'norm=none'}
+        >>> shortest(["baseline", "norm=none width=0.5"])
+        {'baseline': 'baseline', 'norm=none width=0.5': 'norm=none width=0.5'}
+    """
+    full = {name: changes(name) for name in dict.fromkeys(names)}
+    less = {
+        name: {key: text for key, text in arm.items() if key not in tuned}
+        for name, arm in full.items()
+    }
+    shared = Counter(frozenset(arm.values()) for arm in less.values())
+    arms = {
+        name: arm if shared[frozenset(arm.values())] == 1 else full[name]
+        for name, arm in less.items()
+    }
+    base = _base(list(arms.values()))
+    return {
+        name: " ".join(text for text in arm.values() if text not in base) or BASELINE
+        for name, arm in arms.items()
+    }
+
+
+def _base(arms: Sequence[Mapping[str, str]]) -> Set[str]:
+    """Return the changes that names need not repeat."""
+    sets = [set(arm.values()) for arm in arms]
+    if len(arms) == 1 and not arms[0].keys() & _TECHNIQUES:
+        return sets[0]
+    central = [
+        own
+        for arm, own in zip(arms, sets, strict=True)
+        if len(arms) > 1 and all(arm.keys() <= other.keys() for other in arms)
+    ]
+    if central:
+        return min(central, key=lambda own: sum(len(own ^ other) for other in sets))
+    return set.intersection(*sets) if len(sets) > 1 else set()
+
+
+def changes(name: str) -> dict[str, str]:
+    """Return the overrides in the name of an arm by their keys; the baseline has none."""
+    texts = [] if name == BASELINE else re.split(r" (?=[\w.]+=)", name)
+    return {text.partition("=")[0]: text for text in texts}
 
 
 def difference(run: Run, base: Run) -> str:
     """Name an arm by its difference from ``base``: ``pooling=nonoverlap recipe.lr=0.02``.
 
-    ``baseline`` stands for no difference.
+    An arm without a difference is the ``baseline``.
     """
-    return _name(run, [key for key in _KEYS if run.flat[key] != base.flat[key]]) or "baseline"
+    return _name(run, [key for key in _KEYS if run.flat[key] != base.flat[key]]) or BASELINE
 
 
 def _name(run: Run, keys: Sequence[str]) -> str:

@@ -1,6 +1,8 @@
 from dataclasses import replace
 
-from ablations.arms import arm_labels, difference
+import pytest
+
+from ablations.arms import arm_labels, difference, shortest
 from ablations.config import Run, Source
 from ablations.techniques import Activation, BiasInit, Pooling
 
@@ -30,14 +32,54 @@ def test_seed_replicate_and_place_of_the_data_name_no_arm(tiny_run: Run):
     data = replace(tiny_run.data, source=Source.huggingface, path="/elsewhere", name="other")
     same = replace(tiny_run, data=data, seed=7, replicate=1)
     assert difference(same, tiny_run) == "baseline"
-    assert arm_labels([tiny_run, same]) is None
+    assert arm_labels([tiny_run, same], [tiny_run] * 2) is None
 
 
-def test_labels_name_every_key_that_differs_and_the_default_too(tiny_run: Run):
-    tanh = replace(tiny_run, techniques=replace(tiny_run.techniques, activation=Activation.tanh))
-    zero = replace(tiny_run, techniques=replace(tiny_run.techniques, bias_init=BiasInit.zero))
-    assert arm_labels([tiny_run, tanh, replace(zero, seed=1)]) == [
-        "activation=relu bias_init=one",
-        "activation=tanh bias_init=one",
-        "activation=relu bias_init=zero",
+@pytest.mark.parametrize(
+    ("changes", "labels"),
+    [
+        (
+            [{}, {"pooling": Pooling.nonoverlap}],
+            ["baseline (pooling=overlap)", "pooling=nonoverlap"],
+        ),
+        (
+            [{}, {"activation": Activation.tanh}, {"bias_init": BiasInit.zero}],
+            ["baseline (activation=relu bias_init=one)", "activation=tanh", "bias_init=zero"],
+        ),
+        (  # without the baseline, the default is named too
+            [{"activation": Activation.tanh}, {"bias_init": BiasInit.zero}],
+            ["activation=tanh bias_init=one", "activation=relu bias_init=zero"],
+        ),
+    ],
+)
+def test_a_sweep_names_its_runs_by_the_swept_keys(tiny_run: Run, changes, labels):
+    # What all runs of the sweep change is in no label.
+    run = replace(tiny_run, recipe=replace(tiny_run.recipe, lr=0.02))
+    runs = [
+        replace(run, seed=seed, techniques=replace(run.techniques, **arm))
+        for seed, arm in enumerate(changes)
     ]
+    assert arm_labels(runs, [tiny_run] * len(runs)) == labels
+
+
+@pytest.mark.parametrize(
+    ("names", "tuned", "short"),
+    [
+        (["baseline", "norm=none"], [], ["baseline", "norm=none"]),
+        # The pilots of a study: the baseline is the arm nearest to all.
+        (
+            ["width=2 epochs=9", "width=2 epochs=4", "norm=none width=2 epochs=4"],
+            [],
+            ["epochs=9", "baseline", "norm=none"],
+        ),
+        (["norm=none width=2", "pooling=max width=2"], [], ["norm=none", "pooling=max"]),
+        (["lr=1", "norm=none lr=2"], ["lr"], ["baseline", "norm=none"]),
+        (["baseline", "lr=1", "norm=none lr=2"], ["lr"], ["baseline", "lr=1", "norm=none"]),
+        (["recipe.epochs=1"], [], ["baseline"]),
+        (["pooling=nonoverlap"], [], ["pooling=nonoverlap"]),
+        (["steps=[1, 2] lr=1", "steps=[1, 3] lr=1"], [], ["baseline", "steps=[1, 3]"]),
+        (["any text", "norm=none"], [], ["any text", "norm=none"]),
+    ],
+)
+def test_names_of_arms_are_short_and_distinct(names, tuned, short):
+    assert list(shortest(names, tuned).values()) == short

@@ -91,7 +91,7 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
     starts = {config.pretrained: _start(config.pretrained, output) for config, _ in configs}
     prepared: dict[str, Store] = {}
     stores: dict[str, tuple[Store, int]] = {}
-    distinct: dict[str, Job] = {}
+    distinct: dict[str, tuple[Job, Run]] = {}
     run_ids, merged = [], 0
     for config, base in configs:
         data = repr((config.data, config.cache))
@@ -108,14 +108,15 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
             stores[data] = store, len(train)
         job = _job(config, base, *stores[data], starts[config.pretrained])
         # Keyed by text, because comparing a thousand runs pairwise would dominate the plan.
-        merged += distinct.setdefault(repr(job.run), job).trainer != job.trainer
+        first, _ = distinct.setdefault(repr(job.run), (job, base))
+        merged += first.trainer != job.trainer
         run_ids.append(job.run.run_id)
-    jobs = list(distinct.values())
+    jobs = _label(list(distinct.values()))
     records = {}
     if not configs[0][0].fast_dev_run:
         found = {job.run.run_id: load(output / job.run.run_id) for job in jobs}
         records = {run_id: record for run_id, record in found.items() if record}
-    plan = Plan(output, _label(jobs), records, Estimate(0.0, 0, 0), run_ids, merged)
+    plan = Plan(output, jobs, records, Estimate(0.0, 0, 0), run_ids, merged)
     return replace(plan, estimate=estimate(output, plan.left))
 
 
@@ -139,12 +140,12 @@ def _check_logger(logger: Logger) -> None:
         )
 
 
-def _label(jobs: list[Job]) -> list[Job]:
+def _label(jobs: list[tuple[Job, Run]]) -> list[Job]:
     """Label the jobs of a sweep by the settings in which they differ."""
-    labels = arm_labels([job.run for job in jobs])
+    labels = arm_labels([job.run for job, _ in jobs], [base for _, base in jobs])
     if labels is None:
-        return jobs
-    return [replace(job, label=label) for job, label in zip(jobs, labels, strict=True)]
+        return [job for job, _ in jobs]
+    return [replace(job, label=label) for (job, _), label in zip(jobs, labels, strict=True)]
 
 
 def _start(run_id: str | None, output: Path) -> Path | None:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ablations import record
+from ablations.arms import shortest
 from ablations.claims import results
-from ablations.claims.results import ClaimResult, StudyResult
+from ablations.claims.results import ArmResult, ClaimResult, StudyResult
 from ablations.config import ConfigError
 from ablations.launch.display import count
 from ablations.record import Record
@@ -20,12 +21,14 @@ class Arm:
     """The runs of a section that differ only in the seed.
 
     Attributes:
-        name: Difference from the experiment.
+        name: Shortest name in its section: ``baseline``, or the difference from it.
         runs: Records by seed; replicates share a seed.
+        full: Difference from the experiment, tuned keys included.
     """
 
     name: str
     runs: list[Record]
+    full: str
 
     @property
     def finished(self) -> list[Record]:
@@ -175,9 +178,8 @@ def gather(output: Path) -> Evidence:
         _refuse_mixture(name, runs)
         data = runs[0].data
         title = f"{data.name}: {name}"
-        sections.append(
-            Section(slug(name), title, name, data.name, data.fingerprint, [], _arms(runs))
-        )
+        arms = _arms(runs, shortest(run.arm for run in runs))
+        sections.append(Section(slug(name), title, name, data.name, data.fingerprint, [], arms))
     return Evidence([replace(section, output=output) for section in sections], missing)
 
 
@@ -219,11 +221,25 @@ def gather_two(one: Path, other: Path) -> Evidence:
     return Evidence(sections, missing)
 
 
+def _sides(study: StudyResult) -> list[ArmResult]:
+    """Return the arms of all claims."""
+    pairs = [pair for result in study.results for pair in result.arms.values()]
+    return [arm for pair in pairs for arm in pair.values()]
+
+
 def _arm_names(study: StudyResult) -> dict[str, str]:
     """Return the name of the arm by run id, for all runs behind the verdicts of a study."""
-    pairs = [pair for result in study.results for pair in result.arms.values()]
-    arms = [arm for pair in pairs for arm in pair.values()]
-    return {run_id: arm.name for arm in arms for ids in arm.runs.values() for run_id in ids}
+    return {
+        run_id: arm.name for arm in _sides(study) for ids in arm.runs.values() for run_id in ids
+    }
+
+
+def _renamed(result: ClaimResult, short: Mapping[str, str]) -> ClaimResult:
+    arms = {
+        part: {side: replace(arm, name=short[arm.name]) for side, arm in pair.items()}
+        for part, pair in result.arms.items()
+    }
+    return replace(result, arms=arms)
 
 
 def _study_section(
@@ -259,28 +275,45 @@ def _study_section(
             f"{study.name}: left out {count(foreign, 'run')} of other data or numerics than the "
             "verdicts; such runs are never pooled."
         )
+    # A run that another experiment trained first has that experiment's name of the arm.
+    own = [
+        replace(run, arm=names[run.run_id])
+        if run.run_id in names and run.experiment != study.name
+        else run
+        for run in (*runs, *used)
+    ]
+    sides = _sides(study)
+    short = shortest(
+        sorted({*(run.arm for run in own), *(arm.name for arm in sides)}, key=_differences),
+        {arm.tuned.partition("=")[0] for arm in sides},
+    )
     return Section(
         slug(study.name),
         study.title,
         study.name,
         study.dataset,
         study.fingerprint,
-        sorted(study.results, key=order_of),
-        # A run that another experiment trained first has that experiment's name of the arm.
-        _arms(
-            [*runs, *used], {r.run_id: names[r.run_id] for r in runs if r.experiment != study.name}
-        ),
+        [_renamed(result, short) for result in sorted(study.results, key=order_of)],
+        _arms(own, short),
         study,
         len(others) - len(rest),
     )
 
 
-def _arms(runs: Iterable[Record], names: Mapping[str, str] | None = None) -> list[Arm]:
-    """Group runs by arm; ``names`` by run id come before those of the records."""
+def _arms(runs: Iterable[Record], short: Mapping[str, str]) -> list[Arm]:
+    """Group runs by arm, the baseline first; ``short`` has the short names."""
     arms: dict[str, list[Record]] = {}
     for run in sorted(runs, key=lambda run: (run.seed, run.run_id)):
-        arms.setdefault((names or {}).get(run.run_id, run.arm), []).append(run)
-    return [Arm(name, arms[name]) for name in sorted(arms, key=lambda it: (it.count("="), it))]
+        arms.setdefault(run.arm, []).append(run)
+    found = [
+        Arm(short[full], [replace(run, arm=short[full]) for run in members], full)
+        for full, members in arms.items()
+    ]
+    return sorted(found, key=lambda arm: _differences(arm.name))
+
+
+def _differences(name: str) -> tuple[int, str]:
+    return name.count("="), name
 
 
 def _kind(run: Record) -> tuple[str, int]:

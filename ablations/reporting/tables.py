@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from ablations.arms import BASELINE, changes
 from ablations.launch.display import count, duration
 from ablations.record import Record
 from ablations.reporting.evidence import Section
@@ -104,6 +105,7 @@ def provenance(section: Section) -> list[tuple[str, str]]:
         f"{name} {_tally(run.provenance.get('versions', {}).get(name, '?') for run in runs)}"
         for name in packages
     ]
+    rows += _names(section)
     rows += [
         ("Data", f"{section.dataset}, SHA-256 {section.fingerprint[:16]}…"),
         ("Scale", section.scale),
@@ -121,6 +123,29 @@ def provenance(section: Section) -> list[tuple[str, str]]:
     if skipped := max((run.data.skipped for run in runs), default=0):
         rows.append(("Broken images left out", f"{skipped}"))
     return rows
+
+
+def _names(section: Section) -> list[tuple[str, str]]:
+    """Return what the short names of the arms leave out."""
+    full = {arm.name: changes(arm.full) for arm in section.arms}
+    everywhere = [set(arm.values()) for arm in full.values()]
+    base = full.get(BASELINE) or {
+        key: text
+        for key, text in next(iter(full.values()), {}).items()
+        if all(text in arm for arm in everywhere)
+    }
+    tuned = []
+    for name, arm in full.items():
+        said = {*base.values(), *changes(name).values()}
+        rest = [text for text in arm.values() if text not in said]
+        rest += [f"{key} of the experiment" for key in base if key not in arm]
+        if rest:
+            tuned.append(f"{name}: {' '.join(rest)}")
+    rows = {
+        "Baseline" if BASELINE in full else "In all arms": " ".join(base.values()),
+        "Tuned by arm": "; ".join(tuned),
+    }
+    return [(name, text) for name, text in rows.items() if text]
 
 
 def _commit(run: Record) -> str:

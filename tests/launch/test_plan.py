@@ -163,7 +163,10 @@ def test_jobs_know_their_data_their_hardware_and_their_arm(plan_of, tiny_config:
 
 def test_a_sweep_names_the_default_arm_too(plan_of, tiny_config: Config):
     plan = plan_of(tiny_config, replace(tiny_config, pooling=Pooling.nonoverlap))
-    assert [job.label for job in plan.jobs] == ["pooling=overlap", "pooling=nonoverlap"]
+    assert [job.label for job in plan.jobs] == [
+        "baseline (pooling=overlap)",
+        "pooling=nonoverlap",
+    ]
     assert [job.arm for job in plan.jobs] == ["baseline", "pooling=nonoverlap"]
 
 

@@ -8,6 +8,7 @@ from records import make_result
 
 from ablations.config import ConfigError
 from ablations.reporting.evidence import gather
+from ablations.reporting.exports import runs_csv
 from ablations.reporting.tables import arms_rows, provenance, published_rows
 
 OTHER = "0123456789ab" + "0" * 52
@@ -129,6 +130,43 @@ def test_the_baseline_comes_first_with_a_tuned_rate_too(folder):
         "recipe.lr=0.01",
         "norm=none recipe.lr=0.02",
     ]
+
+
+COMMON = "augmentation=none width=1.0"
+
+
+def test_arms_are_named_by_what_they_change_in_the_baseline(folder):
+    runs = {
+        side: [folder.add(0.25, seed, arm=arm) for seed in range(100, 103)]
+        for side, arm in (
+            ("with", f"{COMMON} recipe.lr=0.002"),
+            ("without", f"activation=tanh {COMMON} recipe.lr=0.008"),
+        )
+    }
+    folder.add(0.25, 100, arm=f"norm=none {COMMON} recipe.lr=0.002")
+    names = tuple(runs[side][0].arm for side in ("with", "without"))
+    values = {"": ([0.28, 0.281, 0.282], [0.25, 0.251, 0.25])}
+    folder.study(make_result("a", values, runs=runs, names=names))
+    evidence = gather(folder.path)
+    (section,) = evidence.sections
+    short = ["baseline", "activation=tanh", "norm=none"]
+    assert [arm.name for arm in section.arms] == short
+    assert {run.arm for run in section.runs} == set(short)
+    sides = section.results[0].arms[""]
+    assert (sides["with"].name, sides["without"].name) == ("baseline", "activation=tanh")
+    assert {line.split(",")[1] for line in runs_csv(evidence).splitlines()[1:]} == set(short)
+    # What the names leave out.
+    found = dict(provenance(section))
+    assert found["Baseline"] == f"{COMMON} recipe.lr=0.002"
+    assert found["Tuned by arm"] == "activation=tanh: recipe.lr=0.008"
+
+
+def test_without_a_baseline_the_names_leave_out_what_all_share(folder):
+    for arm in ("norm=none width=2.0", "pooling=nonoverlap width=2.0"):
+        folder.add(0.25, 0, arm=arm)
+    section = section_of(folder)
+    assert [arm.name for arm in section.arms] == ["norm=none", "pooling=nonoverlap"]
+    assert dict(provenance(section))["In all arms"] == "width=2.0"
 
 
 def test_a_diverged_run_counts_as_chance(folder):
