@@ -49,10 +49,11 @@ def report(
     from ablations.reporting.evidence import gather, gather_two
     from ablations.reporting.exports import runs_csv, verdicts_csv, verdicts_tex
     from ablations.reporting.figures import save
+    from ablations.reporting.plots import draw as draw_plots
 
     evidence = gather_two(output, other) if other else gather(output)
     writable(to, f"--to {to}", "--to FOLDER")
-    drawn, wrong = {}, {}
+    networks, wrong = {}, {}
     if pictures:
         # Only pictures need torch, which is slow to import.
         from ablations.reporting.pictures import draw, most_wrong
@@ -61,22 +62,23 @@ def report(
             images = {arm.name: most_wrong(section.output, arm.finished) for arm in section.arms}
             wrong[section.key] = {name: found for name, found in images.items() if found}
             if found := draw(section.output, section.runs):
-                drawn[section.key] = found
+                networks[section.key] = found
             elif section.runs:
                 evidence.missing.append(
                     f"{section.name}: no run has a checkpoint here, so there are no pictures of "
                     "trained networks."
                 )
+    plots = draw_plots(evidence.sections)
     written = {
         MARKDOWN: results(evidence),
-        PAGE: page(evidence, drawn, wrong),
+        PAGE: page(evidence, plots, networks, wrong),
         RUNS: runs_csv(evidence),
         VERDICTS: verdicts_csv(evidence),
         LATEX: verdicts_tex(evidence),
     }
     for name, text in written.items():
         write_atomically(to / name, text)
-    files = save(to / FIGURES, evidence.sections) if figures else []
+    files = save(to / FIGURES, evidence.sections, plots) if figures else []
     return [*(to / name for name in written), *files]
 
 

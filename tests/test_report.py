@@ -161,7 +161,7 @@ def test_the_command_counts_claims_extensions_and_controls(runs_dir, capsys):
     )
     main(["--output", str(runs_dir), "--no-pictures", "--no-figures"])
     assert capsys.readouterr().out.splitlines()[0] == (
-        "Small study: claims: 2 hold here; extensions: 1 holds here; controls: 1 false alarm"
+        "Small study: claims: holds here (2); extensions: holds here (1); controls: false alarm (1)"
     )
 
 

@@ -123,15 +123,14 @@ class ClaimResult:
 
     @property
     def word(self) -> str:
-        """The label for readers; an effect in a control is a false alarm."""
+        """The label for readers; that of a control says whether it raised a false alarm."""
         if not self.label:
             return "excluded" if self.excluded else "planned"
-        if self.family == "control" and self.label in (
-            Label.holds,
-            Label.direction,
-            Label.opposite,
-        ):
-            return "false alarm"
+        if self.family == "control":
+            if self.label in (Label.holds, Label.direction, Label.opposite):
+                return "false alarm"
+            if self.label in (Label.no_effect, Label.undecided):
+                return "as expected"
         return Label(self.label).word(self.at_paper)
 
     def to_reader(self, effect: float | None, part: str = "") -> float | None:

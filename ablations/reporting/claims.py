@@ -8,9 +8,9 @@ from ablations.claims.results import ArmResult, ClaimResult
 from ablations.claims.schema import TIMES
 from ablations.claims.words import figure, measured, notes, number
 from ablations.launch.display import count
-from ablations.reporting.labels import icon, word
+from ablations.reporting.labels import icon
 from ablations.reporting.words import listed, plain, sentence, spoken
-from ablations.stats.labels import Verdict
+from ablations.stats.labels import Label, Verdict
 
 FAMILIES = {"paper": "Claims", "extension": "Extensions", "control": "Controls"}
 
@@ -83,7 +83,7 @@ def _row(
         name,
         level,
         icon(judged),
-        word(judged),
+        judged.word,
         verdict.n if verdict else result.n,
         paper,
         ours,
@@ -102,7 +102,7 @@ def standing(result: ClaimResult | None) -> str:
         for row in rows_of(result)
         if row.verdict and row.level != "secondary" and row.verdict.estimate is not None
     ]
-    return "; ".join([word(result), *found])
+    return "; ".join([result.word, *found])
 
 
 def warnings_of(result: ClaimResult) -> list[str]:
@@ -130,8 +130,9 @@ def plan_of(result: ClaimResult) -> list[tuple[str, str]]:
         ("P(holds)", chance),
         ("Error rate", share),
     ]
-    if result.family == "control":
-        rows.append(("Control", f"{result.word}; expected: no effect, or undecided"))
+    if result.family == "control" and result.label:
+        found = Label(result.label).word(result.at_paper)
+        rows.append(("Control", f"{found}; expected: no effect here, or undecided"))
     return rows
 
 

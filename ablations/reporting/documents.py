@@ -28,6 +28,7 @@ def results(evidence: Evidence) -> str:
 
 def page(
     evidence: Evidence,
+    drawn: plots.Drawn,
     figures: Mapping[str, "Figures"] | None = None,
     images: Mapping[str, Mapping[str, "MostWrong"]] | None = None,
 ) -> str:
@@ -35,12 +36,14 @@ def page(
 
     Args:
         evidence: What it shows.
+        drawn: The plots of its claims.
         figures: Pictures of one run of a section, by the key of the section.
         images: Most wrong images by the key of the section and the name of the arm.
     """
     return _TEMPLATES.get_template("report.html").render(
         sections=evidence.sections,
         missing=evidence.missing,
+        drawn=drawn,
         figures=figures or {},
         images=images or {},
         overview=_overview(evidence.sections),
@@ -86,14 +89,12 @@ _TEMPLATES.filters |= {
     "sentence": words.sentence,
     "spoken": words.spoken,
     "tally": labels.tally,
-    "word": labels.word,
 }
 # The templates call the functions of these modules.
 _TEMPLATES.globals |= {
     "claims": claims,
     "labels": labels,
     "mistakes": mistakes,
-    "plots": plots,
     "strips": strips,
     "tables": tables,
     "words": words,

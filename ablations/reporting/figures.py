@@ -1,7 +1,11 @@
 """The figures as files: the forest plot and the plots of each claim, as SVG and PDF."""
 
+import hashlib
 import io
-from collections.abc import Iterator, Mapping
+import json
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +15,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ablations.claims.results import ArmResult
 from ablations.files import write_atomically
+from ablations.reporting import strips
+from ablations.reporting.claims import Row
 from ablations.reporting.evidence import Section
-from ablations.reporting.plots import COLORS, DASHES, LOOKS, STYLE, panels
-from ablations.reporting.strips import axis, estimates, full_name
+from ablations.reporting.plots import COLORS, STYLE, Drawn, in_pixels
 from ablations.reporting.words import slug
 
+# Names and hashes of what the last report wrote into the folder.
+WRITTEN = ".written.json"
 # As the icons of the page; a hollow one has no face.
 _MARKERS = {
     "holds": "o",
@@ -28,82 +34,169 @@ _MARKERS = {
     "false-alarm": "^",
     "incomplete": "v",
 }
-_PAPER: dict[str, Any] = {"marker": "D", "ls": "", "ms": 6, "color": COLORS["ink"]}
+_PAPER: dict[str, Any] = {"marker": "D", "ls": "", "ms": 8, "mew": 1.6, "color": COLORS["ink"]}
 # Without dates the same records give the same files.
 _DATES = {"svg": {"Date": None}, "pdf": {"CreationDate": None, "ModDate": None}}
 
 
-def save(folder: Path, sections: list[Section]) -> list[Path]:
+def save(folder: Path, sections: Iterable[Section], drawn: Drawn) -> list[Path]:
     """Write each figure as SVG and as PDF, and return the files.
+
+    Figures of an earlier report that are no longer drawn are removed, unless they were edited.
 
     Args:
         folder: Where to, created if there is a figure.
         sections: The studies.
+        drawn: The plots of their claims.
     """
-    written = []
+    written: dict[str, str] = {}
+    for name, content in _files(sections, drawn):
+        folder.mkdir(exist_ok=True)
+        write_atomically(folder / name, content, lasting=False)
+        written[name] = _hash(content)
+    path = folder / WRITTEN
+    for name, digest in _before(path).items():
+        old = folder / name
+        if name not in written and old.is_file() and _hash(old.read_bytes()) == digest:
+            old.unlink()
+    if folder.exists():
+        write_atomically(path, json.dumps(written, indent=1) + "\n", lasting=False)
+    return [folder / name for name in written]
+
+
+def _before(path: Path) -> dict[str, str]:
+    """Return what an earlier report wrote; nothing where that is not known."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    # A name with a folder in it is none of ours.
+    return {name: found[name] for name in found if Path(name).name == name}
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _files(sections: Iterable[Section], drawn: Drawn) -> Iterator[tuple[str, bytes]]:
     for section in sections:
-        for name, figure in _figures(section):
-            folder.mkdir(exist_ok=True)
-            for kind, dates in _DATES.items():
-                buffer = io.BytesIO()
-                with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
-                    figure.savefig(buffer, format=kind, metadata=dates)
-                written.append(folder / f"{name}.{kind}")
-                write_atomically(written[-1], buffer.getvalue(), lasting=False)
-    return written
+        if section.shown:
+            name = slug(section.key, "forest")
+            figure = forest(section)
+            yield f"{name}.svg", in_pixels(_content(name, figure, "svg").decode()).encode()
+            yield f"{name}.pdf", _content(name, figure, "pdf")
+        for result in section.shown:
+            for part in result.arms:
+                for kind, panel in drawn[section.key, result.claim, part].items():
+                    name = slug(section.key, result.claim, part, kind)
+                    yield f"{name}.svg", panel.file.encode()
+                    yield f"{name}.pdf", _content(name, panel.figure, "pdf")
 
 
-def _figures(section: Section) -> Iterator[tuple[str, Figure]]:
-    if any(estimates(section.shown)):
-        yield slug(section.key, "forest"), forest(section)
-    for result in section.shown:
-        for part, arms in result.arms.items():
-            for name, panel in panels(section, result, part).items():
-                _add_key(panel.figure, arms)
-                yield slug(section.key, result.claim, part, name), panel.figure
+def _content(name: str, figure: Figure, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
+        figure.savefig(buffer, format=kind, metadata=_DATES[kind])
+    return buffer.getvalue()
 
 
-def _add_key(figure: Figure, arms: Mapping[str, ArmResult]) -> None:
-    """Name the arms below a figure, which in the page stands below their names."""
-    lines = [
-        Line2D([], [], ls=DASHES[side], label=f"{side}: {arms[side].name}", **look)
-        for side, look in LOOKS.items()
-        if side in arms
-    ]
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + 0.25 * len(lines))
-    with matplotlib.rc_context(STYLE):
-        figure.legend(handles=lines, loc="outside lower left", frameon=False, fontsize=10)
+# The forest plot in pixels: readable at its own width, which is that of a README.
+_WIDTH, _EDGE, _LINE = 800, 16, 18
+_LEFT, _RIGHT = 275, 535  # of the charts, between the names and the numbers
 
 
 def forest(section: Section) -> Figure:
-    """Draw every primary verdict that has an estimate beside the paper's effect."""
-    groups = estimates(section.shown)
-    sizes = [len(rows) for rows in groups.values()]
-    style: dict[Any, Any] = {"font.size": 9, "axes.grid.axis": "x", "axes.titlesize": 9}
-    with matplotlib.rc_context({**STYLE, **style}):
-        height = 0.42 * sum(sizes) + 0.7 * len(sizes) + 0.4
-        figure = Figure((7.2, height), layout="constrained")
-        charts = figure.subplots(len(sizes), squeeze=False, height_ratios=sizes)[:, 0]
-        for axes, (title, rows) in zip(charts, groups.items(), strict=True):
-            _draw_effects(axes, title, rows)
-        key = [
-            Line2D([], [], marker="o", color=COLORS["holds"], label="ours, adjusted interval"),
-            Line2D([], [], label="the paper’s, own data", **_PAPER),
-            Line2D([], [], label="the paper’s, other data", mfc="white", **_PAPER),
-            Patch(color=COLORS["band"], label="smaller than the margin"),
-        ]
-        figure.legend(handles=key, loc="outside lower left", ncols=4, frameon=False, fontsize=8)
+    """Draw every primary estimate beside the paper's effect, and claims that have none yet.
+
+    Each row says what it shows: the claim, its section, label, pairs, interval, the paper's figure
+    and the margin. The figure has a light ground of its own, so that it suits any page.
+    """
+    groups = strips.effects(section.shown)
+    rows = [row for members in groups.values() for row in members]
+    head = _wrapped(f"{section.dataset}: {section.scale}", 100)
+    above, between, below = 52 + _LINE * len(head), 66, 44
+    height = above + sum(map(_height, rows)) + between * len(groups) + below
+    with matplotlib.rc_context({**STYLE, "axes.grid.axis": "x", "font.size": 12.5}):
+        figure = Figure((_WIDTH / 72, height / 72), dpi=72)
+        write = _Writer(figure, height)
+        write(_EDGE, 30, section.title, size=18, weight="bold")
+        for line, text in enumerate(head):
+            write(_EDGE, 52 + _LINE * line, text, color=COLORS["muted"])
+        top = above
+        for title, members in groups.items():
+            write(_EDGE, top + 14, title, weight="bold")
+            top += between - 40
+            ends = [*accumulate(map(_height, members), initial=top)]
+            middles = [(a + b) / 2 for a, b in pairwise(ends)]
+            left, bottom = _LEFT / _WIDTH, 1 - ends[-1] / height
+            size = (_RIGHT - _LEFT) / _WIDTH, (ends[-1] - top) / height
+            axes = figure.add_axes((left, bottom, *size))
+            _draw_effects(axes, strips.axis(title, members), members, middles)
+            axes.set_ylim(ends[-1], top)
+            for row, middle in zip(members, middles, strict=True):
+                write.lines(_EDGE, middle, *_left(row))
+                write.lines(_RIGHT + 14, middle, [strips.ours(row)], [strips.remark(row)])
+            top = ends[-1] + 40
+        figure.legend(
+            handles=_key(rows), loc="lower left", ncols=4, frameon=False, handlelength=1.6
+        )
     return figure
 
 
-def _draw_effects(axes: Axes, title: str, rows: list[Any]) -> None:
-    chart = axis(title, rows)
+def _height(row: Row) -> int:
+    return _LINE * sum(map(len, _left(row))) + 12
+
+
+def _left(row: Row) -> tuple[list[str], list[str]]:
+    """Return the lines of a row's name, and those of the note below it."""
+    # Lines break between the items of the note.
+    items = [text.replace(" ", "\u00a0") for text in strips.note(row).split(" · ")]
+    return _wrapped(strips.full_name(row), 34), _wrapped(" · ".join(items), 41)
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_on_hyphens=False)
+
+
+def _key(rows: Iterable[Row]) -> list[Line2D | Patch]:
+    """Return the key to what the rows have."""
+    ours = {"lw": 2.4, "marker": "o", "ms": 9, "color": COLORS["holds"]}
+    marks: list[Line2D | Patch] = [Line2D([], [], label="ours, adjusted interval", **ours)]
+    at_paper = {row.result.at_paper for row in rows if row.paper_effect is not None}
+    if True in at_paper:
+        marks.append(Line2D([], [], label="the paper’s, own data", **_PAPER))
+    if False in at_paper:
+        hollow = _PAPER | {"mfc": COLORS["surface"]}
+        marks.append(Line2D([], [], label="the paper’s, other data", **hollow))
+    return [*marks, Patch(color=COLORS["band"], label="smaller than the margin")]
+
+
+class _Writer:
+    """Writes text at pixels of a figure, counted from its left and upper edge."""
+
+    def __init__(self, figure: Figure, height: float) -> None:
+        self._figure, self._height = figure, height
+
+    def __call__(self, x: float, y: float, text: str, **style: Any) -> None:
+        self._figure.text(x / _WIDTH, 1 - y / self._height, text, va="baseline", **style)
+
+    def lines(self, x: float, middle: float, names: Sequence[str], notes: Sequence[str]) -> None:
+        """Write names and the notes below them around the middle of a row."""
+        first = middle - (len(names) + len(notes) - 1) / 2 * _LINE + 4.5
+        for place, text in enumerate([*names, *notes]):
+            look = (14, "ink") if place < len(names) else (12.5, "muted")
+            self(x, first + place * _LINE, text, size=look[0], color=COLORS[look[1]])
+
+
+def _draw_effects(
+    axes: Axes, chart: strips.Chart, rows: Sequence[Row], middles: Sequence[float]
+) -> None:
     scale = 1 if chart.ratio else 100
-    for place, (row, verdict) in enumerate(rows):
-        color, margin = COLORS.get(row.icon, COLORS["muted"]), scale * verdict.margin
-        axes.fill_betweenx([place - 0.4, place + 0.4], -margin, margin, color=COLORS["band"], lw=0)
-        if verdict.level:
+    for row, place in zip(rows, middles, strict=True):
+        verdict, margin = row.verdict, scale * strips.margin_of(row)
+        color = COLORS.get(row.icon, COLORS["muted"])
+        axes.fill_betweenx([place - 15, place + 15], -margin, margin, color=COLORS["band"], lw=0)
+        if verdict and verdict.level:
             ends = zip((verdict.low, verdict.high), (chart.low, chart.high), "<>", strict=True)
             reach = []
             for end, edge, arrow in ends:
@@ -111,23 +204,18 @@ def _draw_effects(axes: Axes, title: str, rows: list[Any]) -> None:
                     reach.append(scale * end)
                 else:
                     reach.append(edge)
-                    axes.plot(edge, place, arrow, color=color, ms=6, clip_on=False)
-            axes.plot(reach, [place, place], color=color, lw=2)
-        hollow = row.icon not in _MARKERS
-        face = "white" if hollow else color
-        marker = _MARKERS.get(row.icon, "o" if row.icon == "undecided" else "s")
-        axes.plot(scale * verdict.estimate, place, marker, color=color, mfc=face, ms=8, zorder=3)
+                    axes.plot(edge, place, arrow, color=color, ms=9, clip_on=False)
+            axes.plot(reach, [place, place], color=color, lw=2.4)
+        if verdict and verdict.estimate is not None:
+            face = color if row.icon in _MARKERS else COLORS["surface"]
+            marker = _MARKERS.get(row.icon, "o" if row.icon == "undecided" else "s")
+            at = scale * verdict.estimate
+            axes.plot(at, place, marker, color=color, mfc=face, ms=11, mew=2, zorder=3)
         if row.paper_effect is not None:
-            filled = _PAPER["color"] if row.result.at_paper else "white"
+            filled = COLORS["ink" if row.result.at_paper else "surface"]
             at = min(max(scale * row.paper_effect, chart.low), chart.high)
-            axes.plot(at, place, mfc=filled, **_PAPER)
-        text = {"xycoords": axes.get_yaxis_transform(), "va": "center"}
-        ours = row.ours.replace(" of the test error", "")
-        axes.annotate(ours, (1.04, place), annotation_clip=False, **text)
-    axes.axvline(0, color=COLORS["muted"], lw=1, zorder=1)
-    axes.set_title(title)
+            axes.plot(at, place, mfc=filled, zorder=4, **_PAPER)
+    axes.axvline(0, color=COLORS["muted"], lw=1.2, zorder=1)
     axes.set_xlim(chart.low, chart.high)
     axes.set_xticks([value for value, _ in chart.marks], [name for _, name in chart.marks])
-    names = [f"{full_name(row)}\n{row.label}, n = {row.n}" for row, _ in rows]
-    axes.set_yticks(range(len(rows)), names, color=COLORS["ink"])
-    axes.set_ylim(len(rows) - 0.5, -0.5)
+    axes.set_yticks([])

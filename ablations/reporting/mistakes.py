@@ -14,7 +14,7 @@ from ablations.reporting.words import classes
 
 LARGEST = 20  # classes, beyond which a matrix cannot be read
 PAIRS = 10
-_DEEPEST = 60.0  # of a tint in percent, under a number that must stay readable
+_DEEPEST = 50.0  # of a tint in percent, under a number that must stay readable
 
 
 @dataclass(frozen=True)

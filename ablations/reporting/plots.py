@@ -1,16 +1,17 @@
-"""Values by seed and learning curves of a claim, drawn by matplotlib as inline SVG.
+"""Values by seed and learning curves of a claim, drawn once by matplotlib for page and files.
 
 The figures have the light colors of the style sheet; in the page each becomes its variable there.
-Text remains text.
+Text remains text. Below a plot its figure has a key to the arms, which the page has in words.
 """
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
-from math import inf, isfinite, isnan, nan
+from math import exp, inf, isfinite, isnan, nan
 from statistics import mean
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -35,8 +37,12 @@ _SHEET = (files("ablations.reporting") / "templates" / "report.css").read_text("
 COLORS = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", _SHEET.partition("@media")[0]))
 _NAMES = ("ink", "muted", "rule", "surface", "with", "without")
 _COLOR = {name: COLORS[name] for name in _NAMES}
+# Of a plot without its key, in pixels of the page: no wider than a card on a small phone, so that
+# text is never scaled down there.
+WIDTH, HEIGHT = 300, 230
+_FEW = 12  # epochs up to which each has a point of its own
 STYLE: dict[Any, Any] = {
-    "font.size": 11.5,
+    "font.size": 14,
     "text.color": _COLOR["ink"],
     "axes.axisbelow": True,
     "axes.edgecolor": _COLOR["rule"],
@@ -47,7 +53,7 @@ STYLE: dict[Any, Any] = {
     "axes.titlecolor": _COLOR["muted"],
     "axes.titlelocation": "left",
     "axes.titlepad": 10,
-    "axes.titlesize": 12,
+    "axes.titlesize": 14,
     "axes.ymargin": 0.12,
     "grid.color": _COLOR["rule"],
     "pdf.fonttype": 42,
@@ -71,17 +77,35 @@ class Panel:
 
     Attributes:
         title: What it shows, in one line.
-        svg: The figure as an element of the page.
-        figure: The figure.
+        svg: The plot as an element of the page.
+        file: The figure as an SVG file.
+        figure: The figure: the plot with its key.
         head: Column names of the table.
         rows: Rows of the table, as text.
+        paper: Where the plot has the paper's effect; None if it has not.
     """
 
     title: str
     svg: Markup
+    file: str
     figure: Figure
     head: tuple[str, ...]
     rows: list[tuple[str, ...]]
+    paper: float | None = None
+
+
+# By the key of the section, the claim and its part.
+Drawn = Mapping[tuple[str, str, str], dict[str, Panel]]
+
+
+def draw(sections: Iterable[Section]) -> Drawn:
+    """Draw the panels of all claims."""
+    return {
+        (section.key, result.claim, part): panels(section, result, part)
+        for section in sections
+        for result in section.shown
+        for part in result.arms
+    }
 
 
 def panels(section: Section, result: ClaimResult, part: str) -> dict[str, Panel]:
@@ -96,13 +120,14 @@ def panels(section: Section, result: ClaimResult, part: str) -> dict[str, Panel]
         The panels that have values, by name.
     """
     arms = [result.arms[part].get(side, ArmResult("")) for side in LOOKS]
+    names = {side: arm.name for side, arm in result.arms[part].items()}
     runs = {run.run_id: run for run in section.runs}
     records = [
         [runs[run_id] for ids in arm.runs.values() for run_id in ids if run_id in runs]
         for arm in arms
     ]
     title = ": ".join(filter(None, [spoken(result.claim), part]))
-    drawn = {"seeds": _points(section.key, title, result, arms)}
+    drawn = {"seeds": _points(section.key, title, result, arms, names)}
     timed, online = result.measure["of"] in TIMES, result.measure["curve"] == "online"
     metric = "loss" if result.measure["of"] == "steps_to_loss" else "top1"
     for split, word in (("train", "online training"), ("val", "validation")):
@@ -111,12 +136,21 @@ def panels(section: Section, result: ClaimResult, part: str) -> dict[str, Panel]
         target = target_of(result) if timed and online == (split == "train") else None
         x = "step" if target is not None and metric == "loss" else "epoch"
         curves = [[_curve(run, split, metric, x) for run in members] for members in records]
-        drawn[split] = _curves(section.key, title, what, x, curves, target)
+        drawn[split] = _curves(section.key, title, what, x, curves, target, names)
     return {name: panel for name, panel in drawn.items() if panel}
 
 
-def _points(key: str, title: str, result: ClaimResult, arms: Sequence[ArmResult]) -> Panel | None:
-    """Draw a point for each run, and a line between the runs of one seed; None without values."""
+def _points(
+    key: str,
+    title: str,
+    result: ClaimResult,
+    arms: Sequence[ArmResult],
+    names: Mapping[str, str],
+) -> Panel | None:
+    """Draw a point for each run, and a line between the runs of one seed; None without values.
+
+    A diamond is where the mean with the technique would lie if the effect were the paper's.
+    """
     seeds = sorted({seed for arm in arms for seed in arm.values})
     found = [[arm.values.get(seed, nan) for arm in arms] for seed in seeds]
     # Infinite where a target was not reached, NaN where there is no run.
@@ -131,7 +165,7 @@ def _points(key: str, title: str, result: ClaimResult, arms: Sequence[ArmResult]
         f"{capital(measure)}, one point for each run, lines join the runs of one seed; "
         f"{(better > 0).sum()} of {len(pairs)} pairs point in the paper's direction."
     )
-    with _figure(measure) as (figure, axes):
+    with _figure(measure, names) as (figure, axes):
         axes.plot([0, 1], pairs.T, color=_COLOR["muted"], lw=1, alpha=0.6, zorder=1)
         for x, (look, column) in enumerate(zip(LOOKS.values(), values.T, strict=True)):
             reached = column[np.isfinite(column)]
@@ -142,11 +176,28 @@ def _points(key: str, title: str, result: ClaimResult, arms: Sequence[ArmResult]
                 place: dict[str, Any] = {"ha": ("right", "left")[x], "va": "center"}
                 axes.text(x + 0.26 * away, middle, number(middle, 2), **place)
             if lost := np.isinf(column).sum():
-                place = {"ha": "center", "va": "top", "transform": axes.get_xaxis_transform()}
+                place = {"ha": "center", "va": "bottom", "transform": axes.get_xaxis_transform()}
                 axes.text(x, 1, f"{lost} not reached", color=_COLOR["muted"], **place)
+                axes.set_title(axes.get_title("left"), pad=28)
+        expected = _expected(result, values[:, 0])
+        if expected is not None:
+            face = "ink" if result.at_paper else "surface"
+            text += f" A diamond marks {number(expected, 2)}, the mean with the paper's effect."
+            axes.plot(1, expected, "D", color=_COLOR["ink"], mfc=_COLOR[face], ms=8, mew=1.6)
         axes.set_xlim(-0.75, 1.75)
         axes.set_xticks([0, 1], list(LOOKS), color=_COLOR["ink"])
-    return _panel(figure, key, f"{title}: every seed", text, ("seed", measure), seeds, values)
+    panel = _panel(figure, key, f"{title}: every seed", text, ("seed", measure), seeds, values)
+    return replace(panel, paper=expected)
+
+
+def _expected(result: ClaimResult, without: NDArray[np.float64]) -> float | None:
+    """Return the mean with the technique if the effect were the paper's; None without a figure."""
+    if result.effect is None or result.scale == "relative" or not np.isfinite(without).all():
+        return None
+    sign = 1 if result.measure["direction"] == "higher" else -1
+    if result.scale == "ratio":
+        return float(without.mean()) * exp(sign * result.effect)
+    return float(without.mean()) + sign * 100 * result.effect
 
 
 Curve = dict[int, float]
@@ -164,22 +215,33 @@ def _curve(run: Record, split: str, metric: str, x: str) -> Curve:
 
 
 def _curves(
-    key: str, title: str, what: str, x: str, arms: Sequence[Sequence[Curve]], target: float | None
+    key: str,
+    title: str,
+    what: str,
+    x: str,
+    arms: Sequence[Sequence[Curve]],
+    target: float | None,
+    names: Mapping[str, str],
 ) -> Panel | None:
-    """Draw the mean over seeds as a line and the range as a band; None without values."""
+    """Draw the mean over seeds as a line and the range as a band; None without values.
+
+    Of a few epochs each has a point, of many the last only.
+    """
     places = sorted({place for curves in arms for curve in curves for place in curve})
     if not places:
         return None
     means = np.full((len(places), len(arms)), nan)
     text = f"The mean over seeds as a line over the {x}s, their range as a band."
-    with _figure(what) as (figure, axes):
+    few = x == "epoch" and len(places) <= _FEW
+    with _figure(what, names) as (figure, axes):
         for column, (side, curves) in enumerate(zip(LOOKS, arms, strict=True)):
             values = [[curve[at] for curve in curves if at in curve] for at in places]
             means[:, column] = [mean(found) if found else nan for found in values]
             low, high = ([f(found, default=nan) for found in values] for f in (min, max))
             axes.fill_between(places, low, high, color=_COLOR[side], alpha=0.2, lw=0)
             last = np.flatnonzero(np.isfinite(means[:, column]))[-1:].tolist()
-            line: dict[str, Any] = {"ls": DASHES[side], "lw": 2, "markevery": last}
+            line: dict[str, Any] = {"ls": DASHES[side], "lw": 2}
+            line["markevery"] = None if few else last
             axes.plot(places, means[:, column], clip_on=False, **LOOKS[side], **line)
         if target is not None:
             name = f"target {plain(target)} {what.split(', ')[-1]}"
@@ -188,7 +250,11 @@ def _curves(
             # At the left every curve is above its target.
             place = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
             axes.annotate(name, (0.01, target), (0, -3), va="top", **place)
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        if len(places) == 1:  # matplotlib's own margin would be a twentieth of an epoch
+            axes.set_xlim(places[0] - 1, places[0] + 1)
+            axes.set_xticks(places)
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=2))
         axes.set_xlabel(x, loc="right")
     return _panel(figure, key, f"{title}: {what}", text, (x, f"mean {what}"), places, means)
 
@@ -221,34 +287,55 @@ def _panel(
         for place, row in zip(places, values.tolist(), strict=True)
     ]
     head = (names[0], *(f"{side}, {names[1]}" for side in LOOKS))
-    return Panel(title, _svg(figure, key, f"{title}. {text}"), figure, head, rows)
-
-
-@contextmanager
-def _figure(title: str) -> Iterator[tuple[Figure, Axes]]:
-    with matplotlib.rc_context(STYLE):
-        # 72 dots an inch: a point of the figure is a pixel of the page.
-        figure = Figure((330 / 72, 220 / 72), dpi=72, layout="constrained")
-        axes = figure.add_subplot()
-        axes.set_title(title)
-        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-        axes.yaxis.set_major_formatter(lambda y, _: plain(round(y, 6)))
-        yield figure, axes
-
-
-def _svg(figure: Figure, key: str, label: str) -> Markup:
-    """Return a figure as an element of the page: its fonts, its colors, unique ids.
-
-    Args:
-        figure: The figure.
-        key: Key of the section.
-        label: Description for screen readers, unique in the section.
-    """
+    label = f"{title}. {text}"
     buffer = io.StringIO()
     # The salt makes ids unique in the page.
     with matplotlib.rc_context({**STYLE, "svg.hashsalt": key + label}):
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    text = buffer.getvalue()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    file = in_pixels(buffer.getvalue())
+    return Panel(title, _element(file, label), file, figure, head, rows)
+
+
+def in_pixels(file: str) -> str:
+    """Return an SVG file whose size is in pixels: in points a browser shows it a third larger."""
+    return re.sub(r' (width|height)="([\d.]+)pt"', r' \1="\2"', file, count=2)
+
+
+@contextmanager
+def _figure(title: str, names: Mapping[str, str]) -> Iterator[tuple[Figure, Axes]]:
+    """Give a figure with its key; ``names`` are those of the arms by side."""
+    keys = [
+        Line2D([], [], ls=DASHES[side], label=_wrapped(f"{side}: {names[side]}"), **look)
+        for side, look in LOOKS.items()
+        if side in names
+    ]
+    lines = sum(str(key.get_label()).count("\n") + 1 for key in keys)
+    with matplotlib.rc_context(STYLE):
+        # 72 dots an inch: a point of the figure is a pixel of the page.
+        size = WIDTH / 72, (HEIGHT + 22 * lines) / 72
+        figure = Figure(size, dpi=72, layout="constrained")
+        axes = figure.add_subplot()
+        axes.set_title(_wrapped(title))
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
+        axes.yaxis.set_major_formatter(lambda y, _: plain(round(y, 6)))
+        figure.legend(handles=keys, loc="outside lower left", frameon=False)
+        yield figure, axes
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 32, break_on_hyphens=False)
+
+
+def _element(file: str, label: str) -> Markup:
+    """Return the plot of a figure as an element of the page: its fonts and colors, no key.
+
+    Args:
+        file: The figure as an SVG file.
+        label: Description for screen readers, unique in the section.
+    """
+    text, _, key = file.partition('<g id="legend_1">')
+    if key:  # it is the last group of the figure, before the definitions
+        text += "</g>" + key[key.rindex("<defs>") :]
     for pattern, by in (
         # A style sheet inside an SVG would style the whole page.
         (r"(?s)^.*?<svg.*?>|<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", ""),
@@ -261,10 +348,11 @@ def _svg(figure: Figure, key: str, label: str) -> Markup:
         text = re.sub(pattern, by, text)
     # A tenth of a pixel is enough for coordinates; text has no quotes.
     text = re.sub(r'"[^"]*"', lambda quoted: _DECIMAL.sub(_rounded, quoted[0]), text)
+    text = text.replace("#ffffff", "none")  # the ground of the file
     for name, color in _COLOR.items():
         text = text.replace(color, f"var(--{name})")
-    head = Markup('<svg role="img" aria-label="{}" viewBox="0 0 330 220">').format(label)
-    return head + Markup(text)
+    head = f'<svg role="img" aria-label="{{}}" viewBox="0 0 {WIDTH} {HEIGHT}">'
+    return Markup(head).format(label) + Markup(text)
 
 
 _DECIMAL = re.compile(r"-?\d+\.\d{2,}")

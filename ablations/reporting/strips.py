@@ -19,7 +19,6 @@ from ablations.launch.display import count
 from ablations.reporting.claims import Row, rows_of
 from ablations.reporting.evidence import Arm
 from ablations.reporting.words import mean_sd, plain, spoken
-from ablations.stats.labels import Verdict
 
 # Each scale of the forest plot is a chart of its own.
 _TITLES = {
@@ -29,6 +28,7 @@ _TITLES = {
     "% of the test error": "Difference of the gaps, % of the test error",
 }
 _RATIOS = (0.1, 0.2, 0.5, 1, 2, 3, 4, 6, 8, 10, 20, 50)
+_TICK = 0.115  # of the axis, the least distance of two ticks: their texts fit on a phone
 _LEAST_SPAN = 10.0  # percentage points of error on an axis
 
 
@@ -62,11 +62,14 @@ class Chart:
         values: Sequence[float] = MaxNLocator(6, steps=[1, 2, 5, 10]).tick_values(low, high)
         if self.ratio and high > 3 * low:
             values = _RATIOS
-        return [
-            (log(x) if self.ratio else x, plain(round(x, 6)) + "×" * self.ratio)
-            for x in values
-            if low <= x <= high
-        ]
+        near = _TICK * (self.high - self.low)
+        found: list[tuple[float, str]] = []
+        # No effect first: of two texts that would touch, the farther one is left out.
+        for x in sorted(values, key=lambda x: abs(log(x)) if self.ratio else abs(x)):
+            at = log(x) if self.ratio else x
+            if low <= x <= high and all(abs(at - other) >= near for other, _ in found):
+                found.append((at, plain(round(x, 6)) + "×" * self.ratio))
+        return sorted(found)
 
     def _at(self, value: float) -> str:
         """Return the position of a value, or of the end of the axis that is nearest."""
@@ -100,7 +103,7 @@ _MARK = Markup(
 
 
 def forest(results: Sequence[ClaimResult]) -> list[Chart]:
-    """Show every primary verdict that has an estimate beside the paper's effect.
+    """Show every primary estimate beside the paper's effect, and claims that have none yet.
 
     Args:
         results: The claims of one study.
@@ -108,64 +111,92 @@ def forest(results: Sequence[ClaimResult]) -> list[Chart]:
     Returns:
         A chart for each scale that is needed.
     """
-    return [_effects(title, rows) for title, rows in estimates(results).items()]
+    return [_effects(title, rows) for title, rows in effects(results).items()]
 
 
-def estimates(results: Sequence[ClaimResult]) -> dict[str, list[tuple[Row, Verdict]]]:
-    """Return the primary verdicts that have an estimate, by the title of their scale."""
-    groups: dict[str, list[tuple[Row, Verdict]]] = {title: [] for title in _TITLES.values()}
-    for row in (row for result in results for row in rows_of(result)):
-        if row.verdict and row.verdict.estimate is not None and row.level != "secondary":
-            unit = row.result.unit_of(row.verdict.part)
-            timed = row.result.measure["of"] in TIMES
-            scale = unit if unit != "×" else "times" if timed else "errors"
-            groups[_TITLES[scale]].append((row, row.verdict))
+def effects(results: Sequence[ClaimResult]) -> dict[str, list[Row]]:
+    """Return a row for each claim or each of its parts, by the title of their scale."""
+    groups: dict[str, list[Row]] = {title: [] for title in _TITLES.values()}
+    for result in results:
+        for row in rows_of(result):
+            whole = row.level == "claim" and not result.verdicts
+            if whole or (row.verdict and row.level != "secondary"):
+                unit = result.unit_of(part_of(row))
+                timed = result.measure["of"] in TIMES
+                scale = unit if unit != "×" else "times" if timed else "errors"
+                groups[_TITLES[scale]].append(row)
     return {title: rows for title, rows in groups.items() if rows}
 
 
-def axis(title: str, rows: Sequence[tuple[Row, Verdict]]) -> Chart:
+def part_of(row: Row) -> str:
+    """Return the part of the claim that a row is about; empty for the whole claim."""
+    return row.verdict.part if row.verdict else ""
+
+
+def margin_of(row: Row) -> float:
+    """Return the margin of a row, on the scale of the analysis."""
+    return row.verdict.margin if row.verdict else row.result.margin
+
+
+def axis(title: str, rows: Sequence[Row]) -> Chart:
     """Return a chart without rows whose axis includes estimates, margins and the paper's effects.
 
     It is linear in the scale of the analysis. Beside other rows, a long interval may reach beyond.
     """
-    ratio = rows[0][0].result.unit_of(rows[0][1].part) == "×"
+    ratio = rows[0].result.unit_of(part_of(rows[0])) == "×"
     scale = 1 if ratio else 100
-    effects = [x for row, v in rows for x in (v.estimate, v.margin, row.paper_effect) if x]
-    reach = max(1.25 * max(map(abs, effects)), 1e-3)
-    ends = [end for _, v in rows for end in (v.low, v.high) if v.level and end is not None]
+    verdicts = [row.verdict for row in rows if row.verdict]
+    shown = [margin_of(row) for row in rows] + [row.paper_effect for row in rows]
+    shown += [verdict.estimate for verdict in verdicts]
+    reach = max(1.25 * max(abs(x) for x in shown if x is not None), 1e-3)
+    ends = [end for v in verdicts for end in (v.low, v.high) if v.level and end is not None]
     most = 1.6 * reach if len(rows) > 2 else inf
     low, high = max(min([*ends, -0.2 * reach]), -most), min(max([*ends, reach]), most)
     return Chart(title, 1.05 * scale * low, 1.05 * scale * high, ratio)
 
 
-def _effects(title: str, rows: Sequence[tuple[Row, Verdict]]) -> Chart:
+def _effects(title: str, rows: Sequence[Row]) -> Chart:
     chart = axis(title, rows)
     scale = 1 if chart.ratio else 100
-    for row, verdict in rows:
-        assert verdict.estimate is not None, "checked by the caller"
-        margin = scale * verdict.margin
+    for row in rows:
+        verdict, margin = row.verdict, scale * margin_of(row)
         strip = chart.line(-margin, margin, "band") + chart.stroke(0, "null", 0)
-        if verdict.level:
+        if verdict and verdict.level:
             low, high = (
                 open_end if end is None else scale * end
                 for end, open_end in ((verdict.low, -inf), (verdict.high, inf))
             )
             strip += chart.line(low, high, f"interval c-{row.icon}", arrows=True)
-        strip += chart.mark(scale * verdict.estimate, row.icon, f"c-{row.icon}")
+        if verdict and verdict.estimate is not None:
+            strip += chart.mark(scale * verdict.estimate, row.icon, f"c-{row.icon}")
         if row.paper_effect is not None:
             where = "own" if row.result.at_paper else "other"
             strip += chart.mark(scale * row.paper_effect, "paper", f"paper {where}")
-        name = full_name(row)
-        least = figure(row.result, verdict.margin, verdict.part)
-        note = f"{row.label}, {count(row.n, 'pair')}, margin {least}"
-        ours = row.ours.replace(" of the test error", "")  # the title has it
-        chart.rows.append((name, note, strip, ours, f"paper: {row.paper}"))
+        chart.rows.append((full_name(row), note(row), strip, ours(row), remark(row)))
     return chart
 
 
 def full_name(row: Row) -> str:
     """Return the name of the claim and of its part."""
     return spoken(row.result.claim) + f": {row.name}" * (row.level == "part")
+
+
+def note(row: Row) -> str:
+    """Return label, section and number of pairs: ``holds here · § 3.3 · 5 pairs``."""
+    section = row.result.section
+    section = f"§ {section}" if section[:1].isdigit() else section
+    return " · ".join([row.label, section, count(row.n, "pair")])
+
+
+def ours(row: Row) -> str:
+    """Return estimate and interval without the unit that the title of the scale has."""
+    return row.ours.replace(" of the test error", "") if row.ours != "–" else "no estimate"
+
+
+def remark(row: Row) -> str:
+    """Return the paper's figure and the margin; a hollow diamond says that its data are others."""
+    least = figure(row.result, margin_of(row), part_of(row)).replace(" of the test error", "")
+    return f"paper: {row.paper.removesuffix(' (other data)')}, margin {least}"
 
 
 def gaps(arms: Sequence[Arm]) -> list[Chart]:

@@ -11,10 +11,10 @@ def plain(value: float) -> str:
     """Write a number without trailing zeros, to six significant digits.
 
     Examples:
-        >>> plain(1.4), plain(6.0), plain(-2.45)
-        ('1.4', '6', '−2.45')
+        >>> plain(1.4), plain(6.0), plain(-2.45), plain(-0.0)
+        ('1.4', '6', '−2.45', '0')
     """
-    return f"{value:.6g}".replace("-", MINUS)
+    return f"{value or 0:.6g}".replace("-", MINUS)
 
 
 def mean_sd(values: Sequence[float], decimals: int = 2) -> str:
@@ -79,10 +79,11 @@ def slug(*parts: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """Return the text as a sentence: a capital, a period, true minus signs.
+    """Return the text as a sentence: a capital, a period, true minus signs, no negative zero.
 
     Examples:
-        >>> sentence("it changes by -3 %")
-        'It changes by −3 %.'
+        >>> sentence("it changes by -3 %, in test by -0.0 %")
+        'It changes by −3 %, in test by 0.0 %.'
     """
+    text = re.sub(rf"(?<=[ \[(])[-{MINUS}](?=0(\.0+)?(?![\d.]))", "", text)
     return capital(re.sub(r"(?<=[ \[(])-(?=\d)", MINUS, text)).rstrip(".") + "."

@@ -18,7 +18,6 @@ from ablations.files import write_atomically
 from ablations.reporting.claims import warnings_of
 from ablations.reporting.documents import claims_table
 from ablations.reporting.evidence import Section
-from ablations.reporting.labels import word
 from ablations.reporting.words import capital, spoken
 from ablations.techniques import Techniques
 
@@ -123,7 +122,7 @@ def report(entity: str, project: str, sections: list[Section]) -> Report:
         blocks += grid("runs", run_ids, _GROUP, [*_curves("val"), *_finals(), _gap()])
         for result in section.shown:
             gate = [f"Gate, {c.part}: {c.text}." for c in result.checks if not c.passed]
-            text = " ".join([f"{capital(word(result))}.", *gate, *warnings_of(result)])
+            text = " ".join([f"{capital(result.word)}.", *gate, *warnings_of(result)])
             blocks += [wr.H2(spoken(result.claim)), wr.P(text)]
             for part, arms in result.arms.items():
                 key, run_ids = _key(result, part), _runs(arms)

@@ -8,7 +8,7 @@ from records import make_result
 
 from ablations.reporting.claims import details_of, plan_of, rows_of, warnings_of
 from ablations.reporting.evidence import gather
-from ablations.reporting.labels import ICONS, RULES, icon, tally, word
+from ablations.reporting.labels import ICONS, RULES, icon, tally
 from ablations.stats.labels import Label
 
 RESULT = make_result("a", {"": ([0.3, 0.31, 0.3], [0.2, 0.21, 0.2])})
@@ -105,14 +105,14 @@ def test_every_label_has_a_rule_and_an_icon_of_its_own():
 
 def test_claims_are_counted_by_label():
     results = labeled(Label.undecided, Label.holds, Label.holds, Label.no_effect, Label.holds)
-    assert tally(results) == "3 hold here, no effect here in 1, 1 undecided"
+    assert tally(results) == "holds here (3), no effect here (1), undecided (1)"
 
 
 @pytest.mark.parametrize("label", list(Label))
 def test_reproduced_is_said_at_the_papers_own_setting_only(label):
     (elsewhere,), (there,) = labeled(label), labeled(label, at_paper=True)
-    assert word(elsewhere) not in ("reproduced", "contradicted")
-    assert (word(there) == "reproduced") is (label is Label.holds)
+    assert elsewhere.word not in ("reproduced", "contradicted")
+    assert (there.word == "reproduced") is (label is Label.holds)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_reproduced_is_said_at_the_papers_own_setting_only(label):
 )
 def test_a_control_is_as_expected_or_a_false_alarm(label, found):
     (control,) = labeled(label, family="control")
-    assert (icon(control), word(control)) == found
+    assert (icon(control), control.word) == found
 
 
 @pytest.mark.parametrize(("excluded", "found"), [("", "planned"), ("too small", "excluded")])

@@ -1,8 +1,11 @@
 """The tables and figures for other programs."""
 
 import csv
+import hashlib
 import io
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from xml.etree import ElementTree
@@ -12,8 +15,10 @@ from records import make_result
 
 from ablations.reporting import exports, figures
 from ablations.reporting.claims import rows_of
-from ablations.reporting.evidence import gather
+from ablations.reporting.evidence import Section, gather
 from ablations.reporting.exports import latex, runs_csv, verdicts_csv, verdicts_tex
+from ablations.reporting.plots import draw
+from ablations.reporting.strips import forest
 from ablations.reporting.tables import arms_rows
 from ablations.reporting.words import mean_sd
 
@@ -158,14 +163,16 @@ def test_without_claims_there_is_no_table(folder):
 
 # Figures
 
+DRAWN = ("lrn_lowers_error", "batchnorm_beats_lrn")
+SVG = "{http://www.w3.org/2000/svg}"
+
 
 @pytest.fixture(scope="module")
 def drawn(written, tmp_path_factory) -> list[Path]:
     """The figures of a study of two claims."""
     (section,) = gather(written).sections
-    few = [r for r in section.results if r.claim in ("lrn_lowers_error", "batchnorm_beats_lrn")]
-    section.results[:] = few
-    return figures.save(tmp_path_factory.mktemp("report") / "figures", [section])
+    section.results[:] = [r for r in section.results if r.claim in DRAWN]
+    return figures.save(tmp_path_factory.mktemp("report") / "figures", [section], draw([section]))
 
 
 def test_each_figure_is_an_svg_and_a_pdf(drawn):
@@ -177,6 +184,69 @@ def test_each_figure_is_an_svg_and_a_pdf(drawn):
     for path in drawn[1::2]:
         assert path.read_bytes().startswith(b"%PDF-")
         assert b"CreationDate" not in path.read_bytes()
+
+
+def test_the_forest_of_a_study_says_all_of_each_claim(written, drawn):
+    (section,) = gather(written).sections
+    root = ElementTree.parse(drawn[0]).getroot()
+    assert root.attrib["width"] == "800"
+    texts = " ".join("".join(text.itertext()) for text in root.iter(f"{SVG}text"))
+    texts = texts.replace("\N{NO-BREAK SPACE}", " ")
+    for chart in forest(r for r in section.shown if r.claim in DRAWN):
+        for name, note, _, *numbers in chart.rows:
+            assert all(text in texts for text in (name, note, *numbers))
+    sizes = re.findall(r"font(?:-size)?: (?:\w+ )?([\d.]+)px", drawn[0].read_text())
+    assert sizes
+    assert min(map(float, sizes)) >= 12
+    # A light ground under dark text, whatever the page has behind it.
+    assert "fill: #ffffff" in drawn[0].read_text()
+
+
+@pytest.mark.parametrize("labels", [1, 0])
+def test_claims_without_an_estimate_have_their_row_in_the_forest(folder, labels):
+    decided = [make_result("decided", {"": ([0.28, 0.281, 0.279], [0.25, 0.251, 0.25])})] * labels
+    waiting = [
+        make_result("first", {"": ([0.3], [0.29])}),
+        make_result("second", {}, label="", effect=None),
+        make_result("third", {}, scale="plain", label="", measure={"of": "neighbors"}),
+    ]
+    folder.study(*decided, *waiting)
+    (section,) = gather(folder.path).sections
+    svg, *_ = figures.save(folder.path / "figures", [section], draw([section]))
+    texts = set(ElementTree.parse(svg).getroot().itertext())
+    assert {"First", "Second", "Third", "no estimate"} <= texts
+    assert ("Decided" in texts) == bool(labels)
+
+
+@pytest.fixture
+def one(folder) -> Section:
+    """The section of a study of one claim."""
+    folder.study(make_result("a", {"": ([0.28, 0.281, 0.279], [0.25, 0.251, 0.25])}))
+    return gather(folder.path).sections[0]
+
+
+def test_figures_that_are_no_longer_drawn_are_removed_and_no_others(one, tmp_path):
+    other = replace(one.results[0], claim="b")
+    both = replace(one, results=[*one.results, other])
+    first = figures.save(tmp_path / "figures", [both], draw([both]))
+    folder = first[0].parent
+    (folder / "mine.svg").write_text("a drawing of the user")
+    edited = folder / "small-b-seeds.svg"
+    edited.write_text(edited.read_text() + "<!-- edited -->")
+    second = figures.save(folder, [one], draw([one]))
+    assert set(second) < set(first)
+    left = {path for path in folder.iterdir() if path.suffix in (".svg", ".pdf")}
+    assert left == {*second, folder / "mine.svg", edited}
+
+
+def test_a_list_of_figures_removes_nothing_outside_the_folder(one, tmp_path):
+    outside = tmp_path / "kept.svg"
+    outside.write_text("kept")
+    digest = hashlib.sha256(b"kept").hexdigest()
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / figures.WRITTEN).write_text(json.dumps({"../kept.svg": digest}))
+    figures.save(tmp_path / "figures", [one], draw([one]))
+    assert outside.exists()
 
 
 def test_a_figure_by_itself_names_what_it_shows(drawn):

@@ -2,13 +2,14 @@
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
 from records import make_result
 
 from ablations.reporting.evidence import gather
-from ablations.reporting.plots import panels
+from ablations.reporting.plots import HEIGHT, WIDTH, panels
 from ablations.reporting.strips import Chart, forest, gaps, kernel_colors
 
 
@@ -28,19 +29,23 @@ def charts(written):
 
 def test_the_forest_has_a_row_for_each_primary_verdict(charts):
     rows = {name: value for chart in charts for name, _, _, value, _ in chart.rows}
-    # Eight claims have had a look; two of them have two parts.
-    assert len(rows) == 8 + 2
+    # Of ten claims two have two parts, and two have no estimate.
+    assert len(rows) == 10 + 2
+    assert [name for name, value in rows.items() if value == "no estimate"] == [
+        "Two towers beat half the kernels",
+        "Crops and flips curb overfitting",
+    ]
     assert rows["Each middle convolution matters: conv4"].startswith("1.01")
     assert not any("top-5" in name for name in rows)
     # Ratios of errors, ratios of times, and gaps are on different scales.
-    assert [len(chart.rows) for chart in charts] == [8, 1, 1]
+    assert [len(chart.rows) for chart in charts] == [10, 1, 1]
 
 
 def test_a_row_shows_estimate_interval_margin_and_the_papers_effect(charts):
-    name, note, strip, value, remark = charts[0].rows[0]
-    assert (name, note) == ("LRN lowers error", "holds here, 5 pairs, margin 1.017×")
+    name, note, strip, value, remark = charts[0].rows[1]
+    assert (name, note) == ("LRN lowers error", "holds here · § 3.3 · 5 pairs")
     assert value.startswith("1.120× [")
-    assert remark == "paper: 1.034× (other data)"
+    assert remark == "paper: 1.034×, margin 1.017×"
     band, band_end, null, _, low, high, ours, paper = places(strip)
     assert band < null < band_end < paper < low < ours < high
 
@@ -63,6 +68,14 @@ def test_a_long_interval_leaves_the_others_readable():
 def test_ticks_of_ratios_are_on_a_logarithmic_scale():
     ticks = dict((text, float(x[:-1])) for x, text in Chart("", -0.1, 2.3, ratio=True).ticks)
     assert ticks["4×"] - ticks["2×"] == pytest.approx(ticks["2×"] - ticks["1×"], abs=0.02)
+
+
+def test_texts_of_ticks_do_not_touch_and_one_is_no_effect():
+    for chart in (Chart("", -0.1, 2.4, ratio=True), Chart("", -0.06, 0.2, ratio=True)):
+        places = [value for value, _ in chart.marks]
+        assert 0 in places
+        gaps = [b - a for a, b in pairwise(places)]
+        assert min(gaps) > 0.11 * (chart.high - chart.low)
 
 
 def test_gaps_are_of_finished_runs(folder):
@@ -144,11 +157,57 @@ def test_a_plot_is_an_element_with_a_label_in_the_colors_of_the_page(draw):
         root = ElementTree.fromstring(panel.svg)
         assert root.attrib["role"] == "img"
         assert root.attrib["aria-label"].startswith("LRN lowers error: ")
-        assert root.attrib["viewBox"] == "0 0 330 220"
+        assert root.attrib["viewBox"] == f"0 0 {WIDTH} {HEIGHT}"
         assert "var(--with)" in panel.svg
         assert "<style" not in panel.svg
         assert "font-family" not in panel.svg
         assert not re.search(r"#[0-9a-f]{6}\b", panel.svg)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "ticks", "points"),
+    [
+        (1, ["1"], 1),
+        (2, ["1", "2"], 2),
+        (10, ["2", "4", "6", "8", "10"], 10),
+        (160, ["0", "40", "80", "120", "160"], 1),
+    ],
+)
+def test_epochs_have_whole_ticks_and_few_of_them_a_point_each(folder, epochs, ticks, points):
+    runs = {side: [folder.add(0.3, 0, arm=side, epochs=epochs)] for side in ("with", "without")}
+    result = make_result("a", {"": ([0.3], [0.2])}, runs=runs)
+    folder.study(result)
+    (section,) = gather(folder.path).sections
+    axes = panels(section, section.results[0], "")["val"].figure.axes[0]
+    low, high = axes.get_xlim()
+    texts = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+    assert [text.get_text() for at, text in texts if low <= at <= high] == ticks
+    (line,) = [line for line in axes.lines if line.get_marker() == "o"]
+    every = line.get_markevery()
+    assert (len(line.get_xdata()) if every is None else len(every)) == points
+
+
+def test_the_papers_effect_is_marked_where_the_mean_with_the_technique_would_be(draw):
+    seeds, *curves = draw("lrn_lowers_error", at_paper=False)
+    without = [float(row[1]) for row in seeds.rows]
+    assert seeds.paper == pytest.approx(sum(without) / len(without) / 1.017**2, abs=0.01)
+    assert "A diamond marks" in seeds.svg
+    assert [panel.paper for panel in curves] == [None, None]
+    # In differences of errors, in a measure that should rise, and without a figure of the paper.
+    arms = make_result("a", {"": ([0.30, 0.30], [0.2, 0.2])}).arms
+    points, *_ = draw("lrn_lowers_error", arms=arms, scale="points", effect=0.014)
+    assert points.paper == pytest.approx(28.6)
+    measure = {"of": "neighbors", "direction": "higher", "curve": "online", "target": None}
+    higher, *_ = draw("lrn_lowers_error", arms=arms, scale="plain", effect=0.05, measure=measure)
+    assert higher.paper == pytest.approx(35)
+    none, *_ = draw("lrn_lowers_error", effect=None)
+    assert none.paper is None
+
+
+def test_the_page_leaves_the_key_to_its_own_words(draw):
+    for panel in draw("lrn_lowers_error"):
+        assert "without: norm=none" in panel.file
+        assert "without: norm=none" not in panel.svg
 
 
 def test_numbers_in_the_text_of_a_plot_are_not_rounded(draw):

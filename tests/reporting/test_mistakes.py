@@ -49,7 +49,7 @@ def test_beyond_twenty_classes_there_are_pairs_only(folder):
     (found,) = confusions(evidence.sections[0])
     assert found.matrix == []
     assert len(found.pairs) == PAIRS
-    html = page(evidence)
+    html = page(evidence, {})
     assert '<table class="confusion">' not in html
     assert html.count("<td>class 1</td>") == 1
 
@@ -57,7 +57,7 @@ def test_beyond_twenty_classes_there_are_pairs_only(folder):
 def test_the_page_has_each_arm_the_baseline_unfolded(folder):
     add(folder, 0, [0, 1], [0, 0], 2)
     add(folder, 0, [0, 1], [0, 0], 2, arm="<b>norm=none")
-    html = page(gather(folder.path))
+    html = page(gather(folder.path), {})
     _, chapter = html.split("<h3>Confused classes</h3>")
     assert chapter.count('<table class="confusion">') == 2
     assert chapter.index("<h4>baseline</h4>") < chapter.index("<table") < chapter.index("<details>")
@@ -85,7 +85,7 @@ def test_the_most_wrong_images_have_the_least_probable_true_class(finished, reco
         assert actual[0] == image.text != predicted[0]
         assert predicted[1] >= actual[1]
     (section,) = gather(finished.parent).sections
-    html = unescape(page(gather(finished.parent), None, {section.key: {record.arm: found}}))
+    html = unescape(page(gather(finished.parent), {}, None, {section.key: {record.arm: found}}))
     assert f"The most wrong test images of one run, seed {record.seed}" in html
     assert len(re.findall("<img ", html)) == len(shares)
 
