@@ -1,5 +1,6 @@
 """RESULTS.md and report.html."""
 
+import json
 import os
 import re
 import shutil
@@ -7,19 +8,23 @@ import subprocess
 from collections import Counter
 from html import unescape
 from html.parser import HTMLParser
+from importlib.resources import files
 from itertools import pairwise
 
 import pytest
 from records import make_result
 
+from ablations.claims.gates import Check
+from ablations.claims.measures import SIDES
 from ablations.reporting import documents
 from ablations.reporting.claims import details_of, plan_of, rows_of, warnings_of
 from ablations.reporting.documents import results
 from ablations.reporting.evidence import Evidence, gather
+from ablations.reporting.exports import verdicts_tex
 from ablations.reporting.labels import GLOSSARY, ICONS, RULES
 from ablations.reporting.plots import draw
 from ablations.reporting.tables import arms_rows, provenance
-from ablations.reporting.words import sentence
+from ablations.reporting.words import sentence, slug, spoken
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -115,6 +120,59 @@ def test_colors_are_the_style_sheets(html):
         assert re.search(rf"\.c-{name}\b[^}}]*\{{ color: var", html)
 
 
+def test_text_has_contrast_in_light_and_dark():
+    sheet = (files("ablations.reporting") / "templates" / "report.css").read_text()
+    light, dark, _ = re.split("@media", sheet, maxsplit=2)
+    colors = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", light))
+    for scheme in (colors, colors | dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", dark))):
+        for text in ("ink", "muted", "accent", *(name for name in ICONS if name in scheme)):
+            for ground in ("surface", "page"):
+                assert contrast(scheme[text], scheme[ground]) >= 4.5, (text, ground)
+        assert contrast(scheme["muted"], scheme["band"]) >= 4.5
+
+
+def contrast(*colors: str) -> float:
+    """The ratio of contrast of two colors by the rules of WCAG 2."""
+
+    def luminance(color: str) -> float:
+        parts = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+        linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
+        return sum(w * x for w, x in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+    low, high = sorted(map(luminance, colors))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_the_index_names_each_claim_with_its_label(html, written):
+    (index,) = re.findall(r"<nav .*?</nav>", html, flags=re.DOTALL)
+    (section,) = gather(written).sections
+    links = re.findall(r'<a href="#([^"]+)">.*?<span>(.*?) <small>(.*?)</small>', index)
+    assert links == [
+        (slug("small", result.claim), spoken(result.claim), result.word) for result in section.shown
+    ]
+
+
+def test_nowhere_is_a_negative_zero(folder):
+    runs = {side: [folder.add(0.25, s, arm=side) for s in range(100, 103)] for side in SIDES}
+    values = {"": ([0.25, 0.25004, 0.25], [0.25, 0.2501, 0.25001])}
+    check = Check("trained out", True, "it changes by -0.0% [-0.00%, 0.0%]")
+    claims = [
+        make_result(scale, values, scale=scale, runs=runs, effect=None, checks=[check])
+        for scale in ("ratio", "points", "relative", "plain")
+    ]
+    folder.study(*claims)
+    evidence = gather(folder.path)
+    html = page(evidence)
+    labels = Outline(html).values("aria-label")
+    for text in (
+        re.sub(r"<[^>]+>", "\n", html),
+        *labels,
+        results(evidence),
+        verdicts_tex(evidence),
+    ):
+        assert re.findall(r"(?<!\w)[-−]\$?0(?:\.0+)?(?![\d.])", text) == []
+
+
 def test_the_headline_counts_the_papers_claims_only(html):
     tally = re.search(r'<ul class="tally">.*?</ul>', html, flags=re.DOTALL)[0]
     assert sum(int(n) for n in re.findall(r"<b>(\d+)</b>", tally)) == 8
@@ -203,46 +261,141 @@ def test_text_from_files_is_escaped(folder):
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
-# Written into the page's title, where the browser's dump of the document shows it.
+# Its result is written into the page's title, where the browser's dump of the document shows it.
 PROBE = """<script>
 const errors = []; addEventListener("error", event => errors.push(event.message));
-addEventListener("load", () => {
-  const boxes = [...document.querySelectorAll("figure svg[role=img], .strip > svg, figure img")]
-    .filter(box => box.checkVisibility());
-  const empty = boxes.filter(box => !(box.getBoundingClientRect().width > 20
-    && box.getBoundingClientRect().height > 10));
-  document.title = JSON.stringify({
-    wide: document.documentElement.scrollWidth, window: innerWidth,
-    seen: boxes.length, empty: empty.length, errors: errors });
+const column = (table, place) =>
+  [...table.tBodies[0].rows].map(row => row.cells[place].textContent);
+const later = () => new Promise(done => setTimeout(done, 100));
+addEventListener("load", async () => {
+  document.title = JSON.stringify({...await probe(), errors: errors});
 });
+async function probe() { PROBE }
 </script>"""
 
 
+@pytest.fixture
+def ask(tmp_path):
+    """Return what a script finds in a page of some width."""
+
+    def call(html: str, width: int, script: str) -> dict:
+        # The frame gives the page its width: a window of Chromium is at least 500 pixels wide.
+        probe = PROBE.replace("PROBE", script)
+        (tmp_path / "page.html").write_text(html.replace("<head>", "<head>" + probe))
+        outer = tmp_path / "frame.html"
+        outer.write_text(
+            f"<iframe id=f src=page.html style='width:{width}px;height:900px;border:0'></iframe>"
+            "<script>addEventListener('load', () => setTimeout(() => {"
+            "document.body.dataset.found = document.getElementById('f').contentDocument.title"
+            "}, 3000))</script>"
+        )
+        options = (
+            "--headless=new --no-sandbox --disable-gpu --allow-file-access-from-files "
+            "--hide-scrollbars --enable-logging=stderr --virtual-time-budget=6000 --dump-dom"
+        )
+        profile = f"--user-data-dir={tmp_path / 'profile'}"
+        done = subprocess.run(
+            [CHROMIUM, *options.split(), profile, "--window-size=1600,1000", outer.as_uri()],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            env={**os.environ, "HOME": str(tmp_path)},
+        )
+        assert "CONSOLE" not in done.stderr
+        found = json.loads(unescape(re.search(r'data-found="(.*?)"', done.stdout)[1]))
+        assert found.pop("errors") == []
+        return found
+
+    return call
+
+
+browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+
+
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-@pytest.mark.parametrize("width", [390, 1280])
-def test_in_a_browser_every_drawing_is_seen_and_nothing_overflows(html, width, tmp_path):
-    # The frame gives the page its width: a window of Chromium is at least 500 pixels wide.
-    (tmp_path / "page.html").write_text(html.replace("<head>", "<head>" + PROBE))
-    outer = tmp_path / "frame.html"
-    outer.write_text(
-        f"<iframe id=f src=page.html style='width:{width}px;height:900px;border:0'></iframe>"
-        "<script>addEventListener('load', () => setTimeout(() => {"
-        "document.body.dataset.found = document.getElementById('f').contentDocument.title"
-        "}, 300))</script>"
+@browser
+@pytest.mark.parametrize("width", [360, 420, 1100, 1400])
+def test_in_a_browser_every_drawing_is_seen_and_nothing_overflows(html, width, ask):
+    found = ask(
+        html,
+        width,
+        """
+        const drawings = "figure svg[role=img], .strip > svg, figure img";
+        const boxes = [...document.querySelectorAll(drawings)].filter(box => box.checkVisibility());
+        const empty = boxes.filter(box => !(box.getBoundingClientRect().width > 20
+          && box.getBoundingClientRect().height > 10));
+        const texts = [...document.querySelectorAll("figure svg text")];
+        const sizes = texts.map(text => parseFloat(getComputedStyle(text).fontSize)
+          * text.getScreenCTM().a);
+        return {wide: document.documentElement.scrollWidth, seen: boxes.length,
+          empty: empty.length, least: Math.min(...sizes)};
+        """,
     )
-    options = (
-        "--headless=new --no-sandbox --disable-gpu --allow-file-access-from-files --hide-scrollbars"
-        " --enable-logging=stderr --virtual-time-budget=3000 --dump-dom"
+    assert found.pop("least") >= 14
+    # A strip for each of 15 rows and 4 axes, and 20 plots.
+    assert found == {"wide": width, "seen": 39, "empty": 0}
+
+
+@pytest.mark.slow
+@browser
+def test_in_a_browser_a_table_is_sorted_by_its_headings(study, ask):
+    study.add(0.2, 200, arm="norm=none", status="diverged")  # has no training error
+    found = ask(
+        page(gather(study.path)),
+        1400,
+        """
+        const table = [...document.querySelectorAll("table.sortable")]
+          .find(table => table.caption.textContent.startsWith("Errors in percent"));
+        const heads = [...table.tHead.rows[0].cells], place = 5;
+        const button = heads[place].querySelector("button"), found = [];
+        for (const turn of [1, 2]) {
+          button.focus();
+          button.click();
+          found.push([heads[place].getAttribute("aria-sort"), ...column(table, place)]);
+        }
+        heads[0].querySelector("button").click();
+        return {found: found, focus: document.activeElement === button,
+          sorted: heads.filter(head => head.hasAttribute("aria-sort")).length,
+          names: column(table, 0)};
+        """,
     )
-    done = subprocess.run(
-        [CHROMIUM, *options.split(), f"--user-data-dir={tmp_path / 'profile'}", outer.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env={**os.environ, "HOME": str(tmp_path)},
+    up, down = found["found"]
+    assert (up[0], down[0]) == ("ascending", "descending")
+    values = [float(text.split()[0]) for text in up[1:-1]]
+    assert values == sorted(values)
+    assert down[1:-1] == up[-2:0:-1]
+    assert up[-1] == down[-1] == "–"
+    assert found["focus"]
+    assert found["sorted"] == 1
+    assert found["names"] == sorted(found["names"])
+
+
+@pytest.mark.slow
+@browser
+@pytest.mark.parametrize(("width", "wide"), [(1400, True), (420, False)])
+def test_in_a_browser_the_index_marks_the_claim_in_view(html, width, wide, ask):
+    found = ask(
+        html,
+        width,
+        """
+        const index = document.querySelector(".index"), found = {open: index.open};
+        index.open = true;
+        const link = index.querySelector("a[href='#small-lrn-lowers-error']");
+        document.documentElement.style.scrollBehavior = "auto";
+        link.click();
+        await later();
+        dispatchEvent(new Event("scroll"));  // without a screen the browser's own may not come
+        found.marked = [...index.querySelectorAll("[aria-current]")]
+          .map(link => link.getAttribute("href"));
+        found.top = document.querySelector("nav").getBoundingClientRect().top;
+        found.after = index.open;
+        return found;
+        """,
     )
-    assert "CONSOLE" not in done.stderr
-    found = unescape(re.search(r'data-found="(.*?)"', done.stdout)[1])
-    # A strip for each of 13 rows and 4 axes, and 20 plots.
-    assert found == (f'{{"wide":{width},"window":{width},"seen":37,"empty":0,"errors":[]}}')
+    # On a phone it is a list to unfold.
+    assert found == {
+        "open": wide,
+        "marked": ["#small-lrn-lowers-error"],
+        "top": 0,
+        "after": wide,
+    }

@@ -1,4 +1,4 @@
-// Tables sort by a click on a heading; the index marks the claim in view. The page reads without both.
+// A click on a heading sorts its table, missing values last; the index marks the claim in view.
 const UNITS = { d: 86400, h: 3600, min: 60, s: 1 };
 const MISSING = ["", "–", "no figure"];
 
@@ -12,9 +12,10 @@ function sort(table, column, sign) {
   const asText = "text" in table.tHead.rows[0].cells[column].dataset;
   const rows = [...table.tBodies[0].rows].map((row) => {
     const cell = row.cells[column], text = cell.dataset.sort ?? cell.textContent.trim();
-    return { row, text, missing: MISSING.includes(text), value: asText ? NaN : number(text) };
+    const value = asText ? NaN : number(text);
+    return { row, text, value, rank: MISSING.includes(text) ? 2 : isNaN(value) ? 1 : 0 };
   });
-  rows.sort((a, b) => a.missing - b.missing || isNaN(a.value) - isNaN(b.value)
+  rows.sort((a, b) => a.rank - b.rank
     || sign * (a.value - b.value || a.text.localeCompare(b.text, "en", { numeric: true })));
   table.tBodies[0].append(...rows.map(({ row }) => row));
 }
