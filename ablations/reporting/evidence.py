@@ -1,7 +1,7 @@
 """Reads records and verdicts: one section for each study or experiment."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -227,11 +227,24 @@ def _sides(study: StudyResult) -> list[ArmResult]:
     return [arm for pair in pairs for arm in pair.values()]
 
 
-def _arm_names(study: StudyResult) -> dict[str, str]:
-    """Return the name of the arm by run id, for all runs behind the verdicts of a study."""
-    return {
-        run_id: arm.name for arm in _sides(study) for ids in arm.runs.values() for run_id in ids
-    }
+def _arm_names(study: StudyResult) -> dict[str, list[str]]:
+    """Return the names of the arms by run id, for all runs behind the verdicts of a study."""
+    names: dict[str, list[str]] = {}
+    for arm in _sides(study):
+        for run_id in (run_id for ids in arm.runs.values() for run_id in ids):
+            names.setdefault(run_id, []).append(arm.name)
+    return names
+
+
+def _own_name(run: Record, study: StudyResult, names: Sequence[str]) -> Record:
+    """Return a record under the name of its arm in the study, that with the fewest changes.
+
+    Arms that read the same runs in different views share them, and a run that another experiment
+    trained first has that experiment's name of the arm.
+    """
+    known = [run.arm] if run.experiment == study.name else []
+    known += names
+    return replace(run, arm=min(known or [run.arm], key=lambda name: name.count("=")))
 
 
 def _renamed(result: ClaimResult, short: Mapping[str, str]) -> ClaimResult:
@@ -275,13 +288,7 @@ def _study_section(
             f"{study.name}: left out {count(foreign, 'run')} of other data or numerics than the "
             "verdicts; such runs are never pooled."
         )
-    # A run that another experiment trained first has that experiment's name of the arm.
-    own = [
-        replace(run, arm=names[run.run_id])
-        if run.run_id in names and run.experiment != study.name
-        else run
-        for run in (*runs, *used)
-    ]
+    own = [_own_name(run, study, names.get(run.run_id, [])) for run in (*runs, *used)]
     sides = _sides(study)
     short = shortest(
         sorted({*(run.arm for run in own), *(arm.name for arm in sides)}, key=_differences),

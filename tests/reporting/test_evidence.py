@@ -132,6 +132,16 @@ def test_the_baseline_comes_first_with_a_tuned_rate_too(folder):
     ]
 
 
+def test_runs_that_two_arms_read_count_for_the_one_with_fewer_changes(folder):
+    # Either arm may have trained the runs.
+    names = ("baseline", "evaluation=center")
+    runs = [folder.add(0.25, s, experiment="small", arm=names[s % 2]) for s in range(100, 103)]
+    values = {"": ([0.28, 0.281, 0.282], [0.25, 0.251, 0.25])}
+    sides = {"with": runs, "without": runs}
+    folder.study(make_result("a", values, runs=sides, names=names))
+    assert [(arm.name, len(arm.runs)) for arm in section_of(folder).arms] == [("baseline", 3)]
+
+
 COMMON = "augmentation=none width=1.0"
 
 
