@@ -106,7 +106,7 @@ def standing(result: ClaimResult | None) -> str:
 
 
 def warnings_of(result: ClaimResult) -> list[str]:
-    """Return, as sentences, what qualifies the label of a claim beside its gate."""
+    """Return the reasons and warnings of a claim, without those of its gate, as sentences."""
     found = notes(result)
     if result.chance and result.chance[1] < 0.5:
         found.append("not resolvable by this study: P(holds) is below 0.5 at 2Δ")
@@ -114,7 +114,7 @@ def warnings_of(result: ClaimResult) -> list[str]:
 
 
 def plan_of(result: ClaimResult) -> list[tuple[str, str]]:
-    """Return, as names and values, what was fixed before the first run, and the looks since."""
+    """Return what was fixed before the first run, and the looks since, as names and values."""
     chance = "unknown: no standard deviation to plan with"
     if result.chance:
         once, twice = result.chance
@@ -137,7 +137,7 @@ def plan_of(result: ClaimResult) -> list[tuple[str, str]]:
 
 
 def details_of(result: ClaimResult, version: int) -> list[tuple[str, str]]:
-    """Return, as names and values, the measure, the paper's words and the arms with their rates.
+    """Return the measure, the paper's words and the arms with their rates, as names and values.
 
     Args:
         result: The claim.

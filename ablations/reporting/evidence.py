@@ -161,10 +161,13 @@ def gather(output: Path) -> Evidence:
             "or name their folder with --output"
         )
     if not records:
-        missing.append(f"No finished run in {output.name}/: ablations/run.py trains runs.")
+        missing.append(
+            f"No finished run in {output.name}/; next step: train runs with ablations/run.py."
+        )
     if not studies:
         missing.append(
-            "No verdicts yet, so the tables show arms only: ablations/reproduce.py tests claims."
+            "No verdicts yet: the tables show arms only; next step: test claims with "
+            "ablations/reproduce.py."
         )
     judged = {run_id for study in studies for run_id in _arm_names(study)}
     others: dict[str, list[Record]] = {}
@@ -188,7 +191,7 @@ def gather_two(one: Path, other: Path) -> Evidence:
 
     Args:
         one: Folder of the runs of a study.
-        other: That of another one.
+        other: Folder of the runs of another study.
 
     Raises:
         ConfigError: See :func:`gather`; also where a folder has no study, or both are the same.

@@ -1,6 +1,6 @@
 """The results for other programs: ``runs.csv``, ``verdicts.csv`` and ``verdicts.tex``.
 
-``docs/sharing.md`` says what each column is.
+``docs/sharing.md`` documents the columns.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""What the networks of an arm get wrong: the classes that they confuse."""
+"""Confusion of the classes by the networks of each arm."""
 
 from dataclasses import dataclass
 from pathlib import Path

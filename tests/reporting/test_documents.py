@@ -399,3 +399,20 @@ def test_in_a_browser_the_index_marks_the_claim_in_view(html, width, wide, ask):
         "top": 0,
         "after": wide,
     }
+
+
+@pytest.mark.slow
+@browser
+@pytest.mark.parametrize(("width", "position"), [(1400, "sticky"), (420, "static")])
+def test_in_a_browser_the_page_reads_without_scripts(html, width, position, ask):
+    found = ask(
+        re.sub(r"<script>.*?</script>", "", html, flags=re.DOTALL),
+        width,
+        """
+        const nav = document.querySelector("nav");
+        return {position: getComputedStyle(nav).position, open: nav.firstElementChild.open,
+          buttons: document.querySelectorAll("button").length};
+        """,
+    )
+    # An open list that stays in place would hide the page of a phone.
+    assert found == {"position": position, "open": True, "buttons": 0}

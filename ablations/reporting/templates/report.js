@@ -60,5 +60,6 @@ index.addEventListener("click", (event) => {
   if (event.target.closest("a") && !wide.matches) index.open = false;
 });
 addEventListener("scroll", mark, { passive: true });
+document.documentElement.classList.add("scripted");
 fold();
 mark();
