@@ -165,7 +165,9 @@ def _points(
         f"{capital(measure)}, one point for each run, lines join the runs of one seed; "
         f"{(better > 0).sum()} of {len(pairs)} pairs point in the paper's direction."
     )
-    with _figure(measure, names) as (figure, axes):
+    expected = _expected(result, values[:, 0])
+    marks = {} if expected is None else {"with the paper's effect": _diamond(result)}
+    with _figure(measure, names, marks) as (figure, axes):
         axes.plot([0, 1], pairs.T, color=_COLOR["muted"], lw=1, alpha=0.6, zorder=1)
         for x, (look, column) in enumerate(zip(LOOKS.values(), values.T, strict=True)):
             reached = column[np.isfinite(column)]
@@ -179,15 +181,20 @@ def _points(
                 place = {"ha": "center", "va": "bottom", "transform": axes.get_xaxis_transform()}
                 axes.text(x, 1, f"{lost} not reached", color=_COLOR["muted"], **place)
                 axes.set_title(axes.get_title("left"), pad=28)
-        expected = _expected(result, values[:, 0])
         if expected is not None:
-            face = "ink" if result.at_paper else "surface"
             text += f" A diamond marks {number(expected, 2)}, the mean with the paper's effect."
-            axes.plot(1, expected, "D", color=_COLOR["ink"], mfc=_COLOR[face], ms=8, mew=1.6)
+            axes.plot(1, expected, **_diamond(result))
         axes.set_xlim(-0.75, 1.75)
         axes.set_xticks([0, 1], list(LOOKS), color=_COLOR["ink"])
     panel = _panel(figure, key, f"{title}: every seed", text, ("seed", measure), seeds, values)
     return replace(panel, paper=expected)
+
+
+def _diamond(result: ClaimResult) -> dict[str, Any]:
+    """Return the look of the paper's effect: hollow on other data, never over a point."""
+    face = _COLOR["ink"] if result.at_paper else "none"
+    ink = {"color": _COLOR["ink"], "mec": _COLOR["ink"]}
+    return {"marker": "D", "ls": "", "mfc": face, "ms": 9, "mew": 1.6, "zorder": 1.5, **ink}
 
 
 def _expected(result: ClaimResult, without: NDArray[np.float64]) -> float | None:
@@ -247,9 +254,13 @@ def _curves(
             name = f"target {plain(target)} {what.split(', ')[-1]}"
             text += f" A dotted line marks the {name}."
             axes.axhline(target, color=_COLOR["ink"], lw=1.2, ls=(0, (2, 2)))
-            # At the left every curve is above its target.
-            place = {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
-            axes.annotate(name, (0.01, target), (0, -3), va="top", **place)
+            at, up = _free_place(axes, target, np.array(places), means)
+            place: dict[str, Any] = {
+                "ha": ("left", "center", "right")[round(2 * at)],
+                "va": "bottom" if up else "top",
+            }
+            place |= {"xycoords": axes.get_yaxis_transform(), "textcoords": "offset points"}
+            axes.annotate(name, (at, target), (3 - 6 * at, 3 if up else -3), **place)
         if len(places) == 1:  # matplotlib's own margin would be a twentieth of an epoch
             axes.set_xlim(places[0] - 1, places[0] + 1)
             axes.set_xticks(places)
@@ -257,6 +268,27 @@ def _curves(
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=2))
         axes.set_xlabel(x, loc="right")
     return _panel(figure, key, f"{title}: {what}", text, (x, f"mean {what}"), places, means)
+
+
+def _free_place(
+    axes: Axes, target: float, places: NDArray[np.int64], means: NDArray[np.float64]
+) -> tuple[float, bool]:
+    """Return where along the line of the target, from 0 to 1, and whether above it a text fits.
+
+    There its name meets the fewest points of the curves.
+    """
+    width, height = 0.36, 0.12  # of the axes
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    along = (places[:, None] - left) / (right - left)
+    above = (means - target) / (high - low)
+
+    def crowd(place: tuple[float, bool]) -> int:
+        start = place[0] * (1 - width)
+        away = above if place[1] else -above
+        inside = (along >= start) & (along <= start + width) & (away >= 0) & (away <= height)
+        return int(inside.sum())
+
+    return min(((at, up) for up in (False, True) for at in (0.0, 1.0, 0.5)), key=crowd)
 
 
 def _panel(
@@ -302,13 +334,23 @@ def in_pixels(file: str) -> str:
 
 
 @contextmanager
-def _figure(title: str, names: Mapping[str, str]) -> Iterator[tuple[Figure, Axes]]:
-    """Give a figure with its key; ``names`` are those of the arms by side."""
-    keys = [
-        Line2D([], [], ls=DASHES[side], label=_wrapped(f"{side}: {names[side]}"), **look)
+def _figure(
+    title: str, names: Mapping[str, str], marks: Mapping[str, dict[str, Any]] | None = None
+) -> Iterator[tuple[Figure, Axes]]:
+    """Give a figure with its key.
+
+    Args:
+        title: Title of the plot.
+        names: Names of the arms by side.
+        marks: Looks of further marks by their names.
+    """
+    looks = {
+        f"{side}: {names[side]}": {"ls": DASHES[side], **look}
         for side, look in LOOKS.items()
         if side in names
-    ]
+    }
+    looks |= marks or {}
+    keys = [Line2D([], [], label=_wrapped(name), **look) for name, look in looks.items()]
     lines = sum(str(key.get_label()).count("\n") + 1 for key in keys)
     with matplotlib.rc_context(STYLE):
         # 72 dots an inch: a point of the figure is a pixel of the page.

@@ -144,6 +144,33 @@ def test_only_the_curve_that_a_time_is_measured_on_has_a_target(draw):
     assert not any("target" in panel.svg for panel in draw("lrn_lowers_error"))
 
 
+@pytest.mark.parametrize(
+    ("values", "places"),
+    [
+        ([60, 50, 45, 40, 38, 36, 34, 32, 31, 30], {("left", "top"), ("right", "top")}),
+        ([60, 28, 24, 22, 23, 22, 22, 22, 22, 22], {("right", "bottom")}),
+        # Early below, late below, in between above.
+        ([60, 24, 24, 55, 55, 55, 55, 24, 24, 24], {("center", "top")}),
+    ],
+)
+def test_the_name_of_a_target_is_written_where_no_curve_is(values, places, folder):
+    runs = {side: [folder.add(0.3, 0, arm=side, epochs=10)] for side in ("with", "without")}
+    for side, members in runs.items():
+        curve = [
+            replace(point, train=replace(point.train, top1=value / 100))
+            for point, value in zip(members[0].curve, values, strict=True)
+        ]
+        runs[side] = [replace(members[0], curve=curve)]
+        runs[side][0].save(folder.path / members[0].run_id)
+    measure = {"of": "epochs_to_error", "target": 0.25}
+    folder.study(make_result("a", {"": ([8.0], [2.0])}, measure=measure, runs=runs))
+    (section,) = gather(folder.path).sections
+    axes = panels(section, section.results[0], "")["train"].figure.axes[0]
+    (text,) = [text for text in axes.texts if "target" in text.get_text()]
+    assert (text.get_horizontalalignment(), text.get_verticalalignment()) in places
+    assert axes.get_xlabel() == "epoch"
+
+
 def test_steps_to_a_loss_are_shown_on_the_loss_by_steps(draw):
     measure = {"of": "steps_to_loss", "direction": "lower", "curve": "online", "target": 1.8}
     _, train, val = draw("relu_trains_faster_than_tanh", measure=measure, target=1.8)
