@@ -338,6 +338,27 @@ def test_in_a_browser_every_drawing_is_seen_and_nothing_overflows(html, width, a
 
 @pytest.mark.slow
 @browser
+@pytest.mark.parametrize("width", [360, 1100])
+def test_in_a_browser_long_names_do_not_overflow(folder, width, ask):
+    long = "recipe.milestones=[" + "0.25,0.5," * 30 + "0.75]"
+    names = ("baseline", f"norm=none data.crop=24 {long}")
+    runs = {
+        side: [folder.add(0.25, seed, arm=arm) for seed in range(100, 103)]
+        for side, arm in zip(("with", "without"), names, strict=True)
+    }
+    values = ([0.28, 0.281, 0.279], [0.25, 0.251, 0.25])
+    claim = make_result("a" * 90, {"b" * 90: values}, runs=runs, names=names, statement="c" * 90)
+    folder.study(claim, title="d" * 90, dataset="e" * 90)
+    found = ask(
+        page(gather(folder.path)),
+        width,
+        "return {wide: document.documentElement.scrollWidth};",
+    )
+    assert found == {"wide": width}
+
+
+@pytest.mark.slow
+@browser
 def test_in_a_browser_a_table_is_sorted_by_its_headings(study, ask):
     study.add(0.2, 200, arm="norm=none", status="diverged")  # has no training error
     found = ask(
