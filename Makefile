@@ -1,5 +1,5 @@
 # Everything below works in a fresh clone: the first target makes .venv from nothing.
-.PHONY: demo test faults check
+.PHONY: demo test faults check results
 PYTHON ?= python3
 BIN := .venv/bin
 # Some images tell Python to keep nothing that it compiles; each of the many processes below would then compile
@@ -18,6 +18,10 @@ test: .venv/ready
 # Some twenty minutes; FAULTS_SEED=1 draws other damages.
 faults: .venv/ready
 	$(BIN)/python -m pytest $(TESTS) -m faults tests/faults --faults-page docs/reliability.md
+
+# Reports of the studies in results/ and the README's table, from their committed records.
+results: .venv/ready
+	$(BIN)/python results/publish.py
 
 check: .venv/ready
 	$(BIN)/ruff format --check .

@@ -1,7 +1,11 @@
 """What the README says of the repository."""
 
+import importlib.util
 import re
 from pathlib import Path
+
+from ablations.reporting.documents import results
+from ablations.reporting.evidence import gather
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -21,3 +25,15 @@ def test_every_value_of_every_technique_is_in_the_table():
         assert len(rows) == 1, f"{name} is not in the table of README.md, What to set"
         missing = [m.value for m in type(field.default) if f"`{m.value}`" not in rows[0]]
         assert not missing, f"{name}={missing} is not in the table of README.md, What to set"
+
+
+def test_the_results_are_those_of_the_committed_records():
+    spec = importlib.util.spec_from_file_location("publish", ROOT / "results/publish.py")
+    assert spec
+    assert spec.loader
+    publish = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(publish)
+    assert publish.studies()
+    assert publish.with_results(README) == README, "next step: make results"
+    for folder in publish.studies():
+        assert results(gather(folder)) == (folder / "RESULTS.md").read_text(), "see above"

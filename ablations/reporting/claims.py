@@ -45,6 +45,16 @@ class Row:
     verdict: Verdict | None
     paper_effect: float | None
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether there is a paper's figure, but for other data or another network than ours."""
+        return self.paper_effect is not None and not self.result.at_paper
+
+    @property
+    def paper_and_place(self) -> str:
+        """The paper's figure, marked if it is for other data or another network."""
+        return self.paper + " (other data or network)" * self.elsewhere
+
 
 def order_of(result: ClaimResult) -> tuple[int, str, str]:
     """Return the sort key of a claim: family, section of the paper, name."""
@@ -76,7 +86,7 @@ def _row(
         effect = None  # the paper's figure is that of the gap
     paper = "no figure"
     if effect is not None:
-        paper = figure(result, effect, part) + (" (other data)" if not result.at_paper else "")
+        paper = figure(result, effect, part)
     judged = result if level == "claim" or not verdict else replace(result, label=verdict.label)
     return Row(
         result,

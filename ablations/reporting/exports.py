@@ -79,9 +79,7 @@ def verdicts_tex(evidence: Evidence) -> str:
                 cells = (
                     ("" if own else r"\quad ") + latex(row.name),
                     latex(row.result.section if own else ""),
-                    latex("" if row.level == "part" else row.paper).replace(
-                        " (other data)", r"$^*$"
-                    ),
+                    "" if row.level == "part" else latex(row.paper) + r"$^*$" * row.elsewhere,
                     latex(row.ours),
                     f"{row.n}",
                     latex(row.label),
@@ -101,7 +99,7 @@ def latex(text: str) -> str:
     return re.sub(r"\W|_", lambda found: _LATEX.get(found[0], found[0]), " ".join(text.split()))
 
 
-_NOTE = r"Effects are above 1 or positive in the paper's direction; $^*$: on other data."
+_NOTE = r"Effects are above 1 or positive in the paper's direction; $^*$: other data or network."
 _WIDTHS = (0.24, 0.1, 0.12, 0.22, None, 0.16)
 _COLUMNS = "".join(
     rf">{{\raggedright\arraybackslash}}p{{{width}\linewidth}}" if width else "r"

@@ -167,7 +167,7 @@ def _key(rows: Iterable[Row]) -> list[Line2D | Patch]:
         marks.append(Line2D([], [], label="the paper’s, own data", **_PAPER))
     if False in at_paper:
         hollow = _PAPER | {"mfc": COLORS["surface"]}
-        marks.append(Line2D([], [], label="the paper’s, other data", **hollow))
+        marks.append(Line2D([], [], label="the paper’s, other data or network", **hollow))
     return [*marks, Patch(color=COLORS["band"], label="smaller than the margin")]
 
 

@@ -194,9 +194,9 @@ def ours(row: Row) -> str:
 
 
 def remark(row: Row) -> str:
-    """Return the paper's figure and the margin; a hollow diamond says that its data are others."""
+    """Return the paper's figure and the margin; hollow diamonds are of other data or networks."""
     least = figure(row.result, margin_of(row), part_of(row)).replace(" of the test error", "")
-    return f"paper: {row.paper.removesuffix(' (other data)')}, margin {least}"
+    return f"paper: {row.paper}, margin {least}"
 
 
 def gaps(arms: Sequence[Arm]) -> list[Chart]:

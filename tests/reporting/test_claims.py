@@ -24,11 +24,11 @@ def results(written):
 
 def test_a_row_has_the_papers_figure_ours_with_its_interval_and_the_points(results):
     (row, top5) = rows_of(results["lrn_lowers_error"])
-    assert row.paper == "1.034× (other data)"
+    assert row.paper_and_place == "1.034× (other data or network)"
     assert row.ours.startswith("1.120× [1.113, 1.")
     assert row.points.startswith("+3.")
     assert (row.label, row.n) == ("holds here", 5)
-    assert (top5.level, top5.paper) == ("secondary", "1.061× (other data)")
+    assert (top5.level, top5.paper_and_place) == ("secondary", "1.061× (other data or network)")
 
 
 def test_each_part_has_a_row_with_its_own_label(results):

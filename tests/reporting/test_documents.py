@@ -211,7 +211,7 @@ def test_both_have_all_that_is_known(written, html):
                 row.ours,
                 row.points,
                 row.label.capitalize(),
-                row.paper * (row.level != "part"),
+                row.paper_and_place * (row.level != "part"),
             ]
         known += [value for _, value in plan_of(result) + details_of(result, 2)]
         known += [sentence(check.text) for check in result.checks]

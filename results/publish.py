@@ -1,0 +1,85 @@
+"""``python results/publish.py`` redraws the report of every study here, and the README's results.
+
+The same records give the same files.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ablations.files import write_atomically
+from ablations.report import report
+from ablations.reporting.claims import measure_of, rows_of
+from ablations.reporting.documents import escape
+from ablations.reporting.evidence import Section, gather
+
+ROOT = Path(__file__).resolve().parents[1]
+HEADINGS = (
+    "claim",
+    "§",
+    "measure",
+    "paper",
+    "here [interval]",
+    "here on",
+    "pairs",
+    "gate",
+    "label",
+)
+
+
+def studies() -> list[Path]:
+    """Return the folders of the studies that have verdicts."""
+    return sorted(file.parent for file in (ROOT / "results").glob("*/verdicts.json"))
+
+
+def table(sections: Iterable[Section]) -> str:
+    """Return the claims of all studies as one table in Markdown."""
+    rows = [HEADINGS, ("---",) * len(HEADINGS)]
+    for section in sections:
+        for result in section.shown:
+            failed = [check.part for check in result.checks if not check.passed]
+            gate = ", ".join(f"{part}: not passed" for part in failed) or "passed"
+            for row in rows_of(result):
+                if row.level == "secondary":
+                    continue
+                first = row.level == "claim"
+                paper = result.paper["data"] if row.paper_effect is not None else ""
+                rows.append(
+                    (
+                        result.statement if first else f"– {row.name}",
+                        result.section if first else "",
+                        measure_of(result) if first else "",
+                        ", on ".join(filter(None, (row.paper, paper))),
+                        row.ours,
+                        f"{section.dataset}: {section.scale}" if first else "",
+                        str(row.n),
+                        gate if first else "",
+                        f"**{row.label}**",
+                    )
+                )
+    return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in rows)
+
+
+def _cell(text: str) -> str:
+    return text if text.startswith("**") else escape(text)
+
+
+def with_results(page: str) -> str:
+    """Return the README with the present table between its marks ``results``."""
+    start, end = "<!-- results -->", "<!-- /results -->"
+    before, _, rest = page.partition(start)
+    sections = [section for folder in studies() for section in gather(folder).sections]
+    return f"{before}{start}\n{table(sections)}\n{end}{rest.partition(end)[2]}"
+
+
+def main() -> None:
+    """Run the command."""
+    for folder in studies():
+        for path in report(folder, folder, pictures=False):
+            print(path.relative_to(ROOT))
+    readme = ROOT / "README.md"
+    write_atomically(readme, with_results(readme.read_text()))
+    print(readme.relative_to(ROOT))
+
+
+if __name__ == "__main__":
+    main()
