@@ -290,7 +290,7 @@ def _launch(kernel: Any, tensors: tuple[Tensor, ...], constants: tuple[float, fl
 
 @jit
 def _place(quads, per_row, QUADS: tl.constexpr):
-    """Return the program's first quad, the offsets of its quads, their places in a row, a mask."""
+    """Return the first quad, the offsets of all quads, their places in a row, and a mask."""
     # Only the first needs 64 bits: a batch may have more than two billion activations.
     first = tl.program_id(0).to(tl.int64) * QUADS
     after = tl.arange(0, QUADS)
