@@ -56,5 +56,5 @@ def test_runs_share_a_device():
 def test_without_a_gpu_the_command_says_so(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(sys, "argv", ["benchmarks", "--device", "cuda"])
-    with pytest.raises(SystemExit, match="error: --device cuda, but torch finds no GPU here"):
+    with pytest.raises(SystemExit, match=r"error: --device cuda: .*no GPU"):
         main()
