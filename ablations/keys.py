@@ -259,6 +259,12 @@ def program() -> str:
     return f"python ablations/{name}" if name.endswith(".py") else name
 
 
+def started(command: str) -> str:
+    """Return how to start another command, in the way in which this one was started."""
+    installed = Path(sys.argv[0]).name.startswith("ablations ")  # by the console script
+    return f"ablations {command}" if installed else f"python ablations/{command}.py"
+
+
 def help_text(groups: dict[str, list[str]], command: str = "run") -> str:
     """Return the text of ``--help``.
 
@@ -270,7 +276,10 @@ def help_text(groups: dict[str, list[str]], command: str = "run") -> str:
     lines = [
         f"usage: {program()} {arguments}",
         "",
-        *about,
+        *(
+            re.sub(r"python ablations/(\w+)\.py", lambda call: started(call[1]), line)
+            for line in about
+        ),
         "",
         "Groups (GROUP=NAME):",
         *(_wrapped(f"  {name:<10} {', '.join(groups[name])}", 13) for name in shown),

@@ -23,7 +23,7 @@ from ablations.claims.files import ad_hoc, claim_files, read_claims, read_study,
 from ablations.claims.schema import Claim, Study
 from ablations.config import ConfigError
 from ablations.errors import ended_in_words
-from ablations.keys import program
+from ablations.keys import program, started
 from ablations.launch.display import count, make_console, show
 
 _SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         show(console, "verdicts", str(runs.output / "verdicts.json"))
         elsewhere = runs.output != Path("runs").resolve()
         place = f" --output {quote(runs.given.output)}" if elsewhere else ""
-        show(console, "next", f"python ablations/report.py{place}")
+        show(console, "next", f"{started('report')}{place}")
     sys.exit(1 if runs.failed else 0)
 
 

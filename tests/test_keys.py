@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 
 from ablations import keys as table
@@ -81,6 +83,16 @@ def test_the_help_of_prepare_is_its_own():
         assert (f"  {name}={values.partition(' ')[0]}" in text) == name.startswith(
             ("data.", "cache")
         ), name
+
+
+@pytest.mark.parametrize("command", ["run", "prepare"])
+@pytest.mark.parametrize("installed", [False, True])
+def test_the_examples_of_the_help_start_as_the_command_did(command, installed, monkeypatch):
+    program = f"/bin/ablations {command}" if installed else f"ablations/{command}.py"
+    monkeypatch.setattr(sys, "argv", [program])
+    examples = help_text(GROUPS, command).split("\n\n")[2]
+    assert (f"  ablations {command} " in examples) is installed
+    assert (f"  python ablations/{command}.py " in examples) is not installed
 
 
 def test_the_help_lists_groups_and_keys_within_80_columns():

@@ -214,7 +214,8 @@ def commit_of_rules() -> str | None:
         return subprocess.run(command, capture_output=True, text=True).stdout.strip()
 
     try:
-        head = git("rev-parse", "HEAD")
+        # An installed package may lie in a clone of something else, which does not track this file.
+        head = git("ls-files", "--", __file__) and git("rev-parse", "HEAD")
         changed = git("status", "--porcelain", "--", "ablations", "sweeps", "conf")
     except FileNotFoundError:
         return None

@@ -23,14 +23,16 @@ def provenance() -> dict[str, Any]:
 def _commit() -> dict[str, Any]:
     here = Path(__file__).resolve().parent
     git = ("git", "-C", str(here))
+    # The file as well: an installed package may lie in a clone of something else.
+    words = ("rev-parse", "HEAD", f"HEAD:./{Path(__file__).name}")
     try:
-        head = subprocess.run((*git, "rev-parse", "HEAD"), capture_output=True, text=True)
-        if head.returncode:  # installed outside a clone
+        head = subprocess.run((*git, *words), capture_output=True, text=True)
+        if head.returncode:
             return {"commit": None, "dirty": None}
         status = subprocess.run(
             (*git, "status", "--porcelain", "--", "."), capture_output=True, text=True
         )
-        return {"commit": head.stdout.strip(), "dirty": bool(status.stdout.strip())}
+        return {"commit": head.stdout.split()[0], "dirty": bool(status.stdout.strip())}
     except FileNotFoundError:  # no git
         return {"commit": None, "dirty": None}
 
