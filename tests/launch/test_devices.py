@@ -40,13 +40,26 @@ def machine(monkeypatch) -> Machine:
     return machine
 
 
-def test_without_a_driver_there_is_no_gpu(monkeypatch):
-    def missing() -> None:
-        raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
+def _no_driver() -> None:
+    raise pynvml.NVMLError(pynvml.NVML_ERROR_LIBRARY_NOT_FOUND)
 
+
+def test_without_a_driver_there_is_no_gpu(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(pynvml, "nvmlInit", missing)
+    monkeypatch.setattr(pynvml, "nvmlInit", _no_driver)
     assert visible_gpus() == []
+
+
+def test_a_mac_trains_on_its_cores(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(pynvml, "nvmlInit", _no_driver)
+    monkeypatch.delattr(os, "sched_getaffinity")  # Linux's
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    slots, at_once = allocate(Trainer())
+    assert ({slot.accelerator for slot in slots}, len(slots), at_once) == ({"cpu"}, 8, 8)
+    assert (threads_for(Trainer(), 24), threads_for(Trainer(), 224)) == (1, 8)
+    with pytest.raises(ConfigError, match="no GPU is visible here; use trainer=cpu"):
+        allocate(Trainer(Accelerator.gpu))
 
 
 @pytest.mark.parametrize(

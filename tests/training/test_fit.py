@@ -11,7 +11,7 @@ import torch
 from finished import loaded, outcome, predictions, trained_network
 from torchmetrics import Metric
 
-from ablations.config import DataConfig, Logger, LoggerKind
+from ablations.config import Accelerator, ConfigError, DataConfig, Logger, LoggerKind, Trainer
 from ablations.record import CHECKPOINT, RECORD, load
 from ablations.techniques import Activation, Augmentation, Dropout, Edition, Norm
 from ablations.training import fit as module
@@ -45,6 +45,18 @@ def test_what_moves_the_id_moves_the_predictions(changes, tiny_job, train_here, 
 def test_a_fast_dev_run_leaves_neither_record_nor_checkpoint(tiny_job, train_here):
     folder = train_here(tiny_job(fast_dev_run=True))
     assert {path.name for path in folder.iterdir()} == {"config.yaml", "progress.json"}
+
+
+@pytest.mark.parametrize("wanted", [Accelerator.auto, Accelerator.cpu])
+def test_apples_gpu_is_never_chosen(wanted, tiny_job, runs_dir, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    job = tiny_job(trainer=Trainer(accelerator=wanted))
+    trainer = module.build_trainer(job, runs_dir, module.History(job.run.recipe), None, 1)
+    assert trainer.strategy.root_device.type == "cpu"
+    gpu = replace(job, trainer=Trainer(accelerator=Accelerator.gpu))
+    with pytest.raises(ConfigError, match="torch sees no GPU here"):
+        module.build_trainer(gpu, runs_dir, module.History(job.run.recipe), None, 1)
 
 
 def test_an_error_is_passed_on_and_nothing_is_recorded(tiny_job, train_here, runs_dir, monkeypatch):
