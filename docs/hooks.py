@@ -1,19 +1,39 @@
-"""Adds the reports of the finished studies to the site, and links to them."""
+"""Adds the reports of finished studies, the notebook and the repository's address to the site."""
 
+import json
+import tomllib
+from base64 import b64decode
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 MARK = "<!-- reports -->"
+NOTEBOOK = "claim.ipynb"
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Link to the repository once ``pyproject.toml`` has its address."""
+    project = tomllib.loads((_root(config) / "pyproject.toml").read_text())["project"]
+    if address := project.get("urls", {}).get("Repository"):
+        config.repo_url = address
+        config.repo_name = "/".join(address.rstrip("/").split("/")[-2:])
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Copy each ``results/<study>/report.html`` to ``reports/<study>.html``."""
+    """Copy each ``results/<study>/report.html`` to ``reports/``, and make the notebook a page."""
     for report in _reports(config):
         place = f"reports/{report.parent.name}.html"
         files.append(File.generated(config, place, abs_src_path=str(report)))
+    notebook = json.loads((Path(config.docs_dir) / NOTEBOOK).read_text())
+    text, pictures = read_notebook(notebook)
+    text += f"\n[This page as a notebook]({NOTEBOOK})\n"
+    files.append(File.generated(config, "notebook.md", content=text))
+    for name, picture in pictures.items():
+        files.append(File.generated(config, name, content=picture))
     return files
 
 
@@ -24,6 +44,36 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return markdown.replace(MARK, "\n".join(["Reports:", "", *links]) if links else "")
 
 
+def read_notebook(notebook: dict[str, Any]) -> tuple[str, dict[str, bytes]]:
+    """Return a notebook as Markdown with the outputs that are stored in it.
+
+    Args:
+        notebook: The content of its file.
+
+    Returns:
+        The page, and its pictures by file name.
+    """
+    parts: list[str] = []
+    pictures: dict[str, bytes] = {}
+    for cell in notebook["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(source)
+            continue
+        parts.append(f"```python\n{source}\n```")
+        for output in cell["outputs"]:
+            if text := "".join(output.get("text", "")).strip("\n"):
+                parts.append(f"```text\n{text}\n```")
+            if picture := output.get("data", {}).get("image/png"):
+                name = f"notebook-{len(pictures)}.png"
+                pictures[name] = b64decode(picture)
+                parts.append(f"![Output of the cell above]({name})")
+    return "\n\n".join(parts) + "\n", pictures
+
+
 def _reports(config: MkDocsConfig) -> list[Path]:
-    root = Path(config.config_file_path).parent
-    return sorted((root / "results").glob("*/report.html"))
+    return sorted((_root(config) / "results").glob("*/report.html"))
+
+
+def _root(config: MkDocsConfig) -> Path:
+    return Path(config.config_file_path).parent

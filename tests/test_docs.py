@@ -1,5 +1,6 @@
 """The documentation is correct: its examples work, its commands exist, its site builds."""
 
+import json
 import re
 import shlex
 import shutil
@@ -7,7 +8,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -153,7 +157,63 @@ def test_the_differences_that_the_edition_covers_are_all_in_its_table():
 def test_every_page_is_in_the_navigation():
     entries = re.findall(r"[\w/]+\.md", (ROOT / "mkdocs.yml").read_text())
     pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
-    assert set(entries) == pages
+    assert sorted(entries) == sorted({*pages, "notebook.md"})  # a hook makes this one
+
+
+def of_site(name: str) -> Any:
+    """A module of the site, which is no package."""
+    spec = spec_from_file_location(name, DOCS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_pictures_are_those_of_the_network():
+    """``python docs/pictures.py`` draws them."""
+    for name, text in of_site("pictures").draw().items():
+        assert (DOCS / "pictures" / name).read_text() == text, name
+
+
+def test_the_page_of_the_notebook_has_its_outputs():
+    text, pictures = of_site("hooks").read_notebook(json.loads((DOCS / "claim.ipynb").read_text()))
+    assert re.search(rf"```text\n(.*\n)*.* pairs: ({'|'.join(Label)})\n```", text)
+    assert "![Output of the cell above](notebook-0.png)" in text
+    assert [content[:4] for content in pictures.values()] == [b"\x89PNG"]
+
+
+@pytest.mark.parametrize(
+    ("urls", "address", "name"),
+    [
+        ("", None, None),
+        (
+            '[project.urls]\nRepository = "https://forge.example/a/b/"',
+            "https://forge.example/a/b/",
+            "a/b",
+        ),
+    ],
+)
+def test_the_site_links_to_the_repository_of_the_project(urls, address, name, tmp_path):
+    (tmp_path / "pyproject.toml").write_text(f'[project]\nname = "x"\n{urls}\n')
+    config = SimpleNamespace(
+        config_file_path=str(tmp_path / "mkdocs.yml"), repo_url=None, repo_name=None
+    )
+    of_site("hooks").on_config(config)
+    assert (config.repo_url, config.repo_name) == (address, name)
+
+
+def test_roles_in_docstrings_become_links():
+    import griffe
+
+    package = griffe.visit(
+        "package", Path("package.py"), "class Run:\n    '''Of :meth:`Run.id`; :class:`Other`.'''\n"
+    )
+    of_site("roles").Roles().on_package(pkg=package, loader=None)
+    assert package["Run"].docstring.value == (
+        'Of <autoref identifier="package.Run.id" optional><code>Run.id</code></autoref>; '
+        '<autoref identifier="Other" optional><code>Other</code></autoref>.'
+    )
 
 
 @pytest.mark.slow
@@ -168,6 +228,7 @@ def test_the_site_builds_without_a_warning(tmp_path):
     for page in tmp_path.rglob("index.html"):  # a definition whose markup nobody reads
         assert not re.search(r"\n:\s", page.read_text()), page
         assert "--8" not in page.read_text(), page  # an include that nothing reads
+        assert not re.search(r":[a-z]+:<code>", page.read_text()), page  # a role that nothing reads
 
 
 @pytest.mark.slow
