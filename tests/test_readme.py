@@ -1,7 +1,10 @@
 """What the README says of the repository."""
 
+import csv
 import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 from ablations.reporting.documents import results
@@ -37,3 +40,14 @@ def test_the_results_are_those_of_the_committed_records():
     assert publish.with_results(README) == README, "next step: make results"
     for folder in publish.studies():
         assert results(gather(folder)) == (folder / "RESULTS.md").read_text(), "see above"
+
+
+def test_numpy_and_scipy_alone_give_the_verdict_of_the_relu_study():
+    script = [sys.executable, str(ROOT / "docs/verdict_by_hand.py")]
+    done = subprocess.run(script, check=True, capture_output=True, text=True)
+    verdicts = csv.DictReader((ROOT / "results/relu/verdicts.csv").read_text().splitlines())
+    (row,) = (row for row in verdicts if row["row"] == "claim")
+    estimate, low, high, margin = (
+        f"{float(row[key]):.2f}" for key in ("estimate", "low", "high", "margin")
+    )
+    assert done.stdout == f"{estimate}x [{low}, {high}], margin {margin}x: {row['label']}\n"
