@@ -1,4 +1,5 @@
 import os
+import platform
 import subprocess
 import sys
 from dataclasses import replace
@@ -47,10 +48,13 @@ def test_a_fast_dev_run_leaves_neither_record_nor_checkpoint(tiny_job, train_her
     assert {path.name for path in folder.iterdir()} == {"config.yaml", "progress.json"}
 
 
+@pytest.mark.filterwarnings("ignore:GPU available but not used")  # as `train` does
 @pytest.mark.parametrize("wanted", [Accelerator.auto, Accelerator.cpu])
 def test_apples_gpu_is_never_chosen(wanted, tiny_job, runs_dir, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(platform, "processor", lambda: "arm")
+    assert pl.accelerators.MPSAccelerator.is_available()  # what Lightning itself would take
     job = tiny_job(trainer=Trainer(accelerator=wanted))
     trainer = module.build_trainer(job, runs_dir, module.History(job.run.recipe), None, 1)
     assert trainer.strategy.root_device.type == "cpu"
