@@ -59,7 +59,7 @@ def test_apples_gpu_is_never_chosen(wanted, tiny_job, runs_dir, monkeypatch):
     trainer = module.build_trainer(job, runs_dir, module.History(job.run.recipe), None, 1)
     assert trainer.strategy.root_device.type == "cpu"
     gpu = replace(job, trainer=Trainer(accelerator=Accelerator.gpu))
-    with pytest.raises(ConfigError, match="torch sees no GPU here"):
+    with pytest.raises(ConfigError, match="torch finds no GPU"):
         module.build_trainer(gpu, runs_dir, module.History(job.run.recipe), None, 1)
 
 
