@@ -1,6 +1,6 @@
-"""``python results/publish.py`` redraws the report of every study here, and the README's results.
+"""``python results/publish.py`` redraws the reports of the studies here and the tables of results.
 
-The same records give the same files.
+The tables are in the README and in docs/results.md. The same records give the same files.
 """
 
 from collections.abc import Iterable
@@ -13,6 +13,7 @@ from ablations.reporting.documents import escape
 from ablations.reporting.evidence import Section, gather
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGES = (ROOT / "README.md", ROOT / "docs/results.md")
 HEADINGS = (
     "claim",
     "§",
@@ -64,7 +65,7 @@ def _cell(text: str) -> str:
 
 
 def with_results(page: str) -> str:
-    """Return the README with the present table between its marks ``results``."""
+    """Return a page with the present table between its marks ``results``."""
     start, end = "<!-- results -->", "<!-- /results -->"
     before, _, rest = page.partition(start)
     sections = [section for folder in studies() for section in gather(folder).sections]
@@ -76,9 +77,9 @@ def main() -> None:
     for folder in studies():
         for path in report(folder, folder, pictures=False):
             print(path.relative_to(ROOT))
-    readme = ROOT / "README.md"
-    write_atomically(readme, with_results(readme.read_text()))
-    print(readme.relative_to(ROOT))
+    for page in PAGES:
+        write_atomically(page, with_results(page.read_text()))
+        print(page.relative_to(ROOT))
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def test_a_mac_trains_on_its_cores(monkeypatch):
     slots, at_once = allocate(Trainer())
     assert ({slot.accelerator for slot in slots}, len(slots), at_once) == ({"cpu"}, 8, 8)
     assert (threads_for(Trainer(), 24), threads_for(Trainer(), 224)) == (1, 8)
-    with pytest.raises(ConfigError, match="no GPU is visible; .* use trainer=cpu"):
+    with pytest.raises(ConfigError, match=r"no GPU is visible; .* use trainer=cpu"):
         allocate(Trainer(Accelerator.gpu))
 
 
