@@ -284,6 +284,8 @@ class Trainer:
             sums. On a CPU, null takes one, or all physical cores for crops of 128 pixels and more,
             whatever else runs. A resumed run keeps its number.
         checkpoint_steps: Steps between checkpoints within an epoch; each epoch also ends with one.
+        check_val_every_n_epoch: Validate after every n-th epoch only, which saves time and leaves
+            gaps in the validation curve; must divide ``recipe.epochs``.
         slurm: See :class:`Slurm`.
     """
 
@@ -293,6 +295,7 @@ class Trainer:
     parallel: PositiveInt | None = None
     threads: PositiveInt | None = None
     checkpoint_steps: PositiveInt = 1000
+    check_val_every_n_epoch: PositiveInt = 1
     slurm: Slurm = field(default_factory=Slurm)
 
     def __post_init__(self) -> None:
@@ -404,6 +407,20 @@ class Config(Settings, Techniques):
     fast_dev_run: bool = False
     print_model: bool = False
     plan: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        every = self.trainer.check_val_every_n_epoch
+        if self.recipe.epochs % every:
+            raise ConfigError(
+                f"trainer.check_val_every_n_epoch={every}: must divide "
+                f"recipe.epochs={self.recipe.epochs}, so that the last epoch is validated"
+            )
+        if every > 1 and self.recipe.schedule is Schedule.plateau:
+            raise ConfigError(
+                f"trainer.check_val_every_n_epoch={every}: recipe.schedule=plateau needs the "
+                "validation error of every epoch; next step: use 1, or another recipe.schedule"
+            )
 
     @property
     def run(self) -> "Run":

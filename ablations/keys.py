@@ -117,7 +117,7 @@ _FAMILIAR = {
     "num_workers": "batches are read from a memory-mapped store, without workers",
     "deterministic": "every run is deterministic, given its seed",
     "val_check_interval": "validation runs after every epoch",
-    "check_val_every_n_epoch": "validation runs after every epoch",
+    "check_val_every_n_epoch": "trainer.check_val_every_n_epoch",
     "wandb": "logger=wandb enables it; set logger.project and logger.entity",
 }
 

@@ -339,6 +339,14 @@ def interrupted(*paths: object) -> None:
             lambda: Trainer(num_nodes=2, parallel=2),
             "must be 1 with trainer.num_nodes=2",
         ),
+        (
+            lambda: Config(recipe=Recipe(epochs=9), trainer=Trainer(check_val_every_n_epoch=2)),
+            r"check_val_every_n_epoch=2: must divide recipe\.epochs=9",
+        ),
+        (
+            lambda: Config(recipe=PLATEAU, trainer=Trainer(check_val_every_n_epoch=2)),
+            "plateau needs the validation error of every epoch",
+        ),
         (lambda: Config(pretrained="../other"), r"pretrained=\.\./other: must be a run id"),
         (lambda: Logger(tags=("x" * 65,)), "of 1 to 64 characters"),
         (lambda: Config(pretrained="inf"), "looks like a number needs two pairs of quotes"),

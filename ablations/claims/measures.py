@@ -56,6 +56,12 @@ def measure(
         case "epochs_to_error":
             online = claim.measure.curve == "online"
             scores = [point.train if online else point.val for point in record.curve]
+            if not online and record.data.val_images and None in scores:
+                raise ConfigError(
+                    f"run {record.run_id}: {claim.name} needs the validation error of every epoch, "
+                    "but the run was trained with trainer.check_val_every_n_epoch; next step: "
+                    "delete its folder and repeat the command without this key"
+                )
             epochs = [point.epoch for point in record.curve]
             return _time(epochs, [score and score.top1 for score in scores], target)
         case "steps_to_loss":

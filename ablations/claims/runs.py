@@ -126,6 +126,12 @@ class Runs:
                 f"study {self.study.name}: tunes {claim.technique}, in which the arms of "
                 f"{claim.name} differ; next step: tune another key"
             )
+        every = self.given.trainer.check_val_every_n_epoch
+        if claim.measure.curve == "val" and every > 1:
+            raise ConfigError(
+                f"trainer.check_val_every_n_epoch={every}: {claim.name} needs the validation error "
+                "of every epoch; next step: use 1 for this claim"
+            )
         for part, comparison in claim.comparisons.items():
             technique, arms = comparison.technique or claim.technique, arms_of(claim, part)
             try:

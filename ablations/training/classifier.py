@@ -202,7 +202,7 @@ class Classifier(pl.LightningModule):
             log_exactly(self, {"train/loss": math.nan}, logger=False)
             return
         log_exactly(self, score_metrics("train", self.train_errors.scores()))
-        if val := self.val_scores:
+        if val := self.epoch_val_scores:
             log_exactly(self, score_metrics("val", val))
             schedule: Any = self.lr_schedulers()
             schedule.observe(val.top1)
@@ -223,6 +223,12 @@ class Classifier(pl.LightningModule):
     def val_scores(self) -> Scores | None:
         """Errors of the last validation; None without validation images."""
         return self.val_errors.scores() if self.val_errors.update_called else None
+
+    @property
+    def epoch_val_scores(self) -> Scores | None:
+        """Validation errors of this epoch; None if it is not validated."""
+        every = self.trainer.check_val_every_n_epoch or 1
+        return None if (self.current_epoch + 1) % every else self.val_scores
 
     def on_validation_epoch_start(self) -> None:
         self.val_errors.reset()

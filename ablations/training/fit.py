@@ -143,6 +143,7 @@ def build_trainer(
         strategy=ConstantBuffersDDP(gradient_as_bucket_view=True) if world > 1 else "auto",
         precision=job.run.recipe.precision.lightning,
         max_epochs=job.run.recipe.epochs,
+        check_val_every_n_epoch=job.trainer.check_val_every_n_epoch,
         fast_dev_run=job.fast_dev_run,
         logger=logger or False,
         callbacks=[

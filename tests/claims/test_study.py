@@ -323,6 +323,31 @@ def test_a_pair_in_which_neither_arm_arrives_counts_for_the_looks(timed):
     assert [look["pairs"] for look in timed.looks()[1]] == [3]
 
 
+@pytest.fixture
+def timed_on_validation(timed):
+    timed.claim(
+        measure={"of": "epochs_to_error", "target": 0.5, "curve": "val"},
+        trained_out=False,
+        paper={"says": "6 times", "data": "CIFAR-10", "effect": 6.0},
+        technique="activation",
+        **{"with": ["activation=relu"], "without": ["activation=tanh"]},
+    )
+    return timed
+
+
+def test_a_time_on_the_validation_curve_needs_every_epoch(timed_on_validation):
+    printed = timed_on_validation("hand", "trainer.check_val_every_n_epoch=2")
+    assert "trainer.check_val_every_n_epoch=2: overlap needs" in printed
+    assert not timed_on_validation.trained
+
+    def gaps(job):
+        made = arriving(job, 5)
+        return made | {"curve": [replace(made["curve"][0], val=None), *made["curve"][1:]]}
+
+    timed_on_validation.outcome = gaps
+    assert "trained with trainer.check_val_every_n_epoch" in timed_on_validation("hand")
+
+
 # What is refused
 
 

@@ -25,6 +25,16 @@ def test_the_curve_has_a_point_for_each_epoch(record: Record):
     assert record.val == record.curve[-1].val
 
 
+def test_validation_after_every_second_epoch_changes_the_curve_alone(
+    tiny_job, train_here, record: Record
+):
+    trainer = Trainer(Accelerator.cpu, check_val_every_n_epoch=2)
+    sparse = loaded(train_here(tiny_job(trainer=trainer)))
+    assert [point.val for point in sparse.curve] == [None, record.curve[1].val]
+    assert [point.train for point in sparse.curve] == [point.train for point in record.curve]
+    assert (sparse.run_id, sparse.val, sparse.test) == (record.run_id, record.val, record.test)
+
+
 def test_the_online_loss_is_the_mean_over_windows_of_steps(tiny_job, train_here, monkeypatch):
     monkeypatch.setattr(metrics, "window_ends", lambda steps: [1, 4, steps])
     losses = []
