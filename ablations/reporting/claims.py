@@ -125,7 +125,7 @@ def warnings_of(result: ClaimResult) -> list[str]:
 
 def plan_of(result: ClaimResult) -> list[tuple[str, str]]:
     """Return what was fixed before the first run, and the looks since, as names and values."""
-    chance = "unknown: no standard deviation to plan with"
+    chance = "unknown, because the study has no planning_sd"
     if result.chance:
         once, twice = result.chance
         effect = figure(result, result.effect or 2 * result.margin)
@@ -163,7 +163,7 @@ def details_of(result: ClaimResult, version: int) -> list[tuple[str, str]]:
         ("Measure", measure_of(result)),
         ("Paper", f"{result.paper['says']} ({result.paper['data']})"),
         *arms,
-        ("Rule", f"{result.attempt}, version {version} of the study"),
+        ("Rule", f"hash {result.attempt}, version {version} of the study"),
     ]
 
 
