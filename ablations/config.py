@@ -277,12 +277,12 @@ class Trainer:
     Attributes:
         accelerator: See :class:`Accelerator`.
         devices: Devices per node that train one run together.
-        num_nodes: Machines that train one run together; start the same command on each of them.
+        num_nodes: Machines that train one run together (`docs/clusters.md`).
         parallel: Runs trained at the same time; null fills the devices of this machine, and sets
             no limit for SLURM.
         threads: CPU threads per process. Results depend on it through the order of floating-point
             sums. On a CPU, null takes one, or all physical cores for crops of 128 pixels and more,
-            whatever else runs. A resumed run keeps its number.
+            regardless of other runs. A resumed run keeps its number.
         checkpoint_steps: Steps between checkpoints within an epoch; each epoch also ends with one.
         check_val_every_n_epoch: Validate after every n-th epoch only, which saves time and leaves
             gaps in the validation curve; must divide ``recipe.epochs``.
@@ -349,7 +349,7 @@ class Settings:
         seed: Seed of all random numbers.
         replicate: Extra key of the random numbers, to repeat a run for A/A comparisons.
         pretrained: Id of a finished run in ``output`` whose weights training starts from; null
-            starts from random weights, as does a last layer for another number of classes.
+            starts from random weights. The last layer does, too, if the number of classes differs.
         callbacks: Your own Lightning callbacks by name, each with its class as ``_target_`` and its
             arguments (``docs/callbacks.md``).
     """

@@ -130,7 +130,7 @@ def unknown_key(key: str) -> str:
     known = [name for name, *_ in keys()]
     if any(name == key or name.startswith(f"{key}.") for name in known):
         return no_value(key)
-    return f"there is no key `{key}`; {_meant(key, known)}"
+    return f"{key}: no such key; {_meant(key, known)}"
 
 
 def _meant(key: str, known: list[str]) -> str:
@@ -144,8 +144,8 @@ def _meant(key: str, known: list[str]) -> str:
         if close[0] not in known:
             return close[0]
     if not close:
-        return "run.py --help lists them"
-    return f"did you mean {' or '.join(close)}? (run.py --help explains them)"
+        return "run.py --help lists all keys"
+    return f"did you mean {' or '.join(close)}? run.py --help lists all keys"
 
 
 def no_value(key: str) -> str:
@@ -163,29 +163,29 @@ def wrong_value(key: str, value: Any) -> str:
         fits = [name for name, takes in inner.items() if str(value) in takes.split(" | ")]
         meant = f"did you mean {fits[0]}={value}? " if fits else ""
         return (
-            f"{key}={given} is not valid: {key} is a group of keys; {meant}set them with "
-            f"experiment=NAME, or one by one: {', '.join(inner)}"
+            f"{key}={given}: {key} is a group of keys; {meant}next step: set experiment=NAME, or "
+            f"single keys: {', '.join(inner)}"
         )
     values = next(values for name, values, _ in keys() if name == key)
     if key == "experiment" and isinstance(value, dict):
         return "experiment: its file needs the first line `# @package _global_`"
     if values.startswith("a list"):
-        return f"{key}: must be a list in brackets; {key} takes {values}"
+        return f"{key}={given}: must be a list in brackets; {key} takes {values}"
     if isinstance(value, list | dict):
         return (
-            f"{key}: must be one value, without brackets; {key} takes {values}; "
+            f"{key}={given}: must be one value, without brackets; {key} takes {values}; "
             f"for a sweep, -m {key}=A,B"
         )
     if isinstance(value, bool) and values == "on | off":
         meant = "on" if value else "off"
-        hint = f": use {key}={meant}; quote it in a file, where YAML reads {meant} as {value}"
+        hint = f"; next step: {key}={meant} (in a file quote it: YAML reads {meant} as {value})"
     if str(value).lower() == "none" and values.endswith("null"):
-        hint = f": use {key}=null"
+        hint = f"; next step: {key}=null"
     if key == "dropout" and isinstance(value, int | float) and not isinstance(value, bool):
-        hint = ": on is the paper's probability of 0.5, the only one"
+        hint = "; on is the paper's probability of 0.5, the only one"
     if close := difflib.get_close_matches(str(value).lower(), words(key), n=1):
-        hint = hint or f": use {key}={close[0]}"
-    return f"{key}={given} is not valid; {key} takes {values}{hint}"
+        hint = hint or f"; next step: {key}={close[0]}"
+    return f"{key}={given}: not valid; {key} takes {values}{hint}"
 
 
 def words(key: str) -> list[str]:
@@ -231,7 +231,7 @@ _COMMANDS = {
             "The AlexNet ablation suite: the 2012 network, one technique changed at a time.",
             "",
             "  python ablations/run.py                                one run",
-            "  python ablations/run.py -m pooling=overlap,nonoverlap  a sweep, and its table",
+            "  python ablations/run.py -m pooling=overlap,nonoverlap  a sweep; prints a table",
             "  python ablations/run.py -m norm=lrn,none seed=0,1,2    three seeds each",
         ],
         "; the first value of a technique is the paper's",

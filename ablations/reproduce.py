@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
+from textwrap import fill, indent
 
 if __package__ in {None, ""}:
     # Run as a file: import from the folder above, so that no module here shadows a library.
@@ -83,9 +84,9 @@ def _list(console: Console) -> None:
     console.print(Text("Claims", "bold"))
     for claim in read_claims(["all"]):
         console.print(Text.assemble("  ", (claim.name, "bold"), f" ({claim.section})"))
-        console.print(Text(f"      {claim.statement}"))
+        console.print(Text(indent(fill(claim.statement, console.width - 6), " " * 6)))
     console.print(
-        "Next step: give a study, one or more claims, a glob such as '*overfitting', or all."
+        "Next step: name a study, one or more claims, a pattern such as '*overfitting', or all."
     )
 
 
@@ -121,7 +122,7 @@ def _find(
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program(),
-        description="Test claims of the paper: plan, tune, check the gate, train, decide.",
+        description="Test claims of the paper: tune, check the gate, train pairs of runs, label.",
         epilog="Without a name, lists studies and claims. Repeat a command to resume it.",
     )
     parser.add_argument(
@@ -148,7 +149,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path("results"),
         metavar="FOLDER",
-        help="folder of STUDY/ledger.jsonl (default: results)",
+        help="folder of the ledgers, STUDY/ledger.jsonl (default: results)",
     )
     return parser
 

@@ -115,7 +115,7 @@ def test_the_ways_to_compose_agree(ask: Ask):
 
 
 def test_compose_explains_too():
-    with pytest.raises(ConfigError, match=r"^pooling=overlaps is not valid; pooling takes"):
+    with pytest.raises(ConfigError, match=r"^pooling=overlaps: not valid; pooling takes"):
         composition.compose(["pooling=overlaps"])
     with pytest.raises(ConfigError, match=r"did you mean pooling"):
         composition.compose(["poolings=overlap"])
@@ -141,10 +141,10 @@ def experiment_file(tmp_path: Path, line: str) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("override", "takes"),
     [
-        ("pooling=overlaps", "overlap | nonoverlap: use pooling=overlap"),
-        ("activation=ReLU", "relu | tanh | sigmoid: use activation=relu"),
+        ("pooling=overlaps", "overlap | nonoverlap; next step: pooling=overlap"),
+        ("activation=ReLU", "relu | tanh | sigmoid; next step: activation=relu"),
         ("pooling=null", "overlap | nonoverlap"),
-        ("dropout=true", "on | off: use dropout=on"),
+        ("dropout=true", "on | off; next step: dropout=on"),
         ("fast_dev_run=maybe", "true | false"),
         ("seed=abc", "a whole number, at least 0"),
         ("seed=1.5", "a whole number, at least 0"),
@@ -173,7 +173,10 @@ def experiment_file(tmp_path: Path, line: str) -> tuple[str, str]:
         ("trainer.devices=0", "a whole number, above 0"),
         ("trainer.num_nodes=0", "a whole number, above 0"),
         ("trainer.parallel=0", "a whole number, above 0 | null"),
-        ("trainer.parallel=none", "a whole number, above 0 | null: use trainer.parallel=null"),
+        (
+            "trainer.parallel=none",
+            "a whole number, above 0 | null; next step: trainer.parallel=null",
+        ),
         ("trainer.threads=0", "a whole number, above 0 | null"),
         ("trainer.checkpoint_steps=0", "a whole number, above 0"),
         ("trainer.slurm.minutes=4", "a whole number, at least 5"),
@@ -187,19 +190,19 @@ def test_a_wrong_value_is_named_with_the_valid_ones(override: str, takes: str):
     given = "dropout=True" if key == "dropout" else override
     with pytest.raises(ConfigError) as error:
         composition.alter(Config(), [override])
-    assert str(error.value).startswith(f"{given} is not valid; {key} takes {takes}")
+    assert str(error.value).startswith(f"{given}: not valid; {key} takes {takes}")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["pooling=overlaps"], "pooling=overlaps is not valid; pooling takes overlap | nonoverlap"),
-        (["+foo=1"], "there is no key `foo`; run.py --help"),
-        (["foo=1"], "there is no key `foo`; run.py --help"),
-        (["++foo=1"], "there is no key `foo`; run.py --help"),
-        (["+recipe.foo=1"], "there is no key `recipe.foo`"),
-        (["poolign=overlap"], "there is no key `poolign`; did you mean pooling?"),
-        (["recipe.learning_rate=1"], "there is no key `recipe.learning_rate`; did you mean"),
+        (["pooling=overlaps"], "pooling=overlaps: not valid; pooling takes overlap | nonoverlap"),
+        (["+foo=1"], "foo: no such key; run.py --help"),
+        (["foo=1"], "foo: no such key; run.py --help"),
+        (["++foo=1"], "foo: no such key; run.py --help"),
+        (["+recipe.foo=1"], "recipe.foo: no such key"),
+        (["poolign=overlap"], "poolign: no such key; did you mean pooling?"),
+        (["recipe.learning_rate=1"], "recipe.learning_rate: no such key; did you mean"),
         (["dataset.crop=24"], "`dataset.crop=` is now `data.crop=`"),
         (["dataset=cifar10"], "`dataset=` is now `data=`"),
         (["-m", "network=alexnet,cifar_conv"], "`network=` is now `model=`"),
@@ -209,9 +212,9 @@ def test_a_wrong_value_is_named_with_the_valid_ones(override: str, takes: str):
         (["~experiment"], "~experiment: experiment is required; experiment takes cifar10"),
         (["~trainer=auto"], "~trainer=auto: trainer is required; trainer takes auto | cpu"),
         (["~logger"], "~logger: logger is required; logger takes csv"),
-        (["recipe=fast"], "set them with experiment=NAME, or one by one: recipe.ep"),
-        (["data=cifar10"], "did you mean data.source=cifar10? set them with experiment=NAME"),
-        (["recipe.lrr=1"], "there is no key `recipe.lrr`; did you mean recipe.lr? ("),
+        (["recipe=fast"], "next step: set experiment=NAME, or single keys: recipe.ep"),
+        (["data=cifar10"], "did you mean data.source=cifar10? next step: set experiment=NAME"),
+        (["recipe.lrr=1"], "recipe.lrr: no such key; did you mean recipe.lr? run"),
         (
             ["-cn", "nope"],
             f"nope.yaml: not found in {composition.shipped('conf')}; next step: --config-dir",
@@ -234,12 +237,12 @@ def test_a_wrong_value_is_named_with_the_valid_ones(override: str, takes: str):
         (["trainer=2"], "trainer=2: trainer is required; trainer takes auto | cpu"),
         (["trainer.max_epochs=3"], "did you mean recipe.epochs?"),
         (["-m", "max_epochs=3,4"], "did you mean recipe.epochs?"),
-        (["dropout=0.3"], "dropout takes on | off: on is the paper's probability of 0.5"),
+        (["dropout=0.3"], "dropout takes on | off; on is the paper's probability of 0.5"),
         (["data.crop=64"], "data.crop=64: must be between 8 and data.size=32"),
         (["pooling=overlap,nonoverlap"], "pooling=overlap,nonoverlap: must be one value"),
         (["seed=range(3)"], "seed=range(3): must be one value; for a sweep, add -m"),
         (["data.train=a,b"], "a list needs brackets; next step: data.train=[a,b]"),
-        (["data.train=a"], "data.train: must be a list in brackets; data.train takes a"),
+        (["data.train=a"], "data.train=a: must be a list in brackets; data.train takes a"),
         (["pooling"], "pooling: not KEY=VALUE"),
         (["-m", "pooling=overlap,"], "pooling=overlap,: cannot be parsed"),
         (["data.path=/a (b)/c"], "data.path=/a (b)/c: cannot be parsed; a value with spaces"),
@@ -249,8 +252,8 @@ def test_a_wrong_value_is_named_with_the_valid_ones(override: str, takes: str):
             "--pooling=overlap: an override has no dashes; next step: pooling=overlap",
         ),
         (["--trainer", "cpu"], "--trainer: an override has no dashes; next step: trainer=VALUE"),
-        (["-m", "seed=0,1,2,3,4,5,abc"], "seed=abc is not valid"),
-        (["-m", "seed=0,1,-1"], "seed=-1 is not valid"),
+        (["-m", "seed=0,1,2,3,4,5,abc"], "seed=abc: not valid"),
+        (["-m", "seed=0,1,-1"], "seed=-1: not valid"),
         (["-m", "seed=range(0)"], "a key of the sweep has no value"),
         (["-m", "output=a,b"], "output: all runs of a sweep share it; give one value"),
         (["-m", "recipe.lr=interval(0.1,0.2)"], "does not support sweep type"),
@@ -277,9 +280,9 @@ def test_a_mistake_is_told_in_one_line(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("dropout: off", "dropout takes on | off: use dropout=off; quote it in a file"),
-        ("dropout: on", "dropout takes on | off: use dropout=on; quote it in a file"),
-        ("poolign: overlap", "there is no key `poolign`; did you mean pooling?"),
+        ("dropout: off", "dropout takes on | off; next step: dropout=off (in a file quote it"),
+        ("dropout: on", "dropout takes on | off; next step: dropout=on (in a file quote it"),
+        ("poolign: overlap", "poolign: no such key; did you mean pooling?"),
         ("stream: 1", "`stream=` is now `replicate=`"),
         ("recipe: [1", "mine.yaml, line 4, column 1: expected ',' or ']'"),
     ],

@@ -210,7 +210,7 @@ def test_a_network_of_a_tutorial_refuses_claims_on_what_it_fixes(experiment: str
         except ConfigError as error:
             refused[claim.name] = str(error)
     for message in refused.values():
-        assert f"has no effect on model={experiment}: this network is fixed" in message
+        assert f"has no effect on model={experiment}, because its layers are fixed" in message
     assert LISTED & set(refused) == {
         *("lrn_lowers_error", "batchnorm_beats_lrn"),
         *("overlap_pooling_lowers_error", "overlap_pooling_curbs_overfitting"),

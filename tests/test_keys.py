@@ -20,8 +20,8 @@ def test_a_key_has_its_values_and_its_meaning():
     [
         ("lr", "did you mean recipe.lr"),
         ("poolign", "did you mean pooling?"),
-        ("foo", "run.py --help lists them"),
-        ("networks", "run.py --help lists them"),  # it only begins like an old one
+        ("foo", "run.py --help lists all keys"),
+        ("networks", "run.py --help lists all keys"),  # it only begins like an old one
         ("trainer.max_epochs", "did you mean recipe.epochs?"),
         ("max_epochs", "did you mean recipe.epochs?"),
         ("precision", "did you mean recipe.precision?"),
@@ -38,7 +38,7 @@ def test_a_key_has_its_values_and_its_meaning():
     ],
 )
 def test_an_unknown_key_gets_a_hint(key: str, said: str):
-    assert unknown_key(key).startswith(f"there is no key `{key}`; {said}")
+    assert unknown_key(key).startswith(f"{key}: no such key; {said}")
 
 
 def test_a_familiar_name_is_of_no_key_and_leads_to_one():

@@ -35,12 +35,12 @@ def test_without_a_name_it_lists_studies_and_claims(capsys):
     [
         (("overlap_pooling_lower_error",), "did you mean overlap_pooling_lowers_error"),
         (("overlap*", "experiment=smok"), "experiment=smok: does not exist; experiment takes"),
-        (("overlap*", "experiment=smoke", "dropot=on"), "there is no key `dropot`"),
+        (("overlap*", "experiment=smoke", "dropot=on"), "dropot: no such key"),
         (("overlap*", "experiment=smoke", "dropout=maybe"), "dropout takes on | off"),
         (("overlap*", "pooling=overlap"), "sets pooling; next step: remove one of them"),
         (("overlap*", "seed=1"), "the study chooses the seeds"),
         (("demo", "recipe.epochs=1"), "the study demo fixes recipe.epochs"),
-        (("demo", "max_epochs=1"), "there is no key `max_epochs`; did you mean recipe.epochs?"),
+        (("demo", "max_epochs=1"), "max_epochs: no such key; did you mean recipe.epochs?"),
         (("demo", "relu"), "several studies; next step"),
     ],
 )

@@ -165,7 +165,7 @@ def test_the_console_script_completes(line: str, words: list[str], monkeypatch, 
     ("arguments", "message"),
     [
         (["trian"], "there is no command `trian`"),
-        (["run", "pooling=overlaps"], "pooling=overlaps is not valid"),
+        (["run", "pooling=overlaps"], "pooling=overlaps: not valid"),
     ],
 )
 def test_the_console_script_hands_on_its_arguments(arguments, message, monkeypatch):

@@ -74,7 +74,7 @@ def read_claims(patterns: Sequence[str]) -> list[Claim]:
         if not names:
             close = _close(pattern, [*files, *study_files()])
             hint = f"did you mean {' or '.join(close)}?" if close else "reproduce.py lists them"
-            raise ConfigError(f"there is no claim or study `{pattern}`; {hint}")
+            raise ConfigError(f"{pattern}: no such claim or study; {hint}")
         chosen.update(names)
     return [_read(path, Claim) for name, path in files.items() if name in chosen]
 

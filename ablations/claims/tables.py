@@ -50,7 +50,7 @@ def show_plan(console: Console, run: StudyRun) -> None:
     users = Counter(run_id for found in by_claim for run_id in found)
     left = [job for job in jobs.values() if run.runs.record(job) is None]
     parts = [
-        f"at most {count(len(jobs), 'run')} (extended grids add more)",
+        f"at most {count(len(jobs), 'run')} without grid extensions",
         f"{sum(n > 1 for n in users.values())} shared by several claims" * (len(by_claim) > 1),
         f"{len(jobs) - len(left)} finished" * bool(run.runs.fingerprint),
         time_left(estimate(run.runs.output, left)),

@@ -56,7 +56,7 @@ OUTSIDE = {"augmentation", "evaluation", "edition"}
 def _fixed(builder: str, crop: int, **rest: Any) -> Spec:
     """Return the specification of a model in which only ``width`` can change."""
     layers = {technique.name for technique in fields(Techniques)} - OUTSIDE
-    ignores = dict.fromkeys(layers, "this network is fixed")
+    ignores = dict.fromkeys(layers, "its layers are fixed")
     return Spec(builder, (crop, crop), ignores=ignores, fixed=True, **rest)
 
 
@@ -96,17 +96,18 @@ def check(run: Run) -> None:
         why = spec.ignores.get(technique.name)
         if why and value is not technique.default:
             raise ConfigError(
-                f"{technique.name}={value.value} has no effect on model={name}: {why}. Leave "
-                f"{technique.name}={technique.default.value}, or use model=alexnet or alexnet_small"
+                f"{technique.name}={value.value}: has no effect on model={name}, because {why}; "
+                f"next step: use {technique.name}={technique.default.value}, or model=alexnet or "
+                "alexnet_small"
             )
     if spec.ignores and run.techniques.edition is Edition.released:
         noisy = run.techniques.augmentation in (Augmentation.full, Augmentation.color)
         if not noisy and run.recipe.bias_lr_mult is not None:
             raise ConfigError(
-                f"edition=released has no effect on model={name} with recipe.bias_lr_mult="
-                f"{run.recipe.bias_lr_mult} and augmentation={run.techniques.augmentation.value}: "
-                "it differs in the bias rate and the color noise only. Set "
-                "recipe.bias_lr_mult=null, or leave edition=printed"
+                f"edition=released: has no effect on model={name} with recipe.bias_lr_mult="
+                f"{run.recipe.bias_lr_mult} and augmentation={run.techniques.augmentation.value}, "
+                "because it changes only the bias rate and the color noise; next step: use "
+                "recipe.bias_lr_mult=null or edition=printed"
             )
     if spec.fixed:
         _check_fixed(run, spec)

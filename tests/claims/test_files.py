@@ -252,7 +252,7 @@ def test_claims_are_found_by_name_and_by_glob(
 def test_an_unknown_name_is_answered_with_similar_ones(
     no_shipped: None, name: str, answer: str
 ) -> None:
-    with pytest.raises(ConfigError, match=f"no claim or study `{name}`; {answer}"):
+    with pytest.raises(ConfigError, match=f"^{name}: no such claim or study; {answer}"):
         read_claims([name])
 
 

@@ -30,7 +30,7 @@ def test_checking_does_not_load_torch() -> None:
 def test_a_technique_without_effect_is_refused(run_of, model: Model, variant) -> None:
     names = {Dropout: "dropout", Towers: "towers", Depth: "depth", BiasInit: "bias_init"}
     key = names[type(variant)]
-    message = f"{key}={variant.value} has no effect on model={model.value}.*Leave {key}="
+    message = f"{key}={variant.value}: has no effect on model={model.value}.*next step: use {key}="
     with pytest.raises(ConfigError, match=message):
         check(run_of(model, **{key: variant}))
 
@@ -44,7 +44,7 @@ def test_what_a_source_fixes_cannot_be_toggled(run_of, model: Model, technique) 
             check(changed)
             continue
         key = f"{technique.name}={variant.value}"
-        message = f"{key} has no effect on .*: this network is fixed. Leave"
+        message = f"{key}: has no effect on .*, because its layers are fixed; next step"
         with pytest.raises(ConfigError, match=message) as error:
             check(changed)
         assert "\n" not in str(error.value)
@@ -54,7 +54,7 @@ def test_the_edition_acts_on_a_cifar_net_by_bias_rate_and_color_noise(run_of) ->
     chosen = {"edition": Edition.released, "augmentation": Augmentation.crop_flip}
     check(run_of(Model.cifar_conv, **chosen))
     with pytest.raises(
-        ConfigError, match=r"edition=released has no effect.*recipe\.bias_lr_mult=1"
+        ConfigError, match=r"edition=released: has no effect.*recipe\.bias_lr_mult=1"
     ):
         check(run_of(Model.cifar_conv, **chosen, recipe=Recipe(bias_lr_mult=1.0)))
 
