@@ -24,9 +24,9 @@ _KEYS = (
 def arm_labels(runs: Sequence[Run], bases: Sequence[Run]) -> list[str] | None:
     """Name the runs of a sweep by the swept keys.
 
-    With the baseline among the runs, the others are named by what they change in it, and its own
-    name has the values of the swept keys: ``baseline (pooling=overlap)``, ``pooling=nonoverlap``.
-    Without it each name has all swept keys.
+    If the baseline is among the runs, its name lists the swept keys and the others are named by
+    what they change in it: ``baseline (pooling=overlap)``, ``pooling=nonoverlap``. Otherwise each
+    name lists all swept keys.
 
     Args:
         runs: The runs.
@@ -53,11 +53,11 @@ def arm_labels(runs: Sequence[Run], bases: Sequence[Run]) -> list[str] | None:
 def shortest(names: Iterable[str], tuned: Collection[str] = ()) -> dict[str, str]:
     """Shorten the names of arms that are shown together.
 
-    The baseline is an arm whose keys all others change too, to the same values or to others; of
-    several such arms it is the one that differs least from the rest. The others are named by what
-    they change in it. Without such an arm, only the changes that all arms share are left out. Tuned
-    keys are left out as well, unless two arms would then share a name. A single arm is the baseline
-    if it changes no technique.
+    The baseline is the arm whose keys occur in all other arms, with any values; if there are
+    several, the one that differs least from the rest. The others are named by what they change in
+    it. Without such an arm, only the changes that all arms share are left out. Tuned keys are left
+    out as well, unless two arms would then share a name. A single arm is the baseline if it changes
+    no technique.
 
     Args:
         names: Names by :func:`difference`.
@@ -75,14 +75,14 @@ def shortest(names: Iterable[str], tuned: Collection[str] = ()) -> dict[str, str
         {'baseline': 'baseline', 'norm=none width=0.5': 'norm=none width=0.5'}
     """
     full = {name: changes(name) for name in dict.fromkeys(names)}
-    less = {
+    untuned = {
         name: {key: text for key, text in arm.items() if key not in tuned}
         for name, arm in full.items()
     }
-    shared = Counter(frozenset(arm.values()) for arm in less.values())
+    shared = Counter(frozenset(arm.values()) for arm in untuned.values())
     arms = {
         name: arm if shared[frozenset(arm.values())] == 1 else full[name]
-        for name, arm in less.items()
+        for name, arm in untuned.items()
     }
     base = _base(list(arms.values()))
     return {

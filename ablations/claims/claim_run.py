@@ -138,7 +138,7 @@ class ClaimRun:
         )
         if not self.is_tuned:
             return [blank], []
-        first, top5, texts = [], [], []
+        top1, top5, texts = [], [], []
         means: dict[str, float | None] = {}
         arms: dict[str, dict[str, ArmResult]] = {}
         self.looked = self.pairs
@@ -147,13 +147,13 @@ class ClaimRun:
             values = self._values(part, pairs)
             learned = learns(runs_of(pairs), "paired")
             obstacle = blank.obstacle or ("" if learned.passed else str(learned))
-            of_part = replace(blank, part=part, pool=self._pool(part), obstacle=obstacle)
-            first += compare(self.claim, study, pairs, values, of_part)
+            blank_part = replace(blank, part=part, pool=self._pool(part), obstacle=obstacle)
+            top1 += compare(self.claim, study, pairs, values, blank_part)
             if judges_top5(self.claim, study, pairs) and not blank.missing:
-                fives = self._values(part, pairs, 5)
-                top5.append(compare_top5(self.claim, study, pairs, fives, of_part))
+                values5 = self._values(part, pairs, 5)
+                top5.append(compare_top5(self.claim, study, pairs, values5, blank_part))
             means[part] = points(self.claim, values)
-            texts += [_of_part(part, text) for text in warnings(self.claim, pairs)]
+            texts += [_with_part(part, text) for text in warnings(self.claim, pairs)]
             arms[part] = self._arm_results(part, pairs, values)
             self.looked = min(self.looked, len(pairs))
         texts += [
@@ -163,7 +163,7 @@ class ClaimRun:
             if choice.at_edge
         ]
         self.result = replace(self.result, points=means, arms=arms, warnings=_once(texts))
-        return first, top5
+        return top1, top5
 
     def _pairs(self, part: str) -> Pairs:
         """Return the complete pairs, up to the latest look that they reach."""
@@ -190,7 +190,7 @@ class ClaimRun:
         }
 
     def _pool(self, part: str) -> str:
-        """Return a name of the baseline arm; empty if both arms read the same runs."""
+        """Return a key of the baseline arm; empty if both arms read the same runs."""
         if self.claim.reads_one_run:
             return ""
         arm, _ = arms_of(self.claim, part)
@@ -241,7 +241,7 @@ class ClaimRun:
         The label is empty until there are pairs, or the gate or a run failed.
         """
         known = self.pairs or self.obstacle or "failed" in self.missing()
-        found = [_of_part(v.part, text) for v in verdicts for text in v.warnings]
+        found = [_with_part(v.part, text) for v in verdicts for text in v.warnings]
         self.result = replace(
             self.result,
             verdicts=verdicts,
@@ -251,7 +251,7 @@ class ClaimRun:
         )
 
 
-def _of_part(part: str, text: str) -> str:
+def _with_part(part: str, text: str) -> str:
     return f"{part}: {text}" if part else text
 
 

@@ -90,11 +90,11 @@ def read_study(path: Path) -> tuple[Study, list[Claim]]:
     if unknown := sorted(set(study.claims) - set(known)):
         close = _close(unknown[0], list(known))
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
-        raise ConfigError(f"{_place(path)}: there is no claim `{unknown[0]}`{hint}")
+        raise ConfigError(f"{_shown(path)}: there is no claim `{unknown[0]}`{hint}")
     claims = [_read(known[name], Claim) for name in study.claims]
     for claim in claims:
         if misfit := _misfit(study, claim):
-            raise ConfigError(f"{_place(path)}: {misfit}")
+            raise ConfigError(f"{_shown(path)}: {misfit}")
     return study, claims
 
 
@@ -126,8 +126,8 @@ def ad_hoc(
 ) -> tuple[Study, list[str]]:
     """Return a study of claims that are tested without a study file.
 
-    All claims share its error rate, requested or not. The grid of the learning rate has half, once
-    and twice the experiment's.
+    All claims share the error rate of the study, requested or not. The grid of the learning rate
+    has half, once and twice the experiment's.
 
     Args:
         asked: Requested claims.
@@ -184,30 +184,31 @@ _REFUSED = {
 def _close(typed: str, names: list[str]) -> list[str]:
     whole = difflib.get_close_matches(typed, names, n=3, cutoff=0.8)
     # Names are long, so also compare with their beginnings and their words.
-    pieces = ((name, [name[: len(typed)], *name.split("_")]) for name in names)
-    return whole or [name for name, of_it in pieces if difflib.get_close_matches(typed, of_it)][:3]
+    pieces = {name: [name[: len(typed)], *name.split("_")] for name in names}
+    return whole or [name for name in names if difflib.get_close_matches(typed, pieces[name])][:3]
 
 
-def _place(path: Path) -> str:
+def _shown(path: Path) -> str:
+    """Return the path of a file for messages, from the folder ``sweeps`` on."""
     parts = path.parts
     return "/".join(parts[parts.index("sweeps") :] if "sweeps" in parts else parts[-2:])
 
 
 def _read(path: Path, model: type[Content]) -> Content:
     """Read a YAML file as a model; the first error names its line and field."""
-    place = _place(path)
+    shown = _shown(path)
     try:
         text = path.read_text(encoding="utf-8")
         lines = dict(_lines(yaml.compose(text, yaml.SafeLoader)))
         values = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{place}:{line}: not YAML: {error.problem}") from None
+        raise ConfigError(f"{shown}:{line}: not YAML: {error.problem}") from None
     # ValueError: bytes that are not UTF-8, or an impossible date or number.
     except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
-        raise ConfigError(f"{place}: not YAML: {str(error).splitlines()[0]}") from None
+        raise ConfigError(f"{shown}: not YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(values, dict):
-        raise ConfigError(f"{place}:1: must be a mapping of fields")
+        raise ConfigError(f"{shown}:1: must be a mapping of fields")
     experiments = experiment_names()
     context = {"experiments": experiments, "models": [member.value for member in Model]}
     try:
@@ -216,7 +217,7 @@ def _read(path: Path, model: type[Content]) -> Content:
         # A misspelled field also leaves one missing, so report missing fields last.
         found = [(e["type"] == "missing", _line(e["loc"], lines), e) for e in error.errors()]
         _, line, first = min(found, key=lambda item: item[:2])
-        raise ConfigError(f"{place}:{line}: {_explain(first, model)}") from None
+        raise ConfigError(f"{shown}:{line}: {_explain(first, model)}") from None
 
 
 def _lines(node: yaml.Node | None, place: Place = ()) -> Iterator[tuple[Place, int]]:
@@ -276,8 +277,8 @@ def _fields(model: type[BaseModel], outer: Sequence[str | int]) -> list[str]:
     """Return the valid fields at a location of a file."""
     part: Any = model
     for name in outer:
-        for alias, entry in part.model_fields.items() if hasattr(part, "model_fields") else ():
-            if name in (alias, entry.alias):
+        for field, entry in part.model_fields.items() if hasattr(part, "model_fields") else ():
+            if name in (field, entry.alias):
                 part = _inner(entry.annotation)
     return [entry.alias or name for name, entry in part.model_fields.items() if name != "name"]
 

@@ -73,7 +73,7 @@ def gate(runs: Runs, claim: Claim, choices: Choices) -> list[Check]:
 def _gate_jobs(runs: Runs, claim: Claim, arms: Mapping[str, Choice]) -> list[Job]:
     if not claim.trained_out or claim.family == "control" or not _tuning_learns(arms).passed:
         return []
-    return [job for pair in _schedule_and_twice(runs, arms["with"]) for job in pair]
+    return [job for pair in _once_and_twice(runs, arms["with"]) for job in pair]
 
 
 def _checks(runs: Runs, claim: Claim, arms: Mapping[str, Choice]) -> list[Check]:
@@ -90,7 +90,8 @@ def _checks(runs: Runs, claim: Claim, arms: Mapping[str, Choice]) -> list[Check]
     return checks
 
 
-def _schedule_and_twice(runs: Runs, choice: Choice) -> list[tuple[Job, Job]]:
+def _once_and_twice(runs: Runs, choice: Choice) -> list[tuple[Job, Job]]:
+    """Return the gate's run at the study's epochs and that at twice the epochs, for each seed."""
     epochs = runs.config(choice.arm).recipe.epochs
     once = (*choice.arm, *runs.with_validation)
     twice = (*once, f"recipe.epochs={2 * epochs}")
@@ -99,17 +100,17 @@ def _schedule_and_twice(runs: Runs, choice: Choice) -> list[tuple[Job, Job]]:
 
 def _trained_out(runs: Runs, choice: Choice) -> Check:
     pairs = [
-        (runs.record(once), runs.record(twice)) for once, twice in _schedule_and_twice(runs, choice)
+        (runs.record(once), runs.record(twice)) for once, twice in _once_and_twice(runs, choice)
     ]
     known = [(once, twice) for once, twice in pairs if once and twice]
     bad = sum(not _has_learned(record) for pair in known for record in pair)
-    if bad >= len(known):  # half of them: each seed has two
+    if bad >= len(known):  # at least half of the runs, because each seed has two
         text = f"{bad} of {2 * len(known)} gate runs diverged or are at chance"
         return Check("trained out", False, text)
     ratios = [log(_smoothed(twice) / _smoothed(once)) for once, twice in known]
     change = exp(mean(ratios)) - 1
-    reach = critical(0.05, len(ratios) - 1) * stdev(ratios) / sqrt(len(ratios))
-    low, high = (exp(mean(ratios) + sign * reach) - 1 for sign in (-1, 1))
+    half_width = critical(0.05, len(ratios) - 1) * stdev(ratios) / sqrt(len(ratios))
+    low, high = (exp(mean(ratios) + sign * half_width) - 1 for sign in (-1, 1))
     return Check(
         "trained out",
         abs(change) < TRAINED_OUT,

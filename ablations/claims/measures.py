@@ -96,7 +96,7 @@ def compare(
     unit = _baseline_error(pairs) if scale == "relative" else 1.0
     differences = {
         seed: log(high / low) if scale == "ratio" else (high - low) / unit
-        for seed, high, low in _ends(claim, values)
+        for seed, high, low in _larger_and_smaller(claim, values)
     }
     step = _step(claim, pairs, scale)
     first = replace(
@@ -137,7 +137,7 @@ def compare_top5(
         part=f"{blank.part} top-5".strip(),
         differences={
             seed: log(high / low) if ratio else high - low
-            for seed, high, low in _ends(claim, values)
+            for seed, high, low in _larger_and_smaller(claim, values)
         },
         margin=(study.effect_of(claim, 5) or 0) / 2,
         pool=_pool(blank, "top5"),
@@ -148,8 +148,8 @@ def _pool(blank: Comparison, measure: str) -> str:
     return f"{blank.pool} {measure}" if blank.pool else ""
 
 
-def _ends(claim: Claim, values: Values) -> list[tuple[int, float, float]]:
-    """Return the seed of each pair, its larger and its smaller value if the claim is right."""
+def _larger_and_smaller(claim: Claim, values: Values) -> list[tuple[int, float, float]]:
+    """Return for each pair the seed, and the values that the claim says are larger and smaller."""
     sides = ("without", "with") if claim.measure.direction == "lower" else SIDES
     larger, smaller = (values[side] for side in sides)
     return [(seed, larger[seed], smaller[seed]) for seed in larger]
@@ -162,18 +162,18 @@ def _compare_times(claim: Claim, pairs: Pairs, values: Values, blank: Comparison
     side. A pair in which neither arm reached the target has no difference.
     """
     found, silent, low_holds, high_holds = {}, 0, True, True
-    for seed, long, short in _ends(claim, values):
-        end = min(budget(claim, members[0]) for members in pairs[seed].values())
-        cut_long, cut_short = long >= end, short >= end
-        if cut_long and cut_short:
+    for seed, long, short in _larger_and_smaller(claim, values):
+        whole = min(budget(claim, members[0]) for members in pairs[seed].values())
+        long_censored, short_censored = long >= whole, short >= whole
+        if long_censored and short_censored:
             silent += 1
             continue
-        low_holds, high_holds = low_holds and not cut_short, high_holds and not cut_long
-        found[seed] = log(min(long, end) / min(short, end))
+        low_holds, high_holds = low_holds and not short_censored, high_holds and not long_censored
+        found[seed] = log(min(long, whole) / min(short, whole))
     obstacle = blank.obstacle
     if 2 * silent > len(pairs):
         found = {}
-        obstacle = obstacle or (f"neither arm reached the target in {silent} of {len(pairs)} pairs")
+        obstacle = obstacle or f"neither arm reached the target in {silent} of {len(pairs)} pairs"
     return replace(
         blank,
         differences=found,
@@ -191,7 +191,7 @@ def _baseline_error(pairs: Pairs) -> float:
 
 
 def _step(claim: Claim, pairs: Pairs, scale: str) -> float:
-    """Return the resolution of a difference: one image of the measure."""
+    """Return by how much one image changes a difference; 0 for measures that count no images."""
     if not pairs:
         return 1e-6
     record = next(iter(pairs.values()))["with"][0]
@@ -212,10 +212,10 @@ def runs_of(pairs: Pairs) -> dict[str, list[Record]]:
 
 def points(claim: Claim, values: Values) -> float | None:
     """Return the mean difference of errors as a fraction, positive in the paper's direction."""
-    ends = _ends(claim, values)
-    if claim.measure.of not in ERRORS or not ends:
+    ordered = _larger_and_smaller(claim, values)
+    if claim.measure.of not in ERRORS or not ordered:
         return None
-    return mean(high - low for _, high, low in ends)
+    return mean(high - low for _, high, low in ordered)
 
 
 def warnings(claim: Claim, pairs: Pairs) -> list[str]:

@@ -159,7 +159,7 @@ class Claim(_Part):
     @classmethod
     def _one_way(cls, parts: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         if parts and info.data.get("without"):
-            raise ValueError("replace `without`; next step: remove one of them")
+            raise ValueError("cannot be combined with `without`; next step: remove one of them")
         return parts
 
     @field_validator("margin")

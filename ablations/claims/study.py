@@ -53,6 +53,7 @@ class StudyRun:
     # Fixed before the first run
 
     def _rule(self, claim: Claim) -> ClaimResult:
+        """Return the result of a claim before its first run, which has only the rule."""
         study, family = self.study, self._family(claim)
         margin, reason = study.margin_of(claim)
         given = {k: v for k, v in self.runs.given.run.differences.items() if k != "seed"}
@@ -107,13 +108,13 @@ class StudyRun:
             return None
         margin, _ = study.margin_of(claim)
         effect = study.effect_of(claim) or 2 * margin
-        alike = [
+        comparable = [
             other
             for other in self.claims
             if (other.family, other.measure.of) == (claim.family, claim.measure.of)
             and not (other.reads_one_run or other.common)
         ]
-        pool = len(alike) if claim in alike else 1
+        pool = len(comparable) if claim in comparable else 1  # claims that share its baseline
         looks = study.looks_of(claim)
         return [chance_to_hold(k * effect, sd, margin, looks, level, pool) for k in (1, 2)]
 
@@ -189,13 +190,14 @@ class StudyRun:
             families.setdefault(one.claim.name if control else one.claim.family, []).append(one)
         for members in families.values():
             claims = members[0].result.claims_in_family
-            first, top5 = (
+            top1, top5 = (
                 decide([c for one in members for c in measured[one.claim.name][i]], claims)
                 for i in (0, 1)
             )
             for one in members:
-                own = ([v for v in found if v.claim == one.claim.name] for found in (first, top5))
-                one.judge(*own)
+                name = one.claim.name
+                own = [verdict for verdict in top1 if verdict.claim == name]
+                one.judge(own, [verdict for verdict in top5 if verdict.claim == name])
 
     def _enter_looks(self) -> None:
         """Append the latest looks to the ledger, and update the history of each claim."""

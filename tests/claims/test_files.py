@@ -103,7 +103,12 @@ def study_message_of(text: str, claim: str = PLAIN) -> str:
         ("[recipe.lr=0.02]", "['+recipe.lr=1']", 5, "common.0: must be KEY=VALUE"),
         ("[recipe.lr=0.02]", "[trainer.devices=2]", 5, "`trainer.devices` is only for the command"),
         ("[recipe.lr=0.02]", "recipe.lr=0.02", 5, "common: must be a list [A, B]"),
-        ("without: [", "parts: {a: {without: [x=1]}}\nwithout: [", 7, "parts: replace `without`"),
+        (
+            "without: [",
+            "parts: {a: {without: [x=1]}}\nwithout: [",
+            7,
+            "parts: cannot be combined with `without`",
+        ),
         ("direction: lower", "metric: top1", 10, "no field `measure.metric`; the fields are of, d"),
         ("direction: lower", "target: 2", 10, "measure.target: Input should be less"),
         ("effect: 0.004", "effect: a lot", 14, "paper.effect: must be a number"),
