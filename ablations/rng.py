@@ -1,5 +1,6 @@
 """Random numbers that depend only on the seed and on their purpose.
 
+The random numbers of one purpose are a stream, named by the purpose and, for example, the epoch.
 Two arms with the same seed share every stream that both use: an arm without dropout has the same
 initial weights, image order and crops as an arm with it. No stream depends on the number of
 devices: random numbers belong to a sample's position in the epoch, not to a process.
@@ -11,6 +12,8 @@ import torch
 from torch import Tensor
 
 _MASK = (1 << 63) - 1
+# The increment of SplitMix64. Like its other constants below, it is written as a signed number.
+_INCREMENT = -0x61C8864680B583EB
 
 
 def derive(seed: int, *names: str | int) -> int:
@@ -53,6 +56,6 @@ def counter_bits(key: int, rows: Tensor, columns: int) -> Tensor:
     Returns:
         Shape (N, columns), int64, all 64 bits random.
     """
-    row_keys = _scramble(rows * -0x61C8864680B583EB + key)
-    steps = torch.arange(1, columns + 1, device=rows.device) * -0x61C8864680B583EB
+    row_keys = _scramble(rows * _INCREMENT + key)
+    steps = torch.arange(1, columns + 1, device=rows.device) * _INCREMENT
     return _scramble(row_keys[:, None] + steps)

@@ -245,10 +245,10 @@ def _judge(
     share = comparison.alpha / claims
     level = nominal_levels(looks, share)[look]
     se = sd / sqrt(n)
-    # The parts of a claim have separate labels, and share its level.
-    reach, inner = (critical(p, df) * se for p in (level / parts, 2 * level / parts))
-    low = estimate - reach if comparison.low_holds else -inf
-    high = estimate + reach if comparison.high_holds else inf
+    # Half-widths of both intervals. The parts of a claim have separate labels, and share its level.
+    outer, inner = (critical(p, df) * se for p in (level / parts, 2 * level / parts))
+    low = estimate - outer if comparison.low_holds else -inf
+    high = estimate + outer if comparison.high_holds else inf
     inner_low = estimate - inner if comparison.low_holds else -inf
     inner_high = estimate + inner if comparison.high_holds else inf
     label, reason = classify(low, high, inner_low, inner_high, comparison.margin)
@@ -271,7 +271,7 @@ def _judge(
         sd=sd,
         own_sd=own_sd,
         df=df,
-        resolvable=reach + float(special.stdtrit(df, POWER)) * se,
+        resolvable=outer + float(special.stdtrit(df, POWER)) * se,
         more=more,
         warnings=("much noisier than the other comparisons of its pool; its own variance is used",)
         * noisy,
@@ -330,7 +330,7 @@ def _more_pairs(
     """Return after how many further pairs the present estimate would decide; None if too many."""
     total = np.arange(n + 1, MOST_PAIRS + 1)
     se, df = sd / np.sqrt(total), df_per_pair * (total - 1)
-    reach, inner = (-special.stdtrit(df, p / 2) * se for p in (level / parts, 2 * level / parts))
-    decided = (mean - reach >= margin) | (mean + reach < 0) | (abs(mean) + inner < margin)
-    decided |= (mean - reach > 0) & (mean + reach < margin)
+    outer, inner = (-special.stdtrit(df, p / 2) * se for p in (level / parts, 2 * level / parts))
+    decided = (mean - outer >= margin) | (mean + outer < 0) | (abs(mean) + inner < margin)
+    decided |= (mean - outer > 0) & (mean + outer < margin)
     return int(total[decided.argmax()] - n) if decided.any() else None

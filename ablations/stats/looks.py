@@ -47,8 +47,9 @@ def _z_score(cosine: NDArray[np.float64], n: int) -> NDArray[np.float64]:
 
 
 def _observe(mass: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    # One more observation. Under the null hypothesis the cosine is a Markov chain: the angle by
-    # which it turns the sample vector has a density proportional to cos(angle)^(n - 1).
+    """Return the probabilities of the z-scores in ``_GRID`` after one more than n observations."""
+    # Under the null hypothesis the cosine is a Markov chain: the angle by which an observation
+    # turns the sample vector has a density proportional to cos(angle)^(n - 1).
     sine, weight = special.roots_gegenbauer(_NODES, (n - 1) / 2)
     before = _cosine(_GRID, n)[:, None]
     after = (np.sqrt(n * (1 - sine**2)) * before + sine) / np.sqrt(n + 1)
@@ -101,7 +102,7 @@ def nominal_levels(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
         else:
             levels.append(float(total))
         bound = stats.norm.isf(levels[-1] / 2)
-        # A cell that contains the bound stops in part.
+        # Studies beyond the bound have stopped, in the cell that contains it a part of them.
         mass = mass * (1 - np.clip((np.abs(_GRID) - bound) / step + 0.5, 0, 1))
         used = total
     return tuple(levels)

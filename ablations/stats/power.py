@@ -35,13 +35,13 @@ def chance_to_hold(
     """
     rng = np.random.default_rng(2012)
     draws = rng.normal(effect, sd, (REPEATS, looks[-1]))
-    others = pool / (1 + (pool - 1) / 4)
+    independent = pool / (1 + (pool - 1) / 4)  # as many comparisons without a shared baseline
     held = np.zeros(REPEATS, dtype=bool)
     for n, nominal in zip(looks, nominal_levels(looks, level), strict=True):
-        df = others * (n - 1)
+        df = independent * (n - 1)
         own = draws[:, :n].std(1, ddof=1)
         # The rule takes the larger of the pooled and the comparison's own standard deviation.
         used = np.maximum(own, sd * np.sqrt(rng.chisquare(df, REPEATS) / df)) if pool > 1 else own
-        reach = -special.stdtrit(df, nominal / 2) * used / np.sqrt(n)
-        held |= draws[:, :n].mean(1) - reach >= margin
+        half_width = -special.stdtrit(df, nominal / 2) * used / np.sqrt(n)
+        held |= draws[:, :n].mean(1) - half_width >= margin
     return float(held.mean())
