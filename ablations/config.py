@@ -349,7 +349,7 @@ class Settings:
         seed: Seed of all random numbers.
         replicate: Extra key of the random numbers, to repeat a run for A/A comparisons.
         pretrained: Id of a finished run in ``output`` whose weights training starts from; null
-            starts from random weights. The last layer does, too, if the number of classes differs.
+            starts from random weights. The last layer is random if the number of classes differs.
         callbacks: Your own Lightning callbacks by name, each with its class as ``_target_`` and its
             arguments (``docs/callbacks.md``).
     """
@@ -538,8 +538,8 @@ class Run(Settings):
         if self.recipe.schedule is not Schedule.plateau:
             values["recipe.patience"] = REFERENCE["recipe.patience"]
         chosen: dict[str, StrEnum] = vars(self.techniques)
-        firsts = {key: next(iter(type(value))).value for key, value in chosen.items()}
-        reference = firsts | REFERENCE
+        papers = {key: next(iter(type(value))).value for key, value in chosen.items()}
+        reference = papers | REFERENCE  # a technique's first value is the paper's
         del reference["evaluation"]
         return {key: values[key] for key, value in reference.items() if values[key] != value}
 

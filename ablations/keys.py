@@ -223,7 +223,8 @@ def explain(error: ValidationError) -> str:
     return wrong_value(key, first["input"])
 
 
-# Of each command: arguments, description, end of a heading, prefixes of its keys, groups.
+# For each command: its arguments, its description, the end of the heading of its keys, the prefixes
+# of these keys, and its groups.
 _COMMANDS = {
     "run": (
         "[-m] [KEY=VALUE ...]",

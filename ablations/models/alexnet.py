@@ -107,8 +107,9 @@ class AlexNet(nn.Sequential):
             x.linear(name, x.scaled(units))
             add(name[-1], "activation", "dropout")
 
-        def tower(both: int) -> int:
-            return kernels_left(chosen.towers, x.scaled(both))
+        def tower(printed: int) -> int:
+            """Return the number of kernels, half of them if there is one tower."""
+            return kernels_left(chosen.towers, x.scaled(printed))
 
         # Figure 2, layer by layer: number of kernels, kernel size, and groups (two for two towers).
         # The comments give the shape after each line for the paper's network.

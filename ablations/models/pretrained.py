@@ -136,7 +136,8 @@ def _shapes(network: nn.Sequential, state: Mapping[str, Tensor]) -> dict[str, tu
     """Return shapes by name; those of the last layer omit the number of classes."""
     *_, (last, _) = network.named_children()
     return {
-        name: tuple(value.shape[name.startswith(f"{last}.") :]) for name, value in state.items()
+        name: tuple(value.shape[1:] if name.startswith(f"{last}.") else value.shape)
+        for name, value in state.items()
     }
 
 

@@ -118,9 +118,9 @@ Window = Callable[[Tensor, Tensor], Tensor]
 class _DivideByEnergy(torch.autograd.Function):
     """Compute x * (k + alpha * window(x, x)) ** -0.75, with a closed-form gradient.
 
-    ``window(a, b)`` sums a * b over a symmetric neighborhood within each row (index 0). Autograd
-    would save twice as many tensors. Half precision is converted to float32 block by block, within
-    the cache of a CPU.
+    ``window(a, b)`` sums a * b over a symmetric neighborhood within each row (index 0);
+    ``window(x, x)`` is the energy. Autograd would save twice as many tensors. Half precision is
+    converted to float32 block by block, within the cache of a CPU.
     """
 
     @staticmethod
@@ -141,6 +141,8 @@ class _DivideByEnergy(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
+        # With the denominator d = k + alpha * window(x, x), the gradient is
+        # grad * d ** -0.75 - 1.5 * alpha * x * window(grad * d ** -0.75, x / d).
         x, root = ctx.saved_tensors
         out = torch.empty_like(x)
         for x_, root_, grad_, out_ in _blocks(x, root, grad, out):
@@ -171,7 +173,7 @@ def _blocks(*tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:
 
 def _five_channels() -> Window:
     """Return a window function over five neighboring channels, for rows of shape (N, C)."""
-    room: dict[int, Tensor] = {}  # buffer for the products, by number of rows
+    buffers: dict[int, Tensor] = {}  # for the products, by number of rows
 
     def window(a: Tensor, b: Tensor) -> Tensor:
         n, channels = a.shape
@@ -185,9 +187,9 @@ def _five_channels() -> Window:
         # buffer. On one core this takes 0.9 (32 channels) to 0.6 (128) times as long as the band
         # matrix.
         width = channels + 2
-        if n not in room:
-            room[n] = a.new_zeros(2 + n * width + 2)
-        flat = room[n]
+        if n not in buffers:
+            buffers[n] = a.new_zeros(2 + n * width + 2)
+        flat = buffers[n]
         torch.mul(a, b, out=flat[2:-2].view(n, width)[:, :channels])
         pairs = flat[:-1] + flat[1:]
         fours = pairs[:-2] + pairs[2:]

@@ -42,7 +42,7 @@ def groups(kind: Towers) -> int:
 
 
 def kernels_left(kind: Towers, both: int) -> int:
-    """Return the number of kernels of a convolution, 1 to 4.
+    """Return the number of kernels of convolution 1, 2, 3 or 4.
 
     Paper: §3.2, footnote 2.
 
