@@ -31,7 +31,7 @@ from ablations.data.statistics import PixelSums
 
 LAYOUT = 4  # increase when the decoding or the layout of stores changes
 CHUNK_BYTES = 2**24  # of decoded pixels per task of a process or thread
-# More than photographs take at the quality of `encode`, to check the disk space.
+# Photographs take less at the quality of `encode`; used to check the disk space.
 JPEG_BYTES_PER_PIXEL = 0.6
 
 
@@ -159,8 +159,8 @@ def describe(array: np.ndarray) -> dict[str, Any]:
     return _description(array.dtype, array.shape, hashlib.sha256(np.ascontiguousarray(array).data))
 
 
-def _description(dtype: np.dtype, shape: tuple[int, ...], values: Any) -> dict[str, Any]:
-    return {"dtype": dtype.str, "shape": list(shape), "sha256": values.hexdigest()}
+def _description(dtype: np.dtype, shape: tuple[int, ...], digest: Any) -> dict[str, Any]:
+    return {"dtype": dtype.str, "shape": list(shape), "sha256": digest.hexdigest()}
 
 
 def _save(folder: Path, name: str, array: np.ndarray) -> dict[str, Any]:
@@ -193,7 +193,7 @@ def _write_split(
 ) -> tuple[dict[str, Any], PixelSums, dict[str, str]]:
     """Write a split; return the descriptions of its arrays, its pixel sums and broken images."""
     total, size, jpeg = len(split.labels), data.size, data.storage is Storage.jpeg
-    sums, values = PixelSums(size), hashlib.sha256()
+    sums, digest = PixelSums(size), hashlib.sha256()
     lengths: list[int] = []
     crcs: list[int] = []
     kept: list[bool] = []
@@ -203,7 +203,7 @@ def _write_split(
         begun = reported = time.monotonic()
         for part in _encoded(split, data):
             file.write(part.content)
-            values.update(part.content)
+            digest.update(part.content)
             sums += part.sums
             lengths += part.lengths
             crcs += part.crcs
@@ -224,7 +224,7 @@ def _write_split(
             f"data.source={data.source.value}: no {name} images ({len(broken)} broken); next "
             "step: check the files"
         )
-    arrays = {f"{name}_images": _description(np.dtype(np.uint8), shape, values)}
+    arrays = {f"{name}_images": _description(np.dtype(np.uint8), shape, digest)}
     if jpeg:
         offsets = np.cumsum([0, *lengths])
         arrays[f"{name}_offsets"] = _save(folder, f"{name}_offsets", offsets)
@@ -250,8 +250,8 @@ def _encoded(split: Split, data: DataConfig) -> Iterator[Encoded]:
     """Yield the encoded images in order, using all cores."""
     length = max(1, CHUNK_BYTES // (data.size**2 * 3))
     # Threads return pixels without a copy, but would block each other when encoding JPEG.
-    apart = data.storage is Storage.jpeg and len(split.labels) > length
-    with processes() if apart else ThreadPoolExecutor(cpu_cores()) as pool:
+    in_processes = data.storage is Storage.jpeg and len(split.labels) > length
+    with processes() if in_processes else ThreadPoolExecutor(cpu_cores()) as pool:
         try:
             yield from _in_order(pool, split, length, data)
         except BrokenProcessPool:

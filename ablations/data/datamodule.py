@@ -48,10 +48,10 @@ class Images(pl.LightningDataModule):
             RuntimeError: The number of processes is not that of the trainer.
         """
         assert self.trainer is not None
-        group = distributed.get_world_size() if distributed.is_initialized() else 1
-        if group != self.trainer.world_size:
+        processes = distributed.get_world_size() if distributed.is_initialized() else 1
+        if processes != self.trainer.world_size:
             raise RuntimeError(
-                f"the process group has {group} processes, and the trainer "
+                f"the process group has {processes} processes, and the trainer "
                 f"{self.trainer.world_size}: images would be skipped or used twice"
             )
         device = self.trainer.strategy.root_device
@@ -74,7 +74,7 @@ class Images(pl.LightningDataModule):
 
     @property
     def test_splits(self) -> list[str]:
-        """Names of the loaders of :meth:`test_dataloader`."""
+        """Names of the loaders of :meth:`test_dataloader`; ``center`` has the test images."""
         return ["train", *(["val"] if len(self.val_images) else []), "center"]
 
     def test_dataloader(self) -> list[Loader]:

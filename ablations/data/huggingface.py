@@ -111,15 +111,16 @@ class _Part:
             for table in self.load([column]).with_format("arrow").iter(at_once):
                 yield from table[column].to_pylist()
 
-    def numbers(self, number: dict[Any, int]) -> np.ndarray:
+    def numbers(self, number_of: dict[Any, int]) -> np.ndarray:
         """Return the class number of each row, shape (N,), int64."""
         for row, label in enumerate(self.labels):
-            if label not in number:
+            if label not in number_of:
                 raise ConfigError(
-                    f"{self.where} row {row}: label {label} is not one of {len(number)} classes; "
-                    "next step: use a split with labels (test images of challenges have none)"
+                    f"{self.where} row {row}: label {label} is not one of {len(number_of)} "
+                    "classes; next step: use a split with labels (test images of challenges have "
+                    "none)"
                 )
-        return np.array([number[label] for label in self.labels], np.int64)
+        return np.array([number_of[label] for label in self.labels], np.int64)
 
     def split(self, numbers: np.ndarray, chosen: np.ndarray | None = None) -> Split:
         """Return the rows, or only the chosen ones, with their class numbers."""
@@ -289,10 +290,10 @@ def _choose(data: DataConfig, splits: dict[str, Load], name: str) -> tuple[_Part
 def _images(
     name: str, train: _Part, test: _Part | None, report: Report = lambda line: None
 ) -> SourceData:
-    """Number the classes; without a test split, take one from the training images."""
+    """Number the classes; without a test split, use some of the training images as one."""
     if test is None:
-        classes, number = _classes(train.labels, train.classes)
-        numbers = train.numbers(number)
+        classes, number_of = _classes(train.labels, train.classes)
+        numbers = train.numbers(number_of)
         chosen = np.zeros(len(numbers), bool)
         chosen[stratified_order(numbers)[: len(numbers) // TEST_SHARE]] = True
         report(
@@ -307,8 +308,8 @@ def _images(
             f"{train.where} and {test.where} have different class names; next step: use files of "
             "the same data set"
         )
-    classes, number = _classes([*train.labels, *test.labels], train.classes or test.classes)
-    splits = [part.split(part.numbers(number)) for part in (train, test)]
+    classes, number_of = _classes([*train.labels, *test.labels], train.classes or test.classes)
+    splits = [part.split(part.numbers(number_of)) for part in (train, test)]
     return SourceData(name, classes, *splits)
 
 

@@ -54,17 +54,17 @@ def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> Source
         return read_files([*map(str, train)], [*map(str, val)], data, scratch)
     base = imagenet_base(root)
     try:
-        words, answers = _devkit(root, scratch)
+        words, val_wnids = _devkit(root, scratch)
         if (root / TRAIN_TAR).exists():
             _unpack(base / "train", TRAIN_TAR, parse_train_archive, report)
         if (root / VAL_TAR).exists():
-            _unpack(base / "val", VAL_TAR, parse_val_archive, report, wnids=answers)
+            _unpack(base / "val", VAL_TAR, parse_val_archive, report, wnids=val_wnids)
         train_images = ImageFolder(base / "train")
         if any(path.is_dir() for path in (base / "val").iterdir()):
             found = ImageFolder(base / "val")
             test = [(path, found.classes[label]) for path, label in found.samples]
         else:
-            test = _flat_folder(base / "val", root, answers)
+            test = _flat_folder(base / "val", root, val_wnids)
     except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
         raise ConfigError(
             f"data.path={root}: cannot read or unpack ImageNet ({error}); next step: provide write "
@@ -91,7 +91,7 @@ def _split(images: list[tuple[str, int]]) -> Split:
     return Split(labels, (Sample(Path(path), path) for path, _ in images))
 
 
-def _flat_folder(folder: Path, root: Path, answers: list[str]) -> list[tuple[str, str]]:
+def _flat_folder(folder: Path, root: Path, val_wnids: list[str]) -> list[tuple[str, str]]:
     """Return path and class of each image in a folder without class folders, sorted by class."""
     paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     table = root / KAGGLE_LABELS
@@ -99,11 +99,11 @@ def _flat_folder(folder: Path, root: Path, answers: list[str]) -> list[tuple[str
         with table.open(newline="") as file:
             rows = {row["ImageId"]: row["PredictionString"] for row in csv.DictReader(file)}
         classes = [rows.get(path.stem, "none").split()[0] for path in paths]
-    elif len(paths) == len(answers):
-        classes = answers
+    elif len(paths) == len(val_wnids):
+        classes = val_wnids
     else:
         raise ConfigError(
-            f"{folder}: {len(paths)} images, but {len(answers)} labels in {DEVKIT}; next step: "
+            f"{folder}: {len(paths)} images, but {len(val_wnids)} labels in {DEVKIT}; next step: "
             "unpack ILSVRC2012_img_val.tar again"
         )
     found = zip(map(str, paths), classes, strict=True)
@@ -113,16 +113,16 @@ def _flat_folder(folder: Path, root: Path, answers: list[str]) -> list[tuple[str
 def _devkit(root: Path, scratch: Path) -> tuple[dict[str, str], list[str]]:
     """Return the words of each WordNet id, and the WordNet id of each validation image."""
     words: dict[str, str] = {}
-    answers: list[str] = []
+    val_wnids: list[str] = []
     if (root / DEVKIT).exists():
         (scratch / DEVKIT).symlink_to(root / DEVKIT)  # torchvision writes into its folder
         parse_devkit_archive(scratch)
-        names, answers = load_meta_file(scratch)
+        names, val_wnids = load_meta_file(scratch)
         words = {wnid: ", ".join(synonyms) for wnid, synonyms in names.items()}
     if (root / KAGGLE_WORDS).exists():
         lines = (root / KAGGLE_WORDS).read_text(encoding="utf-8")
         words |= dict(re.findall(r"^(n\d{8})\s+(.+?)\s*$", lines, re.M))
-    return words, answers
+    return words, val_wnids
 
 
 def _unpack(

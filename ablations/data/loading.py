@@ -90,7 +90,7 @@ class EpochBatches:
         self.n, self.batch_size, self.seed = n, batch_size, seed
         self.rows = torch.arange(rank * batch_size // world, (rank + 1) * batch_size // world)
         self.epoch = 0
-        self.first = 0  # first batch of the next iteration only
+        self.first = 0  # batch at which the next iteration starts; later ones start at 0
         self.done = 0  # batches of the epoch that have been yielded
 
     @property

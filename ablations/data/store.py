@@ -222,10 +222,10 @@ def _place(data: DataConfig, cache: Path, report: Report) -> Path:
 
     If the hub does not give the commit, return the store that was prepared last.
     """
-    where = [data.path, data.train, data.test, data.subset, data.image, data.label]
+    keys = [data.path, data.train, data.test, data.subset, data.image, data.label]
     if data.source is not Source.huggingface:
-        where = []
-    content = [LAYOUT, data.source.value, data.size, data.storage.value, find_files(data), where]
+        keys = []
+    content = [LAYOUT, data.source.value, data.size, data.storage.value, find_files(data), keys]
     if data.source is Source.synthetic:
         content.append(synthetic.VERSION)
     key = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
@@ -251,6 +251,7 @@ def _given(data: DataConfig) -> Path | None:
 
 
 def _checked(path: Path, data: DataConfig) -> Store:
+    """Return the store at ``data.path``; raise if it is damaged or has another image size."""
     if reason := damage(path):
         raise ConfigError(
             f"data.path={path}: the store is damaged or of another version ({reason}); next step: "
@@ -266,7 +267,7 @@ def _checked(path: Path, data: DataConfig) -> Store:
 
 
 def _accepted(store: Store, data: DataConfig) -> Store:
-    """Return the store; raise if it lacks broken images and ``data.skip_broken`` is false."""
+    """Return the store; raise if images were broken and ``data.skip_broken`` is false."""
     if store.skipped and not data.skip_broken:
         where, reason = next(iter(store.skipped.items()))
         more = f", nor can {len(store.skipped) - 1} more" if len(store.skipped) > 1 else ""

@@ -133,12 +133,12 @@ def _paint(
 
     period = _uniform(rng, (count, 1, 1), 0.45, 0.75)
     phase = _uniform(rng, (2, count, 1, 1), 0, 1)
-    stripes, others = _wave(x / period + phase[0]), _wave(y / period + phase[1])
+    stripes, crossing = _wave(x / period + phase[0]), _wave(y / period + phase[1])
     checked = (labels // len(SHAPES) == 1)[:, None, None]
-    mix = np.where(checked, stripes * others, stripes) * np.float32(0.5) + np.float32(0.5)
+    mix = np.where(checked, stripes * crossing, stripes) * np.float32(0.5) + np.float32(0.5)
 
     paint = _colors(rng, (count, 1, 1), 1)
-    # Differs by half the range in every channel, then by a random part of that.
+    # The other color is half the range away in every channel, or a random part of that.
     other = np.where(paint < 0.5, paint + np.float32(0.5), paint - np.float32(0.5))
     other = paint + (other - paint) * _uniform(rng, (count, 1, 1, 1), 0.5, 1)
     color = paint + (other - paint) * mix[..., None]
