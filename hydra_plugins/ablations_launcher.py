@@ -1,8 +1,7 @@
 """Hydra's launcher ``local``, the default: all jobs of a sweep in one plan and one table.
 
-Other launchers and sweepers show little by themselves; a callback says where their results are.
-
-Hydra finds launchers in this namespace package only.
+A callback prints where other launchers and sweepers write their results. Hydra finds launchers only
+in this namespace package.
 """
 
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from omegaconf import DictConfig, open_dict
 
 @dataclass
 class LocalLauncherConf:
-    """What ``hydra/launcher=local`` stands for."""
+    """The configuration of ``hydra/launcher=local``."""
 
     _target_: str = "hydra_plugins.ablations_launcher.LocalLauncher"
 
@@ -34,16 +33,16 @@ ConfigStore.instance().store(
 
 
 class LocalLauncher(Launcher):
-    """Composes and checks every job before the first begins, then trains what has no record.
+    """Composes and checks all jobs before the first starts, then trains those without a record.
 
-    Runs go side by side on the devices of this machine, or to SLURM with ``trainer=slurm``. A task
-    function other than that of ``run.py`` is called once for each job, in order.
+    Runs are trained in parallel on the devices of this machine, or by SLURM with ``trainer=slurm``.
+    A task function other than that of ``run.py`` is called once for each job, in order.
     """
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Keep what Hydra gives every launcher."""
+        """Store the arguments that Hydra passes to every launcher."""
         self.hydra_context = hydra_context
         self.task_function = task_function
         self.config = config
@@ -51,17 +50,17 @@ class LocalLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Carry out the jobs.
+        """Run the jobs.
 
         Args:
             job_overrides: Overrides of each job.
-            initial_job_idx: Number of the first.
+            initial_job_idx: Number of the first job.
 
         Returns:
-            What each job returned: for runs the validation error.
+            The result of each job; for runs it has the validation error.
 
         Raises:
-            HydraException: There is no job, as of ``seed=range(0)``.
+            HydraException: There is no job, for example with ``seed=range(0)``.
         """
         if not job_overrides:
             raise HydraException("no job to launch: a key of the sweep has no value")
@@ -71,16 +70,16 @@ class LocalLauncher(Launcher):
             self._compose(initial_job_idx + number, overrides)
             for number, overrides in enumerate(job_overrides)
         ]
-        # Here, as Hydra imports every plugin for every command.
+        # Imported here, because Hydra imports every plugin for every command.
         from ablations.composition import to_config
         from ablations.launch.task import train_all, train_one
 
         if self.task_function is not train_one:
             return [self._call(self.task_function, config) for config in composed]
         outcomes = train_all([to_config(config) for config in composed])
-        # Hydra writes its files, calls its callbacks, and passes the outcome on.
+        # So that Hydra writes its files, calls its callbacks, and returns the outcome.
         return [
-            self._call(partial(_give, outcome), config)
+            self._call(partial(_return_or_raise, outcome), config)
             for config, outcome in zip(composed, outcomes, strict=True)
         ]
 
@@ -101,26 +100,26 @@ class LocalLauncher(Launcher):
         )
 
 
-def _give(outcome: float | Exception | None, _: DictConfig) -> float | None:
+def _return_or_raise(outcome: float | Exception | None, _: DictConfig) -> float | None:
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
 
 
 class WhereResultsAre(Callback):
-    """Says where the jobs of submitit write, and what a sweeper has found."""
+    """Prints the folder of submitit's jobs, and the result of a sweeper."""
 
     def on_multirun_start(self, config: DictConfig, **rest: Any) -> None:
-        """Name the folder of the jobs, whose output no terminal shows."""
+        """Print the folder of the jobs, whose output is not shown in the terminal."""
         if logs := config.hydra.launcher.get("submitit_folder"):
             print(
-                f"jobs  they write to {Path(logs).parent}; the same command with plan=true in "
-                "place of hydra/launcher shows what is finished",
+                f"jobs  their output is in {Path(logs).parent}; the same command with plan=true "
+                "instead of hydra/launcher shows which runs are finished",
                 flush=True,
             )
 
     def on_multirun_end(self, config: DictConfig, **rest: Any) -> None:
-        """Show the file that sweepers such as Optuna's leave."""
+        """Print the results file that a sweeper such as Optuna's has written."""
         found = Path(config.hydra.sweep.dir) / "optimization_results.yaml"
         sweeper = config.hydra.runtime.choices["hydra/sweeper"]
         if sweeper != "basic" and found.exists():

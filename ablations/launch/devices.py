@@ -172,8 +172,9 @@ def allocate(trainer: Trainer) -> tuple[list[Slot], int]:
         )
     kind, units = ("gpu", gpus) if gpus else ("cpu", cores)
     # With trainer.accelerator=cpu there may be more processes than cores.
-    each = min(devices if gpus else devices * (trainer.threads or 1), len(units))
-    groups = [tuple(units[i : i + each]) for i in range(0, len(units) - each + 1, each)]
+    per_slot = min(devices if gpus else devices * (trainer.threads or 1), len(units))
+    starts = range(0, len(units) - per_slot + 1, per_slot)
+    groups = [tuple(units[i : i + per_slot]) for i in starts]
     at_once = trainer.parallel or len(groups)
     slots = []
     # With more slots than groups, several runs share a GPU or a core.

@@ -219,8 +219,8 @@ class _Clock:
 
     def left(self, states: list[RunState]) -> float | None:
         """Return the estimated seconds left, or None before there is any progress."""
-        over = {"finished", "diverged", "failed"}
-        parts = [1.0 if s.status in over else s.progress.get("done", 0.0) for s in states]
+        ended = {"finished", "diverged", "failed"}
+        parts = [1.0 if s.status in ended else s.progress.get("done", 0.0) for s in states]
         now, done = time.monotonic(), sum(parts) / len(parts)
         # Exclude the start of processes, and the epochs of resumed runs before this command.
         if self.first is None and any(state.progress for state in states):

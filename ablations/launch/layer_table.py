@@ -31,9 +31,9 @@ def show_layers(console: Console, config: Config) -> None:
     run = config.run
     models.check(run)
     try:
-        classes, unknown = _count_classes(config.data), ""
+        classes, problem = _count_classes(config.data), ""
     except ConfigError as error:
-        classes, unknown = 1000, str(error)
+        classes, problem = 1000, str(error)
     # Imported here, so that other commands do not load torch.
     rows = import_module("ablations.models.layers").layers(run, classes)
     table = Table(
@@ -60,8 +60,8 @@ def show_layers(console: Console, config: Config) -> None:
     total = sum(row.multiply_adds for row in rows)
     table.add_row("total", "", "", f"{trained + statistics:,}", f"{total:,}", style="bold")
     console.print(fit(console, table, ["kind", "multiply-adds"]))
-    if unknown:
-        note = f"The table assumes 1,000 classes, because their number is unknown: {unknown}"
+    if problem:
+        note = f"The table assumes 1,000 classes, because their number is unknown: {problem}"
         console.print(note, markup=False, soft_wrap=True)
     if statistics:
         console.print(f"{trained:,} parameters are trained, {statistics:,} are running statistics.")

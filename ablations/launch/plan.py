@@ -57,11 +57,11 @@ class Plan:
     @property
     def left(self) -> list[Job]:
         """One job for each run without a record."""
-        runs = {job.run.run_id: job for job in reversed(self.jobs)}
+        firsts = {job.run.run_id: job for job in reversed(self.jobs)}  # the first job of each run
         return [
             job
             for job in self.jobs
-            if job.run.run_id not in self.records and runs[job.run.run_id] is job
+            if job.run.run_id not in self.records and firsts[job.run.run_id] is job
         ]
 
 
@@ -82,7 +82,7 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
     for config, _ in configs:
         models.check(config.run)
         if config.callbacks:
-            # By name: no other command waits for Lightning.
+            # Imported here, because Lightning is slow to import and few runs have callbacks.
             import_module("ablations.training.callbacks").build_callbacks(config.callbacks)
         _check_logger(config.logger)
     for trainer in dict.fromkeys(config.trainer for config, _ in configs):
@@ -183,7 +183,7 @@ def _job(config: Config, base: Run, store: Store, images: int, start: Path | Non
             f"images; next step: recipe.batch_size={images} or less"
         )
     processes = config.trainer.devices * config.trainer.num_nodes
-    for count, what in (
+    for count, what in (  # `data.val_size=0` is valid
         (config.data.val_size or processes, f"data.val_size={config.data.val_size}"),
         (len(store.test_labels), f"{len(store.test_labels)} test images"),
     ):
@@ -222,11 +222,11 @@ def estimate(output: Path, jobs: Sequence[Job]) -> Estimate:
             rates.setdefault(kind, []).append(record.images_per_second)
     trainer = jobs[0].trainer
     if trainer.slurm.submit:
-        lanes = min(trainer.parallel or len(jobs), len(jobs))
+        parallel = min(trainer.parallel or len(jobs), len(jobs))
         accelerator = "gpu" if trainer.accelerator is Accelerator.gpu else "cpu"
     else:
         slots, at_once = allocate(trainer)
-        lanes, accelerator = min(at_once, len(jobs)), slots[0].accelerator
+        parallel, accelerator = min(at_once, len(jobs)), slots[0].accelerator
     total, unknown = 0.0, 0
     for job in jobs:
         devices = job.trainer.devices * job.trainer.num_nodes
@@ -235,7 +235,7 @@ def estimate(output: Path, jobs: Sequence[Job]) -> Estimate:
             total += _work(job) / mean(known)
         else:
             unknown += 1
-    return Estimate(total / lanes, unknown, len(jobs))
+    return Estimate(total / parallel, unknown, len(jobs))
 
 
 def _work(job: Job) -> float:

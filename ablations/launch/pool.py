@@ -72,7 +72,8 @@ def warm_up() -> None:
     chosen = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ)
     own = {COMMAND: str(os.getpid())} | ({} if chosen else {"GOMP_SPINCOUNT": SPINS})
     os.environ.update(own)
-    multiprocessing.resource_tracker.ensure_running()  # else the server starts it and unblocks them
+    # Started before the signals are blocked, because starting it unblocks them.
+    multiprocessing.resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
     multiprocessing.forkserver.ensure_running()
     signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -36,7 +36,7 @@ from ablations.record import RECORD
 
 JOB = "slurm.json"
 STATE_SECONDS = 5.0
-LOOK_SECONDS = 0.5
+CHECK_SECONDS = 0.5
 # A record on a shared filesystem may become visible only after its job has ended.
 SETTLE_SECONDS = 10.0
 # SLURM signals this long before the time limit: enough for a step and a checkpoint.
@@ -179,23 +179,23 @@ class Queue:
             state.status = "queued"
 
     def _watch(self, states: list[RunState], received: list[int]) -> None:
-        asked = -STATE_SECONDS
+        updated = -STATE_SECONDS
         while not received:
-            if time.monotonic() - asked >= STATE_SECONDS:
+            if time.monotonic() - updated >= STATE_SECONDS:
                 with suppress(ConfigError):  # without an answer, keep the last states
                     self.states = job_states()
-                asked = time.monotonic()
+                updated = time.monotonic()
                 self._keep_deadline(states)
             for state in states:
                 if state.status in _ALIVE:
-                    self._look(state)
+                    self._update(state)
             self.watch(states)
             alive = [state for state in states if state.status in _ALIVE]
             if not alive or all(state.job.trainer.slurm.detach for state in alive):
                 return
-            time.sleep(LOOK_SECONDS)
+            time.sleep(CHECK_SECONDS)
 
-    def _look(self, state: RunState) -> None:
+    def _update(self, state: RunState) -> None:
         name = self.jobs[state.folder]
         reported = self.states.get(name)
         if (state.folder / RECORD).exists():
@@ -236,7 +236,7 @@ def submit(output: Path, trainer: Trainer, tasks: Sequence[Task]) -> list[str]:
     import submitit
     from submitit.core.utils import FailedJobError
 
-    found = options(trainer)
+    given = options(trainer)
     executor = submitit.SlurmExecutor(logs(output) / "%j", max_num_timeout=sys.maxsize)
     executor.update_parameters(
         job_name="ablations",
@@ -245,8 +245,8 @@ def submit(output: Path, trainer: Trainer, tasks: Sequence[Task]) -> list[str]:
         array_parallelism=trainer.parallel or len(tasks),
         additional_parameters={"requeue": True},
         # Since SLURM 22.05 a step no longer inherits its job's CPUs per task.
-        srun_args=[f"--cpus-per-task={found['cpus_per_task']}", "--kill-on-bad-exit=1"],
-        **found,
+        srun_args=[f"--cpus-per-task={given['cpus_per_task']}", "--kill-on-bad-exit=1"],
+        **given,
     )
     try:
         with executor.batch():

@@ -95,10 +95,10 @@ def _cells(members: list[Job], by_id: dict[str, Record]) -> tuple[str, ...]:
     records = [by_id[job.run.run_id] for job in members]
     view = members[0].run.techniques.evaluation.value
     diverged = sum(record.status == "diverged" for record in records)
-    count = f"{len(records)}" + f" ({diverged} diverged)" * bool(diverged)
+    number = f"{len(records)}" + f" ({diverged} diverged)" * bool(diverged)
     epochs = sorted({record.epochs for record in records})
     return (
-        count,
+        number,
         _mean_sd([100 * record.test_error(view, 1) for record in records]),
         _mean_sd([100 * record.test_error(view, 5) for record in records]),
         "-".join(str(epoch) for epoch in dict.fromkeys((epochs[0], epochs[-1]))),

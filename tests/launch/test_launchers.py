@@ -125,7 +125,7 @@ def test_submitit_says_where_its_jobs_write_and_without_slurm_that_it_is_not_the
         hydra(task.train_one, "-m", SWEEP, "hydra/launcher=submitit_slurm", "hydra.sweep.dir=here")
     assert str(ended.value).startswith("error: hydra/launcher=submitit_slurm: Could not detect")
     assert "\n" not in str(ended.value)
-    assert "jobs  they write to here/.submitit;" in capsys.readouterr().out
+    assert "jobs  their output is in here/.submitit;" in capsys.readouterr().out
 
 
 @pytest.mark.filterwarnings("ignore")

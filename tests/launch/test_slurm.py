@@ -38,7 +38,7 @@ class FakeCluster:
         self.away = False
         monkeypatch.setattr(module, "submit", self.submit)
         monkeypatch.setattr(module.subprocess, "run", self.run)
-        for name in ("STATE_SECONDS", "LOOK_SECONDS", "SETTLE_SECONDS"):
+        for name in ("STATE_SECONDS", "CHECK_SECONDS", "SETTLE_SECONDS"):
             monkeypatch.setattr(module, name, 0.0)
 
     def submit(self, output: Path, trainer, tasks) -> list[str]:
