@@ -108,7 +108,7 @@ class Section:
 
     @property
     def excluded(self) -> list[ClaimResult]:
-        """The claims that make no sense at this experiment."""
+        """The claims that do not apply at this experiment."""
         return [result for result in self.results if result.excluded]
 
     @property
@@ -224,7 +224,7 @@ def gather_two(one: Path, other: Path) -> Evidence:
     return Evidence(sections, missing)
 
 
-def _sides(study: StudyResult) -> list[ArmResult]:
+def _arm_results(study: StudyResult) -> list[ArmResult]:
     """Return the arms of all claims."""
     pairs = [pair for result in study.results for pair in result.arms.values()]
     return [arm for pair in pairs for arm in pair.values()]
@@ -233,17 +233,17 @@ def _sides(study: StudyResult) -> list[ArmResult]:
 def _arm_names(study: StudyResult) -> dict[str, list[str]]:
     """Return the names of the arms by run id, for all runs behind the verdicts of a study."""
     names: dict[str, list[str]] = {}
-    for arm in _sides(study):
+    for arm in _arm_results(study):
         for run_id in (run_id for ids in arm.runs.values() for run_id in ids):
             names.setdefault(run_id, []).append(arm.name)
     return names
 
 
 def _own_name(run: Record, study: StudyResult, names: Sequence[str]) -> Record:
-    """Return a record under the name of its arm in the study, that with the fewest changes.
+    """Return a record with the name of its arm in the study, the one with the fewest changes.
 
-    Arms that read the same runs in different views share them, and a run that another experiment
-    trained first has that experiment's name of the arm.
+    Arms that read the same runs in different views share them. A run that another experiment
+    trained first has the arm's name in that experiment.
     """
     known = [run.arm] if run.experiment == study.name else []
     known += names
@@ -259,14 +259,14 @@ def _renamed(result: ClaimResult, short: Mapping[str, str]) -> ClaimResult:
 
 
 def _study_section(
-    study: StudyResult, records: Mapping[str, Record], others: list[Record], missing: list[str]
+    study: StudyResult, records: Mapping[str, Record], unjudged: list[Record], missing: list[str]
 ) -> Section:
     """Return the section of a study.
 
     Args:
         study: The study.
         records: All records by run id.
-        others: Runs of the study that no verdict uses.
+        unjudged: Runs of the study that no verdict uses.
         missing: Extended by what is missing.
     """
     names = _arm_names(study)
@@ -282,20 +282,20 @@ def _study_section(
             f"{study.name}: the verdicts are of data {study.fingerprint[:12]}, their runs of "
             f"{runs[0].data.fingerprint[:12]}; next step: run ablations/reproduce.py again"
         )
-    # Before the first verdict, the first run on the study's data stands for its numerics.
-    kinds = [_kind(run) for run in (*runs, *others) if run.data.fingerprint == study.fingerprint]
-    rest = [run for run in others if run.seed not in study.tuning_seeds]
-    used = [run for run in rest if _kind(run) in kinds[:1]]
-    if foreign := len(rest) - len(used):
+    # Before the first verdict, the first run on the study's data determines the numerics.
+    kinds = [_kind(run) for run in (*runs, *unjudged) if run.data.fingerprint == study.fingerprint]
+    untuned = [run for run in unjudged if run.seed not in study.tuning_seeds]
+    used = [run for run in untuned if _kind(run) in kinds[:1]]
+    if foreign := len(untuned) - len(used):
         missing.append(
             f"{study.name}: left out {count(foreign, 'run')} of other data or numerics than the "
             "verdicts; such runs are never pooled."
         )
-    own = [_own_name(run, study, names.get(run.run_id, [])) for run in (*runs, *used)]
-    sides = _sides(study)
+    named = [_own_name(run, study, names.get(run.run_id, [])) for run in (*runs, *used)]
+    arms = _arm_results(study)
     short = shortest(
-        sorted({*(run.arm for run in own), *(arm.name for arm in sides)}, key=_differences),
-        {arm.tuned.partition("=")[0] for arm in sides},
+        sorted({*(run.arm for run in named), *(arm.name for arm in arms)}, key=_differences),
+        {arm.tuned.partition("=")[0] for arm in arms},
     )
     return Section(
         slug(study.name),
@@ -304,9 +304,9 @@ def _study_section(
         study.dataset,
         study.fingerprint,
         [_renamed(result, short) for result in sorted(study.results, key=order_of)],
-        _arms(own, short),
+        _arms(named, short),
         study,
-        len(others) - len(rest),
+        len(unjudged) - len(untuned),
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ablations.claims.words import label_interval
+from ablations.record import Record
 from ablations.reporting.claims import Row, rows_of
 from ablations.reporting.evidence import Arm, Evidence, Section
 
@@ -34,10 +35,10 @@ def runs_csv(evidence: Evidence) -> str:
     return _csv(
         RUNS,
         (
-            _run(section, arm, place)
+            _run(section, arm, run)
             for section in evidence.sections
             for arm in section.arms
-            for place in range(len(arm.runs))
+            for run in arm.runs
         ),
     )
 
@@ -116,8 +117,7 @@ _LATEX = {
 }
 
 
-def _run(section: Section, arm: Arm, place: int) -> dict[str, Any]:
-    run = arm.runs[place]
+def _run(section: Section, arm: Arm, run: Record) -> dict[str, Any]:
     scores = {"train": run.train, "val": run.val}
     scores |= {view: run.test.get(view) for view in ("center", "ten_view")}
     errors = {

@@ -24,7 +24,7 @@ from ablations.reporting.words import slug
 
 # Names and hashes of what the last report wrote into the folder.
 WRITTEN = ".written.json"
-# As the icons of the page; a hollow one has no face.
+# The markers of the page's icons; labels that are not listed have a hollow marker.
 _MARKERS = {
     "holds": "o",
     "direction": "^",
@@ -70,7 +70,7 @@ def _before(path: Path) -> dict[str, str]:
         found = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):
         return {}
-    # A name with a folder in it is none of ours.
+    # Names with a folder were not written here.
     return {name: found[name] for name in found if Path(name).name == name}
 
 
@@ -100,7 +100,7 @@ def _content(name: str, figure: Figure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-# The forest plot in pixels: readable at its own width, which is that of a README.
+# Sizes of the forest plot in pixels; the width is that of a README.
 _WIDTH, _EDGE, _LINE = 800, 16, 18
 _LEFT, _RIGHT = 275, 535  # of the charts, between the names and the numbers
 
@@ -108,8 +108,8 @@ _LEFT, _RIGHT = 275, 535  # of the charts, between the names and the numbers
 def forest(section: Section) -> Figure:
     """Draw every primary estimate beside the paper's effect, and claims that have none yet.
 
-    Each row says what it shows: the claim, its section, label, pairs, interval, the paper's figure
-    and the margin. The figure has a light ground of its own, so that it suits any page.
+    Each row has the claim, its section, label, pairs, interval, the paper's figure and the margin.
+    The figure has a light background, so that it is readable on any page.
     """
     groups = strips.effects(section.shown)
     rows = [row for members in groups.values() for row in members]
@@ -138,7 +138,7 @@ def forest(section: Section) -> Figure:
                 write.lines(_RIGHT + 14, middle, [strips.ours(row)], [strips.remark(row)])
             top = ends[-1] + 40
         figure.legend(
-            handles=_key(rows), loc="lower left", ncols=4, frameon=False, handlelength=1.6
+            handles=_legend(rows), loc="lower left", ncols=4, frameon=False, handlelength=1.6
         )
     return figure
 
@@ -158,8 +158,8 @@ def _wrapped(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, break_on_hyphens=False)
 
 
-def _key(rows: Iterable[Row]) -> list[Line2D | Patch]:
-    """Return the key to what the rows have."""
+def _legend(rows: Iterable[Row]) -> list[Line2D | Patch]:
+    """Return the legend entries of the marks that occur in the rows."""
     ours = {"lw": 2.4, "marker": "o", "ms": 9, "color": COLORS["holds"]}
     marks: list[Line2D | Patch] = [Line2D([], [], label="ours, adjusted interval", **ours)]
     at_paper = {row.result.at_paper for row in rows if row.paper_effect is not None}
@@ -183,38 +183,38 @@ class _Writer:
     def lines(self, x: float, middle: float, names: Sequence[str], notes: Sequence[str]) -> None:
         """Write names and the notes below them around the middle of a row."""
         first = middle - (len(names) + len(notes) - 1) / 2 * _LINE + 4.5
-        for place, text in enumerate([*names, *notes]):
-            look = (14, "ink") if place < len(names) else (12.5, "muted")
-            self(x, first + place * _LINE, text, size=look[0], color=COLORS[look[1]])
+        for line, text in enumerate([*names, *notes]):
+            size, color = (14, "ink") if line < len(names) else (12.5, "muted")
+            self(x, first + line * _LINE, text, size=size, color=COLORS[color])
 
 
 def _draw_effects(
     axes: Axes, chart: strips.Chart, rows: Sequence[Row], middles: Sequence[float]
 ) -> None:
     scale = 1 if chart.ratio else 100
-    for row, place in zip(rows, middles, strict=True):
+    for row, y in zip(rows, middles, strict=True):
         verdict, margin = row.verdict, scale * strips.margin_of(row)
         color = COLORS.get(row.icon, COLORS["muted"])
-        axes.fill_betweenx([place - 15, place + 15], -margin, margin, color=COLORS["band"], lw=0)
+        axes.fill_betweenx([y - 15, y + 15], -margin, margin, color=COLORS["band"], lw=0)
         if verdict and verdict.level:
             ends = zip((verdict.low, verdict.high), (chart.low, chart.high), "<>", strict=True)
-            reach = []
+            interval = []
             for end, edge, arrow in ends:
                 if end is not None and chart.low <= scale * end <= chart.high:
-                    reach.append(scale * end)
+                    interval.append(scale * end)
                 else:
-                    reach.append(edge)
-                    axes.plot(edge, place, arrow, color=color, ms=9, clip_on=False)
-            axes.plot(reach, [place, place], color=color, lw=2.4)
+                    interval.append(edge)
+                    axes.plot(edge, y, arrow, color=color, ms=9, clip_on=False)
+            axes.plot(interval, [y, y], color=color, lw=2.4)
         if verdict and verdict.estimate is not None:
             face = color if row.icon in _MARKERS else COLORS["surface"]
             marker = _MARKERS.get(row.icon, "o" if row.icon == "undecided" else "s")
-            at = scale * verdict.estimate
-            axes.plot(at, place, marker, color=color, mfc=face, ms=11, mew=2, zorder=3)
+            x = scale * verdict.estimate
+            axes.plot(x, y, marker, color=color, mfc=face, ms=11, mew=2, zorder=3)
         if row.paper_effect is not None:
             filled = COLORS["ink" if row.result.at_paper else "surface"]
-            at = min(max(scale * row.paper_effect, chart.low), chart.high)
-            axes.plot(at, place, mfc=filled, zorder=4, **_PAPER)
+            x = min(max(scale * row.paper_effect, chart.low), chart.high)
+            axes.plot(x, y, mfc=filled, zorder=4, **_PAPER)
     axes.axvline(0, color=COLORS["muted"], lw=1.2, zorder=1)
     axes.set_xlim(chart.low, chart.high)
     axes.set_xticks([value for value, _ in chart.marks], [name for _, name in chart.marks])

@@ -14,7 +14,7 @@ from ablations.reporting.words import classes
 
 LARGEST = 20  # classes, beyond which a matrix cannot be read
 PAIRS = 10
-_DEEPEST = 50.0  # of a tint in percent, under a number that must stay readable
+_DEEPEST = 50.0  # strongest tint of a cell in percent; the number on it must stay readable
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,10 @@ class Confusion:
 
     @property
     def matrix(self) -> list[tuple[str, list[tuple[str, float, bool]]]]:
-        """For each true class the percent as text, depth of the tint, and whether it is right.
+        """Rows of true class and cells: percentage as text, tint in percent, whether it is right.
 
-        Empty for more than :data:`LARGEST` classes. The most frequent mistake has the deepest tint.
+        Empty for more than :data:`LARGEST` classes. The most frequent mistake has the strongest
+        tint.
         """
         if len(self.names) > LARGEST:
             return []
@@ -62,7 +63,7 @@ class Confusion:
 
     @property
     def pairs(self) -> list[tuple[str, str, str, str]]:
-        """The most frequent mistakes: true class, predicted class, images a run, and percent."""
+        """The most frequent mistakes: true class, predicted class, images per run, and percent."""
         wrong = np.where(np.eye(len(self.names), dtype=bool), 0, self.counts)
         places = np.argsort(-wrong, axis=None, kind="stable")[:PAIRS]
         found = zip(*np.unravel_index(places, wrong.shape), strict=True)
@@ -79,7 +80,7 @@ class Confusion:
 
 
 def confusions(section: Section) -> list[Confusion]:
-    """Return the confusion of each arm that has predictions, in the views of its tables."""
+    """Return the confusion of each arm that has predictions, for the views that tables show."""
     stores = (prepared(section.output / run.run_id, run) for run in section.runs)
     store = next((store for store in stores if store), None)
     return [found for arm in section.arms if (found := _confusion(arm, store))]

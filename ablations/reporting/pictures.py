@@ -60,7 +60,7 @@ class Prediction(NamedTuple):
 
 
 class MostWrong(NamedTuple):
-    """The test images whose true class has the least probability in a run, that one first.
+    """The test images whose true class has the lowest probability in a run, lowest first.
 
     The classes of each prediction are the predicted and the true one.
     """
@@ -83,7 +83,7 @@ class Figures:
     Attributes:
         run: The run.
         kernels: Those of each tower.
-        predictions: Half of them correct, as far as there are such.
+        predictions: Correct and wrong ones, up to :data:`PREDICTED` // 2 of each.
         neighbors: Those of several test images.
         missing: What could not be drawn, and why.
     """
@@ -134,7 +134,7 @@ def most_wrong(output: Path, runs: Sequence[Record]) -> MostWrong | None:
                 probabilities = predictions[run.evaluation].astype(np.float32)
             labels, best = store.test_labels, probabilities.argmax(1)
             true = probabilities[np.arange(len(labels)), labels]
-            # Rounded to zero, many true classes are equally improbable.
+            # Many probabilities are rounded to zero; the most confident mistakes then come first.
             order = np.lexsort((-probabilities.max(1), true))
             chosen = [row for row in order if best[row] != labels[row]][:WRONG]
             tops = [(best[row], labels[row]) for row in chosen]
@@ -201,7 +201,7 @@ def data_uri(pixels: NDArray[np.uint8]) -> str:
     """Encode pixels, shape (H, W, 3) or (H, W, 4), exactly unless they are a large photograph."""
     image = Image.fromarray(pixels)
     photograph = image.mode == "RGB" and max(image.size) > _EXACT
-    if photograph:  # the page is committed
+    if photograph:  # the page stays small enough to commit
         image.thumbnail((2 * _EXACT, 2 * _EXACT))
     kind = "jpeg" if photograph else "png"
     buffer = io.BytesIO()

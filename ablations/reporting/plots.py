@@ -1,7 +1,8 @@
 """Values by seed and learning curves of a claim, drawn once by matplotlib for page and files.
 
-The figures have the light colors of the style sheet; in the page each becomes its variable there.
-Text remains text. Below a plot its figure has a key to the arms, which the page has in words.
+The figures have the light colors of the style sheet, which the page replaces by the variables of
+the style sheet. Text is not converted to paths. Figures have a legend below the plot; the page
+names the arms in text instead.
 """
 
 import io
@@ -33,12 +34,12 @@ from ablations.reporting.evidence import Section
 from ablations.reporting.words import capital, plain, spoken
 
 _SHEET = (files("ablations.reporting") / "templates" / "report.css").read_text("utf-8")
-# The dark colors come later.
+# The light colors precede the first media query.
 COLORS = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", _SHEET.partition("@media")[0]))
 _NAMES = ("ink", "muted", "rule", "surface", "with", "without")
 _COLOR = {name: COLORS[name] for name in _NAMES}
-# Of a plot without its key, in pixels of the page: no wider than a card on a small phone, so that
-# text is never scaled down there.
+# Size of a plot without its legend, in pixels of the page: no wider than a card on a small phone,
+# so that text is never scaled down there.
 WIDTH, HEIGHT = 300, 230
 _FEW = 12  # epochs up to which each has a point of its own
 STYLE: dict[Any, Any] = {
@@ -79,10 +80,10 @@ class Panel:
         title: What it shows, in one line.
         svg: The plot as an element of the page.
         file: The figure as an SVG file.
-        figure: The figure: the plot with its key.
+        figure: The plot with its legend.
         head: Column names of the table.
         rows: Rows of the table, as text.
-        paper: Where the plot has the paper's effect; None if it has not.
+        paper: Value at which the plot marks the paper's effect; None if it does not.
     """
 
     title: str
@@ -132,7 +133,7 @@ def panels(section: Section, result: ClaimResult, part: str) -> dict[str, Panel]
     metric = "loss" if result.measure["of"] == "steps_to_loss" else "top1"
     for split, word in (("train", "online training"), ("val", "validation")):
         what = f"{word} loss, nats" if metric == "loss" else f"{word} top-1 error, %"
-        # The split that a time is measured on has its target, and steps if it counts steps.
+        # Only the curve from which a time is read shows the target, by steps for a time in steps.
         target = target_of(result) if timed and online == (split == "train") else None
         x = "step" if target is not None and metric == "loss" else "epoch"
         curves = [[_curve(run, split, metric, x) for run in members] for members in records]
@@ -173,10 +174,10 @@ def _points(
             reached = column[np.isfinite(column)]
             axes.plot(np.full(len(reached), x), reached, ls="", clip_on=False, **look)
             if len(reached):
-                middle, away = float(reached.mean()), 2 * x - 1
-                axes.plot(x + 0.16 * away, middle, "_", color=_COLOR["ink"], ms=12, mew=2)
+                middle, outward = float(reached.mean()), 2 * x - 1
+                axes.plot(x + 0.16 * outward, middle, "_", color=_COLOR["ink"], ms=12, mew=2)
                 place: dict[str, Any] = {"ha": ("right", "left")[x], "va": "center"}
-                axes.text(x + 0.26 * away, middle, number(middle, 2), **place)
+                axes.text(x + 0.26 * outward, middle, number(middle, 2), **place)
             if lost := np.isinf(column).sum():
                 place = {"ha": "center", "va": "bottom", "transform": axes.get_xaxis_transform()}
                 axes.text(x, 1, f"{lost} not reached", color=_COLOR["muted"], **place)
@@ -232,7 +233,7 @@ def _curves(
 ) -> Panel | None:
     """Draw the mean over seeds as a line and the range as a band; None without values.
 
-    Of a few epochs each has a point, of many the last only.
+    If there are few epochs, each has a marker, otherwise only the last.
     """
     places = sorted({place for curves in arms for curve in curves for place in curve})
     if not places:
@@ -273,9 +274,10 @@ def _curves(
 def _free_place(
     axes: Axes, target: float, places: NDArray[np.int64], means: NDArray[np.float64]
 ) -> tuple[float, bool]:
-    """Return where along the line of the target, from 0 to 1, and whether above it a text fits.
+    """Return where to write the name of the target, to cover the fewest points of the curves.
 
-    There its name meets the fewest points of the curves.
+    Returns:
+        Position along the line of the target, from 0 to 1, and whether the name is above the line.
     """
     width, height = 0.36, 0.12  # of the axes
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
@@ -329,7 +331,7 @@ def _panel(
 
 
 def in_pixels(file: str) -> str:
-    """Return an SVG file whose size is in pixels: in points a browser shows it a third larger."""
+    """Return an SVG file with its size in pixels; a browser would show points a third larger."""
     return re.sub(r' (width|height)="([\d.]+)pt"', r' \1="\2"', file, count=2)
 
 
@@ -337,7 +339,7 @@ def in_pixels(file: str) -> str:
 def _figure(
     title: str, names: Mapping[str, str], marks: Mapping[str, dict[str, Any]] | None = None
 ) -> Iterator[tuple[Figure, Axes]]:
-    """Give a figure with its key.
+    """Yield a figure with its legend, and the axes to draw on.
 
     Args:
         title: Title of the plot.
@@ -350,8 +352,8 @@ def _figure(
         if side in names
     }
     looks |= marks or {}
-    keys = [Line2D([], [], label=_wrapped(name), **look) for name, look in looks.items()]
-    lines = sum(str(key.get_label()).count("\n") + 1 for key in keys)
+    entries = [Line2D([], [], label=_wrapped(name), **look) for name, look in looks.items()]
+    lines = sum(str(entry.get_label()).count("\n") + 1 for entry in entries)
     with matplotlib.rc_context(STYLE):
         # 72 dots an inch: a point of the figure is a pixel of the page.
         size = WIDTH / 72, (HEIGHT + 22 * lines) / 72
@@ -360,7 +362,7 @@ def _figure(
         axes.set_title(_wrapped(title))
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
         axes.yaxis.set_major_formatter(lambda y, _: plain(round(y, 6)))
-        figure.legend(handles=keys, loc="outside lower left", frameon=False)
+        figure.legend(handles=entries, loc="outside lower left", frameon=False)
         yield figure, axes
 
 
@@ -369,15 +371,15 @@ def _wrapped(text: str) -> str:
 
 
 def _element(file: str, label: str) -> Markup:
-    """Return the plot of a figure as an element of the page: its fonts and colors, no key.
+    """Return the plot of a figure as an element of the page: its fonts and colors, no legend.
 
     Args:
         file: The figure as an SVG file.
         label: Description for screen readers, unique in the section.
     """
-    text, _, key = file.partition('<g id="legend_1">')
-    if key:  # it is the last group of the figure, before the definitions
-        text += "</g>" + key[key.rindex("<defs>") :]
+    text, _, legend = file.partition('<g id="legend_1">')
+    if legend:  # it is the last group of the figure, before the definitions
+        text += "</g>" + legend[legend.rindex("<defs>") :]
     for pattern, by in (
         # A style sheet inside an SVG would style the whole page.
         (r"(?s)^.*?<svg.*?>|<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", ""),

@@ -28,7 +28,7 @@ _TITLES = {
     "% of the test error": "Difference of the gaps, % of the test error",
 }
 _RATIOS = (0.1, 0.2, 0.5, 1, 2, 3, 4, 6, 8, 10, 20, 50)
-_TICK = 0.115  # of the axis, the least distance of two ticks: their texts fit on a phone
+_TICK = 0.115  # smallest distance of two ticks as a fraction of the axis, for a phone
 _LEAST_SPAN = 10.0  # percentage points of error on an axis
 
 
@@ -72,7 +72,7 @@ class Chart:
         return sorted(found)
 
     def _at(self, value: float) -> str:
-        """Return the position of a value, or of the end of the axis that is nearest."""
+        """Return the position of a value, or of the nearest end of the axis."""
         value = min(max(value, self.low), self.high)
         return f"{100 * (value - self.low) / (self.high - self.low):.2f}%"
 
@@ -141,7 +141,8 @@ def margin_of(row: Row) -> float:
 def axis(title: str, rows: Sequence[Row]) -> Chart:
     """Return a chart without rows whose axis includes estimates, margins and the paper's effects.
 
-    It is linear in the scale of the analysis. Beside other rows, a long interval may reach beyond.
+    It is linear in the scale of the analysis. With more than two rows, long intervals may extend
+    beyond the axis.
     """
     ratio = rows[0].result.unit_of(part_of(rows[0])) == "×"
     scale = 1 if ratio else 100

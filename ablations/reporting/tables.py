@@ -128,11 +128,11 @@ def provenance(section: Section) -> list[tuple[str, str]]:
 def _names(section: Section) -> list[tuple[str, str]]:
     """Return what the short names of the arms leave out."""
     full = {arm.name: changes(arm.full) for arm in section.arms}
-    everywhere = [set(arm.values()) for arm in full.values()]
+    sets = [set(arm.values()) for arm in full.values()]
     base = full.get(BASELINE) or {
         key: text
         for key, text in next(iter(full.values()), {}).items()
-        if all(text in arm for arm in everywhere)
+        if all(text in arm for arm in sets)
     }
     tuned = []
     for name, arm in full.items():

@@ -39,7 +39,7 @@ def agent_sweep(runs: Runs, claim: Claim, job_type: str) -> dict[str, Any]:
     grid["seed"] = [*range(study.first_seed, study.first_seed + last)]
     fixed = [*study.changes, f"logger.job_type={job_type}"]
     if study.tuning:
-        grid[study.tuning.key] = _rates(study, claim)
+        grid[study.tuning.key] = _tuned_values(study, claim)
     if study.tuning and job_type == "tuning":
         grid["seed"] = [*study.tuning.seeds]
         fixed += () if claim.measure.of in TIMES else runs.with_validation
@@ -94,7 +94,7 @@ def write_sweeps(study_file: Path, folder: Path) -> list[Path]:
     return written
 
 
-def _rates(study: Study, claim: Claim) -> list[float]:
+def _tuned_values(study: Study, claim: Claim) -> list[float]:
     assert study.tuning is not None, "checked by the caller"
     grid = study.plan_of(claim).grid
     return sorted({*grid.with_, *grid.without} if grid else study.tuning.values)

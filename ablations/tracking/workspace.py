@@ -47,7 +47,8 @@ _COLUMNS = (
     "summary:val/top1_error.min",
 )
 NAME = "AlexNet ablations"
-# Experiment, data and arm, as named by the command that started a run; unlike runs differ in it.
+# Experiment, data and arm, as named by the command that started a run; only runs with the same
+# group are averaged.
 _GROUP = "group"
 # Maximum number of runs in a panel, before grouping.
 _MOST_RUNS = 1000
