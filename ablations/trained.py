@@ -67,16 +67,17 @@ class TrainedNetwork(nn.Module):
                 "another run, or train one with a lower recipe.lr"
             )
         content = checkpoint(folder / CHECKPOINT)
-        given, found = _hyperparameters(content, folder)
-        if found.run_id != record.run_id:
+        hyperparameters, trained = _hyperparameters(content, folder)
+        if trained.run_id != record.run_id:
             raise ConfigError(
-                f"{folder / CHECKPOINT}: belongs to run {found.run_id}; next step: copy the "
+                f"{folder / CHECKPOINT}: belongs to run {trained.run_id}; next step: copy the "
                 f"checkpoint of {record.run_id} there"
             )
-        network = models.construct(found, given["classes"])
+        network = models.construct(trained, hyperparameters["classes"])
         network.load_state_dict(network_state(content))
-        names = list(given["names"]) or [str(number) for number in range(given["classes"])]
-        return cls(network, content["state_dict"]["mean"].clone(), names, record, found).eval()
+        classes = range(hyperparameters["classes"])
+        names = list(hyperparameters["names"]) or [str(number) for number in classes]
+        return cls(network, content["state_dict"]["mean"].clone(), names, record, trained).eval()
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Classify images by their center view.

@@ -86,7 +86,8 @@ class Classifier(pl.LightningModule):
         self.dropouts = [m for m in self.network.modules() if isinstance(m, SeededDropout)]
         self.stream = derive(self.run.seed, "stream", self.run.replicate)
         # Buffers, so that checkpoints include what depends on the data.
-        self.register_buffer("mean", torch.zeros(*2 * [self.run.data.crop], 3))
+        crop = self.run.data.crop
+        self.register_buffer("mean", torch.zeros(crop, crop, 3))
         self.register_buffer("axes", torch.zeros(3, 3))
         self.train_errors, self.val_errors = ErrorRates(), ErrorRates()
         self.online_loss = WindowedLoss(self.steps * self.run.recipe.epochs)
@@ -121,7 +122,7 @@ class Classifier(pl.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Augment and classify a batch; return its share of the mean loss of the global batch."""
-        images, labels, draws, rows, share = self._place(batch, batch_idx)
+        images, labels, draws, rows, share = self._unpack(batch, batch_idx)
         inputs = self._augment(images, draws)
         for index, layer in enumerate(self.dropouts):
             layer.draw(derive(self.stream, "dropout", index, self.current_epoch, batch_idx), rows)
@@ -139,7 +140,7 @@ class Classifier(pl.LightningModule):
         if split != "center":
             self._evaluate(batch, self.test_errors[split])
             return
-        images, labels, *place = batch
+        images, labels, *positions = batch
         views = ten_views(channels_last(images), self.run.data.crop)
         logits = self.network(to_input(views.flatten(0, 1), self.mean)).float()
         logits = logits.view(*views.shape[:2], -1)
@@ -149,8 +150,8 @@ class Classifier(pl.LightningModule):
         probabilities = average_probabilities(logits)
         losses = average_cross_entropy(logits, labels)
         self.test_errors["ten_view"].update(probabilities, labels, losses)
-        if place:
-            self.seen.append((place[0], center.softmax(1), probabilities))
+        if positions:
+            self.seen.append((positions[0], center.softmax(1), probabilities))
 
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Return the class probabilities of the center view, shape (N, classes)."""
@@ -176,7 +177,7 @@ class Classifier(pl.LightningModule):
     def on_train_start(self) -> None:
         """Reset metrics that come from a checkpoint, unless its training is resumed."""
         if self.trainer.global_step == 0:
-            for _, metric in self._open_metrics():
+            for _, metric in self._stored_metrics():
                 metric.reset()
         self._warn_of_other_inputs()
 
@@ -274,7 +275,7 @@ class Classifier(pl.LightningModule):
 
     # Inputs of a batch
 
-    def _place(self, batch: Any, batch_idx: int) -> tuple[Tensor, Tensor, Draws, Tensor, float]:
+    def _unpack(self, batch: Any, batch_idx: int) -> tuple[Tensor, Tensor, Draws, Tensor, float]:
         """Return images, labels, draws, rows of the global batch, and loss weight per image."""
         if isinstance(batch, Batch):
             draws = self._epoch_draws()[batch.positions]
@@ -288,8 +289,8 @@ class Classifier(pl.LightningModule):
                 f"data.size={self.run.data.size}: the images have {size} pixels; next step: scale "
                 f"them, or set data.size={size}"
             )
-        place = self.current_epoch, batch_idx, self.global_rank
-        draws = self._draw(len(labels), *place).to(self.device)
+        stream = self.current_epoch, batch_idx, self.global_rank
+        draws = self._draw(len(labels), *stream).to(self.device)
         rows = torch.arange(len(labels), device=self.device) + self.global_rank * len(labels)
         return images, labels, draws, rows, 1 / len(labels)
 
@@ -299,10 +300,10 @@ class Classifier(pl.LightningModule):
             self._draws = self._draw(self.images, self.current_epoch).to(self.device)
         return self._draws
 
-    def _draw(self, count: int, *place: int) -> Draws:
+    def _draw(self, count: int, *names: int) -> Draws:
         return draw(
             count,
-            generator(self.stream, "augmentation", *place),
+            generator(self.stream, "augmentation", *names),
             size=self.run.data.size,
             crop=self.run.data.crop,
             augmentation=self.run.techniques.augmentation,
@@ -319,7 +320,7 @@ class Classifier(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add the summed errors of all processes to the checkpoint, which rank 0 writes."""
-        for name, metric in self._open_metrics():
+        for name, metric in self._stored_metrics():
             with metric.sync_context():  # every process takes part
                 for key, value in metric.metric_state.items():
                     assert isinstance(value, Tensor)
@@ -329,12 +330,13 @@ class Classifier(pl.LightningModule):
         """Restore the summed errors on rank 0, and zeros on the other ranks."""
         if self.global_rank == 0:
             return
-        for name, metric in self._open_metrics():
+        for name, metric in self._stored_metrics():
             for key in metric.metric_state:
                 entry = f"{name}.{key}"
                 checkpoint["state_dict"][entry] = torch.zeros_like(checkpoint["state_dict"][entry])
 
-    def _open_metrics(self) -> list[tuple[str, Metric]]:
+    def _stored_metrics(self) -> list[tuple[str, Metric]]:
+        """Return the metrics that checkpoints store, by name."""
         return [(name, part) for name, part in self.named_children() if isinstance(part, Metric)]
 
 

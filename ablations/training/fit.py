@@ -130,11 +130,11 @@ def build_trainer(
         logger: The logger of rank 0; None without one.
         world: Number of processes.
     """
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    local_world = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     trainer = pl.Trainer(
         accelerator=_accelerator(job.trainer.accelerator),
-        devices=here,
-        num_nodes=world // here,
+        devices=local_world,
+        num_nodes=world // local_world,
         # Set explicitly, because Lightning would detect SLURM and treat the ranks as its tasks.
         plugins=[
             TorchElasticEnvironment() if world > 1 else LightningEnvironment(),

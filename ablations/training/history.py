@@ -57,16 +57,16 @@ class History(Callback):
 
     def on_validation_start(self, trainer: pl.Trainer, module: Any) -> None:
         self._stop_clock(module)
-        self._evaluated_at = time.perf_counter()
+        self._evaluating_since = time.perf_counter()
 
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
-        self.evaluation_seconds += time.perf_counter() - self._evaluated_at
+        self.evaluation_seconds += time.perf_counter() - self._evaluating_since
 
     def on_test_start(self, trainer: pl.Trainer, module: Any) -> None:
-        self._evaluated_at = time.perf_counter()
+        self._evaluating_since = time.perf_counter()
 
     def on_test_end(self, trainer: pl.Trainer, module: Any) -> None:
-        self.evaluation_seconds += time.perf_counter() - self._evaluated_at
+        self.evaluation_seconds += time.perf_counter() - self._evaluating_since
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Classifier) -> None:
         """Add a point to the curve; stop if the run has diverged or met its target."""

@@ -37,31 +37,33 @@ def neighbor_agreement(
     """
     queries = np.sort(stratified_order(store.test_labels)[:QUERIES])
     references = np.sort(rows[stratified_order(store.train_labels[rows])[:REFERENCES]])
-    labels = torch.from_numpy(store.test_labels[queries])
-    known = torch.from_numpy(store.train_labels[references])
+    query_labels = torch.from_numpy(store.test_labels[queries])
+    reference_labels = torch.from_numpy(store.train_labels[references])
 
-    def both(images: np.ndarray) -> tuple[Tensor, Tensor]:
+    def vectors(images: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return the features and the pixels of images, each of shape (N, F)."""
         x = inputs(torch.from_numpy(images).to(device))
         return features(x).float().flatten(1), x.float().flatten(1)
 
-    asked = [both(store.test_images[part]) for part in _chunks(queries)]
-    asked_features, asked_pixels = (torch.cat(column) for column in zip(*asked, strict=True))
-    best = {name: torch.full((len(queries),), torch.inf) for name in ("features", "pixels")}
-    found = {name: torch.zeros(len(queries), dtype=torch.int64) for name in best}
+    chunks = [vectors(store.test_images[chunk]) for chunk in _chunks(queries)]
+    query_vectors = [torch.cat(column) for column in zip(*chunks, strict=True)]
+    least = {name: torch.full((len(queries),), torch.inf) for name in ("features", "pixels")}
+    nearest = {name: torch.zeros(len(queries), dtype=torch.int64) for name in least}
     start = 0
-    for part in _chunks(references):
-        for name, ours, theirs in zip(
-            best, (asked_features, asked_pixels), both(store.train_images[part]), strict=True
+    for chunk in _chunks(references):
+        for name, query, reference in zip(
+            least, query_vectors, vectors(store.train_images[chunk]), strict=True
         ):
             # Squared distances minus the query's squared norm, which does not affect the order.
-            distances = theirs.square().sum(1) - 2 * ours @ theirs.T
-            nearest, place = (column.cpu() for column in distances.min(1))
-            closer = nearest < best[name]
-            best[name] = torch.where(closer, nearest, best[name])
-            found[name] = torch.where(closer, place + start, found[name])
-        start += len(part)
+            distances = reference.square().sum(1) - 2 * query @ reference.T
+            distance, index = (column.cpu() for column in distances.min(1))
+            closer = distance < least[name]
+            least[name] = torch.where(closer, distance, least[name])
+            nearest[name] = torch.where(closer, index + start, nearest[name])
+        start += len(chunk)
     agreement = {
-        name: (known[place] == labels).double().mean().item() for name, place in found.items()
+        name: (reference_labels[index] == query_labels).double().mean().item()
+        for name, index in nearest.items()
     }
     return Neighbors(**agreement, queries=len(queries), references=len(references))
 
