@@ -76,11 +76,11 @@ def main() -> None:
     encoded = encode_images(samples, SIZE, Storage.jpeg)
     offsets = np.cumsum([0, *encoded.lengths])
     images = JpegImages(np.frombuffer(encoded.content, np.uint8), offsets, SIZE)
-    pack = cost(lambda: encode_images(samples, SIZE, Storage.jpeg), BATCH, cpu)
-    found = [("prepare: read, scale, encode (once)", pack)]
+    prepare = cost(lambda: encode_images(samples, SIZE, Storage.jpeg), BATCH, cpu)
+    found = [("prepare: read, scale, encode (once)", prepare)]
     if fast := jpeg._simplejpeg:
         found.append(("decode with simplejpeg", cost(lambda: images[:], BATCH, cpu)))
-        jpeg._simplejpeg = None
+        jpeg._simplejpeg = None  # then Pillow decodes
     found.append(("decode with Pillow", cost(lambda: images[:], BATCH, cpu)))
     jpeg._simplejpeg = fast
     found += checking(encoded, images)
@@ -108,7 +108,7 @@ def main() -> None:
     found.append(("crops, reflections, color noise", cost(augment, len(batch), device)))
     found.append(("the network, forward and backward", cost(train, few, device)))
 
-    table = Table("", "ms an image", box=None, pad_edge=False)
+    table = Table("", "ms per image", box=None, pad_edge=False)
     for name, value in found:
         table.add_row(name, f"{value:.3f}")
     console = Console()

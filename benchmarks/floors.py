@@ -1,6 +1,7 @@
-"""Lower limits of a training step: its products (convolutions and matrix products) and their rate.
+"""Measure the part of a training step that no loop can avoid: convolutions and matrix products.
 
-Also compares bf16 with float32, for the products and for the rest of a step.
+Their rate is compared with that of one large matrix product. The module also compares bf16 with
+float32, for the products and for the rest of a step.
 """
 
 import statistics
@@ -32,7 +33,7 @@ SIDE = 1024  # size of the matrices whose product is the peer
 
 
 def floors(rounds: int) -> list[Row]:
-    """Measure, for steps with missed goals, the products' fraction of a step and their rate."""
+    """Measure the share of products in two steps that miss their goals, and their rate."""
     cases = {
         "cifar_conv": configure("cifar_conv", 32, 28, 128),
         "keras_batchnorm-227": configure("keras_batchnorm", 227, 227, 16, "init=paper"),
@@ -50,10 +51,10 @@ def _floor(name: str, config: Config, rounds: int) -> list[Row]:
         products.append(_split(step)[0])
     # Time of the same number of operations in a plain matrix product.
     least = [counter.get_total_flops() / rate * 1e3 for rate in _rates(rounds)]
-    share = f"products of a {name} step"
+    workload = f"products of a {name} step"
     return [
-        pair(share, "the whole step", products, whole, less=True),
-        pair(share, "as many operations of a matrix product", products, least),
+        pair(workload, "the whole step", products, whole, less=True),
+        pair(workload, "as many operations of a matrix product", products, least),
     ]
 
 
@@ -80,7 +81,7 @@ def bf16(rounds: int, seconds: float) -> list[Row]:
             for precision, step in singles.items():
                 parts[precision].append(_split(step))
         products, rest = (
-            {precision: [pair[part] for pair in pairs] for precision, pairs in parts.items()}
+            {precision: [split[part] for split in splits] for precision, splits in parts.items()}
             for part in (0, 1)
         )
         peer = "the same in float32"
@@ -104,8 +105,8 @@ def bf16(rounds: int, seconds: float) -> list[Row]:
         if not name.startswith("cifar"):
             step, norms = singles["bf16"], _normalizations(configs[Precision.bf16])
             turns = alternate({"norms": norms, "step": step}, 3 * rounds, seconds)
-            share = f"{name}: response normalization in bf16"
-            rows.append(pair(share, "the whole step", turns["norms"], turns["step"], less=True))
+            workload = f"{name}: response normalization in bf16"
+            rows.append(pair(workload, "the whole step", turns["norms"], turns["step"], less=True))
     return rows
 
 
@@ -133,9 +134,9 @@ def _normalizations(config: Config) -> Callable[[], None]:
 
 def _split(step: Callable[[], None]) -> tuple[float, float]:
     """Return the milliseconds of a step's products and of the rest."""
-    with profile(activities=[ProfilerActivity.CPU]) as seen:
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
         step()
-    events = seen.key_averages()
+    events = profiler.key_averages()
     products = sum(e.self_cpu_time_total for e in events if e.key in PRODUCTS) / 1e3
     return products, sum(e.self_cpu_time_total for e in events) / 1e3 - products
 
@@ -147,11 +148,11 @@ def _step(config: Config) -> Callable[[], None]:
     batch, crop = config.run.recipe.batch_size, config.run.data.crop
     images = torch.randn(batch, 3, crop, crop).to(memory_format=torch.channels_last)
     labels = torch.arange(batch) % 10
-    half = config.run.recipe.precision is Precision.bf16
+    is_bf16 = config.run.recipe.precision is Precision.bf16
 
     def step() -> None:
         optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
             loss = F.cross_entropy(network(images), labels)
         loss.backward()
         optimizer.step()

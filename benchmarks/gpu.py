@@ -74,12 +74,12 @@ def training(
     peers = {peer: bare(config, data, tricks=peer == "bare", device=device) for peer in PEERS}
     found = suite(config, data, turns * turn, peers=peers, device=device, turn=turn)
     least = [1e3 * operations(config) / rate(device, recipe.precision)] * len(found["suite"])
-    share = f"as many operations of a product, {recipe.precision.value}"
+    product = f"as many operations of a product, {recipe.precision.value}"
     large = recipe.batch_size >= 512
     return [
         pair(name, PEERS["bare"], found["suite"], found["bare"], goal),
         pair(name, PEERS["plain"], found["suite"], found["plain"]),
-        pair(name, share, found["suite"], least, 0.5 if large else None),
+        pair(name, product, found["suite"], least, 0.5 if large else None),
     ]
 
 

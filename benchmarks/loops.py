@@ -192,7 +192,15 @@ def bare_step(config: Config, data: Store, steps: int) -> float:
 def bare(
     config: Config, data: Store, *, tricks: bool, device: str = "cpu", compiled: bool = False
 ) -> Callable[[], None]:
-    """Return a step of a bare loop; ``compiled`` applies torch.compile to the network."""
+    """Return a step of a bare loop.
+
+    Args:
+        config: Configuration of the run.
+        data: Data store of the run.
+        tricks: Use the suite's memory format, response normalization, dropout masks and optimizer.
+        device: ``cpu`` or ``cuda``.
+        compiled: Apply torch.compile to the network.
+    """
     torch.backends.cudnn.allow_tf32 = False  # as in a run
     run = config.run
     rows, _ = data.split(run.data.train_limit, run.data.val_size)
@@ -214,7 +222,7 @@ def bare(
     images.to(torch.device(device))
     batches = EpochBatches(len(rows), run.recipe.batch_size, derive(run.seed, "bare"))
     inputs = augmenter(config, data, len(rows), device)
-    half = run.recipe.precision is Precision.bf16
+    is_bf16 = run.recipe.precision is Precision.bf16
     shares = endless(batches)
     dropouts = [layer for layer in network.modules() if isinstance(layer, SeededDropout)]
     forward = torch.compile(network, dynamic=False) if compiled else network
@@ -227,7 +235,7 @@ def bare(
             x = x.contiguous()
         for index, layer in enumerate(dropouts if tricks else []):
             layer.draw(index, share.rows.to(device, non_blocking=True))
-        with torch.autocast(device, torch.bfloat16, enabled=half):
+        with torch.autocast(device, torch.bfloat16, enabled=is_bf16):
             loss = F.cross_entropy(forward(x), batch.labels)
         optimizer.zero_grad()
         loss.backward()

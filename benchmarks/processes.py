@@ -35,7 +35,7 @@ def command(*words: str, threads: int = 1) -> float:
 
 
 def sweep(runs: int, rounds: int) -> list[Row]:
-    """Compare a sweep over seeds with a loop over the template's command, both complete."""
+    """Compare a sweep over seeds with a loop over the template's command, start-up included."""
     with tempfile.TemporaryDirectory() as folder:
         words = [
             *("ablations/run.py", "-m", "model=cifar_conv", "width=1"),
@@ -153,6 +153,7 @@ def side_by_side(network: str, sizes: tuple[int, int, int], steps: int, rounds: 
     return [pair(name, peer, found["beside"], found["after"])]
 
 
+# Environment variables of each way to wait; `...` is the number of spins of a run.
 WAITS = {
     "a brief spin": {"GOMP_SPINCOUNT": ...},
     "threads that sleep at once": {"OMP_WAIT_POLICY": "PASSIVE"},
@@ -180,8 +181,8 @@ def threads(rounds: int) -> list[Row]:
         return float(done.stdout.split()[-1])
 
     rows = []
-    for state, hogs in (("idle", 0), ("busy", 2)):
-        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(hogs)]
+    for state, others in (("idle", 0), ("busy", 2)):
+        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(others)]
         try:
             cases = {name: partial(seconds, waits) for name, waits in WAITS.items()}
             found = alternate(cases, rounds, 1e9)
@@ -260,7 +261,7 @@ def memory() -> list[Row]:
 def records(counts: tuple[int, ...]) -> list[Row]:
     """Compare the time of a report with one second per hundred records.
 
-    The records are copies of those in ``results``; without any the result is empty.
+    The records are copies of those in ``results``; if there are none, no row is returned.
     """
     from ablations.config import NUMERICS
     from ablations.record import load_all
@@ -282,9 +283,9 @@ def records(counts: tuple[int, ...]) -> list[Row]:
                     seed=run.seed,
                     differences=run.differences,
                 )
-                place = Path(folder) / "runs" / copy.run_id
-                place.mkdir(parents=True)
-                copy.save(place)
+                run_folder = Path(folder) / "runs" / copy.run_id
+                run_folder.mkdir(parents=True)
+                copy.save(run_folder)
 
             def draw(folder: str = folder) -> None:
                 report(Path(folder) / "runs", Path(folder) / "page", pictures=False)
@@ -359,7 +360,7 @@ def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
 
 
 def main() -> None:
-    """Entry point of the processes that the functions above start."""
+    """Run one measurement, in a process that a function above has started."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("kind", choices=("template", "steps", "together", "memory"))
     parser.add_argument("words", nargs="*")

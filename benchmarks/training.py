@@ -22,9 +22,7 @@ from ablations import models
 from ablations.config import Config, Model
 from ablations.data.loading import EpochBatches, PixelBatches
 from ablations.data.store import Store
-from ablations.techniques.augmentation import (
-    to_input,
-)
+from ablations.techniques.augmentation import to_input
 from ablations.techniques.evaluation import center_crop, ten_views
 from ablations.techniques.norm import response_normalization
 from ablations.training.optimizer import build_optimizer
@@ -83,8 +81,8 @@ class TemplateModule(pl.LightningModule):
 
     def test_step(self, batch, batch_idx):
         views, y = batch
-        shares = self.network(views.flatten(0, 1)).softmax(1).view(*views.shape[:2], -1)
-        self.test_accuracy(shares.mean(1).argmax(1), y)
+        probabilities = self.network(views.flatten(0, 1)).softmax(1).view(*views.shape[:2], -1)
+        self.test_accuracy(probabilities.mean(1).argmax(1), y)
         self.log("test/acc", self.test_accuracy)
 
     def configure_optimizers(self):
@@ -319,6 +317,7 @@ def keras(rounds: int, seconds: float) -> list[Row]:
         F.cross_entropy(network(x), torch.from_numpy(labels)).backward()
         optimizer.step()
 
+    # `and None`, because `alternate` takes a returned float for the time.
     steps = {"ours": ours, "keras": lambda: model.train_on_batch(images, classes) and None}
     found = alternate(steps, rounds, seconds)
     return [pair(name, peer, found["ours"], found["keras"], 1.2, note="no dropout in Keras")]
