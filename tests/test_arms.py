@@ -28,7 +28,7 @@ def test_callbacks_are_named_by_class_and_arguments(tiny_run: Run):
     assert "callbacks=none" in difference(tiny_run, arm)
 
 
-def test_seed_replicate_and_place_of_the_data_name_no_arm(tiny_run: Run):
+def test_names_of_arms_omit_seed_replicate_and_path_of_the_data(tiny_run: Run):
     data = replace(tiny_run.data, source=Source.huggingface, path="/elsewhere", name="other")
     same = replace(tiny_run, data=data, seed=7, replicate=1)
     assert difference(same, tiny_run) == "baseline"
@@ -66,7 +66,7 @@ def test_a_sweep_names_its_runs_by_the_swept_keys(tiny_run: Run, changes, labels
     ("names", "tuned", "short"),
     [
         (["baseline", "norm=none"], [], ["baseline", "norm=none"]),
-        # The pilots of a study: the baseline is the arm nearest to all.
+        # The pilots of a study: the baseline differs least from the others.
         (
             ["width=2 epochs=9", "width=2 epochs=4", "norm=none width=2 epochs=4"],
             [],

@@ -13,7 +13,7 @@ from ablations.report import report
 from ablations.stats.labels import Label
 
 
-def test_a_study_trains_its_rates_then_its_gate_then_its_pairs(laboratory):
+def test_a_study_tunes_then_checks_the_gate_then_trains_its_pairs(laboratory):
     printed = laboratory("hand")
     assert laboratory.code == 0
     result = laboratory.result()
@@ -160,7 +160,7 @@ def test_a_failed_run_leaves_a_claim_incomplete_until_it_is_repeated(laboratory,
     assert before.isdisjoint(job.run.run_id for job in laboratory.trained)
 
 
-def test_a_diverged_run_is_a_network_at_chance_and_is_told(laboratory):
+def test_a_diverged_run_counts_as_chance_and_is_reported(laboratory):
     def one(job):
         bad = without_pooling(job) and job.run.seed == 101
         return well(job) | {"status": "diverged" if bad else "finished"}
@@ -173,7 +173,7 @@ def test_a_diverged_run_is_a_network_at_chance_and_is_told(laboratory):
     assert result.label not in ("not testable here", "incomplete", "")
 
 
-def test_a_difference_that_is_larger_in_training_is_told(laboratory):
+def test_a_difference_that_is_larger_in_training_is_reported(laboratory):
     laboratory.outcome = lambda job: (
         well(job, 0.2) | {"train": 0.2 if without_pooling(job) else 0.05}
     )
@@ -225,7 +225,7 @@ def test_the_parts_of_a_joint_claim_share_its_arm_and_its_place_in_the_family(la
     assert [verdict.part for verdict in result.verdicts] == ["no_conv3", "no_conv4"]
     assert (result.label, result.claims_in_family) == ("opposite here", 1)
     assert result.arms["no_conv3"]["with"].runs == result.arms["no_conv4"]["with"].runs
-    # Rates are checked for each part, what its arm shares once.
+    # Fair rates are checked for each part; the shared arm is checked once.
     assert [check.part for check in result.checks].count("trained out") == 1
     assert [check.part for check in result.checks].count("fair rates") == 2
 
@@ -255,13 +255,13 @@ def timed(laboratory):
     return laboratory
 
 
-def arriving(job, epochs):
-    """A run whose online error passes one half after so many epochs."""
-    # Of rates that never arrive the one with the smallest loss is chosen.
+def reaching(job, epoch):
+    """Return the outcome of a run whose online error falls below one half at an epoch."""
+    # If no rate reaches the target, the one with the smallest loss is chosen.
     loss = 1.0 if job.run.recipe.lr == 0.02 else 1.5
     points = [
         replace(
-            point, train=replace(point.train, top1=0.9 if point.epoch < epochs else 0.4, loss=loss)
+            point, train=replace(point.train, top1=0.9 if point.epoch < epoch else 0.4, loss=loss)
         )
         for point in make_record(job.run, epochs=60).curve
     ]
@@ -280,7 +280,7 @@ def test_times_are_ratios_and_rates_are_chosen_by_them(timed):
 
     def outcome(job):
         slow, best = (8, 0.01) if is_tanh(job) else (1, 0.02)
-        return arriving(job, 4 * slow + 10 * (job.run.recipe.lr != best) + job.run.seed % 2)
+        return reaching(job, 4 * slow + 10 * (job.run.recipe.lr != best) + job.run.seed % 2)
 
     timed.outcome = outcome
     printed = timed("hand")
@@ -292,7 +292,7 @@ def test_times_are_ratios_and_rates_are_chosen_by_them(timed):
 
 
 def test_a_target_that_only_one_arm_reaches_is_a_lower_bound(timed):
-    timed.outcome = lambda job: arriving(
+    timed.outcome = lambda job: reaching(
         job, 61 if is_tanh(job) else 3 + job.run.seed % 2 + 5 * (job.run.recipe.lr != 0.02)
     )
     timed("hand")
@@ -302,19 +302,19 @@ def test_a_target_that_only_one_arm_reaches_is_a_lower_bound(timed):
 
 
 def test_a_target_that_neither_arm_reaches_is_not_testable(timed):
-    timed.outcome = lambda job: arriving(job, 61)
+    timed.outcome = lambda job: reaching(job, 61)
     printed = timed("hand")
     assert timed.result().label == "not testable here"
     assert "neither arm reached the target" in printed
 
 
-def test_a_pair_in_which_neither_arm_arrives_counts_for_the_looks(timed):
+def test_a_pair_in_which_neither_arm_reaches_the_target_counts_for_the_looks(timed):
     timed.study(changes=[*STUDY["changes"], "recipe.epochs=60"], looks=[3])
 
     def outcome(job):
         slow = 8 if is_tanh(job) else 1
         late = job.run.seed == 101
-        return arriving(job, 61 if late else 4 * slow + 10 * (job.run.recipe.lr != 0.02))
+        return reaching(job, 61 if late else 4 * slow + 10 * (job.run.recipe.lr != 0.02))
 
     timed.outcome = outcome
     timed("hand")
@@ -368,7 +368,7 @@ def test_a_time_on_the_validation_curve_needs_every_epoch(timed_on_validation):
         ),
     ],
 )
-def test_what_would_test_something_else_is_refused_before_anything_trains(
+def test_arms_and_data_that_do_not_fit_the_claim_are_refused_before_training(
     laboratory, claim, study, message
 ):
     laboratory.claim(**claim)
@@ -380,7 +380,7 @@ def test_what_would_test_something_else_is_refused_before_anything_trains(
 # The report
 
 
-def test_the_report_tells_labels_gates_and_looks(laboratory):
+def test_the_report_shows_labels_gates_and_looks(laboratory):
     laboratory.claim("other", overfits_without=True, **NORM)
     laboratory.study(claims=["overlap", "other"])
     laboratory.outcome = lambda job: (made := well(job, 0.2)) | {"train": 0.9 * made["val"]}

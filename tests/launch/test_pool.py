@@ -90,7 +90,7 @@ def fakes(monkeypatch, record):
 @pytest.mark.parametrize(
     ("chosen", "seen"), [({}, module.SPINS), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)]
 )
-def test_threads_of_runs_wait_awake_for_a_moment_only(chosen, seen, monkeypatch):
+def test_waiting_threads_of_runs_spin_only_briefly(chosen, seen, monkeypatch):
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
         monkeypatch.delenv(name, raising=False)
     for name, value in chosen.items():
@@ -153,7 +153,7 @@ def test_nodes_train_one_run_after_the_other(rank, fakes, tiny_job, runs_dir: Pa
     assert frozen == ([2, 1] if rank == 0 else [])
 
 
-def test_a_run_that_fails_shows_its_tail_and_the_others_go_on(fakes, tiny_job, runs_dir: Path):
+def test_a_run_that_fails_shows_its_tail_and_the_others_continue(fakes, tiny_job, runs_dir: Path):
     fakes(cores=1, fails=1)
     seen: list[list[str]] = []
 
@@ -166,7 +166,7 @@ def test_a_run_that_fails_shows_its_tail_and_the_others_go_on(fakes, tiny_job, r
     assert ["failed", "waiting"] in seen or ["failed", "running"] in seen  # at once
 
 
-def test_a_process_that_dies_without_a_word_has_failed(fakes, tiny_job, runs_dir, monkeypatch):
+def test_a_run_whose_process_is_killed_has_failed(fakes, tiny_job, runs_dir, monkeypatch):
     fakes(cores=1)
     monkeypatch.setattr(FakeProcess, "exitcode", -9)
     (state,) = Pool(runs_dir, unwatched).run([tiny_job()])
@@ -183,13 +183,15 @@ def test_a_process_that_dies_without_a_word_has_failed(fakes, tiny_job, runs_dir
         (1, "ValueError: its own words", "ValueError: its own words"),
     ],
 )
-def test_how_a_process_ended_is_told_where_its_log_does_not(exitcode, log, last, tmp_path: Path):
+def test_the_tail_says_how_a_process_ended_unless_the_log_has_the_error(
+    exitcode, log, last, tmp_path: Path
+):
     (tmp_path / LOG).write_text(log)
     assert tail(tmp_path, exitcode).splitlines()[-1] == last
 
 
 @pytest.mark.parametrize("name", [None, "config.yaml", "progress.json"])
-def test_a_run_that_cannot_start_has_failed_and_the_others_go_on(
+def test_a_run_that_cannot_start_has_failed_and_the_others_continue(
     name, fakes, tiny_job, runs_dir: Path
 ):
     fakes(cores=1)
@@ -224,7 +226,7 @@ def test_a_server_that_ends_fails_the_run_that_it_was_to_fork(
 
 
 @pytest.mark.parametrize("name", [LOG, "record.json"])
-def test_a_folder_in_the_place_of_what_a_run_leaves_is_named(name, tiny_job, tmp_path: Path):
+def test_a_folder_in_place_of_a_file_of_the_run_is_named(name, tiny_job, tmp_path: Path):
     (tmp_path / name).mkdir()
     state = RunState(tiny_job(), tmp_path)
     conclude(state, 1)
@@ -246,7 +248,7 @@ def test_progress_that_no_run_of_this_version_writes_is_none(content: str, tmp_p
     assert read_progress(tmp_path) is None
 
 
-def test_a_server_whose_command_is_dead_imports_nothing():
+def test_a_server_whose_command_has_ended_imports_nothing():
     code = (
         "import sys, atexit\n"
         "atexit.register(lambda: print('torch' in sys.modules))\n"
@@ -270,7 +272,7 @@ def test_a_fast_dev_run_needs_no_record_and_touches_no_run(fakes, tiny_job, runs
     assert load(state.folder) is None
 
 
-def test_runs_on_other_hardware_follow_one_another(fakes, tiny_job, runs_dir: Path):
+def test_runs_with_other_hardware_settings_start_after_the_first(fakes, tiny_job, runs_dir: Path):
     log = fakes(cores=8)
     two = Trainer(Accelerator.cpu, devices=2)
     jobs = [tiny_job(seed=0), tiny_job(seed=1, trainer=two), tiny_job(seed=2)]
@@ -332,7 +334,9 @@ def test_a_second_command_waits_for_the_devices_of_the_first(start, tiny):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("finished")  # so that Lightning has set its variables before
+@pytest.mark.usefixtures(
+    "finished"
+)  # trains in this process, where Lightning sets environment variables
 def test_a_sweep_that_loses_a_process_ends_with_the_numbers_of_runs_alone(
     start, tiny, tiny_config, tiny_job, train_here
 ):

@@ -1,4 +1,4 @@
-"""Which records and verdicts a report shows, and what it says of their origin."""
+"""Records and verdicts that a report shows, and their provenance."""
 
 import json
 from dataclasses import replace
@@ -96,7 +96,7 @@ def test_missing_records_are_reported(study):
     assert any("are not here" in note for note in gather(study.path).missing)
 
 
-def test_a_folder_that_keeps_records_only_is_read_alike(study, tmp_path):
+def test_a_folder_with_only_records_gives_the_same_section(study, tmp_path):
     kept = tmp_path / "results"
     (kept / "records").mkdir(parents=True)
     (study.path / "verdicts.json").rename(kept / "verdicts.json")

@@ -143,11 +143,11 @@ def test_a_stock_trainer_takes_any_loader_of_images_and_labels(shape, tiny_job):
         predicted = trainer.predict(module, loader(*shape))
         wrong = torch.cat(predicted).argmax(1) != torch.arange(32) % 10
         assert wrong.double().mean().item() == pytest.approx(shown)
-    assert torch.equal(*weights)  # draws depend on seed and place
+    assert torch.equal(*weights)  # draws depend on seed and position
 
 
 @lightning_warns
-def test_only_an_epochs_own_validation_is_its_error(stock: Classifier):
+def test_an_epoch_has_a_validation_error_only_if_it_was_validated(stock: Classifier):
     class Noted(pl.Callback):
         def __init__(self) -> None:
             self.seen: list[bool] = []
@@ -166,7 +166,7 @@ def test_only_an_epochs_own_validation_is_its_error(stock: Classifier):
 
 
 @lightning_warns
-def test_a_checkpoint_begins_another_training_with_other_epochs(finished: Path):
+def test_a_checkpoint_starts_another_training_with_other_epochs(finished: Path):
     run = Job.load(finished).run
     longer = replace(run, recipe=replace(run.recipe, epochs=30, lr=1e-4))
     module = Classifier.load_from_checkpoint(finished / CHECKPOINT, run=longer.to_dict(), images=32)
@@ -186,7 +186,7 @@ def test_a_module_made_of_a_run_gives_a_checkpoint_that_loads(stock: Classifier,
 
 
 @lightning_warns
-def test_a_training_that_differs_from_the_papers_is_told(tiny_job):
+def test_missing_axes_and_another_number_of_batches_give_warnings(tiny_job):
     module = Classifier(tiny_job().run, classes=10, images=32)
     with (
         pytest.warns(UserWarning, match=r"`axes` is zero.*of_store"),
@@ -223,7 +223,7 @@ def test_a_loader_of_floats_is_refused(stock: Classifier):
 
 @lightning_warns
 @pytest.mark.parametrize("schedule", Schedule)
-def test_a_training_longer_than_its_schedule_goes_on(schedule: Schedule, tiny_job):
+def test_a_training_longer_than_its_schedule_continues(schedule: Schedule, tiny_job):
     milestones = [0.5] if schedule is Schedule.step else []
     recipe = Recipe(epochs=1, batch_size=16, schedule=schedule, milestones=milestones)
     run = tiny_job(recipe=recipe).run
