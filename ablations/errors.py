@@ -78,7 +78,7 @@ def explain_failure(error: Exception, folder: Path) -> str | None:
     """
     if isinstance(error, ConfigError) or lacks_memory(error):
         return plain(error)
-    # A connection error is caused by another process, one without errno is raised by a library.
+    # Connection errors are caused by other processes; errors without errno come from libraries.
     if not isinstance(error, OSError) or isinstance(error, ConnectionError) or not error.errno:
         return None
     full = error.errno in {errno.ENOSPC, errno.EDQUOT}

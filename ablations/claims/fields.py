@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, FiniteFloat, ValidationInfo
 
 from ablations.techniques import Techniques
 
-# Set by the command, or by the study for all of its claims.
+# Keys that only a command sets, or a study for all of its claims.
 COMMAND_KEYS = (
     *("experiment", "seed", "trainer", "logger", "output", "cache"),
     *("fast_dev_run", "print_model", "plan", "pretrained"),
