@@ -76,10 +76,10 @@ def verdicts_tex(evidence: Evidence) -> str:
         for _, results in section.groups:
             lines.append(r"    \midrule")
             for row in (row for result in results for row in rows_of(result)):
-                own = row.level == "claim"
+                whole = row.level == "claim"
                 cells = (
-                    ("" if own else r"\quad ") + latex(row.name),
-                    latex(row.result.section if own else ""),
+                    ("" if whole else r"\quad ") + latex(row.name),
+                    latex(row.result.section if whole else ""),
                     "" if row.level == "part" else latex(row.paper) + r"$^*$" * row.elsewhere,
                     latex(row.ours),
                     f"{row.n}",

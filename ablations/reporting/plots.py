@@ -41,7 +41,7 @@ _COLOR = {name: COLORS[name] for name in _NAMES}
 # Size of a plot without its legend, in pixels of the page: no wider than a card on a small phone,
 # so that text is never scaled down there.
 WIDTH, HEIGHT = 300, 230
-_FEW = 12  # epochs up to which each has a point of its own
+_FEW = 12  # largest number of epochs for which each has a marker
 STYLE: dict[Any, Any] = {
     "font.size": 14,
     "text.color": _COLOR["ink"],
@@ -286,8 +286,8 @@ def _free_place(
 
     def crowd(place: tuple[float, bool]) -> int:
         start = place[0] * (1 - width)
-        away = above if place[1] else -above
-        inside = (along >= start) & (along <= start + width) & (away >= 0) & (away <= height)
+        gap = above if place[1] else -above
+        inside = (along >= start) & (along <= start + width) & (gap >= 0) & (gap <= height)
         return int(inside.sum())
 
     return min(((at, up) for up in (False, True) for at in (0.0, 1.0, 0.5)), key=crowd)
