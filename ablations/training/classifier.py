@@ -289,8 +289,8 @@ class Classifier(pl.LightningModule):
                 f"data.size={self.run.data.size}: the images have {size} pixels; next step: scale "
                 f"them, or set data.size={size}"
             )
-        stream = self.current_epoch, batch_idx, self.global_rank
-        draws = self._draw(len(labels), *stream).to(self.device)
+        names = self.current_epoch, batch_idx, self.global_rank
+        draws = self._draw(len(labels), *names).to(self.device)
         rows = torch.arange(len(labels), device=self.device) + self.global_rank * len(labels)
         return images, labels, draws, rows, 1 / len(labels)
 

@@ -23,7 +23,7 @@ def provenance() -> dict[str, Any]:
 def _commit() -> dict[str, Any]:
     here = Path(__file__).resolve().parent
     git = ("git", "-C", str(here))
-    # The file as well: an installed package may lie in a clone of something else.
+    # Also asks for this file, because an installed package may lie in a clone of something else.
     words = ("rev-parse", "HEAD", f"HEAD:./{Path(__file__).name}")
     try:
         head = subprocess.run((*git, *words), capture_output=True, text=True)

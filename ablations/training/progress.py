@@ -59,17 +59,17 @@ class Progress(Callback):
         if time.monotonic() - self.written > PROGRESS_SECONDS:
             batches = trainer.num_test_batches
             done = sum(batches[:dataloader_idx]) + batch_idx + 1
-            tested, total = _evaluated(trainer)
+            tested, total = _count_views(trainer)
             self._write(trainer, module, "test", done / sum(batches) * tested / total)
 
-    def _write(self, trainer: pl.Trainer, module: Any, stage: str, evaluated: float = 0.0) -> None:
+    def _write(self, trainer: pl.Trainer, module: Any, stage: str, fraction: float = 0.0) -> None:
         self.written = now = time.monotonic()
         if not trainer.is_global_zero:
             return
         state: dict[str, Any] = {"stage": stage, "epochs": trainer.max_epochs}
         # In training steps; `max_epochs` is never None here.
         training: Any = trainer.max_epochs * module.steps  # pyright: ignore
-        evaluation = _evaluated(trainer)[1] / STEP / module.run.recipe.batch_size
+        evaluation = _count_views(trainer)[1] / STEP / module.run.recipe.batch_size
         if stage == "train":
             rate = (trainer.global_step - self.began_at) / (now - self.began)
             left = training - trainer.global_step + evaluation
@@ -79,16 +79,16 @@ class Progress(Callback):
                 "seconds_left": left / rate if rate else None,
             }
         else:
-            left = evaluation * (1 - evaluated)
-            if evaluated:
-                state["seconds_left"] = (now - self.began) * (1 / evaluated - 1)
+            left = evaluation * (1 - fraction)
+            if fraction:
+                state["seconds_left"] = (now - self.began) * (1 / fraction - 1)
         state["done"] = 1 - left / (training + evaluation)
         if val := module.val_scores:
             state["val_top1"] = val.top1
         write_atomically(self.path, json.dumps(state), lasting=False)
 
 
-def _evaluated(trainer: pl.Trainer) -> tuple[int, int]:
+def _count_views(trainer: pl.Trainer) -> tuple[int, int]:
     """Return the number of views in the test, and in the test plus the nearest neighbors."""
     images: Images = trainer.datamodule  # pyright: ignore
     train, test = len(images.train_images), len(images.test_images)

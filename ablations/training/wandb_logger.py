@@ -27,9 +27,9 @@ def build_wandb_logger(job: Job, folder: Path) -> WandbLogger | None:
     """Start or resume the W&B run of a run.
 
     ``WANDB_MODE`` decides whether it is offline; if unset, it is online on a machine that is logged
-    in. It is also offline if the server refuses or does not answer. Each offline attempt logs all
-    epochs again, so ``wandb sync`` needs only the last attempt, although a killed client leaves an
-    unreadable file.
+    in. It is also offline if the server refuses or does not answer. Because a killed client
+    leaves an unreadable file, each offline attempt logs all epochs again, and ``wandb sync`` needs
+    only the last attempt.
 
     Args:
         job: The run. Its id is also the id of the W&B run.
