@@ -255,7 +255,7 @@ def timed(laboratory):
     return laboratory
 
 
-def reaching(job, epoch):
+def arriving(job, epoch):
     """Return the outcome of a run whose online error falls below one half at an epoch."""
     # If no rate reaches the target, the one with the smallest loss is chosen.
     loss = 1.0 if job.run.recipe.lr == 0.02 else 1.5
@@ -280,7 +280,7 @@ def test_times_are_ratios_and_rates_are_chosen_by_them(timed):
 
     def outcome(job):
         slow, best = (8, 0.01) if is_tanh(job) else (1, 0.02)
-        return reaching(job, 4 * slow + 10 * (job.run.recipe.lr != best) + job.run.seed % 2)
+        return arriving(job, 4 * slow + 10 * (job.run.recipe.lr != best) + job.run.seed % 2)
 
     timed.outcome = outcome
     printed = timed("hand")
@@ -292,7 +292,7 @@ def test_times_are_ratios_and_rates_are_chosen_by_them(timed):
 
 
 def test_a_target_that_only_one_arm_reaches_is_a_lower_bound(timed):
-    timed.outcome = lambda job: reaching(
+    timed.outcome = lambda job: arriving(
         job, 61 if is_tanh(job) else 3 + job.run.seed % 2 + 5 * (job.run.recipe.lr != 0.02)
     )
     timed("hand")
@@ -302,7 +302,7 @@ def test_a_target_that_only_one_arm_reaches_is_a_lower_bound(timed):
 
 
 def test_a_target_that_neither_arm_reaches_is_not_testable(timed):
-    timed.outcome = lambda job: reaching(job, 61)
+    timed.outcome = lambda job: arriving(job, 61)
     printed = timed("hand")
     assert timed.result().label == "not testable here"
     assert "neither arm reached the target" in printed
@@ -314,7 +314,7 @@ def test_a_pair_in_which_neither_arm_reaches_the_target_counts_for_the_looks(tim
     def outcome(job):
         slow = 8 if is_tanh(job) else 1
         late = job.run.seed == 101
-        return reaching(job, 61 if late else 4 * slow + 10 * (job.run.recipe.lr != 0.02))
+        return arriving(job, 61 if late else 4 * slow + 10 * (job.run.recipe.lr != 0.02))
 
     timed.outcome = outcome
     timed("hand")
