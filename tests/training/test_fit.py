@@ -10,6 +10,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from finished import loaded, outcome, predictions, trained_network
+from lightning_fabric.accelerators.mps import MPSAccelerator
 from torchmetrics import Metric
 
 from ablations.config import Accelerator, ConfigError, DataConfig, Logger, LoggerKind, Trainer
@@ -54,6 +55,9 @@ def test_apples_gpu_is_never_chosen(wanted, tiny_job, runs_dir, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     monkeypatch.setattr(platform, "processor", lambda: "arm")
+    # Without its cache, in which an earlier test may have left the answer of this machine.
+    uncached = staticmethod(MPSAccelerator.is_available.__wrapped__)
+    monkeypatch.setattr(MPSAccelerator, "is_available", uncached)
     assert pl.accelerators.MPSAccelerator.is_available()  # what Lightning itself would take
     job = tiny_job(trainer=Trainer(accelerator=wanted))
     trainer = module.build_trainer(job, runs_dir, module.History(job.run.recipe), None, 1)
