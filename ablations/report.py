@@ -135,7 +135,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"{section.title}: {'; '.join(found) or 'no claims'}")
         for path in written:
             if path.parent == to:
-                print(f"{path} ({path.stat().st_size / 1024:,.0f} kB)")
+                print(f"{path} ({-(-path.stat().st_size // 1024):,} kB)")
         if drawn := [path for path in written if path.parent != to]:
             print(f"{to / FIGURES} ({count(len(drawn), 'file')})")
 
