@@ -101,6 +101,14 @@ def test_a_plan_of_data_that_are_not_there_is_shown(capsys, monkeypatch):
     assert not list(Path.cwd().iterdir())
 
 
+def test_the_plan_explains_its_columns(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    reproduce.main(["lrn_lowers_error", "--plan", *TINY])
+    (line,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith("P(holds)"))
+    assert "Δ" in line
+    assert "planning_sd" in line  # a study made of claims has none
+
+
 def test_the_plan_of_all_claims_says_what_makes_no_sense_here_and_loads_no_torch(cache):
     script = f"import sys; sys.argv = ['x', 'all', '--plan', *{TINY}]\n"
     script += "from ablations import reproduce\nreproduce.main()\n"

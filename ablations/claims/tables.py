@@ -42,6 +42,14 @@ def show_plan(console: Console, run: StudyRun) -> None:
         )
     console.print(fit(console, table))
     _show_excluded(console, study.results)
+    powers = [result.chance for result in study.results if not result.excluded]
+    unknown = "" if all(powers) else "; ?: the study has no planning_sd for the claim"
+    show(
+        console,
+        "P(holds)",
+        "probability of the label `holds here` if the true effect is Δ, which is the paper's "
+        f"effect or twice the margin{unknown}",
+    )
     weak = [r.claim for r in study.results if r.chance and r.chance[1] < 0.5]
     for name in weak:
         show(console, str(spoken(name)), "not resolvable by this study: P(holds) < 0.5 at 2Δ")
