@@ -146,6 +146,13 @@ def test_no_page_speaks_of_what_is_gone():
         assert not gone.search(path.read_text()), (path, gone.search(path.read_text()))
 
 
+def test_no_page_completes_python():
+    """Hydra's completion of ``python`` executes every script behind which TAB is pressed."""
+    for path in [*PAGES, ROOT / "README.md"]:
+        for script in re.findall(r"(\S+) -sc install=", path.read_text()):
+            assert script.endswith("ablations"), path
+
+
 def test_the_differences_that_the_edition_covers_are_all_in_its_table():
     rows = [
         r for r in (DOCS / "text_and_code.md").read_text().splitlines() if r.endswith("| yes |")
