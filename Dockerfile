@@ -21,7 +21,7 @@ COPY . ./
 RUN pip install --no-cache-dir --no-deps --editable . \
     && python -m compileall -q ablations hydra_plugins \
     && useradd --uid 1000 --home-dir /home/ablations ablations \
-    && install --directory --mode 1777 runs exported /cache /home/ablations
+    && install --directory --mode 1777 runs results exported /cache /home/ablations
 
 # NVIDIA_DRIVER_CAPABILITIES: CUDA, and NVML, which counts the GPUs. USER: another user has no name here.
 ENV ABLATIONS_CACHE=/cache \

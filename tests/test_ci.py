@@ -105,3 +105,20 @@ def test_the_image_installs_extras_that_exist_and_runs_as_a_user():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert set(extras) <= set(project["optional-dependencies"])
     assert re.findall(r"^USER (\w+)$", DOCKERFILE, re.MULTILINE)[-1] != "root"
+
+
+def test_any_user_of_the_image_can_write_where_its_commands_write():
+    (folders,) = re.findall(r"--mode 1777 (.*)", DOCKERFILE)
+    studies = reproduce._parser().parse_args([]).results  # has the ledgers
+    assert {"runs", "exported", "/cache", str(studies)} <= set(folders.split())
+
+
+def test_the_page_on_docker_keeps_what_its_containers_write():
+    page = (ROOT / "docs/docker.md").read_text().replace("\\\n", " ")
+    lines = re.findall(r"^docker run .*", page, re.MULTILINE)
+    assert len(lines) > 3
+    for line in lines:
+        options, _, words = re.split(r" ablations(:cuda)? ?", f"{line} ", maxsplit=1)
+        assert all(word in options for word in ("--user ", ":/suite/runs", ":/cache")), line
+        if words:
+            test_every_command_exists(words)
