@@ -132,8 +132,9 @@ class DataConfig:
         name: Name of the data in tables and records, not part of a run's id; null takes the
             source's name.
         source: See :class:`Source`.
-        path: ``huggingface``: a folder, a file (``*`` allowed), or the name of a data set of the
-            Hub; ``imagenet``: the folder of ILSVRC-2012's archives, class folders or parquet files;
+        path: ``huggingface``: a folder, such as one with FOLDER/train/CLASS/*.png and
+            FOLDER/test/CLASS/*.png, a file (``*`` allowed), or the name of a data set of the Hub;
+            ``imagenet``: the folder of ILSVRC-2012's archives, class folders or parquet files;
             ``cifar10``: the folder of its archive (null downloads it). The folder of a store made
             by ``prepare.py`` also works.
         train: ``huggingface``: training files (``*`` allowed) instead of ``path``, or the names of

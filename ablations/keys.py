@@ -237,7 +237,7 @@ _COMMANDS = {
         ],
         "; the first value of a technique is the paper's",
         ("",),
-        ("experiment", "logger", "trainer"),
+        ("experiment", "logger", "trainer", "callbacks"),
     ),
     "prepare": (
         "[KEY=VALUE ...]",
