@@ -66,6 +66,12 @@ runpy.run_path("model.py", run_name="__main__")
     assert done.stdout.splitlines() == ["image.png", *lines]
 
 
+def test_the_module_without_an_image_prints_its_usage(exported, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["model.py"])
+    with pytest.raises(SystemExit, match=r"usage: python model\.py IMAGE"):
+        runpy.run_path(str(exported / "model.py"), run_name="__main__")
+
+
 def test_safetensors_and_the_state_dict_hold_the_same(exported):
     state = torch.load(exported / "model.pth", weights_only=True)
     same = load_file(exported / "model.safetensors")
@@ -94,6 +100,9 @@ def test_the_card_and_the_configuration_say_what_the_network_is(exported, record
         f"| test images, ten views | {100 * record.test['ten_view'].top1:.2f} % |",
         f"| training images, center view | {100 * record.train.top1:.2f} % |",
         "| `recipe.lr` | 0.01 |",
+        "16 × 16 pixels",  # of the image
+        "12 × 12 pixels",  # of the network's input
+        "(N, 3, 16, 16)",
         f"torch {record.provenance['versions']['torch']}",
     ):
         assert text in card.content
