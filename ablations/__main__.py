@@ -6,6 +6,8 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from ablations import __version__
+
 COMMANDS = {
     "dashboard": "build or update the W&B workspace and report",
     "export": "write a trained network in plain torch, with a model card",
@@ -29,7 +31,11 @@ def main() -> None:
         import_module(f"ablations.{name}").main()
         return
     lines = [f"  ablations {command:<10} {what}" for command, what in COMMANDS.items()]
+    lines.append(f"  ablations {'--version':<10} print the version")
     text = "\n".join(["usage: ablations COMMAND [ARGUMENTS]", "", *lines])
+    if name == "--version":
+        print(f"ablations {__version__}")
+        return
     if name in {"-h", "--help"}:
         print(text)
         return

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import ablations
 from ablations import __main__ as console_script
 from ablations import run as command
 from ablations.launch import task
@@ -143,6 +144,12 @@ def test_the_console_script_lists_its_commands(arguments: list[str], monkeypatch
     console_script.main()
     text = capsys.readouterr().out
     assert all(f"ablations {name}" in text for name in console_script.COMMANDS)
+
+
+def test_the_console_script_has_the_version_of_the_package(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["ablations", "--version"])
+    console_script.main()
+    assert capsys.readouterr().out == f"ablations {ablations.__version__}\n"
 
 
 @pytest.mark.parametrize(
