@@ -167,7 +167,8 @@ class Store:
         if remaining < (train_limit or 1):
             raise ConfigError(
                 f"data.val_size={val_size} data.train_limit={train_limit}: there are only "
-                f"{len(labels)} training images; next step: lower one of the two values"
+                f"{len(labels)} training images; next step: set data.train_limit=null "
+                f"data.val_size={len(labels) // 10}"
             )
         order = stratified_order(labels)
         end = val_size + (remaining if train_limit is None else train_limit)

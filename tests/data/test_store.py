@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -461,5 +462,11 @@ def test_the_split_is_the_same_for_ever():
 
 @pytest.mark.parametrize(("limit", "val_size"), [(None, 12), (10, 3), (13, 1), (1, 12)])
 def test_too_few_images_are_reported(limit: int | None, val_size: int):
-    with pytest.raises(ConfigError, match=rf"^data.val_size={val_size} .* 12 training images"):
-        _store(np.arange(12) % 3).split(limit, val_size)
+    store = _store(np.arange(12) % 3)
+    with pytest.raises(ConfigError, match=rf"^data.val_size={val_size} .* 12 training") as raised:
+        store.split(limit, val_size)
+    _, _, advice = str(raised.value).partition("next step: ")
+    values = dict(re.findall(r"data\.(\w+)=(\w+)", advice))
+    assert values["train_limit"] == "null"
+    train, val = store.split(None, int(values["val_size"]))
+    assert (len(train), len(val)) == (11, 1)
