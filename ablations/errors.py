@@ -20,6 +20,7 @@ _MEMORY = (
     *("allocate memory", "out of memory", "failed to map segment", "start new thread"),
     "memory exhausted",
 )
+NO_MEMORY, ENDED = "not enough memory", "ended by"  # how a line of `plain`, `describe_end` begins
 MORE_MEMORY = "give it more memory, or train one run at a time with trainer.parallel=1"
 
 # Likely causes of signals that users do not send.
@@ -110,7 +111,7 @@ def describe_end(exitcode: int) -> str:
     if number not in signal.valid_signals():
         return f"exit code {exitcode}"
     name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-    return f"ended by {name}{_CAUSES.get(number, '')}"
+    return f"{ENDED} {name}{_CAUSES.get(number, '')}"
 
 
 def stdout_closed(error: Exception) -> bool:
@@ -132,7 +133,7 @@ def plain(error: Exception) -> str:
     """Return an error as one line for the user; an OSError includes its file."""
     if lacks_memory(error):
         said = " ".join(str(error).split()) or type(error).__name__
-        return f"not enough memory ({said[:200]}); next step: {MORE_MEMORY}"
+        return f"{NO_MEMORY} ({said[:200]}); next step: {MORE_MEMORY}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)

@@ -28,6 +28,7 @@ class Cluster:
 
     record: Record
     fails: tuple[int, ...] = ()
+    tail: str = "ValueError: x"
     begun: list[int] = field(default_factory=list)
 
     def start(self, output: Path, jobs: list, console: Any, watch: Any, **rest: Any) -> list:
@@ -37,6 +38,7 @@ class Cluster:
             self.begun.append(run.seed)
             state = RunState(job, output / run.run_id)
             state.status = "failed" if run.seed in self.fails else "finished"
+            state.tail = self.tail * (state.status == "failed")
             if state.status == "finished" and not job.fast_dev_run:
                 state.folder.mkdir()
                 identity = {"run_id": run.run_id, "differences": run.differences}
@@ -84,6 +86,15 @@ def test_a_run_says_where_its_record_is(run, cluster: Cluster):
     assert f"record  {path.parent.resolve()}\n" in text
 
 
+def test_a_sweep_lists_the_run_ids_of_each_arm_by_seed(run, cluster: Cluster):
+    _, text = run("-m", "seed=1,0", "pooling=overlap,nonoverlap")
+    records = [load(path.parent) for path in Path("runs").glob("*/record.json")]
+    ids = {(r.differences.get("pooling"), r.seed): r.run_id for r in records if r is not None}
+    assert f"records  {Path('runs').resolve()}\n" in text
+    for pooling in {pooling for pooling, _ in ids}:
+        assert f"{ids[pooling, 0]} {ids[pooling, 1]}" in text
+
+
 def test_the_same_command_again_trains_nothing_and_one_more_seed_one_run(run, cluster: Cluster):
     _, first = run("-m", "seed=0,1")
     code, second = run("-m", "seed=0,1")
@@ -102,6 +113,20 @@ def test_a_failure_is_counted_and_repeated(words: list[str], run, cluster: Clust
     cluster.fails, cluster.begun = (), []
     assert run(*words)[0] == 0
     assert cluster.begun == [0]
+
+
+@pytest.mark.parametrize(
+    ("tail", "step"),
+    [
+        ("Traceback\nValueError: x", "read the log, correct the cause, repeat the command"),
+        ("error: process of the run: ended by SIGKILL", "repeat the command"),
+    ],
+)
+def test_the_next_step_of_a_failure_is_to_correct_what_repeating_cannot(
+    tail: str, step: str, run, cluster: Cluster
+):
+    cluster.fails, cluster.tail = (0,), tail
+    assert run()[0] == f"error: 1 of 1 runs failed; next step: {step}"
 
 
 @pytest.mark.parametrize("last", ["2,3,abc", "2,3,-1"], ids=["typo", "out of range"])

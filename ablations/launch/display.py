@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from shlex import quote
 
+from rich import box
 from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.live import Live
@@ -132,6 +133,31 @@ def show_plan(console: Console, plan: Plan) -> None:
         if trainer.slurm.submit:
             jobs = [job for job in plan.left if job.trainer == trainer]
             show(console, "slurm", describe(trainer, jobs, plan.output))
+
+
+def show_records(console: Console, plan: Plan, records: dict[str, Record]) -> None:
+    """Print the folder of a single record, or the run ids of each arm, which predict.py takes."""
+    jobs = [job for job in plan.jobs if job.run.run_id in records]
+    if len(jobs) == 1:
+        show(console, "record", str(plan.output / jobs[0].run.run_id))
+    if len(jobs) < 2:
+        return
+    show(console, "records", str(plan.output))
+    arms: dict[tuple[str, str, str], list[Job]] = {}
+    for job in jobs:
+        data = job.run.data.name or records[job.run.run_id].data.name
+        arms.setdefault((job.label, job.experiment, data), []).append(job)
+    # An arm may have been trained on several data sets, each with its own table.
+    columns = [n for n in range(3) if n == 0 or len({names[n] for names in arms}) > 1]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for n in columns:
+        table.add_column(("arm", "experiment", "data")[n], overflow="fold")
+    table.add_column("run ids, in the order of the seeds")
+    for names, members in arms.items():
+        members.sort(key=lambda job: job.run.seed)
+        ids = Text(" ".join(job.run.run_id for job in members))
+        table.add_row(*(Text(names[n]) for n in columns), ids)
+    console.print(fit(console, table))
 
 
 def show_slow_precision(console: Console, jobs: Iterable[Job]) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from ablations.config import ConfigError, Job, Trainer
-from ablations.errors import MORE_MEMORY, describe_end, plain
+from ablations.errors import ENDED, MORE_MEMORY, NO_MEMORY, describe_end, plain
 from ablations.launch import COMMAND
 from ablations.launch.devices import Devices, Slot
 from ablations.launch.nodes import Nodes
@@ -276,6 +276,12 @@ def tail(folder: Path, exitcode: int) -> str:
     if not lines or not end.startswith("exit code"):
         lines.append(f"error: process of the run: {end}")
     return "\n".join(lines)
+
+
+def may_pass(state: RunState) -> bool:
+    """Return whether a signal or a lack of memory ended a run, which may not happen again."""
+    reason = state.tail.rpartition("\n")[2]
+    return any(words in reason for words in (ENDED, NO_MEMORY))
 
 
 @dataclass

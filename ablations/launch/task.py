@@ -18,12 +18,13 @@ from ablations.launch.display import (
     make_console,
     show,
     show_plan,
+    show_records,
     show_waiting,
 )
 from ablations.launch.layer_table import show_layers
 from ablations.launch.nodes import await_plan, nodes_of_step, tell_nodes
 from ablations.launch.plan import make_plan
-from ablations.launch.pool import RunState, freeze, run_folder
+from ablations.launch.pool import RunState, freeze, may_pass, run_folder
 from ablations.launch.start import start
 from ablations.launch.summary import show_summary, validation_error
 
@@ -109,9 +110,7 @@ def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
         records |= {s.record.run_id: s.record for s in states if s.record is not None}
         show_waiting(console, states)
     show_summary(console, plan.jobs, records, search)
-    if len(records) == 1:
-        # A later run may start from this one, with pretrained=RUN_ID.
-        show(console, "record", str(plan.output / next(iter(records))))
+    show_records(console, plan, records)
     failure = _failure(states)
     if configs[0].fast_dev_run and states and not failure:
         show(console, "fast_dev_run", "ran one batch of each split; nothing is saved")
@@ -138,7 +137,10 @@ def _is_search(configs: Sequence[Config]) -> bool:
 
 
 def _failure(states: Sequence[RunState]) -> RunsFailed | None:
-    failed = sum(state.status == "failed" for state in states)
+    failed = [state for state in states if state.status == "failed"]
     if not failed:
         return None
-    return RunsFailed(f"{failed} of {len(states)} runs failed; next step: repeat the command")
+    step = "" if all(map(may_pass, failed)) else "read the log, correct the cause, "
+    return RunsFailed(
+        f"{len(failed)} of {len(states)} runs failed; next step: {step}repeat the command"
+    )

@@ -19,11 +19,12 @@ from commands import (
 )
 
 from ablations.config import Accelerator, Job, Trainer
+from ablations.errors import plain
 from ablations.launch import COMMAND
 from ablations.launch import pool as module
 from ablations.launch.devices import Devices
 from ablations.launch.nodes import Nodes
-from ablations.launch.pool import Pool, RunState, conclude, read_progress, tail
+from ablations.launch.pool import Pool, RunState, conclude, may_pass, read_progress, tail
 from ablations.launch.worker import LOG
 from ablations.record import Record, load
 
@@ -175,19 +176,22 @@ def test_a_run_whose_process_is_killed_has_failed(fakes, tiny_job, runs_dir, mon
 
 
 @pytest.mark.parametrize(
-    ("exitcode", "log", "last"),
+    ("exitcode", "log", "last", "passes"),
     [
-        (-11, "a line", "error: process of the run: ended by SIGSEGV"),
-        (143, "", "error: process of the run: ended by SIGTERM"),
-        (3, "", "error: process of the run: exit code 3"),
-        (1, "ValueError: its own words", "ValueError: its own words"),
+        (-11, "a line", "error: process of the run: ended by SIGSEGV", True),
+        (143, "", "error: process of the run: ended by SIGTERM", True),
+        (3, "", "error: process of the run: exit code 3", False),
+        (1, "ValueError: its own words", "ValueError: its own words", False),
+        (1, f"error: {plain(MemoryError())}", f"error: {plain(MemoryError())}", True),
     ],
 )
 def test_the_tail_says_how_a_process_ended_unless_the_log_has_the_error(
-    exitcode, log, last, tmp_path: Path
+    exitcode, log, last, passes, tiny_job, tmp_path: Path
 ):
     (tmp_path / LOG).write_text(log)
-    assert tail(tmp_path, exitcode).splitlines()[-1] == last
+    text = tail(tmp_path, exitcode)
+    assert text.splitlines()[-1] == last
+    assert may_pass(RunState(tiny_job(), tmp_path, "failed", tail=text)) == passes
 
 
 @pytest.mark.parametrize("name", [None, "config.yaml", "progress.json"])
