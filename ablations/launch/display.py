@@ -198,7 +198,7 @@ class Monitor:
         self.console = console
         self.live = Live(console=console, refresh_per_second=4, transient=True)
         self.clock = _Clock()
-        self.told: dict[str, str] = {}
+        self.told: dict[str, tuple[str, str]] = {}
         self.lines: dict[str, Text] = {}
         self.last_line = 0.0
 
@@ -216,8 +216,9 @@ class Monitor:
             self.live.update(_live_table(self.console, states, self.clock))
         due = time.monotonic() - self.last_line > LINE_SECONDS
         for state in states:
-            changed = self.told.get(state.job.run.run_id, "waiting") != state.status
-            self.told[state.job.run.run_id] = state.status
+            now = state.status, state.awaits
+            changed = self.told.get(state.job.run.run_id, ("waiting", "")) != now
+            self.told[state.job.run.run_id] = now
             quiet = self.console.is_terminal and state.status != "failed"
             if not quiet and (changed or (due and state.status == "running")):
                 self._print_line(state)
@@ -275,7 +276,12 @@ def _live_table(console: Console, states: list[RunState], clock: _Clock) -> Grou
     summary += f", {queued} queued" * bool(queued) + f", {duration(clock.elapsed())} so far"
     left = None if queued else clock.left(states)
     summary += f", about {duration(left)} left" if left else ""
+    summary += "".join(f", waiting {_awaits(state)}" for state in states if state.awaits)
     return Group(*([table] if running else []), Text(summary, style="dim"))
+
+
+def _awaits(state: RunState) -> str:
+    return f"for a free {state.awaits} (other commands use all)"
 
 
 def _cells(state: RunState) -> tuple[str, str, str, str]:
@@ -296,6 +302,8 @@ def _cells(state: RunState) -> tuple[str, str, str, str]:
 def _line(state: RunState) -> Text:
     text = Text(f"{state.status:<9}", style=_STYLES.get(state.status, ""))
     text.append(f" {state.job.label} seed={state.job.run.seed}", style="default")
+    if state.awaits:
+        text.append(f"  {_awaits(state)}", style="dim")
     if state.status == "running" and state.progress:
         epoch, error, rate, left = _cells(state)
         facts = (

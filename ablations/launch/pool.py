@@ -50,6 +50,7 @@ class RunState:
         progress: Latest contents of ``progress.json``.
         record: The record, once the run is done.
         tail: Last lines of the log, once the run has failed.
+        awaits: ``core`` or ``GPU`` while other commands hold all that this run could use.
     """
 
     job: Job
@@ -58,6 +59,7 @@ class RunState:
     progress: dict[str, Any] = field(default_factory=dict)
     record: Record | None = None
     tail: str = ""
+    awaits: str = ""
 
 
 def warm_up() -> None:
@@ -132,10 +134,13 @@ class Pool:
             while waiting and self._may_start(received) and self._has_room():
                 if (slot := devices.take()) is None:
                     break
+                waiting[0].awaits = ""
                 self._start(waiting.popleft(), devices, slot)
             if self.running:
                 wait(list(self.running), timeout=POLL_SECONDS)
             else:  # other commands hold every device
+                if waiting:
+                    waiting[0].awaits = "GPU" if devices.slots[0].gpus else "core"
                 time.sleep(POLL_SECONDS)
             if received:
                 self.stop()

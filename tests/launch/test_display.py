@@ -143,6 +143,19 @@ def test_a_terminal_shows_a_table_of_what_runs_and_failures_above_it(tiny_job):
         assert row in found
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_command_says_that_it_waits_for_a_device_of_other_commands(terminal: bool, tiny_job):
+    shown, states = console(terminal=terminal), [state(tiny_job(), "waiting", awaits="GPU")]
+    with Monitor(shown) as monitor:
+        for _ in range(2):
+            monitor.update(states)
+        if terminal:
+            shown.print(monitor.live.get_renderable())
+    found = [row for row in rows(shown) if "waiting" in row and "for a free GPU" in row]
+    assert found
+    assert terminal or len(found) == 1  # not at every update
+
+
 @pytest.mark.parametrize("width", [60, 80])
 def test_a_narrow_terminal_breaks_no_word(width: int, tiny_job):
     job = replace(tiny_job(), label="augmentation=crop_flip recipe.milestones=[0.5]")

@@ -126,13 +126,14 @@ def test_a_run_waits_for_a_device_that_another_command_holds(fakes, tiny_job, ru
     seen = []
 
     def watch(states: list[RunState]) -> None:
-        seen.append(states[0].status)
+        seen.append((states[0].status, states[0].awaits))
         if len(seen) == 3:
             assert log == []
             elsewhere.give_back(slot)
 
     Pool(runs_dir, watch).run([tiny_job(seed=2, trainer=AUTO)])
-    assert seen[:3] == ["waiting"] * 3
+    assert seen[:3] == [("waiting", "core")] * 3
+    assert {awaits for status, awaits in seen if status != "waiting"} == {""}
     assert log == ["start 2", "end 2"]
     assert elsewhere.take()  # nothing is held afterwards
     with pytest.raises(SystemExit):  # a waiting command can be stopped
