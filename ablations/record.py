@@ -5,7 +5,7 @@ import hashlib
 import json
 import logging
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -246,11 +246,30 @@ class Record:
             return max(0.0, 1 - k / self.data.classes)
         return self.test[view].top1 if k == 1 else self.test[view].top5
 
+    @property
+    def at_chance(self) -> bool:
+        """Whether the error of a finished run is within three standard errors of chance."""
+        if self.status != "finished":
+            return False
+        scores, chance = self.val or self.test["center"], 1 - 1 / self.data.classes
+        return scores.top1 > chance - 3 * (chance * (1 - chance) / scores.count) ** 0.5
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether the run neither diverged nor is at chance."""
+        return self.status == "finished" and not self.at_chance
+
     def save(self, folder: Path) -> None:
         """Write ``record.json`` atomically, with a checksum of its values."""
         values = asdict(self)
         content = json.dumps(values | {CHECKSUM: checksum(values)}, indent=1, allow_nan=False)
         write_atomically(folder / RECORD, content)
+
+
+def learned(records: Sequence[Record]) -> bool:
+    """Return whether fewer than half of the runs diverged or are at chance."""
+    bad = sum(not record.has_learned for record in records)
+    return not bad or 2 * bad < len(records)
 
 
 def checksum(values: dict[str, Any]) -> str:

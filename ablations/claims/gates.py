@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from math import exp, log, sqrt
 from statistics import mean, stdev
 
-from ablations.claims.measures import SIDES, at_chance, smoothed, val_error
+from ablations.claims.measures import SIDES, smoothed, val_error
 from ablations.claims.runs import Runs
 from ablations.claims.schema import Claim
 from ablations.claims.tuning import Choice
 from ablations.config import Job
-from ablations.record import Record
+from ablations.record import Record, learned
 from ablations.stats.intervals import critical
 
 # The arms of a claim, ``with`` and ``without`` the technique, by part.
@@ -103,7 +103,7 @@ def _trained_out(runs: Runs, choice: Choice) -> Check:
         (runs.record(once), runs.record(twice)) for once, twice in _once_and_twice(runs, choice)
     ]
     known = [(once, twice) for once, twice in pairs if once and twice]
-    bad = sum(not _has_learned(record) for pair in known for record in pair)
+    bad = sum(not record.has_learned for pair in known for record in pair)
     if bad >= len(known):  # at least half of the runs, because each seed has two
         text = f"{bad} of {2 * len(known)} gate runs diverged or are at chance"
         return Check("trained out", False, text)
@@ -166,10 +166,6 @@ def _overfits(choice: Choice) -> Check:
     )
 
 
-def _has_learned(record: Record) -> bool:
-    return record.status == "finished" and not at_chance(record)
-
-
 def learns(records: Mapping[str, Sequence[Record]], what: str) -> Check:
     """Check that in each arm fewer than half of the runs diverged or are at chance.
 
@@ -178,8 +174,8 @@ def learns(records: Mapping[str, Sequence[Record]], what: str) -> Check:
         what: The kind of run: ``tuning`` or ``paired``.
     """
     for side in SIDES:
-        bad = sum(not _has_learned(record) for record in records[side])
-        if bad and 2 * bad >= len(records[side]):
+        if not learned(records[side]):
+            bad = sum(not record.has_learned for record in records[side])
             text = (
                 f"{bad} of {len(records[side])} {what} runs {side} the technique diverged or are "
                 "at chance"

@@ -224,7 +224,7 @@ def warnings(claim: Claim, pairs: Pairs) -> list[str]:
     for side, runs in runs_of(pairs).items():
         for what, count in (
             ("diverged", sum(run.status == "diverged" for run in runs)),
-            ("are at chance", sum(map(at_chance, runs))),
+            ("are at chance", sum(run.at_chance for run in runs)),
         ):
             if count:
                 found.append(f"{side} the technique {count} of {len(runs)} runs {what}")
@@ -260,14 +260,6 @@ def smoothed(error: float, record: Record, scores: Scores | None = None) -> floa
     """
     count = scores.count if scores else record.data.test_images
     return (error * count + 0.5) / (count + 1)
-
-
-def at_chance(record: Record) -> bool:
-    """Whether the error of a finished run is within three standard errors of chance."""
-    if record.status != "finished":
-        return False
-    scores, chance = record.val or record.test["center"], 1 - 1 / record.data.classes
-    return scores.top1 > chance - 3 * (chance * (1 - chance) / scores.count) ** 0.5
 
 
 def _time(times: Sequence[float], values: Sequence[float | None], target: float | None) -> float:

@@ -1,5 +1,6 @@
 """Print the table at the end of a command: test errors of each arm over its seeds."""
 
+from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 
 from rich import box
@@ -9,7 +10,7 @@ from rich.text import Text
 
 from ablations.config import Job
 from ablations.launch.display import count, duration, fit, show
-from ablations.record import Record
+from ablations.record import Record, learned
 from ablations.techniques import Evaluation
 
 
@@ -30,7 +31,7 @@ def validation_error(record: Record | None) -> float | None:
 def show_summary(
     console: Console, jobs: list[Job], records: dict[str, Record], search: bool = False
 ) -> None:
-    """Print a row per arm (n, test errors, epochs, times), then the number of diverged runs.
+    """Print a row per arm (n, test errors, epochs, times), then the failures among them.
 
     Args:
         console: The console to print on.
@@ -66,7 +67,28 @@ def show_summary(
                 cells += (_mean_sd([100 * error for error in errors if error is not None]),)
             table.add_row(Text(arm), *cells)
         console.print(fit(console, table, ["evaluation", "epochs", "training", "top-5 %"]))
+        runs = {arm: [records[job.run.run_id] for job in members] for arm, members in arms.items()}
+        if text := unlearned(runs):
+            show(console, "at chance", text)
     _show_diverged(console, [job for job in jobs if _diverged(records.get(job.run.run_id))])
+
+
+def unlearned(arms: Mapping[str, Sequence[Record]]) -> str:
+    """Return which arms are at chance and what to do about it; empty if there are none.
+
+    Args:
+        arms: Records by the name of the arm. An arm whose runs all diverged is left out.
+    """
+    names = [
+        name
+        for name, records in arms.items()
+        if not learned(records) and any(record.at_chance for record in records)
+    ]
+    if not names:
+        return ""
+    subject = ", ".join(names) if len(names) <= 3 else count(len(names), "arm")
+    verb = "has" if len(names) == 1 else "have"
+    return f"{subject} {verb} not learned; next step: more epochs, or another recipe.lr or init"
 
 
 def _diverged(record: Record | None) -> bool:

@@ -9,6 +9,7 @@ import yaml
 
 from ablations.arms import BASELINE, changes
 from ablations.launch.display import count, duration
+from ablations.launch.summary import unlearned
 from ablations.record import Record
 from ablations.reporting.evidence import Section
 from ablations.reporting.words import listed, mean_sd
@@ -47,6 +48,11 @@ def arms_rows(section: Section) -> list[tuple[str, ...]]:
             )
         )
     return rows
+
+
+def at_chance(section: Section) -> str:
+    """Return which arms have not learned and what to do about it; empty if there are none."""
+    return unlearned({arm.name: arm.runs for arm in section.arms})
 
 
 def published_rows(section: Section) -> list[tuple[str, ...]]:

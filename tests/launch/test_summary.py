@@ -16,6 +16,7 @@ def rows(jobs, records: dict[str, Record], search: bool = False) -> list[str]:
 
 def scored(record: Record, top1: float, **values) -> Record:
     test = {"ten_view": Scores(top1, top1 / 10, None, 23), "center": Scores(0.9, 0.8, 1.0, 23)}
+    values = {"val": Scores(top1, top1 / 10, 1.0, 23)} | values
     return replace(
         record, test=test, seconds=61.0, evaluation_seconds=7.0, images_per_second=1234.5, **values
     )
@@ -84,3 +85,33 @@ def test_runs_on_other_data_have_their_own_table(tiny_job, record: Record):
     titles = [row for row in text if "Test error" in row]
     assert len(titles) == 2
     assert "photographs" in titles[1]
+
+
+@pytest.mark.parametrize(
+    ("errors", "status", "names"),
+    [
+        ([0.75, 0.74], "finished", "pooling=overlap has not learned; "),
+        ([0.75, 0.4], "finished", "pooling=overlap has not learned; "),
+        ([0.75, 0.4, 0.4], "finished", None),
+        ([0.4, 0.4], "finished", None),
+        ([0.75], "diverged", None),
+    ],
+)
+def test_an_arm_at_chance_is_named(errors, status, names, tiny_job, record: Record):
+    data = replace(record.data, classes=4)
+    jobs = [replace(tiny_job(seed=seed), label="pooling=overlap") for seed in range(len(errors))]
+    records = {
+        job.run.run_id: scored(
+            record, error, data=data, val=Scores(error, 0.0, 1.0, 500), status=status
+        )
+        for job, error in zip(jobs, errors, strict=True)
+    }
+    other = replace(tiny_job(seed=9), label="baseline")
+    records[other.run.run_id] = scored(record, 0.2, data=data, val=Scores(0.2, 0.0, 1.0, 500))
+    found = [row for row in rows([*jobs, other], records) if row.startswith("at chance")]
+    if names is None:
+        assert found == []
+    else:
+        (row,) = found
+        assert row.startswith(f"at chance {names}")
+        assert "next step: " in row

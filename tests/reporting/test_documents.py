@@ -222,6 +222,26 @@ def test_both_have_all_that_is_known(written, html):
         assert [fact for fact in known if fact.lower() not in shown] == []
 
 
+def test_both_name_the_arms_at_chance(folder):
+    folder.add(0.2, 1)
+    folder.add(0.9, 1, arm="pooling=nonoverlap")
+    evidence = gather(folder.path)
+    for text in (re.sub(r"<[^>]+>", "", page(evidence)), results(evidence).replace("*", "")):
+        assert re.findall("At chance: (.*?) ha", text) == ["pooling=nonoverlap"]
+
+
+@pytest.mark.parametrize("judged", [True, False])
+def test_links_within_the_results_have_their_headings(judged, folder):
+    runs = {"with": [folder.add(0.25, 1)]}
+    if judged:
+        folder.study(make_result("lrn_lowers_error", {"": ([0.28], [0.25])}, runs=runs))
+    text = results(gather(folder.path))
+    headings = {slug(title) for title in re.findall("^#+ (.*)$", text, re.MULTILINE)}
+    links = re.findall(r"\]\(#([^)]+)\)", text)
+    assert bool(links) == judged
+    assert set(links) <= headings
+
+
 HOSTILE = "<script>alert(1)</script>|`a`*b*[x](y)\n# \"'& $\\frac{$ [/nope]"
 
 
