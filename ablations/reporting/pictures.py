@@ -212,11 +212,29 @@ def data_uri(pixels: NDArray[np.uint8]) -> str:
 def _predictions(store: Store, probabilities: NDArray[np.float32]) -> list[Prediction]:
     labels = store.test_labels
     correct = probabilities.argmax(1) == labels
-    # The first of either kind in the order of the test split: not chosen by hand.
-    each = PREDICTED // 2
-    chosen = [*np.flatnonzero(correct)[:each], *np.flatnonzero(~correct)[:each]]
+    chosen = np.concatenate(
+        [spread(np.flatnonzero(kind), labels, PREDICTED // 2) for kind in (correct, ~correct)]
+    )
     best = np.argsort(-probabilities[chosen], kind="stable")[:, :5]
     return _show(store, probabilities, chosen, best)
+
+
+def spread(rows: NDArray[np.intp], labels: NDArray[np.integer], number: int) -> NDArray[np.intp]:
+    """Return up to ``number`` of the rows, from as many classes as possible.
+
+    Of each class the first rows are taken; with more classes than ``number``, the classes are
+    evenly spaced.
+
+    Args:
+        rows: Rows to choose from, in ascending order.
+        labels: Class number by row.
+        number: How many to choose.
+    """
+    by_class = rows[np.argsort(labels[rows], kind="stable")]
+    _, starts, counts = np.unique(labels[by_class], return_index=True, return_counts=True)
+    ranks = np.arange(len(by_class)) - np.repeat(starts, counts)
+    pool = by_class[np.argsort(ranks, kind="stable")][: max(number, len(starts))]
+    return pool[np.linspace(0, len(pool) - 1, min(number, len(pool))).round().astype(int)]
 
 
 def _show(

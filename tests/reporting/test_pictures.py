@@ -12,8 +12,9 @@ from PIL import Image
 
 from ablations import models
 from ablations.config import Job
-from ablations.reporting import pictures
-from ablations.reporting.pictures import data_uri, draw, mosaic
+from ablations.reporting import documents, pictures
+from ablations.reporting.evidence import gather
+from ablations.reporting.pictures import data_uri, draw, mosaic, spread
 from ablations.techniques.augmentation import to_input
 
 
@@ -42,6 +43,31 @@ def test_predictions_are_the_five_most_probable_classes(found):
         assert shares == sorted(shares, reverse=True)
         marked = [name for name, _, correct in prediction.classes if correct]
         assert marked in ([], [prediction.image.text])
+
+
+@pytest.mark.parametrize(("number", "title"), [(4, "Most"), (10, "Five most")])
+def test_the_heading_counts_no_more_classes_than_there_are(number, title, found, record, folder):
+    folder.add(0.25, 1)
+    evidence = gather(folder.path)
+    run = replace(record, data=replace(record.data, classes=number))
+    html = documents.page(evidence, {}, {evidence.sections[0].key: replace(found, run=run)})
+    assert f"<h4>{title} probable classes</h4>" in html
+
+
+@pytest.mark.parametrize(
+    ("labels", "chosen"),
+    [
+        ([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3], [0, 3, 6, 9]),
+        ([1, 0, 1, 0, 1, 0], [1, 0, 3, 2]),
+        ([2, 2, 2, 0], [3, 0, 1, 2]),
+        ([4, 4, 6, 5, 3, 2, 1, 0], [7, 5, 0, 2]),
+        ([0, 0], [0, 1]),
+        ([], []),
+    ],
+)
+def test_examples_are_spread_over_the_classes(labels, chosen):
+    rows = np.arange(len(labels))
+    assert spread(rows, np.array(labels, int), 4).tolist() == chosen
 
 
 def test_each_row_of_neighbors_has_the_nearest_training_images(finished, record, monkeypatch):
