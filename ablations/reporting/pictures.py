@@ -212,9 +212,11 @@ def data_uri(pixels: NDArray[np.uint8]) -> str:
 def _predictions(store: Store, probabilities: NDArray[np.float32]) -> list[Prediction]:
     labels = store.test_labels
     correct = probabilities.argmax(1) == labels
-    chosen = np.concatenate(
-        [spread(np.flatnonzero(kind), labels, PREDICTED // 2) for kind in (correct, ~correct)]
-    )
+    chosen = [
+        int(row)
+        for kind in (correct, ~correct)
+        for row in spread(np.flatnonzero(kind), labels, PREDICTED // 2)
+    ]
     best = np.argsort(-probabilities[chosen], kind="stable")[:, :5]
     return _show(store, probabilities, chosen, best)
 
