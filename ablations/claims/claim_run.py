@@ -220,7 +220,7 @@ class ClaimRun:
             what, needed = "a run", [job for _, job in self.jobs(self.pairs)]
         absent = {job.run.run_id for job in needed if self.runs.record(job) is None}
         if absent & self.runs.failed:
-            return f"{what} failed; next step: repeat the command"
+            return f"{what} failed; next step: read its log, then repeat the command"
         if not self.is_tuned:
             return "not tuned yet"
         if not self.checked:
