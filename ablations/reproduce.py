@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Sequence
+from math import inf
 from pathlib import Path
 from shlex import quote
 from textwrap import fill, indent
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         run = StudyRun(runs, asked, claims, options.results, options.seeds)
         wanted = [claim.name for claim in asked]
-        show_plan(console, run)
+        show_plan(console, run, options.rate)
         if options.plan:
             return
         run.save()  # writes the rules before the first run
@@ -133,6 +134,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--plan", action="store_true", help="show runs and power; train nothing")
     parser.add_argument(
+        "--rate",
+        type=_rate,
+        metavar="N",
+        help="training images/s of one device, for the hours of the plan (default: as measured in "
+        "finished runs)",
+    )
+    parser.add_argument(
         "--seeds",
         type=_pairs,
         metavar="N",
@@ -158,6 +166,16 @@ def _pairs(text: str) -> int:
     if not text.isdigit() or int(text) < 2:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of pairs; must be 2 or more")
     return int(text)
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of images/s; must be above 0")
+    return rate
 
 
 def _seconds(text: str) -> float:

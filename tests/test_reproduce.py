@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,8 @@ import pytest
 from ablations import reproduce
 from ablations.claims.results import load
 
-COMMAND = Path(__file__).resolve().parents[1] / "ablations" / "reproduce.py"
+ROOT = Path(__file__).resolve().parents[1]
+COMMAND = ROOT / "ablations" / "reproduce.py"
 # Four epochs of the smoke experiment, on the data of the fixture `cache`.
 TINY = (
     *("experiment=smoke", "data.val_size=11", "width=0.2"),
@@ -63,6 +65,7 @@ def test_runs_on_several_nodes_wait_for_torchrun(cache, capsys):
     ("arguments", "words"),
     [
         (("all", "--seeds", "1"), "'1' is not a number of pairs; must be 2 or more"),
+        (("all", "--rate", "0"), "'0' is not a number of images/s; must be above 0"),
         (("all", "--budget", "soon"), "'soon' is not a time such as 30min, 2h or 1d"),
     ],
 )
@@ -99,6 +102,34 @@ def test_a_plan_of_data_that_are_not_there_is_shown(capsys, monkeypatch):
     assert "not prepared; finished runs are not counted" in shown
     assert "at most 36 runs" in shown
     assert not list(Path.cwd().iterdir())
+
+
+def test_the_price_of_imagenet_follows_from_a_rate(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def plan(*words):
+        reproduce.main(["imagenet", "--plan", "logger=none", *words])
+        return capsys.readouterr().out
+
+    def row(shown, claim):
+        return next(line for line in shown.splitlines() if line.startswith(claim))
+
+    shown = plan("--rate", "5000", "data.path=somewhere")
+    # 3 rates in each of two arms, 5 seeds at twice the epochs and 4 more at the epochs of the
+    # study for the gate, and 5 pairs; each epoch has all images but those for validation.
+    epochs = 91 * (6 + 4 + 10) + 182 * 5
+    evaluated = (10_000 * (epochs + 25) + 25 * (1_271_167 + 10 * 50_000)) / 3
+    hours = (1_271_167 * epochs + evaluated) / 5000 / 3600
+    assert row(shown, "lrn lowers error").split()[-1] == f"{hours:.0f}"
+    total = re.search(r"([\d,]+) hours of one device", row(shown, "plan"))
+    assert total
+    assert f"{total[1]} GPU-hours" in (ROOT / "docs/speed.md").read_text()
+    # The path of the challenge's files does not change the experiment; other images do.
+    assert "0.7 points" in row(shown, "lrn lowers error")
+    other = plan("--rate", "10000", "data.path=somewhere", "data.name=mine")
+    assert "1.017×" in row(other, "lrn lowers error")
+    assert row(other, "lrn lowers error").split()[-1] == f"{hours / 2:.0f}"
+    assert "hours" not in plan()
 
 
 def test_the_plan_explains_its_columns(capsys, monkeypatch):

@@ -13,8 +13,9 @@ from ablations.arms import difference
 from ablations.claims.fields import FREE_KEYS, READINGS, RELATIVE, is_free, key_of
 from ablations.claims.schema import TIMES, Claim, Study
 from ablations.composition import alter, compose
-from ablations.config import Config, ConfigError, Job
-from ablations.data.store import is_prepared
+from ablations.config import Config, ConfigError, Job, Source
+from ablations.data.sources import IMAGES
+from ablations.data.store import Store, is_prepared
 from ablations.launch.devices import threads_for
 from ablations.launch.display import Monitor, show_waiting
 from ablations.launch.plan import make_plan
@@ -66,9 +67,11 @@ class Runs:
                     f"{item}: the study {study.name} fixes {key_of(item)}; next step: change its "
                     f"file and raise its version, or set only {', '.join(FREE_KEYS)}"
                 )
-        elsewhere = any(key_of(item) in _OTHER_DATA for item in overrides)
-        self.study = study.model_copy(update={"elsewhere": elsewhere})
         self.given = compose([f"experiment={study.experiment}", *study.changes, *overrides])
+        imagenet = self.given.data.source is Source.imagenet  # `data.path` is where it is
+        chosen = {key_of(item) for item in overrides} - ({"data.path"} if imagenet else set())
+        elsewhere = not chosen.isdisjoint(_OTHER_DATA)
+        self.study = study.model_copy(update={"elsewhere": elsewhere})
         self.output = Path(self.given.output).resolve()
         self.cache = Path(self.given.cache) if self.given.cache else None
         self.console, self.deadline = console, deadline
@@ -108,6 +111,9 @@ class Runs:
         configs = [(self.config(arm), self.given.run) for arm in self._admitted]
         plan = make_plan(configs or [(self.given, self.given.run)], self.report)
         self._template = plan.jobs[0]
+        store = Store.open(Path(self._template.store))
+        if IMAGES.get(self.given.data.source, store.images) != store.images:
+            self.study = self.study.model_copy(update={"elsewhere": True})  # a part of the data
         if len({job.store for job in plan.jobs}) > 1:
             raise ConfigError(
                 "data.size: arms of a study must share one data set; next step: set it in the study"

@@ -42,10 +42,11 @@ class StudyRun:
         results: Path,
         cap: int | None = None,
     ) -> None:
-        self.runs, self.study, self.claims, self.cap = runs, runs.study, claims, cap
+        self.runs, self.claims, self.cap = runs, claims, cap
         self.excluded = {c.name: reason for c in claims if (reason := runs.exclusion(c))}
         here = [claim for claim in asked if claim.name not in self.excluded]
         runs.admit(here)
+        self.study = runs.study
         self.ledger = Ledger(self.study.name, runs.cache, results)
         self.rules = {claim.name: self._rule(claim) for claim in asked}
         self.active = [ClaimRun(runs, claim, self.rules[claim.name]) for claim in here]

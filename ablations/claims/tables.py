@@ -11,7 +11,7 @@ from ablations.claims.results import ClaimResult, StudyResult
 from ablations.claims.study import StudyRun
 from ablations.claims.words import figure, measured, remarks
 from ablations.launch.display import count, fit, show, show_slow_precision, time_left
-from ablations.launch.plan import estimate
+from ablations.launch.plan import Timing
 from ablations.stats.labels import Label
 
 _STYLES = {
@@ -22,14 +22,25 @@ _STYLES = {
     Label.undecided: "yellow",
 }
 _EXCLUDED = "excluded"
+_HOURS = "hours"
 
 
-def show_plan(console: Console, run: StudyRun) -> None:
-    """Print the looks, margin and power of each claim, and the number of runs."""
-    study = run.result()
+def show_plan(console: Console, run: StudyRun, rate: float | None = None) -> None:
+    """Print the looks, margin, power and time of each claim, and the number of runs.
+
+    Args:
+        console: Where to print.
+        run: The study.
+        rate: Training images/s of one device; None takes the rates of finished runs.
+    """
+    study, timing = run.result(), Timing(run.runs.output, rate)
+    by_claim = {
+        name: {job.run.run_id: job for job in jobs} for name, jobs in run.jobs().items() if jobs
+    }
+    hours = {name: timing.device_hours([*found.values()]) for name, found in by_claim.items()}
     table = _table(
         f"Plan: {study.title}, {study.dataset}",
-        *("claim", "looks", ">margin", ">P(holds) at Δ", ">at 2Δ"),
+        *("claim", "looks", ">margin", ">P(holds) at Δ", ">at 2Δ", f">{_HOURS}"),
     )
     for result in study.results:
         name = spoken(result.claim)
@@ -37,9 +48,17 @@ def show_plan(console: Console, run: StudyRun) -> None:
             table.add_row(name, Text(_EXCLUDED, "dim"))
             continue
         chance = [f"{value:.2f}" for value in result.chance] if result.chance else ["?", "?"]
+        needed = hours.get(result.claim)
         table.add_row(
-            name, ", ".join(map(str, result.looks)), figure(result, result.margin), *chance
+            name,
+            ", ".join(map(str, result.looks)),
+            figure(result, result.margin),
+            *chance,
+            "?" if needed is None else f"{needed:,.1f}" if needed < 10 else f"{needed:,.0f}",
         )
+    known = any(value is not None for value in hours.values())
+    if not known:
+        table.columns.pop()
     console.print(fit(console, table))
     _show_excluded(console, study.results)
     powers = [result.chance for result in study.results if not result.excluded]
@@ -53,15 +72,22 @@ def show_plan(console: Console, run: StudyRun) -> None:
     weak = [r.claim for r in study.results if r.chance and r.chance[1] < 0.5]
     for name in weak:
         show(console, str(spoken(name)), "not resolvable by this study: P(holds) < 0.5 at 2Δ")
-    by_claim = [{job.run.run_id: job for job in jobs} for jobs in run.jobs().values()]
-    jobs = {run_id: job for found in by_claim for run_id, job in found.items()}
-    users = Counter(run_id for found in by_claim for run_id in found)
+    if known:
+        speed = f" that trains {rate:,.0f} images/s" if rate else ""
+        show(
+            console, _HOURS, f"time of all runs of the claim, finished ones too, on a device{speed}"
+        )
+    jobs = {run_id: job for found in by_claim.values() for run_id, job in found.items()}
+    users = Counter(run_id for found in by_claim.values() for run_id in found)
     left = [job for job in jobs.values() if run.runs.record(job) is None]
+    device_hours = timing.device_hours(left) if rate and left else None
     parts = [
         f"at most {count(len(jobs), 'run')} without grid extensions",
         f"{sum(n > 1 for n in users.values())} shared by several claims" * (len(by_claim) > 1),
         f"{len(jobs) - len(left)} finished" * bool(run.runs.fingerprint),
-        time_left(estimate(run.runs.output, left)),
+        time_left(timing.of(left))
+        if device_hours is None
+        else f"{device_hours:,.0f} hours of one device",
     ]
     show(console, "plan", "; ".join(filter(None, parts)))
     show(console, "runs", str(run.runs.output))

@@ -23,6 +23,9 @@ from ablations.config import ConfigError, DataConfig, Source
 
 Report = Callable[[str], None]  # called with lines of progress
 
+# Training and test images of the data sets that have only one size.
+IMAGES = {Source.imagenet: (1_281_167, 50_000), Source.cifar10: (50_000, 10_000)}
+
 HUB_SECONDS = 5.0  # timeout of a request to the hub
 
 # The challenge's files, and the image folder in Kaggle's archive.

@@ -131,6 +131,11 @@ class Store:
         """Class numbers of the test images, shape (M,), int64."""
         return np.array(_array(self.path, "test_labels"))
 
+    @property
+    def images(self) -> tuple[int, int]:
+        """Number of training and of test images."""
+        return len(self.train_labels), len(self.test_labels)
+
     @cached_property
     def mean_image(self) -> np.ndarray:
         """Mean training image on the scale 0 to 255, shape (S, S, 3), float32."""

@@ -10,6 +10,7 @@ from statistics import mean
 from ablations import models
 from ablations.arms import arm_labels, difference
 from ablations.config import Accelerator, Config, ConfigError, Job, Logger, LoggerKind, Run, Trainer
+from ablations.data.sources import IMAGES
 from ablations.data.store import Store, prepare
 from ablations.errors import writable
 from ablations.launch import slurm
@@ -117,7 +118,7 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
         found = {job.run.run_id: load(output / job.run.run_id) for job in jobs}
         records = {run_id: record for run_id, record in found.items() if record}
     plan = Plan(output, jobs, records, Estimate(0.0, 0, 0), run_ids, merged)
-    return replace(plan, estimate=estimate(output, plan.left))
+    return replace(plan, estimate=Timing(output).of(plan.left))
 
 
 def _check_trainer(trainer: Trainer) -> None:
@@ -210,42 +211,82 @@ def _job(config: Config, base: Run, store: Store, images: int, start: Path | Non
     )
 
 
-def estimate(output: Path, jobs: Sequence[Job]) -> Estimate:
-    """Estimate the time of ``jobs``, run in parallel, from the records in ``output``."""
-    if not jobs:
-        return Estimate(0.0, 0, 0)
-    rates: dict[tuple, list[float]] = {}
-    for record in load_all(output):
-        if record.images_per_second:
-            hardware = record.hardware
-            kind = _kind(record.run, hardware.accelerator, hardware.devices)
-            rates.setdefault(kind, []).append(record.images_per_second)
-    trainer = jobs[0].trainer
-    if trainer.slurm.submit:
-        parallel = min(trainer.parallel or len(jobs), len(jobs))
-        accelerator = "gpu" if trainer.accelerator is Accelerator.gpu else "cpu"
-    else:
-        slots, at_once = allocate(trainer)
-        parallel, accelerator = min(at_once, len(jobs)), slots[0].accelerator
-    total, unknown = 0.0, 0
-    for job in jobs:
+class Timing:
+    """Estimates the time of runs from finished runs with the same network, crop and hardware.
+
+    Args:
+        output: Folder of the finished runs.
+        rate: Training images/s of one device, used for all runs instead of finished runs.
+    """
+
+    def __init__(self, output: Path, rate: float | None = None) -> None:
+        self.rate = rate
+        self._rates: dict[tuple, list[float]] = {}
+        for record in load_all(output) if rate is None else ():
+            if record.images_per_second:
+                hardware = record.hardware
+                kind = _kind(record.run, hardware.accelerator, hardware.devices)
+                self._rates.setdefault(kind, []).append(record.images_per_second)
+
+    def device_seconds(self, job: Job, accelerator: str) -> float | None:
+        """Return the time of a run, multiplied by its devices; None if it is not known.
+
+        Args:
+            job: The run.
+            accelerator: ``cpu`` or ``gpu``, on which it will be trained.
+        """
+        if not (work := _work(job)):
+            return None
+        if self.rate:
+            return work / self.rate
         devices = job.trainer.devices * job.trainer.num_nodes
-        # A plan without data has no store and hence no number of images.
-        if job.store and (known := rates.get(_kind(job.run, accelerator, devices))):
-            total += _work(job) / mean(known)
-        else:
-            unknown += 1
-    return Estimate(total / parallel, unknown, len(jobs))
+        known = self._rates.get(_kind(job.run, accelerator, devices))
+        return devices * work / mean(known) if known else None
+
+    def of(self, jobs: Sequence[Job]) -> Estimate:
+        """Return the time of jobs that are run in parallel."""
+        if not jobs:
+            return Estimate(0.0, 0, 0)
+        accelerator, parallel = _hardware(jobs[0].trainer, len(jobs))
+        total, unknown = 0.0, 0
+        for job in jobs:
+            seconds = self.device_seconds(job, accelerator)
+            if seconds is None:
+                unknown += 1
+            else:
+                total += seconds / (job.trainer.devices * job.trainer.num_nodes)
+        return Estimate(total / parallel, unknown, len(jobs))
+
+    def device_hours(self, jobs: Sequence[Job]) -> float | None:
+        """Return the hours of jobs, multiplied by their devices; None if one is not known."""
+        accelerator, _ = _hardware(jobs[0].trainer, len(jobs))
+        known = [self.device_seconds(job, accelerator) for job in jobs]
+        return None if None in known else sum(seconds or 0 for seconds in known) / 3600
 
 
-def _work(job: Job) -> float:
-    """Return the cost of training, validation and test, in training images."""
-    store, data = Store.open(Path(job.store)), job.run.data
-    trained = data.train_limit or len(store.train_labels) - data.val_size
+def _hardware(trainer: Trainer, runs: int) -> tuple[str, int]:
+    """Return the accelerator, and how many runs are trained at a time."""
+    if trainer.slurm.submit:
+        accelerator = "gpu" if trainer.accelerator is Accelerator.gpu else "cpu"
+        return accelerator, min(trainer.parallel or runs, runs)
+    slots, at_once = allocate(trainer)
+    return slots[0].accelerator, min(at_once, runs)
+
+
+def _work(job: Job) -> float | None:
+    """Return the cost of training, validation and test, in training images; None if unknown."""
+    data = job.run.data
+    if job.store:
+        train, test = Store.open(Path(job.store)).images
+    elif data.source in IMAGES:  # a plan without data
+        train, test = IMAGES[data.source]
+    else:
+        return None
+    trained = data.train_limit or train - data.val_size
     # The backward pass of a step costs twice its forward pass. The final evaluation takes the
     # training images again, and ten views of each test image.
     validated = data.val_size * (job.run.recipe.epochs + 1)
-    forward = validated + trained + 10 * len(store.test_labels)
+    forward = validated + trained + 10 * test
     return trained * job.run.recipe.epochs + forward / 3
 
 

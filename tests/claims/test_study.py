@@ -6,9 +6,11 @@ from math import log
 from pathlib import Path
 
 import pytest
-from laboratory import NORM, STUDY, noise, seeds_of, well, without_pooling
+from laboratory import CLAIM, NORM, STUDY, noise, seeds_of, well, without_pooling
 from records import make_record
 
+from ablations.config import Source
+from ablations.data.sources import IMAGES
 from ablations.report import report
 from ablations.stats.labels import Label
 
@@ -53,6 +55,18 @@ def test_the_same_command_trains_nothing_twice(laboratory):
     laboratory("hand")
     assert len(laboratory.trained) == before
     assert laboratory.result() == verdict
+
+
+def test_only_the_whole_of_the_papers_data_is_its_own_scale(laboratory, monkeypatch):
+    laboratory.claim(paper=CLAIM["paper"] | {"experiments": ["smoke"]})
+    laboratory.study(changes=None)
+    laboratory("hand", "--seeds", "3")
+    whole = laboratory.result()
+    assert (whole.at_paper, whole.scale) == (True, "points")
+    monkeypatch.setitem(IMAGES, Source.synthetic, (10**6, 10**5))
+    laboratory("hand", "--seeds", "3", output="part")
+    part = laboratory.result(output="part")
+    assert (part.at_paper, part.scale) == (False, "ratio")
 
 
 # The plan
