@@ -115,8 +115,9 @@ _FAMILIAR = {
     "recipe.weight_decay",
     "strategy": "several devices use DDP: trainer.devices=N, trainer.num_nodes=N",
     "num_workers": "batches are read from a memory-mapped store, without workers",
-    "deterministic": "every run is deterministic, given its seed",
-    "val_check_interval": "validation runs after every epoch",
+    "deterministic": "random numbers depend only on the seed; on the same CPU a repeated run "
+    "gives the same numbers",
+    "val_check_interval": "trainer.check_val_every_n_epoch",
     "check_val_every_n_epoch": "trainer.check_val_every_n_epoch",
     "wandb": "logger=wandb enables it; set logger.project and logger.entity",
 }
@@ -261,7 +262,7 @@ def program() -> str:
 
 
 def started(command: str) -> str:
-    """Return how to start another command, in the way in which this one was started."""
+    """Return how to start another command: as a file or through ``ablations``, like this one."""
     installed = Path(sys.argv[0]).name.startswith("ablations ")  # by the console script
     return f"ablations {command}" if installed else f"python ablations/{command}.py"
 

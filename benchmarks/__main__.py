@@ -68,7 +68,7 @@ def main() -> None:
     )
     given = parser.parse_args()
     if given.device == "cuda" and not torch.cuda.is_available():
-        sys.exit("error: --device cuda: torch finds no GPU; check `nvidia-smi`")
+        sys.exit("error: --device cuda: torch finds no GPU; next step: check `nvidia-smi`")
     keep_freed_memory()  # as in a run, and also for the peers
     path = given.json or RESULTS / ("gpu.json" if given.device == "cuda" else "cpu.json")
     console = Console()

@@ -68,6 +68,8 @@ def checking(encoded: Encoded, images: JpegImages) -> list[tuple[str, float]]:
 
 def main() -> None:
     """Print the table."""
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m benchmarks.decoding FOLDER")
     torch.set_num_threads(1)
     cpu = torch.device("cpu")
     device = torch.device("cuda") if torch.cuda.is_available() else cpu

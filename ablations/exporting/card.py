@@ -68,7 +68,7 @@ def _splits(record: Record) -> dict[str, Scores]:
 
 def _commit(provenance: dict[str, Any]) -> str:
     if not (commit := provenance.get("commit")):
-        return "unknown, an installed package"
+        return "unknown (installed package)"
     return f"{commit}{' with changes' if provenance.get('dirty') else ''}"
 
 

@@ -120,14 +120,14 @@ def check(run: Run) -> None:
         ]
         raise ConfigError(
             f"data.crop={run.data.crop}: model={name} supports crops of {low} to {high} "
-            "pixels. Change data.crop"
+            "pixels; next step: change data.crop"
             + (f", or use model={' or '.join(fitting)}" if fitting else "")
         )
     least = 8 / spec.kernels
     if run.width < least:
         raise ConfigError(
             f"width={run.width}: model={name} would have fewer than 8 kernels in its first "
-            f"convolution. Use width={least:.3g} to 4"
+            f"convolution; next step: use width={least:.3g} to 4"
         )
 
 
@@ -145,7 +145,7 @@ def _check_fixed(run: Run, spec: Spec) -> None:
         wrong = {"data.size": crop, **wrong}
     raise ConfigError(
         f"{' '.join(f'{key}={given[key]}' for key in wrong if key in given)}: "
-        f"model={run.model.value} has a fixed input size and initial weights. Set "
+        f"model={run.model.value} has a fixed input size and initial weights; next step: set "
         f"{' '.join(f'{key}={value}' for key, value in wrong.items())}, or use "
         f"experiment={run.model.value}"
     )

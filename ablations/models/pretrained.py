@@ -108,7 +108,7 @@ def check_fit(run: Run, classes: int, path: Path) -> None:
         if ours.get(name) != theirs.get(name):
             raise ConfigError(
                 f"pretrained={run.pretrained}: {name} is {_size(theirs.get(name))} in its "
-                f"checkpoint and {_size(ours.get(name))} in this run. Both runs need the same "
+                f"checkpoint and {_size(ours.get(name))} in this run; both runs need the same "
                 "network, width, techniques and data.crop; next step: train one of them with the "
                 "keys of the other"
             )

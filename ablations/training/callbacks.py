@@ -18,7 +18,7 @@ def build_callbacks(callbacks: Mapping[str, Mapping[str, Any]]) -> list[pl.Callb
         callbacks: By name, each with its class as ``_target_`` and its arguments.
 
     Raises:
-        ConfigError: A class cannot be imported, is no callback, or does not take its arguments.
+        ConfigError: A class cannot be imported, is not a callback, or does not take its arguments.
     """
     return [_build(f"callbacks.{name}", **values) for name, values in callbacks.items()]
 
@@ -27,18 +27,20 @@ def _build(key: str, _target_: str, **arguments: Any) -> pl.Callback:
     try:
         kind = _CLASS.validate_python(_target_)
     except ValidationError as error:
-        why = error.errors()[0].get("ctx", {}).get("error", "it is no dotted path")
+        why = error.errors()[0].get("ctx", {}).get("error", "not a dotted path")
         raise ConfigError(
-            f"{key}._target_={_target_}: {why}; give the dotted path of a class that "
-            "Python can import here"
+            f"{key}._target_={_target_}: {why}; next step: give the dotted path of a class "
+            "that Python can import here"
         ) from None
     # Before it is called: a configuration must not call just any function.
     if not (isinstance(kind, type) and issubclass(kind, pl.Callback)):
         raise ConfigError(
-            f"{key}._target_={_target_}: not a Lightning callback; give a subclass of "
-            "pytorch_lightning.Callback"
+            f"{key}._target_={_target_}: not a Lightning callback; next step: give a subclass "
+            "of pytorch_lightning.Callback"
         )
     try:
         return kind(**arguments)
     except Exception as error:
-        raise ConfigError(f"{key}={_target_}: {error}; correct {key}.ARGUMENT=VALUE") from error
+        raise ConfigError(
+            f"{key}._target_={_target_}: {error}; next step: correct {key}.ARGUMENT=VALUE"
+        ) from error

@@ -71,7 +71,7 @@ def test_the_smallest_crop_leaves_something_to_see(run_of, model: Model) -> None
     [
         (Model.alexnet, 35, r"data\.crop=35: .* 36 to 448 .*model=alexnet_small"),
         (Model.alexnet_small, 97, r"data\.crop=97: .* 8 to 96 .*or use model=alexnet$"),
-        (Model.alexnet, 449, r"data\.crop=449: .*Change data\.crop$"),
+        (Model.alexnet, 449, r"data\.crop=449: .*change data\.crop$"),
         (Model.cifar_local, 112, r"data\.crop=112: model=cifar_local "),
     ],
 )
@@ -81,10 +81,10 @@ def test_a_crop_that_does_not_fit_is_refused(run_of, model: Model, crop: int, me
 
 
 def test_a_width_without_kernels_is_refused(run_of) -> None:
-    with pytest.raises(ConfigError, match=r"width=0\.05: .*Use width=0\.0833 to 4"):
+    with pytest.raises(ConfigError, match=r"width=0\.05: .*use width=0\.0833 to 4"):
         check(run_of(Model.alexnet_small, width=0.05))
     check(run_of(Model.alexnet_small, width=1 / 12))
-    with pytest.raises(ConfigError, match=r"Use width=0\.167 to 4"):
+    with pytest.raises(ConfigError, match=r"use width=0\.167 to 4"):
         check(run_of(Model.half_tower_v1, width=0.1))
 
 
@@ -95,15 +95,15 @@ def test_a_width_without_kernels_is_refused(run_of) -> None:
             Model.keras_batchnorm,
             {"data": DataConfig(size=32, crop=28), "init": Init.fan_in},
             "data.crop=28 init=fan_in: model=keras_batchnorm .* "
-            "Set data.size=227 data.crop=227 init=paper, or use experiment=keras_batchnorm$",
+            "set data.size=227 data.crop=227 init=paper, or use experiment=keras_batchnorm$",
         ),
         (
             Model.torch_style,
             {"data": DataConfig(size=256, crop=227)},
-            "Set data.crop=224, or use ",
+            "set data.crop=224, or use ",
         ),
-        (Model.keras_resized, {"data": DataConfig()}, "Set data.crop=32, or use "),
-        (Model.lenet5, {"width": 0.5}, "width=0.5: model=lenet5 .* Set width=1, or use "),
+        (Model.keras_resized, {"data": DataConfig()}, "set data.crop=32, or use "),
+        (Model.lenet5, {"width": 0.5}, "width=0.5: model=lenet5 .* set width=1, or use "),
     ],
 )
 def test_images_and_initial_weights_of_another_kind_are_refused(
