@@ -10,8 +10,8 @@ from ablations.config import SIZES, Recipe, Run
 from ablations.techniques import Techniques
 
 BASELINE = "baseline"
-# Keys that tell arms apart, in the order of a name. The seed, the replicate and the name and place
-# of the data do not.
+# Keys whose values distinguish arms, in the order in which names list them; not the seed, the
+# replicate, or the name and place of the data.
 _TECHNIQUES = dict.fromkeys(technique.name for technique in fields(Techniques)).keys()
 _KEYS = (
     *_TECHNIQUES,

@@ -112,8 +112,8 @@ class ClaimRun:
         """Number of pairs at the next look."""
         return next((n for n in self.looks if n > self.pairs), self.looks[-1])
 
-    def goes_on(self, last: int) -> bool:
-        """Whether to train further pairs: testable, not decided, and below ``last`` pairs."""
+    def needs_pairs(self, last: int) -> bool:
+        """Return whether to train pairs: testable, not decided, and below ``last`` pairs."""
         if not (self.is_tuned and self.checked) or self.obstacle:
             return False
         if self.pairs >= last or (self.pairs and self.result.decided):

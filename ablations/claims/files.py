@@ -126,8 +126,8 @@ def ad_hoc(
 ) -> tuple[Study, list[str]]:
     """Return a study of claims that are tested without a study file.
 
-    All claims share the error rate of the study, requested or not. The grid of the learning rate
-    has half, once and twice the experiment's.
+    All claims share the error rate of the study, whether requested or not. Its grid is 0.5, 1 and 2
+    times the learning rate of the experiment with these overrides.
 
     Args:
         asked: Requested claims.

@@ -2,8 +2,7 @@
 
 Every look is appended to ``ledger.jsonl`` in the cache folder and in ``results/<study>/``, and both
 are read, so that neither a new output folder nor a new first seed hides an earlier look. A second
-study of a claim on the same data is judged at half the error rate, a third at a quarter. Only
-deleting both files avoids this.
+study of a claim on the same data is judged at half the error rate, a third at a quarter.
 """
 
 import json

@@ -65,8 +65,8 @@ class ClaimResult:
         rule: All settings that could change the verdict.
         alpha: Error rate of the family for this claim.
         claims_in_family: Number of claims that share it.
-        chance: Probability of the label ``holds`` at the paper's effect and at twice that effect;
-            None if no standard deviation is known.
+        chance: Probability of the label ``holds`` at the paper's effect (or twice the margin) and
+            at twice that effect; None if no standard deviation is known.
         excluded: Why the claim does not apply at the experiment; empty if it does.
         label: Label of the claim, from those of its parts; empty before the gate.
         checks: Checks of the gate.

@@ -374,8 +374,8 @@ class Study(_Part):
         """Return how differences of a claim are taken.
 
         ``points``: differences of errors, at the paper's own data and network. ``ratio``:
-        logarithms of ratios of errors or times. ``relative``: gaps over the baseline's test
-        error. ``plain``: differences of any other measure.
+        logarithms of ratios of errors or times. ``relative``: gaps divided by the baseline's
+        test error. ``plain``: differences of any other measure.
         """
         of = claim.measure.of
         if of in ERRORS:

@@ -100,7 +100,7 @@ class StudyRun:
         return sorted(other.name for other in alike if other.name not in self.excluded)
 
     def _chance(self, claim: Claim, level: float) -> list[float] | None:
-        """Return P(holds) at the paper's effect and at twice that effect."""
+        """Return P(holds), see :attr:`ClaimResult.chance`."""
         study = self.study
         sd = study.plan_of(claim).planning_sd
         if sd is None and claim.measure.of in ERRORS and not claim.reads_one_run:
@@ -158,7 +158,7 @@ class StudyRun:
         """
         self._judge()
         saved = self.save()
-        while going := [one for one in self.active if one.goes_on(self._last(one))]:
+        while going := [one for one in self.active if one.needs_pairs(self._last(one))]:
             for one in going:
                 one.pairs = min(one.next_look, self._last(one))
             jobs = chain(*(one.jobs(one.pairs) for one in going))
@@ -167,7 +167,7 @@ class StudyRun:
             self._judge()
             self._enter_looks()
             saved = self.save()
-            if any(one.goes_on(self._last(one)) for one in self.active):
+            if any(one.needs_pairs(self._last(one)) for one in self.active):
                 after(saved)
         return saved
 

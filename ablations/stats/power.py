@@ -35,7 +35,7 @@ def chance_to_hold(
     """
     rng = np.random.default_rng(2012)
     draws = rng.normal(effect, sd, (REPEATS, looks[-1]))
-    independent = pool / (1 + (pool - 1) / 4)  # as many comparisons without a shared baseline
+    independent = pool / (1 + (pool - 1) / 4)  # equivalent number without a shared baseline
     held = np.zeros(REPEATS, dtype=bool)
     for n, nominal in zip(looks, nominal_levels(looks, level), strict=True):
         df = independent * (n - 1)

@@ -1,6 +1,6 @@
 """Simulate error rates, coverage and power of the rule.
 
-``python -m ablations.stats.simulate`` prints them as Markdown within minutes, with their targets,
+``python -m ablations.stats.simulate`` prints them as Markdown, with their targets,
 the number of simulated studies and the seed. Simulated studies call
 :func:`ablations.stats.labels.decide` look by look, as real studies do.
 """

@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike
 def first_passage(times: ArrayLike, values: ArrayLike, target: float) -> float:
     """Return the first time at which two consecutive evaluations are at or below a target.
 
-    A single evaluation below the target could be noise, which would bias the time early. The time
-    is interpolated linearly from the evaluation before; at the first evaluation, or after one that
-    is not finite, it is the time of the evaluation.
+    A single evaluation below the target could be noise, which would make the time too short. The
+    time is interpolated linearly from the evaluation before; at the first evaluation, or after one
+    that is not finite, it is the time of the evaluation.
 
     Args:
         times: Epochs, samples or seconds at which the curve was evaluated, shape (n,), increasing.
