@@ -76,7 +76,7 @@ class Source(StrEnum):
 
 
 class Storage(StrEnum):
-    """How images are stored: as pixels, or as JPEG (a tenth of the size, decoded when read)."""
+    """How images are stored: as pixels, or as JPEG (smaller, but decoded whenever read)."""
 
     raw = "raw"
     jpeg = "jpeg"
@@ -529,7 +529,7 @@ class Run(Settings):
         """Resolved values that differ from ``REFERENCE``, by key of the command line.
 
         The name and path of the data are left out because the fingerprint identifies the images,
-        and ``evaluation`` because every run measures both errors.
+        and ``evaluation`` because every run measures the error in both views.
         """
         values = self.flat | {"data.fingerprint": self.fingerprint}
         if values["recipe.bias_lr_mult"] is None:

@@ -78,7 +78,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class OnlineLoss:
-    """Mean training loss over windows of steps: ten steps each, later 5 % of all steps so far.
+    """Mean training loss over windows: ten steps each, later 5 % of the steps before the window.
 
     Attributes:
         steps: Last step of each window, counted from 1.
@@ -299,7 +299,7 @@ def load(folder: Path) -> Record | None:
         The record, or None when the run has not finished.
 
     Raises:
-        ConfigError: The file is not a record of schema 2, or belongs to another run.
+        ConfigError: The file is damaged, has another schema, or belongs to another run.
     """
     try:
         return _read(folder / RECORD, folder.name)

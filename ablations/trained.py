@@ -29,7 +29,7 @@ class TrainedNetwork(nn.Module):
     """The network of a finished run in evaluation mode, with its preprocessing.
 
     It computes in float32. After training with ``recipe.precision=bf16``, a few predictions
-    therefore differ from those in the record.
+    may therefore differ from those in the record.
 
     Attributes:
         network: The layers. They take pixels minus ``mean`` and return logits.

@@ -46,5 +46,5 @@ def _fit(image: Image.Image, size: int) -> np.ndarray:
     box = (left, top, left + side, top + side)
     if side == size:
         return np.asarray(image.crop(box))
-    # Scaling only the central square gives the same pixels as scaling and then cropping, faster.
+    # Scale only the central square; scaling the whole image first would round its width.
     return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box))

@@ -1,7 +1,7 @@
-"""Read parquet files, image folders and hub data sets with Hugging Face's ``datasets``.
+"""Read parquet files, image folders and data sets of the Hub with Hugging Face's ``datasets``.
 
 Parquet files are streamed in place. Everything else is converted to Arrow files, which are deleted
-once the store is built; downloads from the hub stay in its cache (``$HF_HOME``). Images are read as
+once the store is built; downloads from the Hub stay in its cache (``$HF_HOME``). Images are read as
 encoded bytes or paths, and decoded like those of the other sources.
 """
 
@@ -44,8 +44,8 @@ Load = Callable[[list[str] | None], Any]
 def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> SourceData:
     """Read all labels, and return iterables that read the images.
 
-    ``data.path`` is a folder, one or several files, or the name of a hub data set; ``data.train``
-    and ``data.test`` are files or names of splits.
+    ``data.path`` is a folder, one or several files, or the name of a data set of the Hub;
+    ``data.train`` and ``data.test`` are files or names of splits.
 
     Raises:
         ConfigError: The data cannot be loaded, or their splits, columns, class names or labels are
@@ -159,7 +159,7 @@ def _loading(what: str, next_step: str) -> Iterator[None]:
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ConfigError(
                 f"{what}: the disk is full; next step: free space, or choose a larger disk with "
-                "cache=FOLDER or, for downloads from the hub, HF_HOME=FOLDER"
+                "cache=FOLDER or, for downloads from the Hub, HF_HOME=FOLDER"
             ) from None
         text = " ".join(str(cause).split()) or type(cause).__name__
         raise ConfigError(f"{what}: cannot be read ({text}); next step: {next_step}") from None
@@ -198,7 +198,7 @@ def _find_splits(data: DataConfig, scratch: Path) -> tuple[dict[str, Load], str]
     elif name := hub_name(data):
         revision, _ = hub_commit(name)
         next_step = (
-            "check the name (a local path, or OWNER/NAME on the Hugging Face hub) and the network; "
+            "check the name (a local path, or OWNER/NAME on the Hugging Face Hub) and the network; "
             "if there are several configurations, set data.subset=NAME; for gated data, run "
             "`hf auth login`"
         )

@@ -1,7 +1,7 @@
-"""Read ILSVRC-2012 from the challenge's archives, class folders, or the hub's parquet files.
+"""Read ILSVRC-2012 from the challenge's archives, class folders, or the Hub's parquet files.
 
-Archives are unpacked once, next to themselves. Except in parquet, images are sorted by class and
-name, so that archives and folders give stores with the same fingerprint.
+Archives are unpacked once, into the folder that holds them. Except in parquet, images are sorted by
+class and name, so that archives and folders give stores with the same fingerprint.
 """
 
 import csv

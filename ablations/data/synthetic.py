@@ -2,8 +2,7 @@
 
 Each image shows one large object, whose shape and texture define the class; color, position, scale,
 rotation, mirroring, light and noise are independent of it. Smaller objects of any class surround it
-and partly cover it. The test error of a small convolutional network is about 20 % after eight
-epochs, so a technique can show an effect. The data set is a positive control, not evidence about
+and partly cover it. The data set is a positive control, not evidence about
 photographs.
 
 Only +, -, ×, ÷, square roots and comparisons of float32 are used, one operation at a time. IEEE 754

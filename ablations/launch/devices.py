@@ -25,7 +25,8 @@ class Slot:
         accelerator: ``cpu`` or ``gpu``.
         gpus: Values for ``CUDA_VISIBLE_DEVICES``, empty on a CPU.
         processes: Processes that train a run together.
-        names: Names of its locks, such as ``cpu3-0`` or ``gpu0-1``: core or GPU, and share of it.
+        names: Names of its locks, such as ``cpu3-0`` or ``gpu0-1``: core or GPU, and
+            number of the run that shares it.
     """
 
     accelerator: str

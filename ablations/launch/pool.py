@@ -235,7 +235,7 @@ def _signal(
 
 
 def run_folder(output: Path, job: Job) -> Path:
-    """Return the folder of a run; a fast dev run has another one, and never touches the run."""
+    """Return the folder of a run; a fast dev run has its own, and does not change the run's."""
     return output / (".fast_dev_run" if job.fast_dev_run else "") / job.run.run_id
 
 

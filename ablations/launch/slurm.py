@@ -144,10 +144,10 @@ class Queue:
             with FileLock(self.output / ".slurm.lock"):  # two commands must not submit one run
                 self._adopt(states)
                 for trainer, group in by_hardware(states).items():
-                    self._submit(trainer, [one for one in group if one.status == "waiting"])
+                    self._submit(trainer, [state for state in group if state.status == "waiting"])
             self._watch(states, received)
         if received:
-            left = [self.jobs[one.folder] for one in states if one.status in _ALIVE]
+            left = [self.jobs[state.folder] for state in states if state.status in _ALIVE]
             print(
                 f"{len(left)} jobs continue in SLURM; run the same command to watch them again, or "
                 f"`scancel {' '.join(sorted({name.split('_')[0] for name in left}))}` to end them",

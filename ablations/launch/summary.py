@@ -31,7 +31,7 @@ def validation_error(record: Record | None) -> float | None:
 def show_summary(
     console: Console, jobs: list[Job], records: dict[str, Record], search: bool = False
 ) -> None:
-    """Print a row per arm (n, test errors, epochs, times), then the failures among them.
+    """Print a row per arm (n, test errors, epochs, times), then arms at chance and diverged runs.
 
     Args:
         console: The console to print on.

@@ -1,6 +1,6 @@
 """The CIFAR-10 network of cuda-convnet with three convolutions: 18 % error, 19 % without LRN.
 
-The authors' files are ``layers-18pct.cfg`` and ``layers-19pct.cfg``. They differ in little but
+The authors' files are ``layers-18pct.cfg`` and ``layers-19pct.cfg``. They differ mainly in
 the normalization, which is within each map here. The weight decay of the last layer also differs
 (1 with normalization, 3 without); this network has 1 in both arms. The authors' weight decay is
 ``recipe.weight_decay=0.004``.

@@ -10,10 +10,9 @@ Deviates:
     Color images are converted to gray and divided by 64, so that their variance is about 1 as in
     the original. The outputs are logits of a dense layer; the authors' were distances to a drawing
     of each digit. The authors drew initial weights from a uniform distribution with bound
-    2.4 / fan-in. With this bound the signal shrinks by a factor of ten thousand and plain SGD does
-    not learn (the authors used a separate learning rate for each weight). Here the variance of the
-    initial weights is 1 / fan-in, as in LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998;
-    initial biases are zero.
+    2.4 / fan-in, with which the signal shrinks in every layer, and used a separate learning rate
+    for each weight. Here the variance of the initial weights is 1 / fan-in, as in LeCun, Bottou,
+    Orr and Müller, Efficient BackProp, 1998; initial biases are zero.
 """
 
 import math
@@ -52,7 +51,7 @@ class Squash(nn.Module):
 
 
 class Subsampling(nn.Module):
-    """Sum over 2x2 windows, multiplied by a coefficient plus a bias, one of each per map.
+    """Sum over 2x2 windows, times a coefficient, plus a bias; each map has its own of both.
 
     Args:
         maps: Number of maps.

@@ -21,9 +21,9 @@ class Stack:
         self.size, self.width, self.maps = size, width, 3
 
     def scaled(self, printed: int) -> int:
-        """Return the number of kernels or units at this width, rounded to an even number.
+        """Scale a number of kernels or units from width 1 to this width.
 
-        The number is even so that two towers have equal shares.
+        The result is rounded to an even number, so that two towers have equal shares.
         """
         return 2 * round(printed * self.width / 2)
 

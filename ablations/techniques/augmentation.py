@@ -125,7 +125,7 @@ def crop_and_flip(images: Tensor, top: Tensor, left: Tensor, flip: Tensor, crop:
     row = top[:, None] + step
     column = left[:, None] + torch.where(flip[:, None], crop - 1 - step, step)
     image = torch.arange(n, device=images.device)[:, None, None]
-    # One gather of whole pixels is three times as fast as indexing by image, row and column.
+    # Gather whole pixels, because indexing by image, row and column is slower.
     pixel = (image * height + row[:, :, None]) * width + column[:, None, :]
     pixels = images.view(-1, channels).index_select(0, pixel.flatten())
     return pixels.view(n, crop, crop, channels)
@@ -147,7 +147,7 @@ def to_input(images: Tensor, mean: Tensor) -> Tensor:
         >>> to_input(torch.full((1, 1, 1, 3), 7, dtype=torch.uint8), torch.ones(1, 1, 3)).flatten()
         tensor([6., 6., 6.])
     """
-    # In place, because a subtraction with mixed dtypes takes 1.5 times as long.
+    # In place, because a subtraction with mixed dtypes is slower.
     return images.to(mean.dtype, copy=True).sub_(mean).permute(0, 3, 1, 2)
 
 
@@ -198,7 +198,7 @@ def color_noise(x: Tensor, normals: Tensor, axes: Tensor, *, divisor: float) -> 
         tensor([0.5000, 0.5000, 0.5000])
     """
     pixels = x.permute(0, 2, 3, 1)
-    # Adding to whole contiguous rows takes a third of the time of adding to one pixel at a time.
+    # Add to whole contiguous rows, because adding to one pixel at a time is slower.
     shift = (normals @ axes).to(x.dtype).repeat(1, pixels.shape[2])
     rows = pixels.flatten(2) + shift[:, None]
     return (rows / divisor if divisor != 1 else rows).view(pixels.shape).permute(0, 3, 1, 2)

@@ -210,7 +210,7 @@ class Classifier(pl.LightningModule):
 
     @property
     def diverged(self) -> bool:
-        """Whether the training or validation loss of the last epoch is not finite or has exploded.
+        """Whether the loss of the last epoch is not finite, or exploded in training.
 
         Every process must read this, because the metrics are synchronized. The validation loss
         counts because the last step may break a network whose online loss is finite.
