@@ -1,4 +1,4 @@
-"""The gate: a claim that cannot show at a scale is not testable there, and trains no pairs."""
+"""The gate: a claim that cannot be tested at a scale trains no pairs."""
 
 from dataclasses import replace
 from math import log
@@ -22,7 +22,7 @@ def assert_not_testable(laboratory):
     assert not seeds_of(laboratory.trained)  # no pairs
 
 
-def test_a_baseline_that_twice_the_epochs_improve_is_not_trained_out(laboratory):
+def test_a_baseline_that_improves_at_twice_the_epochs_is_not_trained_out(laboratory):
     laboratory.outcome = lambda job: (
         (made := well(job)) | {"val": made["val"] * (0.8 if twice_as_long(job) else 1)}
     )
@@ -73,7 +73,7 @@ def test_a_claim_on_overfitting_needs_a_gap_of_a_quarter_without_the_technique(
 @bad
 @pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("side", ["with", "without"])
-def test_an_arm_of_which_half_of_the_pairs_fail_is_not_testable(laboratory, made, side, count):
+def test_a_claim_is_not_testable_if_half_of_the_pairs_of_an_arm_fail(laboratory, made, side, count):
     laboratory.study(looks=[4])
 
     def some(job):
@@ -88,7 +88,7 @@ def test_an_arm_of_which_half_of_the_pairs_fail_is_not_testable(laboratory, made
 
 
 @bad
-def test_an_arm_of_which_half_of_the_tuning_fails_trains_no_pairs(laboratory, made):
+def test_no_pairs_are_trained_if_half_of_the_tuning_runs_of_an_arm_fail(laboratory, made):
     laboratory.study(tuning=STUDY["tuning"] | {"seeds": [1000, 1001]})
     laboratory.outcome = lambda job: (
         well(job) | (made if without_pooling(job) and job.run.seed == 1001 else {})
@@ -101,7 +101,7 @@ def test_an_arm_of_which_half_of_the_tuning_fails_trains_no_pairs(laboratory, ma
 
 
 @bad
-def test_a_gate_of_which_half_of_the_runs_fail_trains_no_pairs(laboratory, made):
+def test_no_pairs_are_trained_if_half_of_the_gate_runs_fail(laboratory, made):
     laboratory.outcome = lambda job: well(job) | (made if twice_as_long(job) else {})
     laboratory("hand")
     (check,) = [check for check in laboratory.result().checks if not check.passed]
@@ -110,7 +110,9 @@ def test_a_gate_of_which_half_of_the_runs_fail_trains_no_pairs(laboratory, made)
     assert_not_testable(laboratory)
 
 
-def test_rates_and_gate_have_validation_images_where_the_pairs_have_none(laboratory, monkeypatch):
+def test_tuning_and_gate_have_validation_images_even_if_the_pairs_have_none(
+    laboratory, monkeypatch
+):
     def start(output, jobs, *rest):
         states = laboratory.start(output, jobs, *rest)
         for state in states:

@@ -15,7 +15,7 @@ def test_an_image_of_the_right_size_is_untouched(encode):
     assert (decode(pixels, 8) == pixels).all()
 
 
-def test_the_center_is_cut_out(encode):
+def test_the_center_is_cropped(encode):
     # 12 pixels wide: 2 are cut off on each side.
     assert (decode(encode(RAMP), 8) == RAMP[:, 2:10]).all()
     assert (decode(encode(RAMP.transpose(1, 0, 2)), 8) == RAMP[:, 2:10].transpose(1, 0, 2)).all()
@@ -59,7 +59,7 @@ def test_sixteen_bits_are_scaled_to_eight():
     assert (decode(file.getvalue(), 8) == 0x40).all()
 
 
-def test_the_camera_is_turned_upright(encode):
+def test_a_rotated_image_with_exif_is_turned_upright(encode):
     exif = Image.Exif()
     exif[0x0112] = 6  # stored on its side: to be turned 90 degrees clockwise
     upright = np.zeros((8, 8, 3), np.uint8)

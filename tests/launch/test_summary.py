@@ -36,7 +36,7 @@ def test_a_row_for_each_arm_with_mean_and_sd(tiny_job, record: Record):
     assert "pooling=nonoverlap 2 30.00 ± 0.00 3.00 ± 0.00 2 1 min 1 s 7 s" in text
 
 
-def test_one_seed_has_no_deviation_and_what_failed_no_row(tiny_job, record: Record):
+def test_one_seed_has_no_deviation_and_a_failed_run_has_no_row(tiny_job, record: Record):
     jobs = [tiny_job(evaluation=Evaluation.center), tiny_job(seed=1)]
     text = rows(jobs, {jobs[0].run.run_id: scored(record, 0.125)})
     assert any("center view, one seed" in row for row in text)
@@ -48,7 +48,7 @@ def test_a_diverged_run_is_counted_and_counts_as_chance(tiny_job, record: Record
     jobs = [tiny_job(seed=0), tiny_job(seed=1)]
     diverged = replace(scored(record, 0.5), status="diverged", test={}, epochs=0)
     found = (scored(record, 0.5), diverged)
-    records = {job.run.run_id: one for job, one in zip(jobs, found, strict=True)}
+    records = {job.run.run_id: result for job, result in zip(jobs, found, strict=True)}
     row, what_next = (row for row in rows(jobs, records) if "diverged" in row)
     assert row.startswith("baseline 2 (1 diverged) 70.00 ± 28.28 27.50")
     assert " 0-2 " in row
@@ -69,7 +69,7 @@ def test_a_narrow_table_breaks_no_word(width: int, tiny_job, record: Record):
     assert ("evaluation" in text.split()) == (width > 80)
 
 
-def test_a_search_shows_the_error_that_it_chooses_by(tiny_job, record: Record):
+def test_a_search_shows_the_error_that_it_minimizes(tiny_job, record: Record):
     job = tiny_job(evaluation=Evaluation.center)
     found = scored(record, 0.125, val=Scores(0.0625, 0.01, 1.0, 23))
     text = rows([job], {job.run.run_id: found}, search=True)

@@ -39,7 +39,7 @@ def test_a_callback_that_changes_the_weights_changes_the_run(tiny_job, train_her
     assert outcome(folder) != outcome(finished)
 
 
-def test_callbacks_move_the_id_and_the_differences_rebuild_the_run(tiny_run: Run):
+def test_callbacks_change_the_id_and_the_differences_rebuild_the_run(tiny_run: Run):
     changed = replace(tiny_run, callbacks={"ema": EMA})
     other = replace(tiny_run, callbacks={"ema": EMA | {"decay": 0.6}})
     assert len({run.run_id for run in (tiny_run, changed, other)}) == 3
@@ -59,7 +59,7 @@ def test_callbacks_move_the_id_and_the_differences_rebuild_the_run(tiny_run: Run
         ({"_target_": "pytorch_lightning.callbacks.EarlyStopping"}, "monitor"),
     ],
 )
-def test_what_is_no_callback_is_refused_and_never_called(callback, message):
+def test_a_target_that_is_not_a_callback_is_refused_and_never_called(callback, message):
     with pytest.raises(ConfigError, match=message):
         build_callbacks({"mine": callback})
 
