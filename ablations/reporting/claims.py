@@ -47,7 +47,7 @@ class Row:
 
     @property
     def elsewhere(self) -> bool:
-        """Whether there is a paper's figure, but for other data or another network than ours."""
+        """Whether the paper's figure is for other data or another network; False without one."""
         return self.paper_effect is not None and not self.result.at_paper
 
     @property

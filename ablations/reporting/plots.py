@@ -65,7 +65,7 @@ STYLE: dict[Any, Any] = {
     "ytick.major.size": 0,
 }
 # "without" first: its place is on the left.
-LOOKS: dict[str, dict[str, Any]] = {
+ARM_STYLES: dict[str, dict[str, Any]] = {
     side: {"color": _COLOR[side], "marker": marker, "ms": 6.5, "mec": _COLOR["surface"], "mew": 0.8}
     for side, marker in (("without", "s"), ("with", "o"))
 }
@@ -120,7 +120,7 @@ def panels(section: Section, result: ClaimResult, part: str) -> dict[str, Panel]
     Returns:
         The panels that have values, by name.
     """
-    arms = [result.arms[part].get(side, ArmResult("")) for side in LOOKS]
+    arms = [result.arms[part].get(side, ArmResult("")) for side in ARM_STYLES]
     names = {side: arm.name for side, arm in result.arms[part].items()}
     runs = {run.run_id: run for run in section.runs}
     records = [
@@ -170,9 +170,9 @@ def _points(
     marks = {} if expected is None else {"with the paper's effect": _diamond(result)}
     with _figure(measure, names, marks) as (figure, axes):
         axes.plot([0, 1], pairs.T, color=_COLOR["muted"], lw=1, alpha=0.6, zorder=1)
-        for x, (look, column) in enumerate(zip(LOOKS.values(), values.T, strict=True)):
+        for x, (style, column) in enumerate(zip(ARM_STYLES.values(), values.T, strict=True)):
             reached = column[np.isfinite(column)]
-            axes.plot(np.full(len(reached), x), reached, ls="", clip_on=False, **look)
+            axes.plot(np.full(len(reached), x), reached, ls="", clip_on=False, **style)
             if len(reached):
                 middle, outward = float(reached.mean()), 2 * x - 1
                 axes.plot(x + 0.16 * outward, middle, "_", color=_COLOR["ink"], ms=12, mew=2)
@@ -186,13 +186,13 @@ def _points(
             text += f" A diamond marks {number(expected, 2)}, the mean with the paper's effect."
             axes.plot(1, expected, **_diamond(result))
         axes.set_xlim(-0.75, 1.75)
-        axes.set_xticks([0, 1], list(LOOKS), color=_COLOR["ink"])
+        axes.set_xticks([0, 1], list(ARM_STYLES), color=_COLOR["ink"])
     panel = _panel(figure, key, f"{title}: every seed", text, ("seed", measure), seeds, values)
     return replace(panel, paper=expected)
 
 
 def _diamond(result: ClaimResult) -> dict[str, Any]:
-    """Return the look of the paper's effect: hollow on other data, never over a point."""
+    """Return the style of the paper's effect: hollow on other data, never over a point."""
     face = _COLOR["ink"] if result.at_paper else "none"
     ink = {"color": _COLOR["ink"], "mec": _COLOR["ink"]}
     return {"marker": "D", "ls": "", "mfc": face, "ms": 9, "mew": 1.6, "zorder": 1.5, **ink}
@@ -242,7 +242,7 @@ def _curves(
     text = f"The mean over seeds as a line over the {x}s, their range as a band."
     few = x == "epoch" and len(places) <= _FEW
     with _figure(what, names) as (figure, axes):
-        for column, (side, curves) in enumerate(zip(LOOKS, arms, strict=True)):
+        for column, (side, curves) in enumerate(zip(ARM_STYLES, arms, strict=True)):
             values = [[curve[at] for curve in curves if at in curve] for at in places]
             means[:, column] = [mean(found) if found else nan for found in values]
             low, high = ([f(found, default=nan) for found in values] for f in (min, max))
@@ -250,7 +250,7 @@ def _curves(
             last = np.flatnonzero(np.isfinite(means[:, column]))[-1:].tolist()
             line: dict[str, Any] = {"ls": DASHES[side], "lw": 2}
             line["markevery"] = None if few else last
-            axes.plot(places, means[:, column], clip_on=False, **LOOKS[side], **line)
+            axes.plot(places, means[:, column], clip_on=False, **ARM_STYLES[side], **line)
         if target is not None:
             name = f"target {plain(target)} {what.split(', ')[-1]}"
             text += f" A dotted line marks the {name}."
@@ -320,7 +320,7 @@ def _panel(
         )
         for place, row in zip(places, values.tolist(), strict=True)
     ]
-    head = (names[0], *(f"{side}, {names[1]}" for side in LOOKS))
+    head = (names[0], *(f"{side}, {names[1]}" for side in ARM_STYLES))
     label = f"{title}. {text}"
     buffer = io.StringIO()
     # The salt makes ids unique in the page.
@@ -344,15 +344,15 @@ def _figure(
     Args:
         title: Title of the plot.
         names: Names of the arms by side.
-        marks: Looks of further marks by their names.
+        marks: Styles of further marks by their names.
     """
-    looks = {
-        f"{side}: {names[side]}": {"ls": DASHES[side], **look}
-        for side, look in LOOKS.items()
+    styles = {
+        f"{side}: {names[side]}": {"ls": DASHES[side], **style}
+        for side, style in ARM_STYLES.items()
         if side in names
     }
-    looks |= marks or {}
-    entries = [Line2D([], [], label=_wrapped(name), **look) for name, look in looks.items()]
+    styles |= marks or {}
+    entries = [Line2D([], [], label=_wrapped(name), **style) for name, style in styles.items()]
     lines = sum(str(entry.get_label()).count("\n") + 1 for entry in entries)
     with matplotlib.rc_context(STYLE):
         # 72 dots an inch: a point of the figure is a pixel of the page.
@@ -392,7 +392,7 @@ def _element(file: str, label: str) -> Markup:
         text = re.sub(pattern, by, text)
     # A tenth of a pixel is enough for coordinates; text has no quotes.
     text = re.sub(r'"[^"]*"', lambda quoted: _DECIMAL.sub(_rounded, quoted[0]), text)
-    text = text.replace("#ffffff", "none")  # the ground of the file
+    text = text.replace("#ffffff", "none")  # the background of the file
     for name, color in _COLOR.items():
         text = text.replace(color, f"var(--{name})")
     head = f'<svg role="img" aria-label="{{}}" viewBox="0 0 {WIDTH} {HEIGHT}">'

@@ -195,7 +195,7 @@ def ours(row: Row) -> str:
 
 
 def remark(row: Row) -> str:
-    """Return the paper's figure and the margin; hollow diamonds are of other data or networks."""
+    """Return the paper's figure and the margin, as text."""
     least = figure(row.result, margin_of(row), part_of(row)).replace(" of the test error", "")
     return f"paper: {row.paper}, margin {least}"
 
