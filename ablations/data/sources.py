@@ -1,7 +1,7 @@
-"""Define what a source returns, and find the local files or the hub data set that it reads.
+"""Define what a source returns, and find the local files or the Hub's data set that it reads.
 
-Files are found before anything is decoded, because the store is named after them and the same files
-are never decoded twice. This module must import within milliseconds.
+Files are found before anything is decoded, because a store is named after them: an existing store
+is then found without decoding. This module must import within milliseconds.
 
 The module of each source has a function ``read(data, cache, scratch, report)``, which returns
 :class:`SourceData`. ``cache`` is the folder for downloads, ``scratch`` a folder for temporary files
@@ -23,10 +23,10 @@ from ablations.config import ConfigError, DataConfig, Source
 
 Report = Callable[[str], None]  # called with lines of progress
 
-# Training and test images of the data sets that have only one size.
+# Numbers of training and test images of the data sets whose size is fixed.
 IMAGES = {Source.imagenet: (1_281_167, 50_000), Source.cifar10: (50_000, 10_000)}
 
-HUB_SECONDS = 5.0  # timeout of a request to the hub
+HUB_SECONDS = 5.0  # timeout of a request to the Hub
 
 # The challenge's files, and the image folder in Kaggle's archive.
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
@@ -111,7 +111,7 @@ def local_folder(data: DataConfig) -> Path | None:
 
 
 def hub_name(data: DataConfig) -> str | None:
-    """Return the name of a hub data set, or None for local data, which take precedence."""
+    """Return the name of a data set of the Hub, or None for local data, which take precedence."""
     path = data.path or ""
     if data.source is not Source.huggingface or data.files_given or os.path.exists(path):
         return None
@@ -121,7 +121,7 @@ def hub_name(data: DataConfig) -> str | None:
 
 @cache
 def hub_commit(name: str) -> tuple[str | None, str]:
-    """Return the latest commit of a hub data set, cached so that all runs of a command share it.
+    """Return the latest commit of a data set of the Hub, the same for all runs of a command.
 
     Args:
         name: ``OWNER/NAME``.
@@ -164,8 +164,8 @@ def match_files(key: str, patterns: list[str]) -> list[str]:
 def imagenet_files(data: DataConfig) -> tuple[list[Path], list[Path]]:
     """Find ILSVRC-2012 in ``data.path``: archives, class folders, or parquet files.
 
-    Class folders are listed without the 1.3 million files in them, whose modification times would
-    take minutes to read at every start of a run.
+    Class folders are listed without the 1.3 million files in them, because reading their
+    modification times would delay every run.
 
     Returns:
         Paths for the training images, and for the validation images and their labels. Archives take
@@ -195,7 +195,7 @@ def imagenet_files(data: DataConfig) -> tuple[list[Path], list[Path]]:
             f"data.path={data.path}: no {'validation' if train else 'training'} images of ImageNet "
             f"found; next step: use a data.path with {TRAIN_TAR}, {VAL_TAR} and {DEVKIT}, "
             "with train/CLASS/ and val/CLASS/, or with the parquet files of ILSVRC/imagenet-1k "
-            "from the Hugging Face hub"
+            "from the Hugging Face Hub"
         )
     return train, val
 

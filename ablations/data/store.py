@@ -224,9 +224,9 @@ def is_prepared(data: DataConfig, cache: Path | None = None) -> bool:
 
 
 def _place(data: DataConfig, cache: Path, report: Report) -> Path:
-    """Return the cache folder of a data set; for hub data, that of the latest commit.
+    """Return the cache folder of a data set; for data of the Hub, that of the latest commit.
 
-    If the hub does not give the commit, return the store that was prepared last.
+    If the Hub does not give the commit, return the store that was prepared last.
     """
     keys = [data.path, data.train, data.test, data.subset, data.image, data.label]
     if data.source is not Source.huggingface:
@@ -246,7 +246,7 @@ def _place(data: DataConfig, cache: Path, report: Report) -> Path:
     made = [store for store in stores if (store / "manifest.json").exists()]
     if not made:
         return path
-    report(f"data.path={name}: using the store prepared last; the hub gave no commit ({problem})")
+    report(f"data.path={name}: using the store prepared last; the Hub gave no commit ({problem})")
     return max(made, key=lambda store: (store / "manifest.json").stat().st_mtime)
 
 
@@ -288,9 +288,9 @@ def _accepted(store: Store, data: DataConfig) -> Store:
 def damage(path: Path) -> str | None:
     """Return why a folder is not a valid store, or None if it is.
 
-    Every array is verified against its SHA-256, at about a second per gigabyte. The images of a
-    store larger than ``VERIFIED_BYTES`` are instead verified one by one when they are read, because
-    reading hundreds of gigabytes would take minutes at every start.
+    Every array is verified against its SHA-256. The images of a store larger than
+    ``VERIFIED_BYTES`` are instead verified one by one when they are read, because reading all of
+    them would delay every start.
     """
     try:
         arrays, large = _manifest(path)["arrays"], _is_large(path)

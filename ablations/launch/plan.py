@@ -104,11 +104,11 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
                 cache = Path(config.cache) if config.cache else None
                 prepared[key] = prepare(config.data, cache, report)
             store = prepared[key]
-            # Once for all runs on these data, because splitting would double the planning time.
+            # Split once for all runs on these data.
             train, _ = store.split(config.data.train_limit, config.data.val_size)
             stores[data] = store, len(train)
         job = _job(config, base, *stores[data], starts[config.pretrained])
-        # Keyed by text, because comparing a thousand runs pairwise would dominate the plan.
+        # Keyed by text, because runs contain lists and therefore have no hash.
         first, _ = distinct.setdefault(repr(job.run), (job, base))
         merged += first.trainer != job.trainer
         run_ids.append(job.run.run_id)
