@@ -113,7 +113,7 @@ def compose(overrides: Sequence[str]) -> Config:
 
 
 def alter(config: Config, overrides: Sequence[str]) -> Config:
-    """Apply overrides to a configuration; much faster than :func:`compose`, but without groups.
+    """Apply overrides to a configuration without composing it again; groups are not supported.
 
     Raises:
         ConfigError: An override has an unknown key or an invalid value.

@@ -1,4 +1,4 @@
-"""Measure the part of a training step that no loop can avoid: convolutions and matrix products.
+"""Measure the part of a training step that every loop has: convolutions and matrix products.
 
 Their rate is compared with that of one large matrix product. The module also compares bf16 with
 float32, for the products and for the rest of a step.

@@ -56,7 +56,7 @@ def train_on_ranks(folder: Path, home: Path, processes: int, nodes: Nodes | None
         run_id=folder.name,
         max_restarts=0,
         rdzv_backend="c10d",
-        # Port 0 picks a free port on one node, so that parallel sweeps never collide.
+        # Port 0 picks a free port on one node, so that parallel sweeps do not collide.
         rdzv_endpoint=_endpoint(nodes, folder.name) if nodes else "localhost:0",
         rdzv_configs=_rendezvous(nodes) if nodes else {},
         start_method="fork",

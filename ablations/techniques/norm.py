@@ -131,7 +131,7 @@ class _DivideByEnergy(torch.autograd.Function):
         base = root.new_full((), k)
         for x_, root_, out_ in _blocks(x, root, out):
             wide = x_.to(root.dtype)
-            # Roots are cheaper than a power, and the backward pass reuses them.
+            # Roots instead of a power, because the backward pass reuses them.
             torch.add(base, window(wide, wide), alpha=alpha, out=root_).rsqrt_().sqrt_()
             torch.mul(root_.square().mul_(root_), wide, out=out_)
         ctx.save_for_backward(x, root)
@@ -202,8 +202,8 @@ def _five_channels() -> Window:
 # On a GPU the normalization is limited by memory bandwidth. Torch operations would read or write
 # the activations about twenty times, in float32. Here the forward pass reads and writes them once;
 # the backward pass reads activations and gradients once and writes gradients, all in their own
-# dtype. Only the input is saved. Neighbors are loaded again through the cache and denominators are
-# computed again, which is cheaper than storing them.
+# dtype. Only the input is saved: neighbors are loaded again through the cache, and denominators are
+# computed again.
 
 QUADS = 256  # quads (four adjacent activations) per program: two per thread
 
