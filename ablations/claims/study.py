@@ -126,27 +126,27 @@ class StudyRun:
         value of the grid; with other values, arms may share fewer runs.
         """
         return {
-            one.claim.name: [
-                *(job for choice in one.choose() for job in choice.jobs),
-                *one.gate_jobs(),
-                *(job for _, job in one.jobs(self._last(one))),
+            member.claim.name: [
+                *(job for choice in member.choose() for job in choice.jobs),
+                *member.gate_jobs(),
+                *(job for _, job in member.jobs(self._last(member))),
             ]
-            for one in self.active
+            for member in self.active
         }
 
     # Training and looks
 
     def tune(self) -> None:
         """Tune every arm, and train the missing runs."""
-        while self.runs.train(missing_jobs(chain(*(one.choose() for one in self.active)))):
+        while self.runs.train(missing_jobs(chain(*(member.choose() for member in self.active)))):
             pass
 
     def check(self) -> None:
         """Check the gate of every tuned claim, and train the missing runs."""
-        tuned = [one for one in self.active if one.is_tuned]
-        self.runs.train(chain(*(one.gate_jobs() for one in tuned)))
-        for one in tuned:
-            one.check()
+        tuned = [member for member in self.active if member.is_tuned]
+        self.runs.train(chain(*(member.gate_jobs() for member in tuned)))
+        for member in tuned:
+            member.check()
 
     def look(self, after: Callable[[StudyResult], None]) -> StudyResult:
         """Train and look until every claim is decided, at its last look, or cannot proceed.
@@ -158,62 +158,63 @@ class StudyRun:
         """
         self._judge()
         saved = self.save()
-        while going := [one for one in self.active if one.needs_pairs(self._last(one))]:
-            for one in going:
-                one.pairs = min(one.next_look, self._last(one))
-            jobs = chain(*(one.jobs(one.pairs) for one in going))
+        while going := [member for member in self.active if member.needs_pairs(self._last(member))]:
+            for member in going:
+                member.pairs = min(member.next_look, self._last(member))
+            jobs = chain(*(member.jobs(member.pairs) for member in going))
             # Complete pairs first, so that they can be judged if the time runs out.
             self.runs.train([job for _, job in sorted(jobs, key=lambda item: item[0])])
             self._judge()
             self._enter_looks()
             saved = self.save()
-            if any(one.needs_pairs(self._last(one)) for one in self.active):
+            if any(member.needs_pairs(self._last(member)) for member in self.active):
                 after(saved)
         return saved
 
-    def _last(self, one: ClaimRun) -> int:
+    def _last(self, member: ClaimRun) -> int:
         """Return the maximum number of pairs of a claim: the plan's, or the cap."""
         if self.cap is None:
-            return one.looks[-1]
+            return member.looks[-1]
         # A smaller cap does not undo a look that was taken.
-        taken = self.ledger.own_looks(*self._key(one)) if one.is_tuned else []
-        return min(one.looks[-1], max([self.cap, *filter(one.is_trained, taken)]))
+        taken = self.ledger.own_looks(*self._key(member)) if member.is_tuned else []
+        return min(member.looks[-1], max([self.cap, *filter(member.is_trained, taken)]))
 
-    def _key(self, one: ClaimRun) -> tuple[str, str, str]:
-        return one.claim.name, self.runs.fingerprint, one.result.attempt
+    def _key(self, member: ClaimRun) -> tuple[str, str, str]:
+        return member.claim.name, self.runs.fingerprint, member.result.attempt
 
     def _judge(self) -> None:
         """Judge all claims, each family together and each control alone."""
-        measured = {one.claim.name: one.compare() for one in self.active}
+        measured = {member.claim.name: member.compare() for member in self.active}
         families: dict[str, list[ClaimRun]] = {}
-        for one in self.active:
-            control = one.claim.family == "control"
-            families.setdefault(one.claim.name if control else one.claim.family, []).append(one)
+        for member in self.active:
+            claim = member.claim
+            family = claim.name if claim.family == "control" else claim.family
+            families.setdefault(family, []).append(member)
         for members in families.values():
             claims = members[0].result.claims_in_family
             top1, top5 = (
-                decide([c for one in members for c in measured[one.claim.name][i]], claims)
+                decide([c for member in members for c in measured[member.claim.name][i]], claims)
                 for i in (0, 1)
             )
-            for one in members:
-                name = one.claim.name
+            for member in members:
+                name = member.claim.name
                 own = [verdict for verdict in top1 if verdict.claim == name]
-                one.judge(own, [verdict for verdict in top5 if verdict.claim == name])
+                member.judge(own, [verdict for verdict in top5 if verdict.claim == name])
 
     def _enter_looks(self) -> None:
         """Append the latest looks to the ledger, and update the history of each claim."""
         looks = []
-        for one in self.active:
-            if one.looked:
-                claim, data, attempt = self._key(one)
-                label, estimate = one.result.label, one.result.verdicts[0].estimate
+        for member in self.active:
+            if member.looked:
+                claim, data, attempt = self._key(member)
+                label, estimate = member.result.label, member.result.verdicts[0].estimate
                 name = self.study.name
-                looks.append(Look(claim, data, name, attempt, one.looked, label, estimate))
+                looks.append(Look(claim, data, name, attempt, member.looked, label, estimate))
         self.ledger.append(looks)
-        for one in self.active:
-            key = self._key(one)
+        for member in self.active:
+            key = self._key(member)
             looked = history(self.ledger.earlier(*key), self.ledger.own_looks(*key))
-            one.result = replace(one.result, history=looked)
+            member.result = replace(member.result, history=looked)
 
     # Results
 
@@ -225,7 +226,7 @@ class StudyRun:
         """Return the present result of the study."""
         study, fingerprint = self.study, self.runs.fingerprint
         baseline = replace(self.runs.given.run, seed=study.first_seed, fingerprint=fingerprint)
-        found = self.rules | {one.claim.name: one.result for one in self.active}
+        found = self.rules | {member.claim.name: member.result for member in self.active}
         return StudyResult(
             name=study.name,
             title=study.title,
