@@ -2,8 +2,7 @@
 
 Each image shows one large object, whose shape and texture define the class; color, position, scale,
 rotation, mirroring, light and noise are independent of it. Smaller objects of any class surround it
-and partly cover it. The data set is a positive control, not evidence about
-photographs.
+and partly cover it. The data set is a positive control, not evidence about photographs.
 
 Only +, -, ×, ÷, square roots and comparisons of float32 are used, one operation at a time. IEEE 754
 defines their results exactly, so every machine draws the same pixels.

@@ -2,9 +2,9 @@
 
 Every label is read from one interval. For normal differences, the intervals of all claims of a
 family, at all looks of their plans, cover their effects together with probability ``1 - alpha``
-(Bonferroni over the claims, group-sequential levels over the looks), so the probability that any
-label about an effect is wrong is at most ``alpha``. ``python -m ablations.stats.simulate`` measures
-it, also for other distributions.
+(Bonferroni over the claims, group-sequential levels over the looks; approximately, if variances are
+pooled), so the probability that any label about an effect is wrong is at most ``alpha``.
+``python -m ablations.stats.simulate`` measures it, also for other distributions.
 """
 
 from collections.abc import Mapping, Sequence
