@@ -115,10 +115,10 @@ def test_the_price_of_imagenet_follows_from_a_rate(capsys, monkeypatch):
         return next(line for line in shown.splitlines() if line.startswith(claim))
 
     shown = plan("--rate", "5000", "data.path=somewhere")
-    # 3 rates in each of two arms, 5 seeds at twice the epochs and 4 more at the epochs of the
-    # study for the gate, and 5 pairs; each epoch has all images but those for validation.
-    epochs = 91 * (6 + 4 + 10) + 182 * 5
-    evaluated = (10_000 * (epochs + 25) + 25 * (1_271_167 + 10 * 50_000)) / 3
+    # 3 rates on 3 seeds in each of two arms, 5 seeds at twice the epochs and 2 more at the epochs
+    # of the study for the gate, and 5 pairs; each epoch has all images but those for validation.
+    epochs = 91 * (18 + 2 + 10) + 182 * 5
+    evaluated = (10_000 * (epochs + 35) + 35 * (1_271_167 + 10 * 50_000)) / 3
     hours = (1_271_167 * epochs + evaluated) / 5000 / 3600
     assert row(shown, "lrn lowers error").split()[-1] == f"{hours:.0f}"
     total = re.search(r"([\d,]+) hours of one device", row(shown, "plan"))

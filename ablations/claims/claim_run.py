@@ -112,6 +112,15 @@ class ClaimRun:
         """Number of pairs at the next look."""
         return next((n for n in self.looks if n > self.pairs), self.looks[-1])
 
+    def take_finished(self) -> None:
+        """Choose the tuned values, and take the pairs up to the last look that has all its runs."""
+        self.choose()
+        self.pairs = 0
+        if self.is_tuned:
+            self.check()
+            testable = self.checked and not self.obstacle
+            self.pairs = max((n for n in self.looks if testable and self.is_trained(n)), default=0)
+
     def needs_pairs(self, last: int) -> bool:
         """Return whether to train pairs: testable, not decided, and below ``last`` pairs."""
         if not (self.is_tuned and self.checked) or self.obstacle:
@@ -153,7 +162,7 @@ class ClaimRun:
                 values5 = self._values(part, pairs, 5)
                 top5.append(compare_top5(self.claim, study, pairs, values5, blank_part))
             means[part] = points(self.claim, values)
-            texts += [_with_part(part, text) for text in warnings(self.claim, pairs)]
+            texts += [_with_part(part, text) for text in warnings(self.claim, pairs, values)]
             arms[part] = self._arm_results(part, pairs, values)
             self.looked = min(self.looked, len(pairs))
         texts += [

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from math import isfinite, log, nan
+from math import inf, isfinite, log, nan
 from pathlib import Path
 from statistics import mean
 
@@ -218,9 +218,19 @@ def points(claim: Claim, values: Values) -> float | None:
     return mean(high - low for _, high, low in ordered)
 
 
-def warnings(claim: Claim, pairs: Pairs) -> list[str]:
+def warnings(claim: Claim, pairs: Pairs, values: Values) -> list[str]:
     """Return warnings about the runs of a part."""
     found = []
+    for side in SIDES if claim.measure.of in TIMES else ():
+        late = sum(
+            _first_fall(claim, pair[side][0]) < values[side][seed] < inf
+            for seed, pair in pairs.items()
+        )
+        if late:
+            found.append(
+                f"{side} the technique {late} of {len(pairs)} runs reach the target after the "
+                "learning rate first falls, so the schedule affects the time"
+            )
     for side, runs in runs_of(pairs).items():
         for what, count in (
             ("diverged", sum(run.status == "diverged" for run in runs)),
@@ -272,6 +282,12 @@ def budget(claim: Claim, record: Record) -> float:
     recipe = record.run.recipe
     steps = record.data.train_images // recipe.batch_size
     return float(recipe.epochs * (1 if claim.measure.of == "epochs_to_error" else steps))
+
+
+def _first_fall(claim: Claim, record: Record) -> float:
+    """Return when a step schedule first lowers the learning rate, in the claim's unit."""
+    milestones = record.run.recipe.milestones
+    return milestones[0] * budget(claim, record) if milestones else inf
 
 
 def ensemble_error(output: Path, records: Sequence[Record], view: str, k: int) -> float:

@@ -66,7 +66,8 @@ class ClaimResult:
         alpha: Error rate of the family for this claim.
         claims_in_family: Number of claims that share it.
         chance: Probability of the label ``holds`` at the paper's effect (or twice the margin) and
-            at twice that effect; None if no standard deviation is known.
+            at twice that effect, for a claim on the generalization gap of the gap alone; None if no
+            standard deviation is known.
         excluded: Why the claim does not apply at the experiment; empty if it does.
         label: Label of the claim, from those of its parts; empty before the gate.
         checks: Checks of the gate.
@@ -123,13 +124,13 @@ class ClaimResult:
 
     @property
     def word(self) -> str:
-        """The label for readers; that of a control says whether it raised a false alarm."""
+        """The label for readers; for a control, ``as expected`` or ``false alarm`` if decided."""
         if not self.label:
             return "excluded" if self.excluded else "planned"
         if self.family == "control":
             if self.label in (Label.holds, Label.direction, Label.opposite):
                 return "false alarm"
-            if self.label in (Label.no_effect, Label.undecided):
+            if self.label == Label.no_effect:
                 return "as expected"
         return Label(self.label).word(self.at_paper)
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -95,18 +96,30 @@ class Runs:
             return "it needs a target; next step: set claims.NAME.target in a study file"
         return ""
 
-    def admit(self, claims: Sequence[Claim]) -> None:
+    def admit(self, claims: Sequence[Claim], others: Sequence[Claim] = ()) -> list[Claim]:
         """Check every arm of the claims, and prepare the data unless only a plan is needed.
+
+        Args:
+            claims: Claims to train.
+            others: Claims whose finished runs are only read.
+
+        Returns:
+            The others whose arms can be composed.
 
         Raises:
             ConfigError: The arms of a claim differ in more than its technique, or cannot be built.
         """
         self._jobs.clear()
         for claim in claims:
-            self._check_arms(claim)
+            self._admitted |= dict.fromkeys(self._check_arms(claim))
+        found = []
+        for claim in others:
+            with suppress(ConfigError):
+                self._check_arms(claim)
+                found.append(claim)
         if self.plan_only and not is_prepared(self.given.data, self.cache):
             self._admit_without_data()
-            return
+            return found
         # Without arms, the baseline prepares the data.
         configs = [(self.config(arm), self.given.run) for arm in self._admitted]
         plan = make_plan(configs or [(self.given, self.given.run)], self.report)
@@ -124,9 +137,11 @@ class Runs:
                 f"{self.study.name} needs {str(self.study.fingerprint)[:16]}; next step: use its "
                 "data, see the head of its file"
             )
+        return found
 
-    def _check_arms(self, claim: Claim) -> None:
-        """Refuse arms that differ in more than the technique, or not at all."""
+    def _check_arms(self, claim: Claim) -> list[Arm]:
+        """Return the arms; refuse those that differ in more than the technique, or not at all."""
+        admitted: list[Arm] = []
         if self.study.tuning and self.study.tuning.key == claim.technique:
             raise ConfigError(
                 f"study {self.study.name}: tunes {claim.technique}, in which the arms of "
@@ -153,7 +168,8 @@ class Runs:
                     f"but differ in {', '.join(sorted(differing)) or 'nothing'}; next step: move "
                     "what both need to `common`"
                 )
-            self._admitted |= dict.fromkeys(arms)
+            admitted += arms
+        return admitted
 
     def _admit_without_data(self) -> None:
         given, known = self.given, self.study.fingerprint

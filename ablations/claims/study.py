@@ -45,11 +45,14 @@ class StudyRun:
         self.runs, self.claims, self.cap = runs, claims, cap
         self.excluded = {c.name: reason for c in claims if (reason := runs.exclusion(c))}
         here = [claim for claim in asked if claim.name not in self.excluded]
-        runs.admit(here)
+        others = [c for c in claims if c not in asked and c.name not in self.excluded]
+        others = runs.admit(here, others)
         self.study = runs.study
         self.ledger = Ledger(self.study.name, runs.cache, results)
         self.rules = {claim.name: self._rule(claim) for claim in asked}
         self.active = [ClaimRun(runs, claim, self.rules[claim.name]) for claim in here]
+        # Their finished pairs belong to the pools of the requested claims.
+        self.others = [ClaimRun(runs, claim, self._rule(claim)) for claim in others]
 
     # Fixed before the first run
 
@@ -117,7 +120,8 @@ class StudyRun:
         ]
         pool = len(comparable) if claim in comparable else 1  # claims that share its baseline
         looks = study.looks_of(claim)
-        return [chance_to_hold(k * effect, sd, margin, looks, level, pool) for k in (1, 2)]
+        parts = len(claim.comparisons)
+        return [chance_to_hold(k * effect, sd, margin, looks, level, pool, parts) for k in (1, 2)]
 
     def jobs(self) -> dict[str, list[Job]]:
         """Return the runs of the plan by claim: tuning, gate, and pairs up to the last look.
@@ -184,9 +188,12 @@ class StudyRun:
 
     def _judge(self) -> None:
         """Judge all claims, each family together and each control alone."""
-        measured = {member.claim.name: member.compare() for member in self.active}
+        for member in self.others:
+            member.take_finished()
+        everyone = [*self.active, *self.others]
+        measured = {member.claim.name: member.compare() for member in everyone}
         families: dict[str, list[ClaimRun]] = {}
-        for member in self.active:
+        for member in everyone:
             claim = member.claim
             family = claim.name if claim.family == "control" else claim.family
             families.setdefault(family, []).append(member)

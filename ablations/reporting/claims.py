@@ -142,7 +142,7 @@ def plan_of(result: ClaimResult) -> list[tuple[str, str]]:
     ]
     if result.family == "control" and result.label:
         found = Label(result.label).word(result.at_paper)
-        rows.append(("Control", f"{found}; expected: no effect here, or undecided"))
+        rows.append(("Control", f"{found}; expected: no effect here"))
     return rows
 
 

@@ -1,5 +1,6 @@
 """The gate: a claim that cannot be tested at a scale trains no pairs."""
 
+import re
 from dataclasses import replace
 from math import log
 
@@ -31,6 +32,16 @@ def test_a_baseline_that_improves_at_twice_the_epochs_is_not_trained_out(laborat
     assert "changes by −" in laboratory.check("trained out").text
     assert "required: within ±5%" in printed
     assert_not_testable(laboratory)
+
+
+def test_the_claims_own_measure_at_twice_the_epochs_is_shown_and_decides_nothing(laboratory):
+    laboratory.outcome = lambda job: (
+        (made := well(job)) | {"test": made["test"] * (0.5 if twice_as_long(job) else 1)}
+    )
+    laboratory("hand")
+    check = laboratory.check("trained out")
+    assert check.passed
+    assert re.search(r"; test error: −(49|50|51)\.", check.text)
 
 
 def test_a_rate_at_the_edge_extends_the_grid_three_times_and_then_fails(laboratory):

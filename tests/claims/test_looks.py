@@ -239,6 +239,14 @@ def test_claims_that_a_command_does_not_ask_for_keep_their_results(two_claims):
     assert claims_in_file(two_claims) == two_claims.found().claims == ["overlap"]
 
 
+def test_the_label_of_a_claim_does_not_depend_on_the_claims_of_the_command(two_claims):
+    two_claims("hand", "--seeds", "3")
+    together = two_claims.result("overlap")
+    two_claims("hand", "overlap", "--seeds", "3")
+    assert two_claims.result("overlap") == together
+    assert together.verdicts[0].df > 2  # pooled
+
+
 def test_asking_for_an_excluded_claim_keeps_the_other_results(two_claims):
     two_claims.claim("other", **NORM, excluded={"smoke": "not here"})
     two_claims("hand")

@@ -1,6 +1,7 @@
 """Whole studies through ``reproduce.py``, with records that are written by hand."""
 
 import json
+import re
 from dataclasses import replace
 from math import log
 from pathlib import Path
@@ -303,6 +304,15 @@ def test_times_are_ratios_and_rates_are_chosen_by_them(timed):
     assert tuned == ["recipe.lr=0.02", "recipe.lr=0.01"]
     assert result.label == "holds here"
     assert "6.00×" in printed
+
+
+def test_a_target_reached_after_the_rate_fell_is_reported(timed):
+    steps = ["recipe.epochs=60", "recipe.schedule=step", "recipe.milestones=[0.5]"]
+    timed.study(changes=[*STUDY["changes"], *steps])
+    timed.outcome = lambda job: arriving(job, (40 if is_tanh(job) else 5) + job.run.seed % 2)
+    timed("hand")
+    (text,) = (text for text in timed.result().warnings if "first falls" in text)
+    assert re.match(r"without the technique (\d) of \1 runs", text)
 
 
 def test_a_target_that_only_one_arm_reaches_is_a_lower_bound(timed):

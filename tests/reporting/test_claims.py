@@ -119,13 +119,13 @@ def test_reproduced_is_said_at_the_papers_own_setting_only(label):
     ("label", "found"),
     [
         (Label.no_effect, ("expected", "as expected")),
-        (Label.undecided, ("expected", "as expected")),
+        (Label.undecided, ("undecided", "undecided")),
         (Label.holds, ("false-alarm", "false alarm")),
         (Label.opposite, ("false-alarm", "false alarm")),
         (Label.incomplete, ("incomplete", "incomplete")),
     ],
 )
-def test_a_control_is_as_expected_or_a_false_alarm(label, found):
+def test_a_decided_control_is_as_expected_or_a_false_alarm(label, found):
     (control,) = labeled(label, family="control")
     assert (icon(control), control.word) == found
 

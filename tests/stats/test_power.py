@@ -28,6 +28,25 @@ def test_it_grows_with_the_effect_and_falls_with_the_family():
     assert family < pooled < twice
 
 
+def test_a_claim_with_parts_holds_if_all_of_them_do():
+    rng = np.random.default_rng(4)
+    held = 0
+    for _ in range(400):
+        baseline, arms = rng.normal(0, 0.5, (1, 8)), rng.normal(0, 0.5, (3, 8))
+        pairs = 2.0 + (arms - baseline) / 2**0.5
+        looks = []
+        for n in LOOKS:
+            parts = [
+                Comparison("c", dict(enumerate(row[:n])), 1.0, part=str(i), pool="baseline")
+                for i, row in enumerate(pairs)
+            ]
+            looks.append(all(found.label is Label.holds for found in decide(parts, 1)))
+        held += any(looks)
+    chance = chance_to_hold(2.0, 0.5, 1.0, LOOKS, 0.05, pool=3, parts=3)
+    assert chance == pytest.approx(held / 400, abs=0.08)
+    assert chance < chance_to_hold(2.0, 0.5, 1.0, LOOKS, 0.05, pool=3) - 0.1
+
+
 def test_an_effect_below_the_margin_hardly_ever_holds():
     for sd in (0.05, 0.2, 1.0):
         assert chance_to_hold(0.8, sd, 1.0, LOOKS, 0.05) <= 0.05
