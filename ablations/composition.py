@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, chdir, redirect_stderr
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from shlex import quote
 from typing import Any, TextIO, cast
 
 import hydra
@@ -252,7 +253,8 @@ def _explain(error: Exception) -> str:
         key, values = match.groups()
         if next((takes for name, takes, _ in keys() if name == key), "").startswith("a list"):
             return f"{key}={values}: a list needs brackets; next step: {key}=[{values}]"
-        return f"{key}={values}: must be one value; for a sweep, add -m: ablations/run.py -m"
+        sweep = f"ablations/run.py -m {quote(f'{key}={values}')}"
+        return f"{key}={values}: must be one value; for a sweep, add -m: {sweep}"
     if match := re.match(r"Could not override '([^']+)'", text):
         return unknown_key(match[1])
     if isinstance(error, OSError):

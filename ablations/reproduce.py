@@ -84,7 +84,8 @@ def _list(console: Console) -> None:
         console.print(Text.assemble("  ", (study.name, "bold"), line))
     console.print(Text("Claims", "bold"))
     for claim in read_claims(["all"]):
-        console.print(Text.assemble("  ", (claim.name, "bold"), f" ({claim.section})"))
+        section = f"§{claim.section}" if claim.section[0].isdigit() else claim.section
+        console.print(Text.assemble("  ", (claim.name, "bold"), f" ({section})"))
         console.print(Text(indent(fill(claim.statement, console.width - 6), " " * 6)))
     console.print(
         "Next step: name a study, one or more claims, a pattern such as '*overfitting', or all."

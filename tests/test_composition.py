@@ -240,7 +240,7 @@ def test_a_wrong_value_is_named_with_the_valid_ones(override: str, takes: str):
         (["dropout=0.3"], "dropout takes on | off; on is the paper's probability of 0.5"),
         (["data.crop=64"], "data.crop=64: must be between 8 and data.size=32"),
         (["pooling=overlap,nonoverlap"], "pooling=overlap,nonoverlap: must be one value"),
-        (["seed=range(3)"], "seed=range(3): must be one value; for a sweep, add -m"),
+        (["seed=range(3)"], "add -m: ablations/run.py -m 'seed=range(3)'"),
         (["data.train=a,b"], "a list needs brackets; next step: data.train=[a,b]"),
         (["data.train=a"], "data.train=a: must be a list in brackets; data.train takes a"),
         (["pooling"], "pooling: not KEY=VALUE"),

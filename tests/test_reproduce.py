@@ -29,7 +29,7 @@ def test_without_a_name_it_lists_studies_and_claims(capsys):
     reproduce.main([])
     listed = capsys.readouterr().out
     assert "demo  Example on the built-in images" in listed
-    assert "overlap_pooling_lowers_error (3.4)" in listed
+    assert "overlap_pooling_lowers_error (§3.4)" in listed
 
 
 @pytest.mark.parametrize(

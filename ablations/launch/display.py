@@ -125,8 +125,8 @@ def show_plan(console: Console, plan: Plan) -> None:
         show(
             console,
             "note",
-            f"merged {count(plan.merged, 'job')} that differ from an earlier one only in the "
-            "trainer, which does not affect results",
+            f"merged {count(plan.merged, 'job')}, because only the trainer differs, which is not "
+            "part of a run's id",
         )
     show_slow_precision(console, plan.left)
     for trainer in dict.fromkeys(job.trainer for job in plan.left):
@@ -167,12 +167,13 @@ def show_slow_precision(console: Console, jobs: Iterable[Job]) -> None:
 
 
 def show_torchrun(console: Console, folders: Iterable[Path], trainer: Trainer) -> None:
-    """Print the torchrun commands that train frozen runs on several nodes."""
+    """Print the torchrun commands that train runs on several nodes."""
     show(
         console,
         "nodes",
-        f"runs are frozen but not trained; next step: run this on each of the {trainer.num_nodes} "
-        "nodes (HOST is the first node), then repeat the command above for the table",
+        "configurations are written, nothing is trained; next step: run this on each of the "
+        f"{trainer.num_nodes} nodes (HOST is the first node), then repeat the command above for "
+        "the table",
     )
     for folder in folders:
         console.print(
