@@ -171,8 +171,8 @@ class Store:
         remaining = len(labels) - val_size
         if remaining < (train_limit or 1):
             raise ConfigError(
-                f"data.val_size={val_size} data.train_limit={train_limit}: there are only "
-                f"{len(labels)} training images; next step: set data.train_limit=null "
+                f"data.val_size={val_size} data.train_limit={train_limit or 'null'}: there are "
+                f"only {len(labels)} training images; next step: set data.train_limit=null "
                 f"data.val_size={len(labels) // 10}"
             )
         order = stratified_order(labels)

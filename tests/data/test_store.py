@@ -463,7 +463,8 @@ def test_the_split_is_the_same_for_ever():
 @pytest.mark.parametrize(("limit", "val_size"), [(None, 12), (10, 3), (13, 1), (1, 12)])
 def test_too_few_images_are_reported(limit: int | None, val_size: int):
     store = _store(np.arange(12) % 3)
-    with pytest.raises(ConfigError, match=rf"^data.val_size={val_size} .* 12 training") as raised:
+    words = rf"^data.val_size={val_size} data.train_limit={limit or 'null'}: .* 12 training"
+    with pytest.raises(ConfigError, match=words) as raised:
         store.split(limit, val_size)
     _, _, advice = str(raised.value).partition("next step: ")
     values = dict(re.findall(r"data\.(\w+)=(\w+)", advice))
