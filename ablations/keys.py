@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ablations.config import CONFIG, Settings
+from ablations.config import CONFIG, Config, Settings, flatten
 
 _TYPES = {
     "boolean": "true | false",
@@ -236,7 +237,8 @@ _COMMANDS = {
             "  python ablations/run.py -m pooling=overlap,nonoverlap  a sweep; prints a table",
             "  python ablations/run.py -m norm=lrn,none seed=0,1,2    three seeds each",
         ],
-        "; the first value of a technique is the paper's",
+        "; the first of several words is the default, for a technique the paper's; an experiment "
+        "may set other defaults",
         ("",),
         ("experiment", "logger", "trainer", "callbacks"),
     ),
@@ -286,12 +288,16 @@ def help_text(groups: dict[str, list[str]], command: str = "run") -> str:
         "Groups (GROUP=NAME):",
         *(_wrapped(f"  {name:<10} {', '.join(groups[name])}", 13) for name in shown),
         "",
-        f"Keys (KEY=VALUE){which}:",
+        _wrapped(f"Keys (KEY=VALUE){which}:", 2),
     ]
+    defaults = dict(flatten(CONFIG.dump_python(Config(), mode="json")))
     for name, values, meaning in keys():
         if name == "experiment" or not name.startswith(prefixes):
             continue
-        lines.append(_wrapped(f"  {name}={values}", 4))
+        default = json.dumps(defaults[name], separators=(",", ":")).strip('"')
+        first = values.startswith(f"{default} |")
+        shown = values if first else f"{values} (default {default})"
+        lines.append(_wrapped(f"  {name}={shown}", 4))
         if meaning:
             lines.append(_wrapped(f"      {meaning}", 6))
     lines += ["", "--cfg job prints the whole configuration."]

@@ -110,4 +110,19 @@ def test_the_help_lists_groups_and_keys_within_80_columns():
     assert len(keys()) > 40
     for name, values, meaning in keys():
         assert meaning, name
-        assert name == "experiment" or f" {name}={values} {meaning} " in found
+        assert name == "experiment" or f" {name}={values} " in found
+        assert name == "experiment" or f" {meaning} " in found
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        "recipe.lr=a number, above 0 (default 0.01)\n",
+        "recipe.bias_lr_mult=a number, at least 0 | null (default null)\n",
+        "fast_dev_run=true | false (default false)\n",
+        "output=a string, not empty (default runs)\n",
+        "pooling=overlap | nonoverlap\n",  # the first
+    ],
+)
+def test_the_help_shows_each_default_beside_the_values(shown: str):
+    assert f"  {shown}" in help_text(GROUPS)
