@@ -25,7 +25,7 @@ from pydantic import ValidationError
 from yaml import MarkedYAMLError, YAMLError
 
 from ablations.config import CONFIG, Config, ConfigError, Run, flatten
-from ablations.errors import UNREAD, RunsFailed, lacks_memory, plain, stdout_closed
+from ablations.errors import UNREAD, RunsFailed, error_line, lacks_memory, plain, stdout_closed
 from ablations.keys import completions, explain, help_text, keys, no_value, unknown_key
 
 _SUBMITIT = "hydra/launcher=submitit_slurm"
@@ -67,7 +67,7 @@ def main(task: Callable[[DictConfig], Any], name: str = "run") -> None:
         with redirect_stderr(sys.stderr if full_error else cast(TextIO, _Errors(sys.stderr))):
             command(task)()
     except RunsFailed as error:  # each failure was shown when it happened
-        sys.exit(f"error: {error}")
+        sys.exit(error_line(str(error)))
     except (HydraException, OmegaConfBaseException, ValueError, OSError, YAMLError) as error:
         if stdout_closed(error):
             sys.exit(UNREAD)
@@ -75,18 +75,16 @@ def main(task: Callable[[DictConfig], Any], name: str = "run") -> None:
         # exclude each other. Any other is a bug.
         if full_error or (type(error) is ValueError and "--" not in str(error)):
             raise
-        sys.exit(f"error: {_explain(error)}")
+        sys.exit(error_line(_explain(error)))
     except (RuntimeError, MemoryError, ImportError) as error:
         if lacks_memory(error) and not full_error:
-            sys.exit(f"error: {plain(error)}")
+            sys.exit(error_line(plain(error)))
         # Submitit raises RuntimeError on a machine without SLURM.
         if full_error or _SUBMITIT not in sys.argv or not isinstance(error, RuntimeError):
             raise
         reason = str(error).strip().rpartition("\n")[2]
-        sys.exit(
-            f"error: {_SUBMITIT}: {reason}; next step: start this on a login node of the cluster, "
-            "or remove hydra/launcher"
-        )
+        step = "start this on a login node of the cluster, or remove hydra/launcher"
+        sys.exit(error_line(f"{_SUBMITIT}: {reason}; next step: {step}"))
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -9,6 +9,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import fill
 
 from ablations.config import ConfigError
 from ablations.files import remove_partial
@@ -47,9 +49,23 @@ def ended_in_words() -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, ConfigError | OSError) and not lacks_memory(error):
             raise
-        sys.exit(UNREAD if stdout_closed(error) else f"error: {plain(error)}")
+        sys.exit(UNREAD if stdout_closed(error) else error_line(plain(error)))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def error_line(text: str) -> str:
+    """Return ``error: TEXT``: one line, or wrapped if standard error is a terminal."""
+    line = f"error: {text}"
+    return wrapped(line, get_terminal_size().columns) if sys.stderr.isatty() else line
+
+
+def wrapped(text: str, width: int) -> str:
+    """Wrap each line of a text between words; longer words, such as paths, stay whole."""
+    return "\n".join(
+        fill(line, width, break_long_words=False, break_on_hyphens=False)
+        for line in text.split("\n")
+    )
 
 
 @contextmanager

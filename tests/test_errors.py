@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ablations.config import ConfigError
-from ablations.errors import ended_in_words, plain, plain_errors, writable
+from ablations.errors import ended_in_words, error_line, plain, plain_errors, writable
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,18 @@ from ablations.errors import ended_in_words, plain, plain_errors, writable
 )
 def test_an_error_is_one_line_without_its_number(error: Exception, said: str):
     assert plain(error).startswith(said)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_long_error_is_wrapped_between_words_only_on_a_terminal(terminal: bool, monkeypatch):
+    text = f"output=/{'long/' * 20}: not a folder;\n  next step: choose-another one {'again ' * 20}"
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    monkeypatch.setenv("COLUMNS", "40")
+    line = error_line(text)
+    assert line.split() == f"error: {text}".split()
+    assert (line == f"error: {text}") is not terminal
+    if terminal:
+        assert all(len(row) <= 40 or row.startswith("output=/") for row in line.splitlines())
 
 
 def test_a_folder_is_made_and_left_empty(tmp_path: Path):
