@@ -23,7 +23,7 @@ from ablations.launch.slurm import describe
 from ablations.record import Record
 
 LINE_SECONDS = 15.0
-BAR = 12  # characters
+BAR, SHORTEST = 12, 8  # characters of the progress bar, and of a column with broken words
 _STYLES = {"finished": "green", "diverged": "yellow", "failed": "bold red", "running": "cyan"}
 
 
@@ -44,7 +44,9 @@ def _fitted(console: Console, text: str) -> str:
 
 
 def fit(console: Console, table: Table, spare: Sequence[str] = ()) -> Table:
-    """Return the table, adjusted so that no word is broken at the console's width if possible.
+    """Return the table, adjusted to the width of the console.
+
+    Columns are dropped before words are broken, and only words of the first column are broken.
 
     Args:
         console: The console to print on.
@@ -57,10 +59,14 @@ def fit(console: Console, table: Table, spare: Sequence[str] = ()) -> Table:
         words = [part for text in texts for part in ([text] if column.no_wrap else text.split())]
         column.min_width = max(map(cell_len, words), default=0)
     boundless = console.options.update(width=10_000)
-    for title in spare:
-        if Measurement.get(console, boundless, table).minimum <= console.width:
+    for title in (*spare, None):
+        excess = Measurement.get(console, boundless, table).minimum - console.width
+        if excess <= 0:
             break
         table.columns = [column for column in table.columns if column.header != title]
+    else:
+        first = table.columns[0]
+        first.min_width = max(SHORTEST, (first.min_width or 0) - excess)
     return table
 
 
@@ -269,7 +275,7 @@ class _Clock:
 def _live_table(console: Console, states: list[RunState], clock: _Clock) -> Group:
     running = [state for state in states if state.status == "running"]
     table = Table(box=None, pad_edge=False)
-    table.add_column("arm")
+    table.add_column("arm", overflow="fold")
     for name in ("seed", "progress", "epoch", "val top-1", "images/s", "time left"):
         table.add_column(name, justify="right", no_wrap=True)
     for state in running:
@@ -277,7 +283,7 @@ def _live_table(console: Console, states: list[RunState], clock: _Clock) -> Grou
         epoch, error, rate, left = _cells(state)
         row = str(state.job.run.seed), bar, epoch, error, rate, left
         table.add_row(Text(state.job.label), *row)
-    fit(console, table, ["images/s", "val top-1", "epoch"])
+    fit(console, table, ["images/s", "epoch"])
     done = sum(state.status in {"finished", "diverged"} for state in states)
     failed = sum(state.status == "failed" for state in states)
     queued = sum(state.status == "queued" for state in states)

@@ -66,7 +66,7 @@ def show_summary(
                 errors = [validation_error(records[job.run.run_id]) for job in members]
                 cells += (_mean_sd([100 * error for error in errors if error is not None]),)
             table.add_row(Text(arm), *cells)
-        console.print(fit(console, table, ["evaluation", "epochs", "training", "top-5 %"]))
+        console.print(fit(console, table, ["evaluation", "epochs", "training"]))
         runs = {arm: [records[job.run.run_id] for job in members] for arm, members in arms.items()}
         if text := unlearned(runs):
             show(console, "at chance", text)

@@ -64,9 +64,25 @@ def test_a_narrow_table_breaks_no_word(width: int, tiny_job, record: Record):
     show_summary(console, jobs, {job.run.run_id: scored(record, 0.5) for job in jobs})
     text = console.export_text()
     assert max(map(len, text.splitlines())) <= width
-    for word in ("augmentation=crop_flip", "recipe.milestones=[0.5]", "50.00 ± 0.00", "top-1 %"):
+    for word in (
+        "augmentation=crop_flip",
+        "recipe.milestones=[0.5]",
+        "50.00 ± 0.00",
+        "5.00 ± 0.00",
+    ):
         assert word in text
     assert ("evaluation" in text.split()) == (width > 80)
+
+
+def test_a_long_name_is_broken_before_an_error_is_left_out(tiny_job, record: Record):
+    name = f"data.path={'folder/' * 9}"
+    jobs = [replace(tiny_job(seed=seed), label=name) for seed in (0, 1)]
+    console = Console(record=True, width=60)
+    show_summary(console, jobs, {job.run.run_id: scored(record, 0.5) for job in jobs})
+    lines = [line for line in console.export_text().splitlines() if line.startswith(" ")]
+    assert max(map(len, lines)) <= 60
+    assert any("50.00 ± 0.00   5.00 ± 0.00" in line for line in lines)
+    assert name in "".join(line.split()[0] for line in lines if line.strip())
 
 
 def test_a_search_shows_the_error_that_it_minimizes(tiny_job, record: Record):
