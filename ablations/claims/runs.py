@@ -18,7 +18,7 @@ from ablations.config import Config, ConfigError, Job, Source
 from ablations.data.sources import IMAGES
 from ablations.data.store import Store, is_prepared
 from ablations.launch.devices import threads_for
-from ablations.launch.display import Monitor, show_waiting
+from ablations.launch.display import Monitor, count, show, show_waiting
 from ablations.launch.plan import make_plan
 from ablations.launch.start import start
 from ablations.record import Record
@@ -266,8 +266,12 @@ class Runs:
             self.deadline is not None and time.monotonic() >= self.deadline
         )
 
-    def train(self, jobs: Iterable[Job]) -> bool:
+    def train(self, phase: str, jobs: Iterable[Job]) -> bool:
         """Train all jobs that have no record, in the given order, in parallel.
+
+        Args:
+            phase: What the jobs are for, which is shown above their progress.
+            jobs: The jobs.
 
         Returns:
             False if there was nothing to train or no time left.
@@ -279,6 +283,8 @@ class Runs:
         }
         if not left or self.out_of_time:
             return False
+        runs = f"{count(len(left), 'run')} to train"
+        show(self.console, phase, f"{runs}; the time left does not include later phases")
         with Monitor(self.console) as monitor:
             states = start(
                 self.output, list(left.values()), self.console, monitor.update, self.deadline

@@ -142,13 +142,15 @@ class StudyRun:
 
     def tune(self) -> None:
         """Tune every arm, and train the missing runs."""
-        while self.runs.train(missing_jobs(chain(*(member.choose() for member in self.active)))):
+        while self.runs.train(
+            "tuning", missing_jobs(chain(*(member.choose() for member in self.active)))
+        ):
             pass
 
     def check(self) -> None:
         """Check the gate of every tuned claim, and train the missing runs."""
         tuned = [member for member in self.active if member.is_tuned]
-        self.runs.train(chain(*(member.gate_jobs() for member in tuned)))
+        self.runs.train("gate", chain(*(member.gate_jobs() for member in tuned)))
         for member in tuned:
             member.check()
 
@@ -167,7 +169,7 @@ class StudyRun:
                 member.pairs = min(member.next_look, self._last(member))
             jobs = chain(*(member.jobs(member.pairs) for member in going))
             # Complete pairs first, so that they can be judged if the time runs out.
-            self.runs.train([job for _, job in sorted(jobs, key=lambda item: item[0])])
+            self.runs.train("pairs", [job for _, job in sorted(jobs, key=lambda item: item[0])])
             self._judge()
             self._enter_looks()
             saved = self.save()

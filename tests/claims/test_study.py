@@ -34,6 +34,9 @@ def test_a_study_tunes_then_checks_the_gate_then_trains_its_pairs(laboratory):
     assert types == {("tuning", True), ("verdict", False)}
     before_pairs = [job.run.seed >= 1000 for job in laboratory.trained]
     assert before_pairs == sorted(before_pairs, reverse=True)
+    phases = re.findall(r"(\w+) (\d+) runs to train", printed)
+    assert [name for name, _ in phases][:3] == ["tuning", "gate", "pairs"]
+    assert sum(int(number) for _, number in phases) == len(laboratory.trained)
 
 
 def test_the_rules_are_written_before_the_first_run(laboratory):
