@@ -127,12 +127,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print("drawing pictures of trained networks (--no-pictures skips them)", flush=True)
         written = report(output, to, other, pictures=given.pictures, figures=given.figures)
         from ablations.launch.display import count
-        from ablations.reporting.evidence import gather, gather_two
+        from ablations.reporting.evidence import gather, gather_two, unfinished
         from ablations.reporting.labels import tally
 
         for section in (gather_two(output, other) if other else gather(output)).sections:
             found = [f"{title.lower()}: {tally(members)}" for title, members in section.groups]
             print(f"{section.title}: {'; '.join(found) or 'no claims'}")
+            if line := unfinished(section):
+                print(f"  {line}")
         for path in written:
             if path.parent == to:
                 print(f"{path} ({-(-path.stat().st_size // 1024):,} kB)")

@@ -181,6 +181,25 @@ def test_the_command_counts_claims_extensions_and_controls(runs_dir, capsys):
     )
 
 
+@pytest.mark.parametrize(
+    ("study", "words"),
+    [
+        ({"name": "demo"}, "demo a"),  # some of its claims
+        ({"name": "demo", "claims": ["a"]}, "demo"),
+        ({"changes": ["data.name=my data"]}, "a experiment=cifar10_small 'data.name=my data'"),
+    ],
+)
+def test_an_unfinished_study_is_told_with_the_command_that_resumes_it(
+    study, words, tmp_path, capsys
+):
+    planned = make_result("a", {}, label="", differences={})
+    save_study(tmp_path, [planned], **{"claims": ["a", "b"]} | study)
+    main(["--output", str(tmp_path), "--no-pictures", "--no-figures"])
+    line = capsys.readouterr().out.splitlines()[1]
+    assert line.startswith("  1 claim not decided, 0 runs finished; next step: ")
+    assert line.endswith(f"reproduce.py {words} output={tmp_path}")
+
+
 def test_without_pictures_no_torch_is_imported(runs):
     code = (
         "import sys; from ablations.report import main; "

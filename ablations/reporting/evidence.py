@@ -4,16 +4,20 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 
 from ablations import record
 from ablations.arms import shortest
 from ablations.claims import results
+from ablations.claims.files import study_files
 from ablations.claims.results import ArmResult, ClaimResult, StudyResult
 from ablations.config import ConfigError
+from ablations.keys import started
 from ablations.launch.display import count
 from ablations.record import Record
 from ablations.reporting.claims import FAMILIES, order_of
 from ablations.reporting.words import listed, plain, slug
+from ablations.stats.labels import Label
 
 
 @dataclass(frozen=True)
@@ -222,6 +226,31 @@ def gather_two(one: Path, other: Path) -> Evidence:
             for section in found.sections
         ]
     return Evidence(sections, missing)
+
+
+def unfinished(section: Section) -> str:
+    """Return what a study lacks for its labels, and how to resume it; empty if it lacks nothing."""
+    study = section.study
+    left = [
+        result
+        for result in section.shown
+        if not (result.decided or result.label == Label.not_testable)
+        and result.n < result.looks[-1]
+    ]
+    if not study or not left:
+        return ""
+    asked = [result.claim for result in study.results]
+    if study.name in study_files():
+        words = [study.name, *(asked if len(asked) < len(study.claims) else [])]
+    else:
+        words = [*asked, f"experiment={study.experiment}", *study.changes]
+    if section.output.resolve() != Path("runs").resolve():
+        words.append(f"output={section.output}")
+    runs = count(len(section.runs) + section.tuning, "run")
+    return (
+        f"{count(len(left), 'claim')} not decided, {runs} finished; next step: "
+        f"{started('reproduce')} {' '.join(map(quote, words))}"
+    )
 
 
 def _arm_results(study: StudyResult) -> list[ArmResult]:
