@@ -18,7 +18,7 @@ import ablations
 from ablations import __main__ as console_script
 from ablations import run as command
 from ablations.launch import task
-from ablations.launch.pool import RunState
+from ablations.launch.pool import RunState, run_folder
 from ablations.record import Record, load
 
 
@@ -36,11 +36,11 @@ class Cluster:
         for job in jobs:
             run = job.run
             self.begun.append(run.seed)
-            state = RunState(job, output / run.run_id)
+            state = RunState(job, run_folder(output, job))
+            state.folder.mkdir(parents=True, exist_ok=True)
             state.status = "failed" if run.seed in self.fails else "finished"
             state.tail = self.tail * (state.status == "failed")
             if state.status == "finished" and not job.fast_dev_run:
-                state.folder.mkdir()
                 identity = {"run_id": run.run_id, "differences": run.differences}
                 state.record = replace(self.record, seed=run.seed, **identity)
                 state.record.save(state.folder)
@@ -142,7 +142,13 @@ def test_a_fast_dev_run_leaves_the_records_alone(run, cluster: Cluster):
     code, text = run("fast_dev_run=true")
     assert code == 0
     assert "Test error" not in text
-    assert not list(Path("runs").rglob("record.json"))
+    assert [path.name for path in Path("runs").iterdir()] == [".hydra"]
+
+
+def test_a_failed_fast_dev_run_keeps_its_log(run, cluster: Cluster):
+    cluster.fails = (1,)
+    run("-m", "fast_dev_run=true", "seed=0,1")
+    assert len(list(Path("runs/.fast_dev_run").iterdir())) == 1
 
 
 def test_the_layers_are_shown_instead_of_a_training(run, cluster: Cluster):

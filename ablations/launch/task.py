@@ -1,8 +1,10 @@
 """Task functions for Hydra: train the jobs without a record, and return their errors."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
+from shutil import rmtree
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -112,13 +114,25 @@ def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
     show_summary(console, plan.jobs, records, search)
     show_records(console, plan, records)
     failure = _failure(states)
-    if configs[0].fast_dev_run and states and not failure:
-        show(console, "fast_dev_run", "ran one batch of each split; nothing is saved")
+    if configs[0].fast_dev_run:
+        _remove_finished(output, states)
+        if states and not failure:
+            show(console, "fast_dev_run", "ran one batch of each split; nothing is saved")
     failed = {state.job.run.run_id for state in states if state.status == "failed"}
     return [
         failure if failure and run_id in failed else validation_error(records.get(run_id))
         for run_id in plan.run_ids
     ]
+
+
+def _remove_finished(output: Path, states: Sequence[RunState]) -> None:
+    """Remove the folders of fast dev runs, except failed ones, which have the log."""
+    for state in states:
+        if state.status == "finished":
+            folder = run_folder(output, state.job)
+            rmtree(folder, ignore_errors=True)
+            with suppress(OSError):  # it has the folders of other runs
+                folder.parent.rmdir()
 
 
 def _is_search(configs: Sequence[Config]) -> bool:
