@@ -12,7 +12,7 @@ from ablations.config import Config, ConfigError, DataConfig, Source
 from ablations.data.cache import cache_folder
 from ablations.data.sources import find_files
 from ablations.data.store import is_prepared, prepare
-from ablations.launch.display import fit
+from ablations.launch.display import fit, show
 
 # Numbers of classes that are known without reading the data.
 _CLASSES = {Source.synthetic: 10, Source.cifar10: 10, Source.imagenet: 1000}
@@ -38,7 +38,7 @@ def show_layers(console: Console, config: Config) -> None:
     rows = import_module("ablations.models.layers").layers(run, classes)
     table = Table(
         title=f"{run.model.value}, width {run.width:g}, {run.data.crop}x{run.data.crop} "
-        f"pixels, {classes:,} classes",
+        f"pixels{'' if problem else f', {classes:,} classes'}",
         title_style="bold",
         title_justify="left",
     )
@@ -61,13 +61,10 @@ def show_layers(console: Console, config: Config) -> None:
     table.add_row("total", "", "", f"{trained + statistics:,}", f"{total:,}", style="bold")
     console.print(fit(console, table, ["kind", "multiply-adds"]))
     if problem:
-        note = f"The table assumes 1,000 classes, because their number is unknown: {problem}"
-        console.print(note, markup=False, soft_wrap=True)
+        unknown = "their number is unknown, so the last layer has 1,000 outputs"
+        show(console, "classes", f"{unknown}: {problem}")
     if statistics:
         console.print(f"{trained:,} parameters are trained, {statistics:,} are running statistics.")
-    if classes != 1000:
-        more = (1000 - classes) * rows[-1].parameters // classes
-        console.print(f"It has {trained + statistics + more:,} parameters with 1,000 classes.")
 
 
 def _count_classes(data: DataConfig) -> int:
