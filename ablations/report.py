@@ -73,9 +73,9 @@ def report(
         MARKDOWN: results(evidence),
         PAGE: page(evidence, plots, networks, wrong),
         RUNS: runs_csv(evidence),
-        VERDICTS: verdicts_csv(evidence),
-        LATEX: verdicts_tex(evidence),
     }
+    if any(section.results for section in evidence.sections):
+        written |= {VERDICTS: verdicts_csv(evidence), LATEX: verdicts_tex(evidence)}
     for name, text in written.items():
         write_atomically(to / name, text)
     files = save(to / FIGURES, evidence.sections, plots) if figures else []
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog=program(),
         description="Write the report from local records: RESULTS.md, report.html, runs.csv, "
-        "verdicts.csv, verdicts.tex and figures.",
+        "figures and, if there are claims, verdicts.csv and verdicts.tex.",
     )
     parser.add_argument(
         "folders",
