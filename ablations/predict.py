@@ -13,7 +13,7 @@ from PIL import Image
 
 import ablations
 from ablations.config import ConfigError
-from ablations.errors import ended_in_words
+from ablations.errors import ended_in_words, plain
 from ablations.keys import program
 
 
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("run", metavar="RUN", help="id of the run, its first digits, or its folder")
     parser.add_argument(
-        "images", metavar="IMAGE", type=Path, nargs="+", help="an image, or a folder of images"
+        "images", metavar="IMAGE", type=Path, nargs="*", help="images, or folders of images"
     )
     parser.add_argument(
         "--output",
@@ -71,14 +71,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if given.top < 1:
         parser.error(f"--top {given.top}: must be at least 1")
+    broken = False
     with ended_in_words():
+        if not given.images:
+            raise ConfigError(
+                f"{given.run}: no IMAGE follows RUN, the id of a run, its first digits, or its "
+                f"folder; next step: ls {given.output} lists the ids"
+            )
         images = find_images(given.images)
         trained = ablations.load(given.run, given.output)
         for path in images:
-            (probabilities,) = trained.predict([path], given.views)
+            try:
+                (probabilities,) = trained.predict([path], given.views)
+            except (ConfigError, OSError) as error:
+                print(f"error: {plain(error)}", file=sys.stderr, flush=True)
+                broken = True
+                continue
             print(path)
             for name, probability in trained.top(probabilities, given.top):
                 print(f"{100 * probability:7.1f} %  {name}")
+    if broken:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

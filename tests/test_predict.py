@@ -56,7 +56,6 @@ def test_one_image_gets_as_many_classes_as_asked_for(finished, photos, capsys):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("notes.txt", r"error: .*notes\.txt: damaged, or not an image"),
         ("nothing.png", r"error: .*nothing\.png: no such file"),
         ("empty", r"error: .*empty: no image below this folder"),
     ],
@@ -68,6 +67,24 @@ def test_what_is_no_image_is_named_in_one_line(finished, photos, name, message):
     assert "\n" not in str(end.value)
 
 
-def test_a_run_that_cannot_be_loaded_is_named_in_one_line(photos):
-    with pytest.raises(SystemExit, match="error: abc: no such run in runs"):
-        main(["abc", str(photos)])
+def test_a_broken_file_is_named_in_one_line_and_the_others_are_classified(finished, photos, capsys):
+    (photos / "b.png").write_text("no image")
+    with pytest.raises(SystemExit) as end:
+        main([str(finished), str(photos)])
+    assert end.value.code == 1
+    out, err = capsys.readouterr()
+    assert list(answers(out)) == [str(photos / name) for name in ("a.bmp", "more/c.PNG")]
+    (line,) = err.splitlines()
+    assert line.startswith(f"error: {photos / 'b.png'}: damaged, or not an image")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["abc", "PHOTOS"], "error: abc: no such run in runs"),
+        (["a.png"], "error: a.png: no IMAGE follows RUN, .*; next step: ls runs lists the ids"),
+    ],
+)
+def test_a_run_that_cannot_be_loaded_is_named_in_one_line(photos, arguments, message):
+    with pytest.raises(SystemExit, match=message):
+        main([word.replace("PHOTOS", str(photos)) for word in arguments])
