@@ -119,6 +119,11 @@ class DataInfo:
     test_images: Count
     skipped: Count = 0
 
+    @property
+    def top_k(self) -> tuple[int, ...]:
+        """Errors to show: 1 and 5; only 1 with five classes or fewer, whose top-5 error is zero."""
+        return (1, 5) if self.classes > 5 else (1,)
+
 
 @dataclass(frozen=True)
 class Neighbors:

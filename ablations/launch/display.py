@@ -330,11 +330,9 @@ def _line(state: RunState) -> Text:
         text.append("  " + ", ".join(filter(None, facts)), style="dim")
     elif state.record is not None and state.status == "finished":
         view = state.record.evaluation
-        text.append(
-            f"  top-1 {state.record.test_error(view, 1):.2%}, "
-            f"top-5 {state.record.test_error(view, 5):.2%}, {_times(state.record)}",
-            style="dim",
-        )
+        top_k = state.record.data.top_k
+        errors = "".join(f"top-{k} {state.record.test_error(view, k):.2%}, " for k in top_k)
+        text.append(f"  {errors}{_times(state.record)}", style="dim")
     return text
 
 

@@ -56,7 +56,8 @@ def show_summary(
         console.print(Text(f"Test error: {', '.join(notes)}", "bold"))
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("arm", overflow="fold")
-        for name in ("n", "top-1 %", "top-5 %", "epochs", "training", "evaluation"):
+        tops = (f"top-{k} %" for k in records[group[0].run.run_id].data.top_k)
+        for name in ("n", *tops, "epochs", "training", "evaluation"):
             table.add_column(name, justify="right", no_wrap=True)
         if search:
             table.add_column("val top-1 %", justify="right", no_wrap=True)
@@ -121,8 +122,10 @@ def _cells(members: list[Job], by_id: dict[str, Record]) -> tuple[str, ...]:
     epochs = sorted({record.epochs for record in records})
     return (
         number,
-        _mean_sd([100 * record.test_error(view, 1) for record in records]),
-        _mean_sd([100 * record.test_error(view, 5) for record in records]),
+        *(
+            _mean_sd([100 * record.test_error(view, k) for record in records])
+            for k in records[0].data.top_k
+        ),
         "-".join(str(epoch) for epoch in dict.fromkeys((epochs[0], epochs[-1]))),
         duration(mean(record.seconds for record in records)),
         duration(mean(record.evaluation_seconds for record in records)),

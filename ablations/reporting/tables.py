@@ -14,24 +14,17 @@ from ablations.record import Record
 from ablations.reporting.evidence import Section
 from ablations.reporting.words import listed, mean_sd
 
-ARMS_HEAD = (
-    "arm",
-    "n",
-    "top-1, ten views",
-    "top-1, center",
-    "top-5, ten views",
-    "training top-1",
-    "gap",
-    "time per run",
-)
 PUBLISHED_HEAD = ("run", "what", "data", "views", "top-1, %", "top-5, %", "in the paper")
 PUBLISHED: dict[str, Any] = yaml.safe_load(
     (files("ablations.reporting") / "published.yaml").read_text("utf-8")
 )
 
 
-def arms_rows(section: Section) -> list[tuple[str, ...]]:
-    """Return one row of text for each arm, under :data:`ARMS_HEAD`."""
+def arms_table(section: Section) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Return the column names, and one row of text for each arm."""
+    top5 = any(5 in run.data.top_k for run in section.runs)
+    head = ("arm", "n", "top-1, ten views", "top-1, center", *["top-5, ten views"] * top5)
+    head += ("training top-1", "gap", "time per run")
     rows = []
     for arm in section.arms:
         diverged = len(arm.runs) - len(arm.finished)
@@ -41,13 +34,13 @@ def arms_rows(section: Section) -> list[tuple[str, ...]]:
                 f"{len(arm.runs)}" + f" ({diverged} diverged)" * bool(diverged),
                 mean_sd(arm.errors("ten_view", 1)),
                 mean_sd(arm.errors("center", 1)),
-                mean_sd(arm.errors("ten_view", 5)),
+                *[mean_sd(arm.errors("ten_view", 5))] * top5,
                 mean_sd([train for train, _ in arm.train_test]),
                 mean_sd(arm.gaps),
                 duration(sum(run.seconds for run in arm.runs) / len(arm.runs)),
             )
         )
-    return rows
+    return head, rows
 
 
 def at_chance(section: Section) -> str:

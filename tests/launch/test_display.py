@@ -106,6 +106,15 @@ def test_a_line_for_each_change(tiny_job, record: Record):
     assert whole_log.endswith("/log.txt")
 
 
+def test_the_line_of_a_finished_run_has_no_top5_error_of_five_classes(tiny_job, record: Record):
+    shown, found = console(), replace(record, data=replace(record.data, classes=5))
+    with Monitor(shown) as monitor:
+        monitor.update([state(tiny_job(), "finished", record=found)])
+    (line,) = rows(shown)
+    assert "top-1 " in line
+    assert "top-5" not in line
+
+
 def test_a_line_at_intervals_where_there_is_news(tiny_job, monkeypatch):
     monkeypatch.setattr(display, "LINE_SECONDS", 0.0)
     shown, testing = console(), {"stage": "test", "seconds_left": 20.0}

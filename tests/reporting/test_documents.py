@@ -23,7 +23,7 @@ from ablations.reporting.evidence import Evidence, gather
 from ablations.reporting.exports import verdicts_tex
 from ablations.reporting.labels import GLOSSARY, ICONS, RULES
 from ablations.reporting.plots import draw
-from ablations.reporting.tables import arms_rows, provenance
+from ablations.reporting.tables import arms_table, provenance
 from ablations.reporting.words import sentence, slug, spoken
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -204,7 +204,7 @@ def test_both_have_all_that_is_known(written, html):
     evidence = gather(written)
     (section,) = evidence.sections
     known = [*RULES.values(), *GLOSSARY.values(), *(value for _, value in provenance(section))]
-    known += [cell for row in arms_rows(section) for cell in row]
+    known += [cell for row in arms_table(section)[1] for cell in row]
     for result in section.shown:
         for row in rows_of(result):
             known += [

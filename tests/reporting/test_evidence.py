@@ -9,7 +9,7 @@ from records import make_result
 from ablations.config import ConfigError
 from ablations.reporting.evidence import gather
 from ablations.reporting.exports import runs_csv
-from ablations.reporting.tables import arms_rows, provenance, published_rows
+from ablations.reporting.tables import arms_table, provenance, published_rows
 
 OTHER = "0123456789ab" + "0" * 52
 
@@ -187,7 +187,16 @@ def test_a_diverged_run_counts_as_chance(folder):
     assert arm.errors("ten_view", 1)[0] == 90.0
     assert len(arm.gaps) == 1
     assert arm.color_differences == pytest.approx([20])
-    assert arms_rows(section)[0][1] == "2 (1 diverged)"
+    assert arms_table(section)[1][0][1] == "2 (1 diverged)"
+
+
+@pytest.mark.parametrize(("classes", "shown"), [(5, False), (6, True)])
+def test_a_top5_error_is_only_shown_if_it_can_differ_from_zero(folder, classes, shown):
+    record = folder.add(0.25, 0, data={"classes": classes})
+    head, (row,) = arms_table(section_of(folder))
+    assert ("top-5, ten views" in head) == shown
+    assert (f"{100 * record.test_error('ten_view', 5):.2f}" in row) == shown
+    assert len(head) == len(row)
 
 
 # Scale, provenance, and results of others

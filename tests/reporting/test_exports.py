@@ -19,7 +19,7 @@ from ablations.reporting.evidence import Section, gather
 from ablations.reporting.exports import latex, runs_csv, verdicts_csv, verdicts_tex
 from ablations.reporting.plots import draw
 from ablations.reporting.strips import forest
-from ablations.reporting.tables import arms_rows
+from ablations.reporting.tables import arms_table
 from ablations.reporting.words import mean_sd
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "sharing.md"
@@ -47,7 +47,7 @@ def test_runs_have_the_numbers_of_the_table_of_arms(study):
     found = lines(runs_csv(evidence))
     (section,) = evidence.sections
     assert [line["run_id"] for line in found] == [run.run_id for run in section.runs]
-    for row in arms_rows(section):
+    for row in arms_table(section)[1]:
         errors = [100 * float(line["center_top1"]) for line in found if line["arm"] == row[0]]
         assert mean_sd(errors) == row[3]
     (diverged,) = [line for line in found if line["status"] == "diverged"]
