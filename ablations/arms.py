@@ -21,31 +21,28 @@ _KEYS = (
 )
 
 
-def arm_labels(runs: Sequence[Run], bases: Sequence[Run]) -> list[str] | None:
-    """Name the runs of a sweep by the swept keys.
+def arm_labels(runs: Sequence[Run], bases: Sequence[Run]) -> list[str]:
+    """Name the runs of a command by the swept keys.
 
     If the baseline is among the runs, its name lists the swept keys and the others are named by
     what they change in it: ``baseline (pooling=overlap)``, ``pooling=nonoverlap``. Otherwise each
-    name lists all swept keys.
+    name lists all swept keys. Runs that differ in their seeds at most are named by what they change
+    in the experiment, apart from the data.
 
     Args:
         runs: The runs.
         bases: The run of the unchanged experiment behind each.
-
-    Returns:
-        A name for each run, or None when they differ in their seeds at most.
     """
     swept = [key for key in _KEYS if any(run.flat[key] != runs[0].flat[key] for run in runs)]
-    if not swept:
-        return None
+    named = swept or [key for key in _KEYS if not key.startswith("data.")]
     changed = [
-        [key for key in swept if run.flat[key] != base.flat[key]]
+        [key for key in named if run.flat[key] != base.flat[key]]
         for run, base in zip(runs, bases, strict=True)
     ]
-    if all(changed):
+    if swept and all(changed):
         return [_name(run, swept) for run in runs]
     return [
-        _name(run, keys) or f"{BASELINE} ({_name(run, swept)})"
+        _name(run, keys) or (f"{BASELINE} ({_name(run, swept)})" if swept else BASELINE)
         for run, keys in zip(runs, changed, strict=True)
     ]
 
@@ -56,8 +53,8 @@ def shortest(names: Iterable[str], tuned: Collection[str] = ()) -> dict[str, str
     The baseline is the arm whose keys occur in all other arms, with any values; if there are
     several, the one that differs least from the rest. The others are named by what they change in
     it. Without such an arm, only the changes that all arms share are left out. Tuned keys are left
-    out as well, unless two arms would then share a name. A single arm is the baseline if it changes
-    no technique.
+    out as well, unless two arms would then share a name. A single arm is named by the
+    techniques that it changes.
 
     Args:
         names: Names by :func:`difference`.
@@ -94,8 +91,8 @@ def shortest(names: Iterable[str], tuned: Collection[str] = ()) -> dict[str, str
 def _base(arms: Sequence[Mapping[str, str]]) -> Set[str]:
     """Return the changes that names need not repeat."""
     sets = [set(arm.values()) for arm in arms]
-    if len(arms) == 1 and not arms[0].keys() & _TECHNIQUES:
-        return sets[0]
+    if len(arms) == 1:
+        return {text for key, text in arms[0].items() if key not in _TECHNIQUES}
     central = [
         own
         for arm, own in zip(arms, sets, strict=True)

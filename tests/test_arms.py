@@ -32,7 +32,17 @@ def test_names_of_arms_omit_seed_replicate_and_path_of_the_data(tiny_run: Run):
     data = replace(tiny_run.data, source=Source.huggingface, path="/elsewhere", name="other")
     same = replace(tiny_run, data=data, seed=7, replicate=1)
     assert difference(same, tiny_run) == "baseline"
-    assert arm_labels([tiny_run, same], [tiny_run] * 2) is None
+    assert arm_labels([tiny_run, same], [tiny_run] * 2) == ["baseline"] * 2
+
+
+def test_data_that_all_runs_share_are_in_no_label(tiny_run: Run):
+    run = replace(tiny_run, data=replace(tiny_run.data, train_limit=None, val_size=2))
+    other = replace(run, techniques=replace(run.techniques, pooling=Pooling.nonoverlap))
+    seeds = [replace(run, seed=1), replace(run, seed=2)]
+    assert arm_labels(seeds, [tiny_run] * 2) == ["baseline"] * 2
+    assert arm_labels([other], [tiny_run]) == ["pooling=nonoverlap"]
+    quick = replace(run, recipe=replace(run.recipe, lr=0.02))
+    assert arm_labels([quick], [tiny_run]) == ["recipe.lr=0.02"]
 
 
 @pytest.mark.parametrize(
@@ -77,6 +87,7 @@ def test_a_sweep_names_its_runs_by_the_swept_keys(tiny_run: Run, changes, labels
         (["baseline", "lr=1", "norm=none lr=2"], ["lr"], ["baseline", "lr=1", "norm=none"]),
         (["recipe.epochs=1"], [], ["baseline"]),
         (["pooling=nonoverlap"], [], ["pooling=nonoverlap"]),
+        (["pooling=nonoverlap data.val_size=9"], [], ["pooling=nonoverlap"]),
         (["steps=[1, 2] lr=1", "steps=[1, 3] lr=1"], [], ["baseline", "steps=[1, 3]"]),
         (["any text", "norm=none"], [], ["any text", "norm=none"]),
     ],

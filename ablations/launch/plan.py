@@ -144,8 +144,6 @@ def _check_logger(logger: Logger) -> None:
 def _label(jobs: list[tuple[Job, Run]]) -> list[Job]:
     """Label the jobs of a sweep by the settings in which they differ."""
     labels = arm_labels([job.run for job, _ in jobs], [base for _, base in jobs])
-    if labels is None:
-        return [job for job, _ in jobs]
     return [replace(job, label=label) for (job, _), label in zip(jobs, labels, strict=True)]
 
 
