@@ -349,8 +349,9 @@ class Settings:
         recipe: See :class:`Recipe`.
         seed: Seed of all random numbers.
         replicate: Extra key of the random numbers, to repeat a run for A/A comparisons.
-        pretrained: Id of a finished run in ``output`` whose weights training starts from; null
-            starts from random weights. The last layer is random if the number of classes differs.
+        pretrained: Id of a finished run in ``output`` whose weights training starts from, its first
+            digits, or its folder; null starts from random weights. The last layer is random if the
+            number of classes differs.
         callbacks: Your own Lightning callbacks by name, each with its class as ``_target_`` and its
             arguments (``docs/callbacks.md``).
     """
@@ -376,12 +377,6 @@ class Settings:
             raise ConfigError(
                 "recipe.schedule=plateau: needs a validation error, but data.val_size=0; next "
                 "step: set data.val_size, or use another recipe.schedule"
-            )
-        if self.pretrained is not None and not re.fullmatch("[0-9a-f]{12}", self.pretrained):
-            raise ConfigError(
-                f"pretrained={self.pretrained}: must be a run id, the twelve hexadecimal digits in "
-                "the name of its folder; an id that looks like a number needs two pairs of quotes, "
-                "such as pretrained='\"1234e5678901\"'"
             )
 
 

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import logging
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -324,6 +325,37 @@ def find(output: Path, run_id: str) -> Record | None:
     """
     kept = output / "records" / f"{run_id}.json"
     return load(output / run_id) or (_read(kept, run_id) if kept.exists() else None)
+
+
+def find_folder(run: str | Path, output: Path) -> Path:
+    """Return the folder of a run.
+
+    Args:
+        run: Folder of the run, its id, or the first digits of its id.
+        output: Folder of the runs.
+
+    Raises:
+        ConfigError: No run matches, or several do.
+    """
+    files = (RECORD, "config.yaml")
+    if any((Path(run) / file).is_file() for file in files):
+        return Path(run).resolve()
+    name = str(run)
+    known = re.fullmatch("[0-9a-f]{1,12}", name)
+    paths = (path for file in files for path in output.glob(f"{name}*/{file}")) if known else ()
+    found = sorted({path.parent for path in paths})
+    if len(found) == 1:
+        return found[0].resolve()
+    if found:
+        names = ", ".join(folder.name for folder in found[:3])
+        raise ConfigError(
+            f"{name}: matches {len(found)} runs in {output} ({names}, ...); next step: give more "
+            "digits"
+        )
+    raise ConfigError(
+        f"{name}: no such run in {output}; must be the folder of a run, its id or the first digits "
+        "of its id; next step: list that folder, or choose another with --output or output="
+    )
 
 
 def load_all(output: Path) -> list[Record]:

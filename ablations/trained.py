@@ -1,6 +1,5 @@
 """The network of a finished run, ready to classify images."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from ablations.config import ConfigError, Run
 from ablations.data.decode import decode, square
 from ablations.data.loading import channels_last
 from ablations.models.pretrained import checkpoint, network_state
-from ablations.record import CHECKPOINT, RECORD, Record
+from ablations.record import CHECKPOINT, Record, find_folder
 from ablations.record import load as load_record
 from ablations.techniques.augmentation import to_input
 from ablations.techniques.evaluation import average_probabilities, center_crop, ten_views
@@ -146,36 +145,6 @@ class TrainedNetwork(nn.Module):
         return [
             (self.classes[n], p) for n, p in zip(numbers.tolist(), values.tolist(), strict=True)
         ]
-
-
-def find_folder(run: str | Path, output: Path) -> Path:
-    """Return the folder of a run.
-
-    Args:
-        run: Folder of the run, its id, or the first digits of its id.
-        output: Folder of the runs.
-
-    Raises:
-        ConfigError: No run matches, or several do.
-    """
-    if (Path(run) / RECORD).is_file() or (Path(run) / "config.yaml").is_file():
-        return Path(run).resolve()
-    name = str(run)
-    known = re.fullmatch("[0-9a-f]{1,12}", name)
-    found = sorted(output.glob(f"{name}*/config.yaml")) if known else []
-    if len(found) == 1:
-        return found[0].parent.resolve()
-    if found:
-        names = ", ".join(path.parent.name for path in found[:3])
-        raise ConfigError(
-            f"{name}: matches {len(found)} runs in {output} ({names}, ...); next step: give more "
-            "digits"
-        )
-    raise ConfigError(
-        f"{name}: no such run in {output}; must be the folder of a run, its id or the first digits "
-        "of its id; next step: list that folder, or choose another with --output (in Python "
-        "output=)"
-    )
 
 
 def _hyperparameters(content: dict[str, Any], folder: Path) -> tuple[dict[str, Any], Run]:

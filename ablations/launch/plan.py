@@ -1,5 +1,6 @@
 """Plan a command: its distinct runs, which of them are done, how long the rest takes."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -16,7 +17,7 @@ from ablations.errors import writable
 from ablations.launch import slurm
 from ablations.launch.devices import allocate, threads_for
 from ablations.launch.nodes import refuse_another_launcher
-from ablations.record import CHECKPOINT, Record, load, load_all
+from ablations.record import CHECKPOINT, Record, find_folder, load, load_all
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,9 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
             # Split once for all runs on these data.
             train, _ = store.split(config.data.train_limit, config.data.val_size)
             stores[data] = store, len(train)
-        job = _job(config, base, *stores[data], starts[config.pretrained])
+        if start := starts[config.pretrained]:
+            config = replace(config, pretrained=start.parent.name)
+        job = _job(config, base, *stores[data], start)
         # Keyed by text, because runs contain lists and therefore have no hash.
         first, _ = distinct.setdefault(repr(job.run), (job, base))
         merged += first.trainer != job.trainer
@@ -147,19 +150,23 @@ def _label(jobs: list[tuple[Job, Run]]) -> list[Job]:
     return [replace(job, label=label) for (job, _), label in zip(jobs, labels, strict=True)]
 
 
-def _start(run_id: str | None, output: Path) -> Path | None:
+def _start(run: str | None, output: Path) -> Path | None:
     """Return the checkpoint of the run that provides the initial weights, or None without one.
 
     Raises:
         ConfigError: There is no such run, or it has no usable weights.
     """
-    if run_id is None:
+    if run is None:
         return None
-    folder = output / run_id
+    try:
+        folder = find_folder(run, output)
+    except ConfigError as error:
+        quotes = "; an id that looks like a number needs two pairs of quotes: pretrained='\"12e4\"'"
+        raise ConfigError(
+            f"pretrained={error}" + quotes * bool(re.fullmatch(r"inf|[\d.e+]+", run))
+        ) from None
     record = load(folder)
-    if not folder.is_dir():
-        why = f"no such run in {output}; next step: use the name of a folder there"
-    elif record is None:
+    if record is None:
         why = "this run has not finished; next step: repeat its command to resume it"
     elif record.status == "diverged":
         why = "this run has diverged; next step: use a run that has not"
@@ -167,7 +174,7 @@ def _start(run_id: str | None, output: Path) -> Path | None:
         why = f"{CHECKPOINT} is no longer in {folder}; next step: use another run"
     else:
         return folder / CHECKPOINT
-    raise ConfigError(f"pretrained={run_id}: {why}")
+    raise ConfigError(f"pretrained={run}: {why}")
 
 
 def _job(config: Config, base: Run, store: Store, images: int, start: Path | None) -> Job:

@@ -111,15 +111,18 @@ def test_a_fast_dev_run_counts_no_run_as_finished(plan_of, tiny_config: Config, 
 def test_a_job_knows_the_weights_that_it_starts_from(plan_of, runs_dir, tiny_config, finished):
     (runs_dir / finished.name).symlink_to(finished)
     (job,) = plan_of(replace(tiny_config, pretrained=finished.name)).left
-    assert job.weights == str(runs_dir / finished.name / "last.ckpt")
+    assert job.weights == str(finished / "last.ckpt")
     assert job.arm == f"pretrained={finished.name}"
+    for given in (finished.name[:6], str(finished)):
+        (same,) = plan_of(replace(tiny_config, pretrained=given)).left
+        assert (same.run.run_id, same.weights) == (job.run.run_id, job.weights)
     assert plan_of(replace(tiny_config, seed=1)).left[0].weights == ""
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda folder: shutil.rmtree(folder), "no such run in .*runs; next step"),
+        (lambda folder: shutil.rmtree(folder), "no such run in .*runs; must be .*; next step"),
         (lambda folder: (folder / "record.json").unlink(), "this run has not finished; next step"),
         (lambda folder: (folder / "last.ckpt").unlink(), r"last\.ckpt is no longer in "),
         (lambda folder: (folder / "last.ckpt").write_text("?"), "not a complete checkpoint"),
@@ -134,6 +137,20 @@ def test_a_run_without_weights_is_no_start(
         plan_of(replace(tiny_config, pretrained=finished.name))
     assert finished.name in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("abc", r"^pretrained=abc: no such run in .*; next step: list that folder, .* output=$"),
+        # Hydra has read an id as a number.
+        ("inf", "^pretrained=inf: no such run in .* needs two pairs of quotes: "),
+        ("1200.0", "^pretrained=1200.0: no such run in .* needs two pairs of quotes: "),
+    ],
+)
+def test_an_unknown_start_is_named(plan_of, tiny_config: Config, given: str, message: str):
+    with pytest.raises(ConfigError, match=message):
+        plan_of(replace(tiny_config, pretrained=given))
 
 
 def test_a_diverged_run_is_no_start(plan_of, tiny_config: Config, record: Record):
