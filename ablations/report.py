@@ -36,7 +36,7 @@ def report(
         other: Folder of another study's runs, to show the two side by side.
         pictures: Draw kernels, predictions, neighbors and the most wrong images; needs checkpoints,
             predictions and torch.
-        figures: Also save the figures of the studies as files.
+        figures: Also save the figures as files.
 
     Returns:
         The written files.

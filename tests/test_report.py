@@ -22,12 +22,15 @@ def runs(finished, runs_dir) -> Path:
 
 def test_a_folder_of_runs_becomes_a_report(runs, tmp_path):
     written = report(runs, tmp_path / "here")
-    assert [path.name for path in written] == ["RESULTS.md", "report.html", "runs.csv"]
+    names = ["RESULTS.md", "report.html", "runs.csv"]
+    names += [f"smoke-{split}.{kind}" for split in ("train", "val") for kind in ("svg", "pdf")]
+    assert [path.name for path in written] == names
     html = written[1].read_text()
     assert "First kernels" in html
     assert "Five most probable classes" in html
     assert "Nearest in the last hidden layer" in html
     assert "No verdicts yet" in html
+    assert html.count('<figure class="plot">') == 2
 
 
 def test_the_same_runs_give_the_same_files(runs, tmp_path):

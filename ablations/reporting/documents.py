@@ -36,7 +36,7 @@ def page(
 
     Args:
         evidence: What it shows.
-        drawn: The plots of its claims.
+        drawn: Its plots.
         figures: Pictures of one run of a section, by the key of the section.
         images: Most wrong images by the key of the section and the name of the arm.
     """

@@ -1,4 +1,4 @@
-"""The figures as files: the forest plot and the plots of each claim, as SVG and PDF."""
+"""The figures as files: the forest plot and those of ``plots``, as SVG and PDF."""
 
 import hashlib
 import io
@@ -46,8 +46,8 @@ def save(folder: Path, sections: Iterable[Section], drawn: Drawn) -> list[Path]:
 
     Args:
         folder: Where to, created if there is a figure.
-        sections: The studies.
-        drawn: The plots of their claims.
+        sections: What the report shows.
+        drawn: The plots.
     """
     written: dict[str, str] = {}
     for name, content in _files(sections, drawn):
@@ -85,12 +85,11 @@ def _files(sections: Iterable[Section], drawn: Drawn) -> Iterator[tuple[str, byt
             figure = forest(section)
             yield f"{name}.svg", in_pixels(_content(name, figure, "svg").decode()).encode()
             yield f"{name}.pdf", _content(name, figure, "pdf")
-        for result in section.shown:
-            for part in result.arms:
-                for kind, panel in drawn[section.key, result.claim, part].items():
-                    name = slug(section.key, result.claim, part, kind)
-                    yield f"{name}.svg", panel.file.encode()
-                    yield f"{name}.pdf", _content(name, panel.figure, "pdf")
+        for place, panels in drawn.items():
+            for kind, panel in panels.items() if place[0] == section.key else ():
+                name = slug(*place, kind)
+                yield f"{name}.svg", panel.file.encode()
+                yield f"{name}.pdf", _content(name, panel.figure, "pdf")
 
 
 def _content(name: str, figure: Figure, kind: str) -> bytes:

@@ -1,8 +1,8 @@
-"""Values by seed and learning curves of a claim, drawn once by matplotlib for page and files.
+"""Values by seed of a claim, and learning curves, drawn once by matplotlib for page and files.
 
 The figures have the light colors of the style sheet, which the page replaces by the variables of
 the style sheet. Text is not converted to paths. Figures have a legend below the plot; the page
-names the arms in text instead.
+names the arms of a claim in text instead.
 """
 
 import io
@@ -36,8 +36,9 @@ from ablations.reporting.words import capital, plain, spoken
 _SHEET = (files("ablations.reporting") / "templates" / "report.css").read_text("utf-8")
 # The light colors precede the first media query.
 COLORS = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", _SHEET.partition("@media")[0]))
-_NAMES = ("ink", "muted", "rule", "surface", "with", "without")
-_COLOR = {name: COLORS[name] for name in _NAMES}
+# Colors and markers of arms, in their order. "without" first: its place is on the left.
+_MARKERS = {"without": "s", "with": "o", "holds": "^", "no-effect": "D", "ink": "v"}
+_COLOR = {name: COLORS[name] for name in ("muted", "rule", "surface", *_MARKERS)}
 # Size of a plot without its legend, in pixels of the page: no wider than a card on a small phone,
 # so that text is never scaled down there.
 WIDTH, HEIGHT = 300, 230
@@ -64,12 +65,13 @@ STYLE: dict[Any, Any] = {
     **{f"{axis}tick.labelcolor": _COLOR["muted"] for axis in "xy"},
     "ytick.major.size": 0,
 }
-# "without" first: its place is on the left.
-ARM_STYLES: dict[str, dict[str, Any]] = {
-    side: {"color": _COLOR[side], "marker": marker, "ms": 6.5, "mec": _COLOR["surface"], "mew": 0.8}
-    for side, marker in (("without", "s"), ("with", "o"))
-}
-DASHES = {"without": (0, (4, 2)), "with": "-"}
+_ARM_STYLES: list[dict[str, Any]] = [
+    {"color": _COLOR[name], "marker": marker, "ms": 6.5, "mec": _COLOR["surface"], "mew": 0.8}
+    for name, marker in _MARKERS.items()
+]
+_ARM_STYLES[0]["ls"] = (0, (4, 2))
+SIDES = ("without", "with")
+_SPLITS = {"train": "online training", "val": "validation"}
 
 
 @dataclass(frozen=True)
@@ -95,18 +97,41 @@ class Panel:
     paper: float | None = None
 
 
-# By the key of the section, the claim and its part.
+# By the key of the section, the claim and its part, both empty for runs outside a study.
 Drawn = Mapping[tuple[str, str, str], dict[str, Panel]]
 
 
 def draw(sections: Iterable[Section]) -> Drawn:
-    """Draw the panels of all claims."""
-    return {
-        (section.key, result.claim, part): panels(section, result, part)
-        for section in sections
-        for result in section.shown
-        for part in result.arms
-    }
+    """Draw the panels of all claims, and the learning curves of runs outside a study."""
+    drawn: dict[tuple[str, str, str], dict[str, Panel]] = {}
+    for section in sections:
+        for result in section.shown:
+            for part in result.arms:
+                drawn[section.key, result.claim, part] = panels(section, result, part)
+        if not section.study:
+            drawn[section.key, "", ""] = arm_curves(section)
+    return drawn
+
+
+def arm_curves(section: Section) -> dict[str, Panel]:
+    """Draw the learning curves of all arms on training and validation images, five per figure.
+
+    The first arm, usually the baseline, is in every figure.
+    """
+    first, *others = section.arms
+    step = len(_ARM_STYLES) - 1
+    drawn = {}
+    for start in range(0, max(len(others), 1), step):
+        arms = [first, *others[start : start + step]]
+        names = {arm.name: arm.name for arm in arms}
+        part = f"-{start // step + 1}" * bool(start)
+        for split, word in _SPLITS.items():
+            curves = [[_curve(run, split, "top1", "epoch") for run in arm.runs] for arm in arms]
+            what, title = f"{word} top-1 error, %", section.title + part
+            if panel := _curves(section.key, title, what, "epoch", curves, None, names):
+                svg = _element(panel.file, panel.title, legend=True)
+                drawn[split + part] = replace(panel, svg=svg)
+    return drawn
 
 
 def panels(section: Section, result: ClaimResult, part: str) -> dict[str, Panel]:
@@ -120,8 +145,11 @@ def panels(section: Section, result: ClaimResult, part: str) -> dict[str, Panel]
     Returns:
         The panels that have values, by name.
     """
-    arms = [result.arms[part].get(side, ArmResult("")) for side in ARM_STYLES]
-    names = {side: arm.name for side, arm in result.arms[part].items()}
+    arms = [result.arms[part].get(side, ArmResult("")) for side in SIDES]
+    names = {
+        side: f"{side}: {arm.name}" if arm.name else ""
+        for side, arm in zip(SIDES, arms, strict=True)
+    }
     runs = {run.run_id: run for run in section.runs}
     records = [
         [runs[run_id] for ids in arm.runs.values() for run_id in ids if run_id in runs]
@@ -131,7 +159,7 @@ def panels(section: Section, result: ClaimResult, part: str) -> dict[str, Panel]
     drawn = {"seeds": _points(section.key, title, result, arms, names)}
     timed, online = result.measure["of"] in TIMES, result.measure["curve"] == "online"
     metric = "loss" if result.measure["of"] == "steps_to_loss" else "top1"
-    for split, word in (("train", "online training"), ("val", "validation")):
+    for split, word in _SPLITS.items():
         what = f"{word} loss, nats" if metric == "loss" else f"{word} top-1 error, %"
         # Only the curve from which a time is read shows the target, by steps for a time in steps.
         target = target_of(result) if timed and online == (split == "train") else None
@@ -170,9 +198,9 @@ def _points(
     marks = {} if expected is None else {"with the paper's effect": _diamond(result)}
     with _figure(measure, names, marks) as (figure, axes):
         axes.plot([0, 1], pairs.T, color=_COLOR["muted"], lw=1, alpha=0.6, zorder=1)
-        for x, (style, column) in enumerate(zip(ARM_STYLES.values(), values.T, strict=True)):
+        for x, (style, column) in enumerate(zip(_ARM_STYLES, values.T, strict=False)):
             reached = column[np.isfinite(column)]
-            axes.plot(np.full(len(reached), x), reached, ls="", clip_on=False, **style)
+            axes.plot(np.full(len(reached), x), reached, clip_on=False, **{**style, "ls": ""})
             if len(reached):
                 middle, outward = float(reached.mean()), 2 * x - 1
                 axes.plot(x + 0.16 * outward, middle, "_", color=_COLOR["ink"], ms=12, mew=2)
@@ -186,8 +214,9 @@ def _points(
             text += f" A diamond marks {number(expected, 2)}, the mean with the paper's effect."
             axes.plot(1, expected, **_diamond(result))
         axes.set_xlim(-0.75, 1.75)
-        axes.set_xticks([0, 1], list(ARM_STYLES), color=_COLOR["ink"])
-    panel = _panel(figure, key, f"{title}: every seed", text, ("seed", measure), seeds, values)
+        axes.set_xticks([0, 1], SIDES, color=_COLOR["ink"])
+    head = ("seed", *(f"{side}, {measure}" for side in SIDES))
+    panel = _panel(figure, key, f"{title}: every seed", text, head, seeds, values)
     return replace(panel, paper=expected)
 
 
@@ -242,15 +271,14 @@ def _curves(
     text = f"The mean over seeds as a line over the {x}s, their range as a band."
     few = x == "epoch" and len(places) <= _FEW
     with _figure(what, names) as (figure, axes):
-        for column, (side, curves) in enumerate(zip(ARM_STYLES, arms, strict=True)):
+        for column, (style, curves) in enumerate(zip(_ARM_STYLES, arms, strict=False)):
             values = [[curve[at] for curve in curves if at in curve] for at in places]
             means[:, column] = [mean(found) if found else nan for found in values]
             low, high = ([f(found, default=nan) for found in values] for f in (min, max))
-            axes.fill_between(places, low, high, color=_COLOR[side], alpha=0.2, lw=0)
+            axes.fill_between(places, low, high, color=style["color"], alpha=0.2, lw=0)
             last = np.flatnonzero(np.isfinite(means[:, column]))[-1:].tolist()
-            line: dict[str, Any] = {"ls": DASHES[side], "lw": 2}
-            line["markevery"] = None if few else last
-            axes.plot(places, means[:, column], clip_on=False, **ARM_STYLES[side], **line)
+            every = None if few else last
+            axes.plot(places, means[:, column], clip_on=False, lw=2, markevery=every, **style)
         if target is not None:
             name = f"target {plain(target)} {what.split(', ')[-1]}"
             text += f" A dotted line marks the {name}."
@@ -268,7 +296,8 @@ def _curves(
         else:
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=2))
         axes.set_xlabel(x, loc="right")
-    return _panel(figure, key, f"{title}: {what}", text, (x, f"mean {what}"), places, means)
+    head = (x, *(f"{name}, mean {what}" for name in names))
+    return _panel(figure, key, f"{title}: {what}", text, head, places, means)
 
 
 def _free_place(
@@ -298,7 +327,7 @@ def _panel(
     key: str,
     title: str,
     text: str,
-    names: tuple[str, str],
+    head: tuple[str, ...],
     places: Sequence[int],
     values: NDArray[np.float64],
 ) -> Panel:
@@ -309,9 +338,9 @@ def _panel(
         key: Key of the section.
         title: Title of the panel.
         text: Description for screen readers.
-        names: What is in the first column, and in those of the two sides.
+        head: Column names.
         places: The first column.
-        values: The columns of the two sides, shape (places, 2).
+        values: The other columns, shape (places, columns).
     """
     rows = [
         (
@@ -320,7 +349,6 @@ def _panel(
         )
         for place, row in zip(places, values.tolist(), strict=True)
     ]
-    head = (names[0], *(f"{side}, {names[1]}" for side in ARM_STYLES))
     label = f"{title}. {text}"
     buffer = io.StringIO()
     # The salt makes ids unique in the page.
@@ -343,14 +371,10 @@ def _figure(
 
     Args:
         title: Title of the plot.
-        names: Names of the arms by side.
+        names: Names of the arms by column, empty for one that is missing.
         marks: Styles of further marks by their names.
     """
-    styles = {
-        f"{side}: {names[side]}": {"ls": DASHES[side], **style}
-        for side, style in ARM_STYLES.items()
-        if side in names
-    }
+    styles = {name: style for name, style in zip(names.values(), _ARM_STYLES, strict=False) if name}
     styles |= marks or {}
     entries = [Line2D([], [], label=_wrapped(name), **style) for name, style in styles.items()]
     lines = sum(str(entry.get_label()).count("\n") + 1 for entry in entries)
@@ -370,16 +394,19 @@ def _wrapped(text: str) -> str:
     return textwrap.fill(text, 32, break_on_hyphens=False)
 
 
-def _element(file: str, label: str) -> Markup:
-    """Return the plot of a figure as an element of the page: its fonts and colors, no legend.
+def _element(file: str, label: str, *, legend: bool = False) -> Markup:
+    """Return the plot of a figure as an element of the page, with its fonts and colors.
 
     Args:
         file: The figure as an SVG file.
         label: Description for screen readers, unique in the section.
+        legend: Whether to keep the legend.
     """
-    text, _, legend = file.partition('<g id="legend_1">')
-    if legend:  # it is the last group of the figure, before the definitions
-        text += "</g>" + legend[legend.rindex("<defs>") :]
+    text, size = file, file.partition('viewBox="')[2].partition('"')[0]
+    if not legend:  # it is the last group of the figure, before the definitions
+        text, _, rest = file.partition('<g id="legend_1">')
+        text += "</g>" + rest[rest.rindex("<defs>") :]
+        size = f"0 0 {WIDTH} {HEIGHT}"
     for pattern, by in (
         # A style sheet inside an SVG would style the whole page.
         (r"(?s)^.*?<svg.*?>|<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", ""),
@@ -395,7 +422,7 @@ def _element(file: str, label: str) -> Markup:
     text = text.replace("#ffffff", "none")  # the background of the file
     for name, color in _COLOR.items():
         text = text.replace(color, f"var(--{name})")
-    head = f'<svg role="img" aria-label="{{}}" viewBox="0 0 {WIDTH} {HEIGHT}">'
+    head = f'<svg role="img" aria-label="{{}}" viewBox="{size}">'
     return Markup(head).format(label) + Markup(text)
 
 

@@ -9,7 +9,7 @@ import pytest
 from records import make_result
 
 from ablations.reporting.evidence import gather
-from ablations.reporting.plots import HEIGHT, WIDTH, panels
+from ablations.reporting.plots import HEIGHT, WIDTH, arm_curves, panels
 from ablations.reporting.strips import Chart, forest, gaps, kernel_colors
 
 
@@ -229,6 +229,21 @@ def test_the_papers_effect_is_marked_where_the_mean_with_the_technique_would_be(
     assert higher.paper == pytest.approx(35)
     none, *_ = draw("lrn_lowers_error", effect=None)
     assert none.paper is None
+
+
+def test_arms_outside_a_study_share_figures_of_five_with_the_first_in_each(folder):
+    names = ["baseline", *(f"norm={number}" for number in range(6))]
+    for seed, name in enumerate(names):
+        folder.add(0.3, seed, arm=name)
+    (section,) = gather(folder.path).sections
+    found = arm_curves(section)
+    assert list(found) == ["train", "val", "train-2", "val-2"]
+    arms = [[cell.partition(", mean ")[0] for cell in panel.head[1:]] for panel in found.values()]
+    assert arms[0] == arms[1] == names[:5]
+    assert arms[2] == arms[3] == ["baseline", *names[5:]]
+    assert len({panel.svg for panel in found.values()}) == 4
+    for panel, shown in zip(found.values(), arms, strict=True):
+        assert {"baseline", *shown} <= set(ElementTree.fromstring(panel.svg).itertext())
 
 
 def test_the_page_leaves_the_key_to_its_own_words(draw):
