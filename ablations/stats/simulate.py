@@ -30,10 +30,10 @@ def _unequal(rng: Generator, shape: tuple[int, int]) -> Array:
     return sds[:, None] * rng.standard_normal(shape)
 
 
-def _noisy(arm: int, factor: float) -> Draw:
+def _noisy(factor: float, *arms: int) -> Draw:
     def draw(rng: Generator, shape: tuple[int, int]) -> Array:
         runs = rng.standard_normal(shape)
-        runs[arm] *= factor
+        runs[list(arms)] *= factor
         return runs
 
     return draw
@@ -44,8 +44,9 @@ GENERATORS: dict[str, Draw] = {
     "normal": lambda rng, shape: rng.standard_normal(shape),
     "t with 3 degrees of freedom": lambda rng, shape: rng.standard_t(3, shape) / 3**0.5,
     "skewed (exponential)": lambda rng, shape: rng.exponential(size=shape) - 1,
-    "baseline 3 times noisier": _noisy(0, 3.0),
-    "one arm 4 times noisier": _noisy(1, 4.0),
+    "baseline 3 times noisier": _noisy(3.0, 0),
+    "one arm 4 times noisier": _noisy(4.0, 1),
+    "four arms 4 times noisier": _noisy(4.0, 1, 2, 3, 4),
     "unequal": _unequal,
 }
 

@@ -32,7 +32,7 @@ def test_a_claim_with_parts_holds_if_all_of_them_do():
     rng = np.random.default_rng(4)
     held = 0
     for _ in range(400):
-        baseline, arms = rng.normal(0, 0.5, (1, 8)), rng.normal(0, 0.5, (3, 8))
+        baseline, arms = rng.normal(0, 0.8, (1, 8)), rng.normal(0, 0.8, (3, 8))
         pairs = 2.0 + (arms - baseline) / 2**0.5
         looks = []
         for n in LOOKS:
@@ -42,9 +42,9 @@ def test_a_claim_with_parts_holds_if_all_of_them_do():
             ]
             looks.append(all(found.label is Label.holds for found in decide(parts, 1)))
         held += any(looks)
-    chance = chance_to_hold(2.0, 0.5, 1.0, LOOKS, 0.05, pool=3, parts=3)
+    chance = chance_to_hold(2.0, 0.8, 1.0, LOOKS, 0.05, pool=3, parts=3)
     assert chance == pytest.approx(held / 400, abs=0.08)
-    assert chance < chance_to_hold(2.0, 0.5, 1.0, LOOKS, 0.05, pool=3) - 0.1
+    assert chance < chance_to_hold(2.0, 0.8, 1.0, LOOKS, 0.05, pool=3) - 0.3
 
 
 def test_an_effect_below_the_margin_hardly_ever_holds():
