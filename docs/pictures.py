@@ -1,4 +1,4 @@
-"""Draws the pictures of the site into ``docs/pictures/``: `python docs/pictures.py`."""
+"""Draws the network of the paper into ``docs/pictures/``: `python docs/pictures.py`."""
 
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -10,22 +10,12 @@ from ablations.composition import compose
 from ablations.models import construct
 from ablations.models.layers import layers
 
-FOLDER = Path(__file__).parent / "pictures"
-# Parts of the pages, not files beside them: so they have the page's color, light or dark.
-HEAD = '<svg class="picture" viewBox="0 0 {width} {height}" role="img" aria-label="{title}">'
-STEPS = [
-    ("Claim", "sweeps/CLAIM.yaml", "two arms, one difference"),
-    ("Study", "sweeps/studies/STUDY.yaml", "data, recipe, seeds"),
-    ("Runs", "runs/ID/", "both arms, equal seeds"),
-    ("Records", "runs/ID/record.json", "errors, curve, versions"),
-    ("Verdict", "runs/verdicts.json", "interval and label"),
-    ("Report", "runs/report.html", "tables and figures"),
-]
-
-
-def draw() -> dict[str, str]:
-    """Return the pictures by file name."""
-    return {"network.html": network(), "path.html": path()}
+PICTURE = Path(__file__).parent / "pictures/network.html"
+# A part of the page, not a file beside it: so it has the page's color, light or dark.
+HEAD = (
+    '<div class="wide">\n<svg class="picture" viewBox="0 0 1020 340" role="img" '
+    'aria-label="The network of Figure 2 with its two towers">'
+)
 
 
 def network() -> str:
@@ -61,20 +51,7 @@ def network() -> str:
         size = " × ".join(f"{n:,}" for n in shape)
         parts += [_text(x, 262, name, bold=True), _text(x, 280, size)]
         parts += [_text(x, 298 + 16 * i, line, faint=True) for i, line in enumerate(lines)]
-    return _svg(1020, 340, "The network of Figure 2 with its two towers", parts)
-
-
-def path() -> str:
-    """Return the way from a claim to its report."""
-    parts: list[str] = []
-    for number, (name, file, content) in enumerate(STEPS):
-        x = 85 + 170 * number
-        if number:
-            parts.append(_line(x - 95, 45, x - 78, 45))
-            parts.append(f'<path d="M{x - 84} 41 l6 4 l-6 4" class="line"/>')
-        parts += [_box(x, 45, 150, 60), _text(x, 38, name, bold=True), _text(x, 58, content)]
-        parts.append(_text(x, 98, file, faint=True))
-    return _svg(1020, 110, "From a claim to its report", parts)
+    return "\n".join([HEAD, *parts, "</svg>", "</div>", ""])
 
 
 def _box(x: float, y: float, wide: float, tall: float) -> str:
@@ -91,12 +68,5 @@ def _text(x: float, y: float, text: str, *, bold: bool = False, faint: bool = Fa
     return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}">{escape(text)}</text>'
 
 
-def _svg(width: int, height: int, title: str, parts: list[str]) -> str:
-    head = HEAD.format(width=width, height=height, title=escape(title))
-    return "\n".join(['<div class="wide">', head, *parts, "</svg>", "</div>", ""])
-
-
 if __name__ == "__main__":
-    FOLDER.mkdir(exist_ok=True)
-    for name, text in draw().items():
-        (FOLDER / name).write_text(text)
+    PICTURE.write_text(network())
