@@ -1,21 +1,25 @@
 """Compare the tutorials' networks with Keras: same weights, same images, same outputs.
 
     pip install -e '.[keras]'
-    python -m benchmarks.keras_forward [NETWORK ...]
+    python -m benchmarks.keras_forward [NETWORK ...] [--write]
 
 Each network is also written in Keras, without dropout and softmax, and gets the weights and running
 statistics of ours. A row has the number of parameters in the source, in ours, and in Keras; the
 largest relative difference between the standard deviations of Keras's and our initial weights of a
 layer; and the largest difference of an output, relative to the largest output. The exit code is 1
-if a number of parameters differs, a standard deviation by 3 %, or an output by 1e-4.
+if a number of parameters differs, a standard deviation by 3 %, or an output by 1e-4. With
+``--write`` the rows become the table of docs/networks.md.
 """
 
+import argparse
 import os
 import sys
+from pathlib import Path
 
 from ablations.config import DataConfig, Model, Run
 from ablations.models import build
 from ablations.models.lenet5 import Subsampling, TableConvolution
+from benchmarks.table import into
 
 # Triton (installed with torch) and TensorFlow each contain LLVM. If TensorFlow's is loaded first,
 # loading the other ends the process.
@@ -27,6 +31,9 @@ import tensorflow as tf
 import torch
 from keras import layers
 
+PAGE = Path(__file__).resolve().parents[1] / "docs/networks.md"
+HEADINGS = ("network", "stated", "ours", "Keras", "start", "largest", "difference")
+SHOWN = (0, 1, 2, 3, 6)  # columns in docs/networks.md
 LIMIT = 1e-4
 SCALE_LIMIT = 0.03
 IMAGES = 2
@@ -203,8 +210,8 @@ def count(network: torch.nn.Sequential) -> int:
     return sum(statistics) + sum(parameter.numel() for parameter in network.parameters())
 
 
-def compare(network: Model) -> bool:
-    """Print the row of a network and return whether it is within the limits."""
+def compare(network: Model) -> tuple[list[str], bool]:
+    """Return the cells of a network's row, and whether they are within the limits."""
     layers_of, crop, classes, stated = CASES[network]
     ours, theirs = construct(network, crop, classes), keras.Sequential(layers_of())
     weighted = [layer for layer in theirs.layers if len(layer.weights) > 1]
@@ -228,21 +235,36 @@ def compare(network: Model) -> bool:
     counts = {stated, count(ours)}
     if network not in OTHER_COUNT:
         counts.add(theirs.count_params())
-    print(
-        f"{network.value:<17} {stated:>11,} {count(ours):>11,} {theirs.count_params():>11,} "
-        f"{f'{scale:.1%}' if network not in OTHER_START else '-':>8} {largest:>8.3g} "
-        f"{difference:>11.1e}",
-        flush=True,
-    )
-    return len(counts) == 1 and scale < SCALE_LIMIT and difference < LIMIT
+    cells = [network.value, *(f"{n:,}" for n in (stated, count(ours), theirs.count_params()))]
+    cells.append(f"{scale:.1%}" if network not in OTHER_START else "-")
+    cells += [f"{largest:.3g}", f"{difference:.1e}"]
+    return cells, len(counts) == 1 and scale < SCALE_LIMIT and difference < LIMIT
+
+
+def markdown(rows: list[list[str]]) -> str:
+    """Return the table of docs/networks.md."""
+    shown = [[cells[column] for column in SHOWN] for cells in (HEADINGS, *rows)]
+    lines = [f"| {' | '.join(cells)} |" for cells in shown]
+    return "\n".join([lines[0], "|---|" + "--:|" * (len(SHOWN) - 1), *lines[1:]])
 
 
 def main() -> None:
-    networks = [Model(name) for name in sys.argv[1:]] or list(CASES)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.keras_forward")
+    parser.add_argument("networks", nargs="*", type=Model, metavar="NETWORK")
+    parser.add_argument("--write", action="store_true", help="write docs/networks.md")
+    given = parser.parse_args()
     print(f"TensorFlow {tf.__version__}, Keras {keras.__version__}, torch {torch.__version__}")
-    names = ("network", "stated", "ours", "Keras", "start", "largest", "difference")
-    print("{:<17} {:>11} {:>11} {:>11} {:>8} {:>8} {:>11}".format(*names))
-    sys.exit(not all([compare(network) for network in networks]))
+    widths = "{:<17} {:>11} {:>11} {:>11} {:>8} {:>8} {:>11}"
+    print(widths.format(*HEADINGS))
+    rows, within = [], True
+    for network in given.networks or CASES:
+        cells, is_within = compare(network)
+        print(widths.format(*cells), flush=True)
+        rows.append(cells)
+        within = within and is_within
+    if given.write:
+        PAGE.write_text(into(PAGE.read_text(), markdown(rows), "networks"))
+    sys.exit(not within)
 
 
 if __name__ == "__main__":
