@@ -27,7 +27,7 @@ from rich.console import Console
 from ablations.data.executors import cpu_cores
 from ablations.training.environment import device_name
 from ablations.training.fit import keep_freed_memory
-from benchmarks import gpu, processes, training
+from benchmarks import goals, gpu, processes, training
 from benchmarks.table import into, markdown, read, save, terminal
 
 RESULTS = Path(__file__).parent / "results"
@@ -77,7 +77,7 @@ def main() -> None:
         text = page.read_text()
         for block, file in (("speed", "cpu"), ("bf16", "bf16")):
             executions = read(RESULTS / f"{file}.json"), read(RESULTS / f"{file}-again.json")
-            text = into(text, markdown(*executions), block)
+            text = into(text, markdown(*executions, goals.CPU), block)
         page.write_text(text)
         return
     _, rows = read(path)
@@ -102,7 +102,7 @@ def main() -> None:
             {key: rows[key] for key in workloads if key in rows},
         )
         console.print(f"{name}: {time.perf_counter() - start:.0f} s", highlight=False)
-    console.print(terminal(rows))
+    console.print(terminal(rows, goals.GPU if given.device == "cuda" else goals.CPU))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from ablations import models
 from ablations.config import Config, Precision
 from ablations.techniques.norm import response_normalization
 from benchmarks.loops import bare, configure, store, suite, timed
-from benchmarks.measure import Row, alternate, pair
+from benchmarks.measure import Row, alternate
 from benchmarks.processes import together
 
 DTYPES = torch.float32, torch.bfloat16
@@ -52,8 +52,8 @@ def lrn(device: str, images: int, rounds: int) -> list[Row]:
         name = f"LRN, {images}x96x55x55, {dtype}".replace("torch.", "")
         least = [2.5 * taken for taken in found["copy"]]
         rows += [
-            pair(name, "torch's LRN", found["ours"], found["torch"], 5.0),
-            pair(name, "a copy of the least bytes", found["ours"], least, 0.6),
+            Row(name, "torch's LRN", found["ours"], found["torch"]),
+            Row(name, "a copy of the least bytes", found["ours"], least),
         ]
     return rows
 
@@ -61,9 +61,7 @@ def lrn(device: str, images: int, rounds: int) -> list[Row]:
 PEERS = {"bare": "bare loop, same tricks", "plain": "bare loop, plain"}
 
 
-def training(
-    device: str, name: str, words: tuple, *, turn: int, turns: int, goal: float
-) -> list[Row]:
+def training(device: str, name: str, words: tuple, *, turn: int, turns: int) -> list[Row]:
     """Compare training steps with the bare loops and with the GPU's matrix product rate.
 
     An epoch has three turns, so that the median excludes the overhead at its start.
@@ -75,11 +73,10 @@ def training(
     found = suite(config, data, turns * turn, peers=peers, device=device, turn=turn)
     least = [1e3 * operations(config) / rate(device, recipe.precision)] * len(found["suite"])
     product = f"as many operations of a product, {recipe.precision.value}"
-    large = recipe.batch_size >= 512
     return [
-        pair(name, PEERS["bare"], found["suite"], found["bare"], goal),
-        pair(name, PEERS["plain"], found["suite"], found["plain"]),
-        pair(name, product, found["suite"], least, 0.5 if large else None),
+        Row(name, PEERS["bare"], found["suite"], found["bare"]),
+        Row(name, PEERS["plain"], found["suite"], found["plain"]),
+        Row(name, product, found["suite"], least),
     ]
 
 
@@ -109,7 +106,7 @@ def sharing(device: str, counts: tuple[int, ...], steps: int) -> list[Row]:
     for runs in counts:
         taken = max(together([words] * runs))
         name = f"{runs} runs side by side on a card, cifar_conv"
-        rows.append(pair(name, "one after the other", [1e3 * taken], [1e3 * runs * alone]))
+        rows.append(Row(name, "one after the other", [1e3 * taken], [1e3 * runs * alone]))
     return rows
 
 
@@ -118,16 +115,16 @@ def workloads(quick: bool, device: str) -> dict[str, Callable[[], list[Row]]]:
     rounds, turns = (5, 6) if quick else (15, 15)
     half = "recipe.precision=bf16"
     cases = {
-        "cifar_conv": (("cifar_conv", 32, 28, 128), TURN, 0.9),
-        "cifar_local": (("cifar_local", 32, 24, 128), TURN, 0.9),
-        "alexnet_small-32": (("alexnet_small", 32, 28, 128, "width=0.25"), TURN, 0.9),
-        "alexnet-227": (("alexnet", 256, 227, 128), 6, 0.98),
-        "alexnet-227, bf16": (("alexnet", 256, 227, 128, half), 6, 0.98),
-        "alexnet-224, bf16, batch 1024": (("alexnet", 256, 224, 1024, half), 2, 0.98),
+        "cifar_conv": (("cifar_conv", 32, 28, 128), TURN),
+        "cifar_local": (("cifar_local", 32, 24, 128), TURN),
+        "alexnet_small-32": (("alexnet_small", 32, 28, 128, "width=0.25"), TURN),
+        "alexnet-227": (("alexnet", 256, 227, 128), 6),
+        "alexnet-227, bf16": (("alexnet", 256, 227, 128, half), 6),
+        "alexnet-224, bf16, batch 1024": (("alexnet", 256, 224, 1024, half), 2),
     }
     steps = {
-        name: partial(training, device, name, words, turn=turn, turns=turns, goal=goal)
-        for name, (words, turn, goal) in cases.items()
+        name: partial(training, device, name, words, turn=turn, turns=turns)
+        for name, (words, turn) in cases.items()
     }
     return {
         "lrn": partial(lrn, device, 512, rounds),

@@ -189,9 +189,7 @@ def bare_step(config: Config, data: Store, steps: int) -> float:
     return statistics.median([timed(step) for _ in range(steps + WARM_UP)][WARM_UP:])
 
 
-def bare(
-    config: Config, data: Store, *, tricks: bool, device: str = "cpu", compiled: bool = False
-) -> Callable[[], None]:
+def bare(config: Config, data: Store, *, tricks: bool, device: str = "cpu") -> Callable[[], None]:
     """Return a step of a bare loop.
 
     Args:
@@ -199,7 +197,6 @@ def bare(
         data: Data store of the run.
         tricks: Use the suite's memory format, response normalization, dropout masks and optimizer.
         device: ``cpu`` or ``cuda``.
-        compiled: Apply torch.compile to the network.
     """
     torch.backends.cudnn.allow_tf32 = False  # as in a run
     run = config.run
@@ -225,7 +222,6 @@ def bare(
     is_bf16 = run.recipe.precision is Precision.bf16
     shares = endless(batches)
     dropouts = [layer for layer in network.modules() if isinstance(layer, SeededDropout)]
-    forward = torch.compile(network, dynamic=False) if compiled else network
 
     def step() -> None:
         share = next(shares)
@@ -236,7 +232,7 @@ def bare(
         for index, layer in enumerate(dropouts if tricks else []):
             layer.draw(index, share.rows.to(device, non_blocking=True))
         with torch.autocast(device, torch.bfloat16, enabled=is_bf16):
-            loss = F.cross_entropy(forward(x), batch.labels)
+            loss = F.cross_entropy(network(x), batch.labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

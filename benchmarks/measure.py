@@ -13,31 +13,31 @@ class Row:
     Attributes:
         workload: Name of the workload.
         peer: Name of the peer.
-        ratio: Ratio of each round: the speed relative to the peer (if ``less`` is false), or the
-            time relative to the peer (if ``less`` is true).
         ours: Milliseconds of each round.
         theirs: Milliseconds of each round of the peer.
-        goal: Minimum (or maximum, if ``less``) of the median ratio; None means no goal.
-        less: Whether a smaller ratio is better.
+        less: Whether the ratio is the cost relative to the peer (smaller is better), not the speed.
         note: A remark, for example why there are no values.
     """
 
     workload: str
     peer: str
-    ratio: list[float]
     ours: list[float]
     theirs: list[float]
-    goal: float | None = None
     less: bool = False
     note: str = ""
 
     @property
-    def met(self) -> bool | None:
-        """Whether the median meets the goal; None without values or a goal."""
-        if self.goal is None or not self.ratio:
+    def ratio(self) -> list[float]:
+        """Ratio of each round: the speed relative to the peer, or with ``less`` the time."""
+        rounds = zip(self.ours, self.theirs, strict=True)
+        return [a / b if self.less else b / a for a, b in rounds]
+
+    def met(self, goal: float | None) -> bool | None:
+        """Return whether the median meets a goal; None without values or a goal."""
+        if goal is None or not self.ratio:
             return None
         middle = statistics.median(self.ratio)
-        return middle <= self.goal if self.less else middle >= self.goal
+        return middle <= goal if self.less else middle >= goal
 
 
 def alternate(
@@ -70,24 +70,9 @@ def alternate(
     return found
 
 
-def pair(
-    workload: str,
-    peer: str,
-    ours: list[float],
-    theirs: list[float],
-    goal: float | None = None,
-    *,
-    less: bool = False,
-    note: str = "",
-) -> Row:
-    """Return a row from the milliseconds of corresponding rounds."""
-    ratio = [a / b if less else b / a for a, b in zip(ours, theirs, strict=True)]
-    return Row(workload, peer, ratio, ours, theirs, goal, less, note)
-
-
 def missing(workload: str, peer: str) -> Row:
     """Return the row of a peer that is not installed."""
-    return Row(workload, peer, [], [], [], note="not installed")
+    return Row(workload, peer, [], [], note="not installed")
 
 
 def spread(values: list[float]) -> tuple[float, float, float]:

@@ -1,4 +1,4 @@
-"""Benchmarks with separate processes: sweeps, simultaneous runs, memory, plans, and reports."""
+"""Benchmarks with separate processes: sweeps, DDP, memory, plans, and reports."""
 
 import argparse
 import json
@@ -12,19 +12,19 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from benchmarks.measure import Row, alternate, pair
+from benchmarks.measure import Row, alternate
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES, EPOCHS = 1280, 1
 
 
-def command(*words: str, threads: int = 1) -> float:
+def command(*words: str) -> float:
     """Return the wall time of a Python command in seconds.
 
     Raises:
         RuntimeError: The command failed; the message has the end of its output.
     """
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "WANDB_MODE": "offline"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, *words], cwd=ROOT, env=environment, capture_output=True, text=True
@@ -55,7 +55,7 @@ def sweep(runs: int, rounds: int) -> list[Row]:
             ]
             theirs.append(1e3 * sum(loop))
     name, peer = f"sweep of {runs} short runs, whole commands", "loop over the template's command"
-    return [pair(name, peer, ours, theirs, 3.0, note="both test ten views")]
+    return [Row(name, peer, ours, theirs, note="both test ten views")]
 
 
 def run_template(folder: Path, seed: int) -> None:
@@ -111,20 +111,17 @@ def start_up(rounds: int, seconds: float) -> list[Row]:
     extra = [max(0.0, a - b) for a, b in zip(found["pooled"], found["here"], strict=True)]
     limit = [1000.0] * len(extra)
     name, peer = "start of a warm run in a sweep", "one second"
-    return [pair(name, peer, extra, limit, 1.0, less=True)]
+    return [Row(name, peer, extra, limit, less=True)]
 
 
-def together(runs: list[list[str]], threads: int = 1) -> list[float]:
+def together(runs: list[list[str]]) -> list[float]:
     """Return the mean seconds per step of bare loops that run simultaneously.
 
     Args:
         runs: Model, size, crop, batch size, steps and options of each loop.
-        threads: CPU threads of each loop.
     """
-    from ablations.launch.pool import SPINS
-
     call = [sys.executable, "-m", "benchmarks.processes", "together"]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "GOMP_SPINCOUNT": SPINS}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     started = [
         subprocess.Popen([*call, *words], cwd=ROOT, env=environment, **pipes) for words in runs
@@ -138,90 +135,6 @@ def together(runs: list[list[str]], threads: int = 1) -> list[float]:
         process.stdin.write("\n")
         process.stdin.flush()
     return [float(process.communicate()[0]) for process in started]
-
-
-def side_by_side(network: str, sizes: tuple[int, int, int], steps: int, rounds: int) -> list[Row]:
-    """Compare two simultaneous runs on one thread each with consecutive runs on two threads."""
-    words = [network, *map(str, sizes), str(steps)]
-    steps_of = {
-        # The time in which each of two runs takes a step.
-        "beside": lambda: max(together([words] * 2)),
-        "after": lambda: 2 * together([words], threads=2)[0],
-    }
-    found = alternate(steps_of, rounds, 1e9)
-    name, peer = f"two runs side by side, {network}-{sizes[1]}", "one after the other on 2 threads"
-    return [pair(name, peer, found["beside"], found["after"])]
-
-
-# Environment variables of each way to wait; `...` is the number of spins of a run.
-WAITS = {
-    "a brief spin": {"GOMP_SPINCOUNT": ...},
-    "threads that sleep at once": {"OMP_WAIT_POLICY": "PASSIVE"},
-    "OpenMP's own spin": {},
-    "one thread": {"OMP_NUM_THREADS": "1"},
-}
-
-
-def threads(rounds: int) -> list[Row]:
-    """Compare a step on two briefly spinning threads with other ways to wait.
-
-    Measured on an idle machine, and with two other processes that use both cores.
-    """
-    from ablations.launch.pool import SPINS
-
-    words = [sys.executable, "-m", "benchmarks.processes", "steps", "cifar_conv", "32", "28", "128"]
-    clean = {k: v for k, v in os.environ.items() if k not in {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}}
-
-    def seconds(waits: dict) -> float:
-        given = {name: SPINS if value is ... else value for name, value in waits.items()}
-        environment = {**clean, "OMP_NUM_THREADS": "2", **given}
-        done = subprocess.run(
-            [*words, "15"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-        )
-        return float(done.stdout.split()[-1])
-
-    rows = []
-    for state, others in (("idle", 0), ("busy", 2)):
-        busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(others)]
-        try:
-            cases = {name: partial(seconds, waits) for name, waits in WAITS.items()}
-            found = alternate(cases, rounds, 1e9)
-        finally:
-            for process in busy:
-                process.kill()
-                process.wait()
-        ours = found.pop("a brief spin")
-        name = f"cifar_conv on two threads, {state} machine"
-        rows += [pair(name, peer, ours, theirs) for peer, theirs in found.items()]
-    return rows
-
-
-def kept_memory(rounds: int) -> list[Row]:
-    """Compare steps that reuse freed memory, as in a run, with the C library's default."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
-    keep = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1)}
-
-    def seconds(words: list[str], environment: dict[str, str]) -> float:
-        call = [sys.executable, "-m", "benchmarks.processes", "steps", *words]
-        environment = {**clean, "OMP_NUM_THREADS": "1", **environment}
-        done = subprocess.run(
-            call, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-        )
-        return float(done.stdout.split()[-1])
-
-    rows = []
-    for name, words in {
-        "cifar_conv": ["cifar_conv", "32", "28", "128", "40"],
-        "alexnet_small-32": ["alexnet_small", "32", "24", "128", "20", "width=0.25"],
-        "alexnet-227": ["alexnet", "256", "227", "16", "6"],
-    }.items():
-        for precision in ("fp32", "bf16"):
-            given = [*words, f"recipe.precision={precision}"]
-            cases = {"ours": partial(seconds, given, keep), "theirs": partial(seconds, given, {})}
-            found = alternate(cases, rounds, 1e9)
-            label, peer = f"{name}, {precision}, freed memory kept", "memory given back"
-            rows.append(pair(label, peer, found["ours"], found["theirs"]))
-    return rows
 
 
 def peak_memory() -> float:
@@ -252,9 +165,7 @@ def memory() -> list[Row]:
 
         ours, theirs = (peak(kind, *words, str(steps), path) for kind in ("suite", "bare"))
         peer, note = "bare loop, same tricks", "in MiB, not ms"
-        rows.append(
-            pair(f"peak memory, {name}", peer, [ours], [theirs], 1.15, less=True, note=note)
-        )
+        rows.append(Row(f"peak memory, {name}", peer, [ours], [theirs], less=True, note=note))
     return rows
 
 
@@ -293,7 +204,7 @@ def records(counts: tuple[int, ...]) -> list[Row]:
             taken = alternate({"report": draw}, 2, 30.0)["report"]
         allowed = [1000.0 * max(1.0, count / 100)] * len(taken)
         name, peer = f"report on {count} records", "one second per hundred"
-        rows.append(pair(name, peer, taken, allowed, 1.0, less=True))
+        rows.append(Row(name, peer, taken, allowed, less=True))
     return rows
 
 
@@ -314,9 +225,9 @@ def ddp(steps: int) -> list[Row]:
     one, two = steps_of(1), steps_of(2)
     name = "cifar_conv in DDP"
     return [
-        pair(f"{name}, 1 rank", "bare DDP", one["suite"], one["bare"], 0.97),
-        pair(f"{name}, 2 ranks", "bare DDP", two["suite"], two["bare"], 0.97),
-        pair(f"{name}, 2 ranks", "1 rank", two["suite"], one["suite"]),
+        Row(f"{name}, 1 rank", "bare DDP", one["suite"], one["bare"]),
+        Row(f"{name}, 2 ranks", "bare DDP", two["suite"], two["bare"]),
+        Row(f"{name}, 2 ranks", "1 rank", two["suite"], one["suite"]),
     ]
 
 
@@ -337,32 +248,27 @@ def plans(counts: tuple[int, ...]) -> list[Row]:
             taken = alternate({"plan": partial(plan, folder, count)}, 2, 60.0)["plan"]
             allowed = [1000.0 * max(1.0, count / 100)] * len(taken)
             name, peer = f"plan of {count} runs", "one second per hundred"
-            rows.append(pair(name, peer, taken, allowed, 1.0, less=True))
+            rows.append(Row(name, peer, taken, allowed, less=True))
     return rows
 
 
 def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
     """Return all workloads of this module, by name."""
     rounds, seconds = (2, 20.0) if quick else (5, 60.0)
-    small, large = ("cifar_conv", (32, 28, 128), 30), ("alexnet", (256, 224, 16), 3)
     return {
         "sweep": partial(sweep, 12, 1 if quick else 3),
         "start": partial(start_up, rounds, seconds),
-        "threads": partial(threads, rounds),
-        "side by side, small": partial(side_by_side, *small, rounds),
-        "side by side, large": partial(side_by_side, *large, 1 if quick else 3),
         "records": partial(records, (1, 10, 100) if quick else (1, 10, 100, 1000)),
         "plans": partial(plans, (1, 10, 100)),
         "ddp": partial(ddp, 60 if quick else 300),
         "memory": memory,
-        "kept": partial(kept_memory, 3 if quick else 5),
     }
 
 
 def main() -> None:
     """Run one measurement, in a process that a function above has started."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=("template", "steps", "together", "memory"))
+    parser.add_argument("kind", choices=("template", "together", "memory"))
     parser.add_argument("words", nargs="*")
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
@@ -377,11 +283,7 @@ def main() -> None:
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     words = given.words[1:] if given.kind == "memory" else given.words
     network, (size, crop, batch, steps) = words[0], map(int, words[1:5])
-    more = words[5:] if given.kind == "steps" else []
-    config = configure(network, size, crop, batch, *more)
-    if given.kind == "steps":
-        print(json.dumps(bare_step(config, store(size, 4 * batch), steps)))
-        return
+    config = configure(network, size, crop, batch)
     if given.kind == "together":
         step = bare(config, store(size, 4 * batch), tricks=True, device=given.device)
         timed(step, WARM_UP)

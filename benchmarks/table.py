@@ -1,6 +1,7 @@
 """Tables of the saved results for the terminal and docs/speed.md."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,18 @@ from rich.table import Table
 from ablations.files import write_atomically
 from benchmarks.measure import Row, spread
 
+Goals = Mapping[tuple[str, str], float]  # by workload and peer
+
 
 def save(path: Path, machine: dict[str, Any], rows: dict[str, list[Row]]) -> None:
-    """Write the results to a file."""
+    """Write the results to a file, one line per workload."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    found = {name: [asdict(row) for row in group] for name, group in rows.items()}
-    write_atomically(path, json.dumps({"machine": machine, "workloads": found}, indent=1) + "\n")
+    groups = (
+        f"{json.dumps(name)}: {json.dumps([asdict(row) for row in group])}"
+        for name, group in rows.items()
+    )
+    text = ",\n".join(groups)
+    write_atomically(path, f'{{"machine": {json.dumps(machine)},\n"workloads": {{\n{text}\n}}}}\n')
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, list[Row]]]:
@@ -27,10 +34,11 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, list[Row]]]:
     return saved["machine"], rows
 
 
-def cells(row: Row) -> list[str]:
+def cells(row: Row, goals: Goals) -> list[str]:
     """Return the cells of a row: workload, peer, ratio with quartiles, goal, and met."""
-    goal = "" if row.goal is None else f"{'≤' if row.less else '≥'} {row.goal:g}"
-    met = {None: "", True: "yes", False: "**no**"}[row.met]
+    least = goals.get((row.workload, row.peer))
+    goal = "" if least is None else f"{'≤' if row.less else '≥'} {least:g}"
+    met = {None: "", True: "yes", False: "**no**"}[row.met(least)]
     if not row.ratio:
         return [row.workload, row.peer, row.note, goal, met]
     low, middle, high = spread(row.ratio)
@@ -39,7 +47,7 @@ def cells(row: Row) -> list[str]:
     return [row.workload, row.peer, f"{ratio} {times}", goal, met]
 
 
-def terminal(rows: dict[str, list[Row]]) -> Table:
+def terminal(rows: dict[str, list[Row]], goals: Goals) -> Table:
     """Return a table for the terminal, which also has milliseconds."""
     table = Table(box=None, pad_edge=False)
     titles = ("workload", "compared with", "ratio [quartiles]", "goal", "met", "ours, ms", "note")
@@ -47,19 +55,20 @@ def terminal(rows: dict[str, list[Row]]) -> Table:
         table.add_column(title, overflow="fold")
     for row in (row for group in rows.values() for row in group):
         ours = f"{spread(row.ours)[1]:.3g}" if row.ours else ""
-        table.add_row(*(cell.replace("**", "") for cell in cells(row)), ours, row.note)
+        table.add_row(*(cell.replace("**", "") for cell in cells(row, goals)), ours, row.note)
     return table
 
 
 Execution = tuple[dict[str, Any], dict[str, list[Row]]]  # result of `read`
 
 
-def markdown(first: Execution, second: Execution) -> str:
+def markdown(first: Execution, second: Execution, goals: Goals) -> str:
     """Return both executions as a Markdown table.
 
     Args:
         first: Results, shown with their quartiles.
         second: Results of a second execution, shown as medians to make noise visible.
+        goals: See :mod:`benchmarks.goals`.
     """
     machine, rows = first
     lines = [
@@ -68,10 +77,11 @@ def markdown(first: Execution, second: Execution) -> str:
     ]
     again = {(row.workload, row.peer): row for group in second[1].values() for row in group}
     for row in (row for group in rows.values() for row in group):
-        workload, peer, ratio, goal, met = cells(row)
+        workload, peer, ratio, goal, met = cells(row, goals)
         other = again.get((row.workload, row.peer))
         median = f"{spread(other.ratio)[1]:.3g}" if other and other.ratio else ""
-        if other and other.met is not None and other.met is not row.met:
+        least = goals.get((workload, peer))
+        if other and other.met(least) is not None and other.met(least) is not row.met(least):
             met = "one of two"
         lines.append(f"| {workload} | {peer} | {ratio} | {median} | {goal} | {met} |")
     where = f"{machine['processor']}, {machine['threads']} thread(s) of {machine['cores']} cores"

@@ -20,15 +20,14 @@ from torch.autograd import grad as gradient
 
 from ablations import models
 from ablations.config import Config, Model
-from ablations.data.loading import EpochBatches, PixelBatches
 from ablations.data.store import Store
 from ablations.techniques.augmentation import to_input
 from ablations.techniques.evaluation import center_crop, ten_views
 from ablations.techniques.norm import response_normalization
 from ablations.training.optimizer import build_optimizer
-from benchmarks.floors import bf16, floors
+from benchmarks.bf16 import bf16
 from benchmarks.loops import IMAGES, augmenter, bare, configure, store, suite, suite_step
-from benchmarks.measure import Row, alternate, missing, pair
+from benchmarks.measure import Row, alternate, missing
 
 
 class Photographs(torch.utils.data.Dataset):
@@ -119,20 +118,20 @@ def template(config: Config, data: Store, steps: int, workers: int = 2) -> Calla
     return run
 
 
-def beside_loops(name: str, config: Config, data: Store, steps: int, goal: float) -> list[Row]:
+def beside_loops(name: str, config: Config, data: Store, steps: int) -> list[Row]:
     """Compare the suite with the bare loops, step by step."""
     peers = {peer: bare(config, data, tricks=peer == "bare") for peer in ("bare", "plain")}
     if config.run.model is Model.alexnet:
         peers["torchvision"] = reference(config, data)
     found = suite(config, data, steps, peers=peers)
     rows = [
-        pair(name, "bare loop, same tricks", found["suite"], found["bare"], goal),
-        pair(name, "bare loop, plain", found["suite"], found["plain"]),
+        Row(name, "bare loop, same tricks", found["suite"], found["bare"]),
+        Row(name, "bare loop, plain", found["suite"], found["plain"]),
     ]
     if theirs := found.get("torchvision"):
         note = "one tower, no LRN, no decoding"
         peer = "torchvision's reference"
-        rows.append(pair(name, peer, found["suite"], theirs, note=note))
+        rows.append(Row(name, peer, found["suite"], theirs, note=note))
     return rows
 
 
@@ -166,23 +165,6 @@ def reference(config: Config, data: Store) -> Callable[[], None]:
     return step
 
 
-def reading(rounds: int, seconds: float) -> list[Row]:
-    """Compare reading batches of random images with copying the same number of bytes."""
-    data = store(32, IMAGES)
-    images = PixelBatches(data.train_images, data.train_labels, np.arange(IMAGES))
-    batches = EpochBatches(IMAGES, 128, 0)
-    whole = np.ascontiguousarray(data.train_images)
-
-    def gather() -> None:
-        for share in batches:
-            images.gather(share)
-
-    steps = {"gather": gather, "copy": whole.copy}
-    found = alternate(steps, 5 * rounds, seconds)
-    name, peer = "reading an epoch of 32x32 pixels", "a copy of the same bytes"
-    return [pair(name, peer, found["gather"], found["copy"], less=True)]
-
-
 def beside_template(rounds: int, seconds: float) -> list[Row]:
     """Compare a CIFAR-10 network with full augmentation with the template."""
     config, data = configure("cifar_conv", 32, 28, 128), store(32, IMAGES)
@@ -192,7 +174,7 @@ def beside_template(rounds: int, seconds: float) -> list[Row]:
     }
     found = alternate(steps, rounds, seconds)
     name = "cifar_conv, full augmentation"
-    return [pair(name, "Lightning-Hydra template", found["suite"], found["template"], 3.0)]
+    return [Row(name, "Lightning-Hydra template", found["suite"], found["template"])]
 
 
 def lrn(rounds: int, seconds: float) -> list[Row]:
@@ -212,9 +194,9 @@ def lrn(rounds: int, seconds: float) -> list[Row]:
     found = alternate(steps, 5 * rounds, seconds)
     name, ours = "LRN, 128x32x16x16", found["ours"]
     return [
-        pair(name, "torch's LRN", ours, found["torch"], 5.0),
-        pair(name, "BatchNorm, contiguous", ours, found["contiguous"], 2.5, less=True),
-        pair(name, "BatchNorm, channels last", ours, found["last"], less=True),
+        Row(name, "torch's LRN", ours, found["torch"]),
+        Row(name, "BatchNorm, contiguous", ours, found["contiguous"], less=True),
+        Row(name, "BatchNorm, channels last", ours, found["last"], less=True),
     ]
 
 
@@ -242,51 +224,9 @@ def parts(rounds: int, seconds: float) -> list[Row]:
     found = alternate(steps, 3 * rounds, seconds)
     share = found["augmentation"], found["step"]
     return [
-        pair("augmentation of a cifar_conv batch", "the whole step", *share, 0.05, less=True),
-        pair("ten views, cifar_conv", "one view", found["ten"], found["one"], 11.0, less=True),
+        Row("augmentation of a cifar_conv batch", "the whole step", *share, less=True),
+        Row("ten views, cifar_conv", "one view", found["ten"], found["one"], less=True),
     ]
-
-
-def scale(steps: int) -> list[Row]:
-    """Measure the cost per image for other batch sizes and image sizes."""
-    rows = []
-    small, data = configure("cifar_conv", 32, 28, 128), store(32, IMAGES)
-    peers = {"bare": bare(small, data, tricks=True)}
-    for batch in (8, 32, 256, 512):
-        found = suite(configure("cifar_conv", 32, 28, batch), data, steps, peers=peers)
-        ours, theirs = ([ms / n for ms in found[k]] for k, n in (("suite", batch), ("bare", 128)))
-        name, peer = f"an image of cifar_conv, batch {batch}", "bare loop, batch 128"
-        rows.append(pair(name, peer, ours, theirs, less=True))
-    narrow = "width=0.25"
-    small = configure("alexnet_small", 32, 28, 128, narrow)
-    peers = {"bare": bare(small, data, tricks=True)}
-    for size, crop in ((64, 56), (96, 84)):
-        config = configure("alexnet_small", size, crop, 128, narrow)
-        found = suite(config, store(size, IMAGES), max(1, steps // 4), peers=peers)
-        name, peer = f"an image of alexnet_small-{size}", "bare loop, alexnet_small-32"
-        rows.append(pair(name, peer, found["suite"], found["bare"], less=True))
-    return rows
-
-
-def compiled(rounds: int) -> list[Row]:
-    """Compare steps of the bare loop with and without torch.compile, after compilation."""
-    rows = []
-    for name, words in {
-        "cifar_conv": ("cifar_conv", 32, 28, 128),
-        "cifar_local": ("cifar_local", 32, 24, 128),
-        "alexnet-227": ("alexnet", 256, 227, 16),
-    }.items():
-        config = configure(*words)
-        data = store(config.data.size, 64 if name == "alexnet-227" else IMAGES)
-        steps = {
-            "compiled": bare(config, data, tricks=True, compiled=True),
-            "eager": bare(config, data, tricks=True),
-        }
-        found = alternate(steps, 3 * rounds, 1e9)
-        peer = "the same step without"
-        workload = f"{name} through torch.compile"
-        rows.append(pair(workload, peer, found["compiled"], found["eager"]))
-    return rows
 
 
 def keras(rounds: int, seconds: float) -> list[Row]:
@@ -320,14 +260,14 @@ def keras(rounds: int, seconds: float) -> list[Row]:
     # `and None`, because `alternate` takes a returned float for the time.
     steps = {"ours": ours, "keras": lambda: model.train_on_batch(images, classes) and None}
     found = alternate(steps, rounds, seconds)
-    return [pair(name, peer, found["ours"], found["keras"], 1.2, note="no dropout in Keras")]
+    return [Row(name, peer, found["ours"], found["keras"], note="no dropout in Keras")]
 
 
 def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
     """Return all workloads of this module, by name."""
     rounds, seconds = (3, 12.0) if quick else (7, 60.0)
 
-    def loops(name: str, goal: float, network: str, sizes: tuple[int, int, int], *more: str):
+    def loops(name: str, network: str, sizes: tuple[int, int, int], *more: str):
         size, crop, batch = sizes
         large = size > 100
         images = 4 * batch if large else IMAGES
@@ -335,29 +275,25 @@ def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
 
         def measure() -> list[Row]:
             config = configure(network, size, crop, batch, *more)
-            return beside_loops(name, config, store(size, images), steps, goal)
+            return beside_loops(name, config, store(size, images), steps)
 
         return name, measure
 
     none = "augmentation=none"
     nets = [
-        loops("cifar_conv", 0.93, "cifar_conv", (32, 28, 128)),
-        loops("cifar_conv, no augmentation", 0.93, "cifar_conv", (32, 28, 128), none),
-        loops("cifar_local", 0.93, "cifar_local", (32, 24, 128)),
-        loops("alexnet_small-32", 0.93, "alexnet_small", (32, 28, 128), "width=0.25"),
-        loops("alexnet_small-64", 0.93, "alexnet_small", (64, 56, 128), "width=0.25"),
-        loops("alexnet-227", 0.97, "alexnet", (256, 227, 16)),
-        loops("alexnet-224", 0.97, "alexnet", (256, 224, 16)),
+        loops("cifar_conv", "cifar_conv", (32, 28, 128)),
+        loops("cifar_conv, no augmentation", "cifar_conv", (32, 28, 128), none),
+        loops("cifar_local", "cifar_local", (32, 24, 128)),
+        loops("alexnet_small-32", "alexnet_small", (32, 28, 128), "width=0.25"),
+        loops("alexnet_small-64", "alexnet_small", (64, 56, 128), "width=0.25"),
+        loops("alexnet-227", "alexnet", (256, 227, 16)),
+        loops("alexnet-224", "alexnet", (256, 224, 16)),
     ]
     return {
         "lrn": partial(lrn, rounds, seconds),
         "parts": partial(parts, rounds, seconds),
-        "reading": partial(reading, rounds, seconds),
         "template": partial(beside_template, rounds, seconds),
         **dict(nets),
         "keras": partial(keras, rounds, seconds),
-        "scale": partial(scale, 20 if quick else 100),
-        "floors": partial(floors, rounds),
         "bf16": partial(bf16, rounds, seconds),
-        "compiled": partial(compiled, rounds),
     }

@@ -70,7 +70,6 @@ def warm_up() -> None:
     _context.set_forkserver_preload(["ablations.launch.preload"])
     # OpenMP reads this once, when torch is loaded. On a busy machine, threads that spin for long
     # slow each other; on an idle one, two threads that do not spin are hardly faster than one.
-    # `python -m benchmarks threads` compares the settings.
     chosen = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ)
     own = {COMMAND: str(os.getpid())} | ({} if chosen else {"GOMP_SPINCOUNT": SPINS})
     os.environ.update(own)

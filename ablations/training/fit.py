@@ -179,8 +179,7 @@ def keep_freed_memory() -> None:
     """Make the C library reuse freed memory instead of returning it to the operating system.
 
     Every step allocates the same tensors again, and getting new pages from the kernel is a large
-    part of an AlexNet step on a CPU (``python -m benchmarks kept``); see mallopt(3). Without glibc,
-    this does nothing.
+    part of an AlexNet step on a CPU; see mallopt(3). Without glibc, this does nothing.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ablations.config import Precision
-from benchmarks import gpu
+from benchmarks import goals, gpu
 from benchmarks.__main__ import main
 from benchmarks.loops import configure
 
@@ -23,7 +23,7 @@ def test_operations_are_those_of_the_layers():
 
 @pytest.mark.slow
 def test_a_step_is_timed_beside_its_peers_and_the_matrix_rate():
-    rows = gpu.training("cpu", "n", SMALL, turn=2, turns=2, goal=0.9)
+    rows = gpu.training("cpu", "n", SMALL, turn=2, turns=2)
     assert [row.peer for row in rows] == [
         "bare loop, same tricks",
         "bare loop, plain",
@@ -39,6 +39,12 @@ def test_response_normalization_is_timed_beside_a_copy(monkeypatch):
     rows = gpu.lrn("cpu", 1, 2)
     assert [row.peer for row in rows] == ["torch's LRN", "a copy of the least bytes"]
     assert all(ratio > 0 for row in rows for ratio in row.ratio)
+    assert all((row.workload.replace("1x", "512x", 1), row.peer) in goals.GPU for row in rows)
+
+
+def test_the_goals_of_steps_are_of_measured_rows():
+    measured = {f"LRN, 512x96x55x55, {dtype}".replace("torch.", "") for dtype in gpu.DTYPES}
+    assert {workload for workload, _ in goals.GPU} <= {*gpu.workloads(True, "cpu"), *measured}
 
 
 @pytest.mark.parametrize("precision", list(Precision))

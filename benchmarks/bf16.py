@@ -1,10 +1,8 @@
-"""Measure the part of a training step that every loop has: convolutions and matrix products.
+"""Compare training steps in bf16 and float32, and their two parts.
 
-Their rate is compared with that of one large matrix product. The module also compares bf16 with
-float32, for the products and for the rest of a step.
+The parts are the products (convolutions and matrix products) and the rest of a step.
 """
 
-import statistics
 from collections.abc import Callable
 from functools import partial
 
@@ -13,14 +11,13 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd import grad as gradient
 from torch.profiler import ProfilerActivity, profile
-from torch.utils.flop_counter import FlopCounterMode
 
 from ablations import models
 from ablations.config import Config, Precision
 from ablations.techniques.norm import ResponseNorm, WithinMapResponseNorm
 from ablations.training.optimizer import build_optimizer
-from benchmarks.loops import configure, store, suite_step, timed
-from benchmarks.measure import Row, alternate, pair
+from benchmarks.loops import configure, store, suite_step
+from benchmarks.measure import Row, alternate
 
 PRODUCTS = {
     "aten::mkldnn_convolution",
@@ -29,43 +26,16 @@ PRODUCTS = {
     "aten::addmm",
     "aten::bmm",
 }
-SIDE = 1024  # size of the matrices whose product is the peer
-
-
-def floors(rounds: int) -> list[Row]:
-    """Measure the share of products in two steps that miss their goals, and their rate."""
-    cases = {
-        "cifar_conv": configure("cifar_conv", 32, 28, 128),
-        "keras_batchnorm-227": configure("keras_batchnorm", 227, 227, 16, "init=paper"),
-    }
-    return [row for name, config in cases.items() for row in _floor(name, config, rounds)]
-
-
-def _floor(name: str, config: Config, rounds: int) -> list[Row]:
-    step = _step(config)
-    with FlopCounterMode(display=False) as counter:
-        step()
-    whole, products = [], []
-    for _ in range(rounds):
-        whole.append(1e3 * timed(step))
-        products.append(_split(step)[0])
-    # Time of the same number of operations in a plain matrix product.
-    least = [counter.get_total_flops() / rate * 1e3 for rate in _rates(rounds)]
-    workload = f"products of a {name} step"
-    return [
-        pair(workload, "the whole step", products, whole, less=True),
-        pair(workload, "as many operations of a matrix product", products, least),
-    ]
 
 
 def bf16(rounds: int, seconds: float) -> list[Row]:
     """Compare training steps and their parts in bf16 and float32."""
     rows = []
     narrow = ("width=0.25", "edition=released")
-    for name, goal, images, words in (
-        ("cifar_conv", 1.6, 1280, ("cifar_conv", 32, 28, 128)),
-        ("alexnet_small-32", 1.4, 1280, ("alexnet_small", 32, 24, 128, *narrow)),
-        ("alexnet-227", 1.5, 64, ("alexnet", 256, 227, 16)),
+    for name, images, words in (
+        ("cifar_conv", 1280, ("cifar_conv", 32, 28, 128)),
+        ("alexnet_small-32", 1280, ("alexnet_small", 32, 24, 128, *narrow)),
+        ("alexnet-227", 64, ("alexnet", 256, 227, 16)),
     ):
         data = store(words[1], images)
         configs = {p: configure(*words, f"recipe.precision={p.value}") for p in Precision}
@@ -86,15 +56,15 @@ def bf16(rounds: int, seconds: float) -> list[Row]:
         )
         peer = "the same in float32"
         rows += [
-            pair(f"{name} in bf16", peer, found["bf16"], found["fp32"], goal),
-            pair(
+            Row(f"{name} in bf16", peer, found["bf16"], found["fp32"]),
+            Row(
                 f"{name}: products of a step in bf16",
                 peer,
                 products["bf16"],
                 products["fp32"],
             ),
-            pair(f"{name}: rest of a step in bf16", peer, rest["bf16"], rest["fp32"]),
-            pair(
+            Row(f"{name}: rest of a step in bf16", peer, rest["bf16"], rest["fp32"]),
+            Row(
                 f"{name}: rest of a step in bf16",
                 "its products",
                 rest["bf16"],
@@ -106,7 +76,7 @@ def bf16(rounds: int, seconds: float) -> list[Row]:
             step, norms = singles["bf16"], _normalizations(configs[Precision.bf16])
             turns = alternate({"norms": norms, "step": step}, 3 * rounds, seconds)
             workload = f"{name}: response normalization in bf16"
-            rows.append(pair(workload, "the whole step", turns["norms"], turns["step"], less=True))
+            rows.append(Row(workload, "the whole step", turns["norms"], turns["step"], less=True))
     return rows
 
 
@@ -160,13 +130,3 @@ def _step(config: Config) -> Callable[[], None]:
     step()
     step()
     return step
-
-
-def _rates(rounds: int) -> list[float]:
-    """Return the operations per second of a matrix product in float32."""
-    a = torch.randn(SIDE, SIDE)
-    a @ a
-    return [
-        2 * SIDE**3 / statistics.median(timed(lambda: a @ a) for _ in range(9))
-        for _ in range(rounds)
-    ]
