@@ -23,8 +23,10 @@ HEADINGS = (
     "here on",
     "pairs",
     "gate",
+    "other explanations",
     "label",
 )
+MOST_CONFOUNDS = 2  # the others are in RESULTS.md
 
 
 def studies() -> list[Path]:
@@ -54,6 +56,7 @@ def table(sections: Iterable[Section]) -> str:
                         f"{section.dataset}: {section.scale}" if first else "",
                         str(row.n),
                         gate if first else "",
+                        ", ".join(list(result.confounds)[:MOST_CONFOUNDS]) if first else "",
                         f"**{row.label}**",
                     )
                 )

@@ -28,7 +28,7 @@ CLAIM: dict[str, Any] = {
     "with": ["pooling=overlap"],
     "without": ["pooling=nonoverlap"],
     "paper": {"says": "a tenth", "effect": 0.04, "error": 0.4, "data": "ImageNet"},
-    "confounds": ["none"],
+    "confounds": {},
 }
 STUDY: dict[str, Any] = {
     "title": "By hand",

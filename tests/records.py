@@ -195,7 +195,7 @@ def make_result(
         "technique": "pooling",
         "measure": measure,
         "paper": {"says": "errors fall", "data": "ILSVRC-2010"} | dict(paper or {}),
-        "confounds": ["One run per arm in the paper."],
+        "confounds": {"one run": "One run per arm in the paper."},
         "at_paper": False,
         "scale": scale,
         "margin": margin,

@@ -52,7 +52,7 @@ class ClaimResult:
         technique: The key in which the arms differ.
         measure: :class:`ablations.claims.schema.Measure` in plain values.
         paper: :class:`ablations.claims.schema.Paper` in plain values.
-        confounds: Other explanations of the paper's result or of ours.
+        confounds: Other explanations of the paper's result or of ours, by name.
         at_paper: Whether data and network are the paper's own.
         scale: See :meth:`ablations.claims.schema.Study.scale_of`.
         margin: Smallest effect that matters, on the scale of the analysis.
@@ -86,7 +86,7 @@ class ClaimResult:
     technique: str
     measure: dict[str, Any]
     paper: dict[str, Any]
-    confounds: list[str]
+    confounds: dict[str, str]
     at_paper: bool
     scale: Literal["points", "ratio", "relative", "plain"]
     margin: float

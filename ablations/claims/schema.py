@@ -132,7 +132,8 @@ class Claim(_Part):
         overfits_without: The gate requires that the arm without the technique overfits.
         trained_out: The gate requires that training has converged.
         paper: See :class:`Paper`.
-        confounds: Other explanations of the paper's result or of ours.
+        confounds: Other explanations of the paper's result or of ours: a sentence for each by its
+            name, the most important first.
         excluded: Experiments and models to which the claim does not apply, each with the reason.
     """
 
@@ -152,7 +153,7 @@ class Claim(_Part):
     overfits_without: bool = False
     trained_out: bool = True
     paper: Paper
-    confounds: list[Text]
+    confounds: dict[Text, Text]
     excluded: dict[ExperimentOrModel, Text] = {}
 
     @field_validator("parts")

@@ -74,7 +74,7 @@ class StudyRun:
             technique=claim.technique,
             measure=claim.measure.model_dump(mode="json"),
             paper=claim.paper.model_dump(mode="json"),
-            confounds=list(claim.confounds),
+            confounds=dict(claim.confounds),
             at_paper=study.at_paper(claim),
             scale=study.scale_of(claim),
             margin=margin,

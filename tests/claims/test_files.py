@@ -29,7 +29,7 @@ paper:
   top5: [0.003, 0.18]
   experiments: [imagenet]
 confounds:
-  - One run per arm.
+  one run: One run per arm.
 excluded:
   smoke: too small
 """

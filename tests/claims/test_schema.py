@@ -23,7 +23,7 @@ CLAIM: dict[str, Any] = {
         "top5": [0.003, 0.18],
         "experiments": ["imagenet"],
     },
-    "confounds": ["One run per arm."],
+    "confounds": {"one run": "One run per arm."},
 }
 NO_FIGURE = {"paper": {"says": "it helps", "data": "ImageNet"}, "why": "we say so"}
 TIMES = {"measure": {"of": "epochs_to_error"}, "paper": CLAIM["paper"] | {"effect": 6.0}}
@@ -153,7 +153,7 @@ def test_rules_of_studies_that_have_begun_keep_their_hash() -> None:
 def test_words_and_order_change_no_attempt() -> None:
     first = study().attempt(claim())
     assert study(title="Another title", why="because").attempt(claim()) == first
-    words = {"statement": "Other words.", "confounds": ["none"], "excluded": {"smoke": "small"}}
+    words = {"statement": "Other words.", "confounds": {}, "excluded": {"smoke": "small"}}
     assert study().attempt(claim(**words)) == first
     assert study(claims=["overlap_helps", "another"]).attempt(claim()) == first
     one, other = (study(changes=changes) for changes in (["a=1", "b=2"], ["b=2", "a=1"]))

@@ -110,7 +110,10 @@ def write_study(folder: Folder) -> None:
             section="3.3",
             names=("baseline", "norm=none"),
             runs=runs,
-            confounds=["One run per arm in the paper.", "A second norm, never mentioned."],
+            confounds={
+                "one run": "One run per arm in the paper.",
+                "norm": "A second norm, never mentioned.",
+            },
             secondary=decide([top5], 1),
             effect5=2 * top5.margin,
             chance=[0.31, 0.92],

@@ -215,7 +215,12 @@ def test_both_have_all_that_is_known(written, html):
             ]
         known += [value for _, value in plan_of(result) + details_of(result, 2)]
         known += [sentence(check.text) for check in result.checks]
-        known += [result.statement, *warnings_of(result), *result.confounds]
+        known += [
+            result.statement,
+            *warnings_of(result),
+            *result.confounds,
+            *result.confounds.values(),
+        ]
     known += [result.excluded for result in section.excluded]
     for text in (re.sub(r"<[^>]+>", " ", html), results(evidence).replace("\\", "")):
         shown = " ".join(unescape(text).split()).lower()
@@ -257,7 +262,7 @@ def test_text_from_files_is_escaped(folder):
             names=(HOSTILE, "norm=none"),
             statement=HOSTILE,
             section=HOSTILE,
-            confounds=[HOSTILE],
+            confounds={HOSTILE: HOSTILE},
             warnings=[HOSTILE],
             history=HOSTILE,
             margin_reason=HOSTILE,
