@@ -157,8 +157,8 @@ class DataConfig:
     name: Text | None = None
     source: Source = Source.synthetic
     path: Text | None = None
-    train: list[Text] = field(default_factory=list)
-    test: list[Text] = field(default_factory=list)
+    train: tuple[Text, ...] = ()
+    test: tuple[Text, ...] = ()
     subset: Text | None = None
     image: Text | None = None
     label: Text | None = None
@@ -231,16 +231,16 @@ class Recipe:
     weight_decay: Annotated[FiniteFloat, Field(ge=0)] = 0.0005
     bias_lr_mult: Annotated[FiniteFloat, Field(ge=0)] | None = None
     schedule: Schedule = Schedule.constant
-    milestones: list[float] = field(default_factory=list)
+    milestones: tuple[float, ...] = ()
     patience: PositiveInt = 5
     precision: Precision = Precision.fp32
     stop_at: Annotated[float, Field(gt=0, lt=1)] | None = None
 
     def __post_init__(self) -> None:
-        rising = sorted(self.milestones) == self.milestones
-        if not rising or not all(0 < milestone < 1 for milestone in self.milestones):
+        milestones = list(self.milestones)
+        if milestones != sorted(milestones) or not all(0 < value < 1 for value in milestones):
             raise ConfigError(
-                f"recipe.milestones={self.milestones}: must be increasing fractions between 0 and 1"
+                f"recipe.milestones={milestones}: must be increasing fractions between 0 and 1"
             )
         if self.schedule is Schedule.step and not self.milestones:
             raise ConfigError(
@@ -364,7 +364,7 @@ class Settings:
     seed: NonNegativeInt = 0
     replicate: NonNegativeInt = 0
     pretrained: Text | None = None
-    callbacks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    callbacks: dict[str, dict[str, Any]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for name, callback in self.callbacks.items():

@@ -83,7 +83,7 @@ def test_every_arm_of_a_sweep_is_compared_with_its_own_experiment(ask: Ask):
     for (config, base), name in zip(jobs, ["smoke"] * 2 + ["cifar10_small"] * 2, strict=True):
         assert base == composition.compose([f"experiment={name}"]).run
         assert (config.pooling, base.techniques.pooling) == (Pooling.nonoverlap, Pooling.overlap)
-    assert [config.recipe.milestones for config, _ in jobs] == [[0.1, 0.2], [0.3]] * 2
+    assert [config.recipe.milestones for config, _ in jobs] == [(0.1, 0.2), (0.3,)] * 2
 
 
 @pytest.mark.parametrize("value", ["on", "off", "'on'", '"off"'])

@@ -30,7 +30,7 @@ from ablations.config import (
 from ablations.techniques import Depth, Dropout, Edition, Evaluation, Norm, Techniques
 from ablations.techniques.edition import details
 
-STEP = Recipe(schedule=Schedule.step, milestones=[0.5])
+STEP = Recipe(schedule=Schedule.step, milestones=(0.5,))
 PLATEAU = Recipe(schedule=Schedule.plateau)
 
 
@@ -72,7 +72,7 @@ def test_the_id_depends_on_the_values_alone_and_on_no_default():
             weight_decay=0.0005,
             bias_lr_mult=1.0,
             schedule=Schedule.plateau,
-            milestones=[],
+            milestones=(),
             patience=5,
             precision=Precision.fp32,
             stop_at=None,
@@ -164,8 +164,8 @@ def test_name_place_and_form_of_the_data_leave_the_id(tiny_run: Run):
         name="another name",
         source=Source.huggingface,
         path="/elsewhere",
-        train=["a.parquet"],
-        test=["b.parquet"],
+        train=("a.parquet",),
+        test=("b.parquet",),
         skip_broken=True,
     )
     assert moved.run_id == tiny_run.run_id
@@ -188,8 +188,8 @@ def test_evaluation_hardware_logging_and_folders_leave_the_id(tiny_config: Confi
 @pytest.mark.parametrize(
     ("recipe", "key", "value", "matters"),
     [
-        (STEP, "milestones", [0.6], True),
-        (PLATEAU, "milestones", [0.6], False),
+        (STEP, "milestones", (0.6,), True),
+        (PLATEAU, "milestones", (0.6,), False),
         (PLATEAU, "patience", 3, True),
         (STEP, "patience", 3, False),
     ],
@@ -322,18 +322,27 @@ def interrupted(*paths: object) -> None:
         (lambda: DataConfig(size=32, crop=40), "data.crop=40: must be between 8 and"),
         (lambda: DataConfig(source=Source.huggingface), r"needs data.path=.*data.train=\[FILE"),
         (
-            lambda: DataConfig(source=Source.huggingface, train=["a.zip"]),
+            lambda: DataConfig(source=Source.huggingface, train=("a.zip",)),
             "data.test: one is missing",
         ),
-        (lambda: DataConfig(source=Source.huggingface, train=["a"], test=["b"]), "needs data.path"),
-        (lambda: DataConfig(source=Source.cifar10, train=["a.zip"]), "add data.source=huggingface"),
+        (
+            lambda: DataConfig(source=Source.huggingface, train=("a",), test=("b",)),
+            "needs data.path",
+        ),
+        (
+            lambda: DataConfig(source=Source.cifar10, train=("a.zip",)),
+            "add data.source=huggingface",
+        ),
         (lambda: DataConfig(path="owner/name"), "synthetic reads no files; next step: add data"),
         (
             lambda: Config(data=DataConfig(val_size=0), recipe=PLATEAU),
             "plateau: needs a validation error, but data.val_size=0",
         ),
-        (lambda: Recipe(milestones=[0.5, 0.4]), "must be increasing fractions between 0 and 1"),
-        (lambda: Recipe(milestones=[1.0]), "must be increasing fractions between 0 and 1"),
+        (
+            lambda: Recipe(milestones=(0.5, 0.4)),
+            r"=\[0\.5, 0\.4\]: must be increasing fractions between 0 and 1",
+        ),
+        (lambda: Recipe(milestones=(1.0,)), "must be increasing fractions between 0 and 1"),
         (lambda: Recipe(schedule=Schedule.step), "step: needs recipe.milestones"),
         (
             lambda: Trainer(num_nodes=2, parallel=2),

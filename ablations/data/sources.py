@@ -11,7 +11,7 @@ that lasts until the images are read, and ``report`` is called with lines of pro
 import glob
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -137,7 +137,7 @@ def hub_commit(name: str) -> tuple[str | None, str]:
         return None, str(error).partition("\n")[0] or type(error).__name__
 
 
-def match_files(key: str, patterns: list[str]) -> list[str]:
+def match_files(key: str, patterns: Sequence[str]) -> list[str]:
     """Return the absolute paths of matching files, each once, in the order of the patterns.
 
     Args:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -80,55 +81,43 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
     Raises:
         ConfigError: A configuration cannot work here.
     """
+    _check([config for config, _ in configs])
+    shared, _ = configs[0]
+    output = writable(Path(shared.output), f"output={shared.output}", "output=FOLDER")
+    starts = {config.pretrained: _start(config.pretrained, output) for config, _ in configs}
+    read = _reader(report)
+    run_ids, merged = [], 0
+    # Runs that compare equal have different ids if a callback takes 1 in one and 1.0 in the other.
+    distinct: dict[tuple[str, Run], tuple[Job, Run]] = {}
+    for config, base in configs:
+        job = _job(config, base, *read(config), starts[config.pretrained])
+        first, _ = distinct.setdefault((job.run.run_id, job.run), (job, base))
+        merged += first.trainer != job.trainer
+        run_ids.append(job.run.run_id)
+    jobs = _label(list(distinct.values()))
+    records = {
+        job.run.run_id: record
+        for job in jobs
+        if not shared.fast_dev_run and (record := load(output / job.run.run_id))
+    }
+    plan = Plan(output, jobs, records, Estimate(0.0, 0, 0), run_ids, merged)
+    return replace(plan, estimate=Timing(output).of(plan.left))
+
+
+def _check(configs: Sequence[Config]) -> None:
+    """Check configurations as far as possible without their data."""
     refuse_another_launcher()
-    for config, _ in configs:
+    for config in configs:
         models.check(config.run)
         if config.callbacks:
             # Imported here, because Lightning is slow to import and few runs have callbacks.
             import_module("ablations.training.callbacks").build_callbacks(config.callbacks)
         _check_logger(config.logger)
-    for trainer in dict.fromkeys(config.trainer for config, _ in configs):
-        _check_trainer(trainer)
-    output = writable(Path(configs[0][0].output), f"output={configs[0][0].output}", "output=FOLDER")
-    starts = {config.pretrained: _start(config.pretrained, output) for config, _ in configs}
-    prepared: dict[str, Store] = {}
-    stores: dict[str, tuple[Store, int]] = {}
-    distinct: dict[str, tuple[Job, Run]] = {}
-    run_ids, merged = [], 0
-    for config, base in configs:
-        data = repr((config.data, config.cache))
-        if data not in stores:
-            # Verify a store once, even if several splits of it are used.
-            whole = replace(config.data, name=None, train_limit=None, val_size=0)
-            key = repr((whole, config.cache))
-            if key not in prepared:
-                cache = Path(config.cache) if config.cache else None
-                prepared[key] = prepare(config.data, cache, report)
-            store = prepared[key]
-            # Split once for all runs on these data.
-            train, _ = store.split(config.data.train_limit, config.data.val_size)
-            stores[data] = store, len(train)
-        if start := starts[config.pretrained]:
-            config = replace(config, pretrained=start.parent.name)
-        job = _job(config, base, *stores[data], start)
-        # Keyed by text, because runs contain lists and therefore have no hash.
-        first, _ = distinct.setdefault(repr(job.run), (job, base))
-        merged += first.trainer != job.trainer
-        run_ids.append(job.run.run_id)
-    jobs = _label(list(distinct.values()))
-    records = {}
-    if not configs[0][0].fast_dev_run:
-        found = {job.run.run_id: load(output / job.run.run_id) for job in jobs}
-        records = {run_id: record for run_id, record in found.items() if record}
-    plan = Plan(output, jobs, records, Estimate(0.0, 0, 0), run_ids, merged)
-    return replace(plan, estimate=Timing(output).of(plan.left))
-
-
-def _check_trainer(trainer: Trainer) -> None:
-    if trainer.slurm.submit:
-        slurm.check(trainer)  # only SLURM knows what its nodes have
-    else:
-        allocate(trainer)
+    for trainer in dict.fromkeys(config.trainer for config in configs):
+        if trainer.slurm.submit:
+            slurm.check(trainer)  # only SLURM knows what its nodes have
+        else:
+            allocate(trainer)
 
 
 def _check_logger(logger: Logger) -> None:
@@ -142,6 +131,20 @@ def _check_logger(logger: Logger) -> None:
             f"logger={name}: the package is not installed; next step: pip install {package}, or "
             "use logger=csv or logger=none"
         )
+
+
+def _reader(report: Callable[[str], None]) -> Callable[[Config], tuple[Store, int]]:
+    """Return a function of a configuration that gives its store and number of training images."""
+    # A store is verified once, even if several splits of it are used, and each is made once.
+    verified = cache(lambda data, folder: prepare(data, folder, report))
+    images = cache(lambda store, *sizes: len(store.split(*sizes)[0]))
+
+    def read(config: Config) -> tuple[Store, int]:
+        whole = replace(config.data, name=None, train_limit=None, val_size=0)
+        store = verified(whole, Path(config.cache) if config.cache else None)
+        return store, images(store, config.data.train_limit, config.data.val_size)
+
+    return read
 
 
 def _label(jobs: list[tuple[Job, Run]]) -> list[Job]:
@@ -199,6 +202,7 @@ def _job(config: Config, base: Run, store: Store, images: int, start: Path | Non
                 "fewer trainer.devices or trainer.num_nodes, or more images"
             )
     if start:
+        config = replace(config, pretrained=start.parent.name)
         # Imported here, so that other commands do not load torch.
         fits = import_module("ablations.models.pretrained").check_fit
         fits(config.run, len(store.classes), start)

@@ -70,7 +70,7 @@ def shades_dataset(shades: list[bytes], write_parquet: WriteParquet) -> DataConf
     """Six training images with classes 0 1 0 1 0 1, and two test images."""
     train = write_parquet("train.parquet", shades[:6], [0, 1, 0, 1, 0, 1], ["even", "odd"])
     test = write_parquet("test.parquet", shades[6:], [0, 1], ["even", "odd"])
-    return DataConfig(source=Source.huggingface, train=[train], test=[test], size=8, crop=8)
+    return DataConfig(source=Source.huggingface, train=(train,), test=(test,), size=8, crop=8)
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ def _data(**keys) -> DataConfig:
 
 
 def _files(train: str, *test: str, **keys) -> DataConfig:
-    return _data(train=[train], test=list(test), **keys)
+    return _data(train=(train,), test=tuple(test), **keys)
 
 
 def _values(images: np.ndarray) -> list[int]:
@@ -286,10 +286,10 @@ def test_splits_are_found_or_named(shades, write_parquet, tmp_path: Path):
     store = prepare(_data(path="set"), tmp_path / "cache")
     assert (_values(store.train_images), _values(store.test_images)) == ([0, 10], [20, 30])
     assert store.name == "set"
-    named = _data(path="set", train=["train", "validation"], test=["train"])
+    named = _data(path="set", train=("train", "validation"), test=("train",))
     assert _values(prepare(named, tmp_path / "cache").train_images) == [0, 10, 20, 30]
     with pytest.raises(ConfigError, match=r"data.test=\[dev\]: .* values: train, validation, test"):
-        prepare(replace(named, test=["dev"]), tmp_path / "cache")
+        prepare(replace(named, test=("dev",)), tmp_path / "cache")
 
 
 def test_a_test_split_is_cut_evenly_from_an_only_split(shades, write_parquet, tmp_path: Path):

@@ -77,7 +77,11 @@ def test_training_on_jpegs_equals_training_on_their_pixels(
         )
     ]
     pixels = replace(
-        packed, source=Source.huggingface, train=files[:1], test=files[1:], storage=Storage.raw
+        packed,
+        source=Source.huggingface,
+        train=tuple(files[:1]),
+        test=tuple(files[1:]),
+        storage=Storage.raw,
     )
     records = [load(train_here(tiny_job(data=dataset))) for dataset in (packed, pixels)]
     results = []

@@ -128,8 +128,8 @@ def laboratory(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Laborat
         data=replace(
             config.data,
             source=Source.huggingface,
-            train=[str(folder / "train.parquet")],
-            test=[str(folder / "test.parquet")],
+            train=(str(folder / "train.parquet"),),
+            test=(str(folder / "test.parquet"),),
         ),
     )
     found = Laboratory(config, folder / "cache", folder / "finished", folder / "interrupted")

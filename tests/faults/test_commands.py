@@ -52,9 +52,9 @@ FAULTS = [
 ]
 
 
-def quoted(value: str | list[str]) -> str:
+def quoted(value: str | tuple[str, ...]) -> str:
     """A value as the command line of Hydra takes it, whatever is in it."""
-    if isinstance(value, list):
+    if isinstance(value, tuple):
         return f"[{','.join(map(quoted, value))}]"
     return "'" + value.replace("'", "\\'") + "'"
 

@@ -2,6 +2,7 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -54,6 +55,18 @@ def test_a_run_asked_for_twice_is_planned_once(plan_of, tiny_config: Config):
     # A run is trained once for both evaluations.
     plan = plan_of(tiny_config, replace(tiny_config, evaluation=Evaluation.center))
     assert (len(plan.jobs), len(plan.left)) == (2, 1)
+
+
+def test_runs_that_compare_equal_but_have_two_ids_are_both_planned(
+    plan_of, tiny_config: Config, monkeypatch
+):
+    monkeypatch.setattr(module, "import_module", MagicMock())  # builds no callback
+    configs = [
+        replace(tiny_config, callbacks={"mine": {"_target_": "package.Mine", "every": every}})
+        for every in (1, 1.0, 1)
+    ]
+    plan = plan_of(*configs)
+    assert [job.run.run_id for job in plan.left] == plan.run_ids[:2]
 
 
 @pytest.mark.parametrize(
@@ -251,7 +264,7 @@ def test_a_full_disk_is_told_before_anything_is_trained(tiny_config, runs_dir, m
 
 
 def test_missing_files_are_named(plan_of, tiny_config: Config):
-    dataset = DataConfig(source=Source.huggingface, train=["no.parquet"], test=["no.parquet"])
+    dataset = DataConfig(source=Source.huggingface, train=("no.parquet",), test=("no.parquet",))
     with pytest.raises(ConfigError, match=r"data.train: no file matches .*no\.parquet"):
         plan_of(replace(tiny_config, data=dataset))
 

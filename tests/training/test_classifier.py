@@ -224,7 +224,7 @@ def test_a_loader_of_floats_is_refused(stock: Classifier):
 @lightning_warns
 @pytest.mark.parametrize("schedule", Schedule)
 def test_a_training_longer_than_its_schedule_continues(schedule: Schedule, tiny_job):
-    milestones = [0.5] if schedule is Schedule.step else []
+    milestones = (0.5,) if schedule is Schedule.step else ()
     recipe = Recipe(epochs=1, batch_size=16, schedule=schedule, milestones=milestones)
     run = tiny_job(recipe=recipe).run
     module = Classifier(run, classes=10, images=32)

@@ -126,7 +126,7 @@ def make_schedule(recipe: Recipe) -> RateSchedule:
     [
         (Recipe(), {0: 1, 3.5: 1, 8: 1}),
         (
-            Recipe(epochs=8, schedule=Schedule.step, milestones=[0.5, 0.75]),
+            Recipe(epochs=8, schedule=Schedule.step, milestones=(0.5, 0.75)),
             {0: 1, 3.99: 1, 4: 0.1, 5.99: 0.1, 6: 0.01, 7.99: 0.01},
         ),
         (
@@ -144,7 +144,7 @@ def test_the_factor_after_so_many_epochs(recipe: Recipe, expected: dict[float, f
 
 @pytest.mark.parametrize("kind", [Schedule.step, Schedule.cosine])
 def test_every_group_follows_the_schedule_step_by_step(kind: Schedule):
-    recipe = Recipe(epochs=2, schedule=kind, milestones=[0.5])
+    recipe = Recipe(epochs=2, schedule=kind, milestones=(0.5,))
     groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": lr} for lr in (1.0, 2.0)]
     optimizer = torch.optim.SGD(groups, lr=recipe.lr)
     schedule = RateSchedule(optimizer, recipe, 2)
