@@ -77,7 +77,8 @@ def response_normalization(
     if kernels_take(rows):
         rows = FusedResponseNorm.apply(rows, k, alpha)
     else:
-        rows = _DivideByEnergy.apply(rows, _five_channels(), k, alpha)
+        window = _five_by_shifts() if _blockwise(rows) else _five_by_band_matrix
+        rows = _DivideByEnergy.apply(rows, window, k, alpha)
     return rows.reshape(n, height, width, channels).permute(0, 3, 1, 2)
 
 
@@ -116,24 +117,24 @@ Window = Callable[[Tensor, Tensor], Tensor]
 
 
 class _DivideByEnergy(torch.autograd.Function):
-    """Compute x * (k + alpha * window(x, x)) ** -0.75, with a closed-form gradient.
+    """Compute x * d ** -0.75 for d = k + alpha * window(x, x).
 
-    ``window(a, b)`` sums a * b over a symmetric neighborhood within each row (index 0);
-    ``window(x, x)`` is the energy. Autograd would save twice as many tensors. Half precision is
+    ``window(a, b)`` sums a * b over a symmetric neighborhood within each row (index 0). Of the
+    powers of d only root = d ** -0.25 is saved: d ** -0.75 = root ** 3, and 1 / d = root ** 4. The
+    gradient has a closed form; autograd would save twice as many tensors. Half precision is
     converted to float32 block by block, within the cache of a CPU.
     """
 
     @staticmethod
     def forward(ctx, x: Tensor, window: Window, k: float, alpha: float) -> Tensor:
         out = torch.empty_like(x)
-        root = torch.empty_like(x, dtype=_wide(x.dtype))  # the fourth root of 1 / denominator
+        root = torch.empty_like(x, dtype=_wide(x.dtype))
         # Not new_tensor, which copies from the host and synchronizes a GPU.
         base = root.new_full((), k)
         for x_, root_, out_ in _blocks(x, root, out):
             wide = x_.to(root.dtype)
-            # Roots instead of a power, because the backward pass reuses them.
             torch.add(base, window(wide, wide), alpha=alpha, out=root_).rsqrt_().sqrt_()
-            torch.mul(root_.square().mul_(root_), wide, out=out_)
+            torch.mul(_cube(root_), wide, out=out_)
         ctx.save_for_backward(x, root)
         ctx.window, ctx.alpha = window, alpha
         return out
@@ -141,17 +142,20 @@ class _DivideByEnergy(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor):
-        # With the denominator d = k + alpha * window(x, x), the gradient is
-        # grad * d ** -0.75 - 1.5 * alpha * x * window(grad * d ** -0.75, x / d).
+        # The gradient is grad * d ** -0.75 - 1.5 * alpha * x * window(grad * d ** -0.75, x / d).
         x, root = ctx.saved_tensors
         out = torch.empty_like(x)
         for x_, root_, grad_, out_ in _blocks(x, root, grad, out):
             wide = x_.to(root.dtype)
-            slope = root_.square().mul_(root_).mul_(grad_.to(root.dtype))
-            through_energy = ctx.window(slope, root_.square().square_().mul_(wide))
-            slope.addcmul_(through_energy, wide, value=-1.5 * ctx.alpha)
+            slope = _cube(root_).mul_(grad_.to(root.dtype))
+            x_by_d = root_.square().square_().mul_(wide)
+            slope.addcmul_(ctx.window(slope, x_by_d), wide, value=-1.5 * ctx.alpha)
             out_.copy_(slope)
         return out, None, None, None
+
+
+def _cube(root: Tensor) -> Tensor:
+    return root.square().mul_(root)
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:
@@ -171,20 +175,21 @@ def _blocks(*tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:
     return zip(*(tensor.split(rows) for tensor in tensors), strict=True)
 
 
-def _five_channels() -> Window:
-    """Return a window function over five neighboring channels, for rows of shape (N, C)."""
+def _five_by_band_matrix(a: Tensor, b: Tensor) -> Tensor:
+    """Sum over five channels of (N, C) by a product, on a GPU a single pass over memory."""
+    channel = torch.arange(a.shape[1], device=a.device)
+    band = ((channel[:, None] - channel).abs() <= 2).to(a.dtype)
+    # Calls with `out` are exempt from autocast, which would sum in half precision.
+    return torch.mm(a * b, band, out=torch.empty_like(a))
+
+
+def _five_by_shifts() -> Window:
+    """Return a window function for (N, C) that adds shifts, on a CPU faster than a band matrix."""
     buffers: dict[int, Tensor] = {}  # for the products, by number of rows
 
     def window(a: Tensor, b: Tensor) -> Tensor:
+        # With two zeros after each row, one shift of the flat buffer shifts all rows.
         n, channels = a.shape
-        if not _blockwise(a):
-            # On a GPU, a product with a band matrix takes one pass over memory.
-            channel = torch.arange(channels, device=a.device)
-            band = ((channel[:, None] - channel).abs() <= 2).to(a.dtype)
-            # Calls with `out` are exempt from autocast, which would sum in half precision.
-            return torch.mm(a * b, band, out=torch.empty_like(a))
-        # With two zeros after each row, the window sum of all rows is a sum of shifts of the flat
-        # buffer, which on a CPU takes less time than the band matrix.
         width = channels + 2
         if n not in buffers:
             buffers[n] = a.new_zeros(2 + n * width + 2)
