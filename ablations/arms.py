@@ -1,8 +1,7 @@
 """Names of arms: the keys in which runs differ."""
 
 import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -10,6 +9,7 @@ from ablations.config import SIZES, Recipe, Run
 from ablations.techniques import Techniques
 
 BASELINE = "baseline"
+Changes = Mapping[str, str]  # what an arm changes: texts such as `pooling=nonoverlap` by their keys
 # Keys whose values distinguish arms, in the order in which names list them; not the seed, the
 # replicate, or the name and place of the data.
 _TECHNIQUES = dict.fromkeys(technique.name for technique in fields(Techniques)).keys()
@@ -47,8 +47,8 @@ def arm_labels(runs: Sequence[Run], bases: Sequence[Run]) -> list[str]:
     ]
 
 
-def shortest(names: Iterable[str], tuned: Collection[str] = ()) -> dict[str, str]:
-    """Shorten the names of arms that are shown together.
+def shortest(arms: Mapping[str, Changes], tuned: Collection[str] = ()) -> dict[str, Changes]:
+    """Return what the names of arms that are shown together need to list.
 
     The baseline is the arm whose keys occur in all other arms, with any values; if there are
     several, the one that differs least from the rest. The others are named by what they change in
@@ -57,54 +57,57 @@ def shortest(names: Iterable[str], tuned: Collection[str] = ()) -> dict[str, str
     techniques that it changes.
 
     Args:
-        names: Names by :func:`difference`.
+        arms: The changes of each arm.
         tuned: Keys whose values were chosen for each arm.
 
     Returns:
-        A distinct name for each.
+        Distinct changes for each; none for the baseline.
 
     Examples:
-        >>> shortest(["width=0.5", "norm=none width=0.5"])
-        {'width=0.5': 'baseline', 'norm=none width=0.5': 'norm=none'}
-        >>> shortest(["recipe.lr=0.1", "norm=none recipe.lr=0.2"], ["recipe.lr"])
-        {'recipe.lr=0.1': 'baseline', 'norm=none recipe.lr=0.2': 'norm=none'}
-        >>> shortest(["baseline", "norm=none width=0.5"])
-        {'baseline': 'baseline', 'norm=none width=0.5': 'norm=none width=0.5'}
+        >>> one, other = {"width": "width=0.5"}, {"norm": "norm=none", "width": "width=0.5"}
+        >>> shortest({"one": one, "other": other})
+        {'one': {}, 'other': {'norm': 'norm=none'}}
+        >>> shortest({"one": {}, "other": other})
+        {'one': {}, 'other': {'norm': 'norm=none', 'width': 'width=0.5'}}
     """
-    full = {name: changes(name) for name in dict.fromkeys(names)}
     untuned = {
         name: {key: text for key, text in arm.items() if key not in tuned}
-        for name, arm in full.items()
-    }
-    shared = Counter(frozenset(arm.values()) for arm in untuned.values())
-    arms = {
-        name: arm if shared[frozenset(arm.values())] == 1 else full[name]
-        for name, arm in untuned.items()
-    }
-    base = _base(list(arms.values()))
-    return {
-        name: " ".join(text for text in arm.values() if text not in base) or BASELINE
         for name, arm in arms.items()
     }
+    all_untuned = list(untuned.values())
+    distinct = {
+        name: arm if all_untuned.count(arm) == 1 else arms[name] for name, arm in untuned.items()
+    }
+    base = _base(list(distinct.values()))
+    return {
+        name: {key: text for key, text in arm.items() if base.get(key) != text}
+        for name, arm in distinct.items()
+    }
 
 
-def _base(arms: Sequence[Mapping[str, str]]) -> Set[str]:
+def _base(arms: Sequence[Changes]) -> Changes:
     """Return the changes that names need not repeat."""
-    sets = [set(arm.values()) for arm in arms]
     if len(arms) == 1:
-        return {text for key, text in arms[0].items() if key not in _TECHNIQUES}
-    central = [
-        own
-        for arm, own in zip(arms, sets, strict=True)
-        if len(arms) > 1 and all(arm.keys() <= other.keys() for other in arms)
-    ]
-    if central:
-        return min(central, key=lambda own: sum(len(own ^ other) for other in sets))
-    return set.intersection(*sets) if len(sets) > 1 else set()
+        return {key: text for key, text in arms[0].items() if key not in _TECHNIQUES}
+    central = [arm for arm in arms if all(arm.keys() <= other.keys() for other in arms)]
+    if not central:
+        return shared(arms)
+    return min(central, key=lambda arm: sum(len(arm.items() ^ other.items()) for other in arms))
 
 
-def changes(name: str) -> dict[str, str]:
-    """Return the overrides in the name of an arm by their keys; the baseline has none."""
+def shared(arms: Sequence[Changes]) -> Changes:
+    """Return the changes that all arms share."""
+    first = arms[0] if arms else {}
+    return {key: text for key, text in first.items() if all(a.get(key) == text for a in arms)}
+
+
+def name_of(changes: Changes) -> str:
+    """Return the name of an arm that makes these changes."""
+    return " ".join(changes.values()) or BASELINE
+
+
+def changes_of(name: str) -> Changes:
+    """Return the changes in the name of an arm, as files have it; the inverse of `name_of`."""
     texts = [] if name == BASELINE else re.split(r" (?=[\w.]+=)", name)
     return {text.partition("=")[0]: text for text in texts}
 

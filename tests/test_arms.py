@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from ablations.arms import arm_labels, difference, shortest
+from ablations.arms import arm_labels, changes_of, difference, name_of, shortest
 from ablations.config import Run, Source
 from ablations.techniques import Activation, BiasInit, Pooling
 
@@ -93,4 +93,5 @@ def test_a_sweep_names_its_runs_by_the_swept_keys(tiny_run: Run, changes, labels
     ],
 )
 def test_names_of_arms_are_short_and_distinct(names, tuned, short):
-    assert list(shortest(names, tuned).values()) == short
+    arms = shortest({name: changes_of(name) for name in names}, tuned)
+    assert list(map(name_of, arms.values())) == short

@@ -7,7 +7,7 @@ from pathlib import Path
 from shlex import quote
 
 from ablations import record
-from ablations.arms import shortest
+from ablations.arms import Changes, changes_of, name_of, shortest
 from ablations.claims import results
 from ablations.claims.files import study_files
 from ablations.claims.results import ArmResult, ClaimResult, StudyResult
@@ -25,14 +25,19 @@ class Arm:
     """The runs of a section that differ only in the seed.
 
     Attributes:
-        name: Shortest name in its section: ``baseline``, or the difference from it.
+        shown: Changes that tell it from the other arms of its section; none for the baseline.
         runs: Records by seed; replicates share a seed.
-        full: Difference from the experiment, tuned keys included.
+        full: Changes to the experiment, tuned keys included.
     """
 
-    name: str
+    shown: Changes
     runs: list[Record]
-    full: str
+    full: Changes
+
+    @property
+    def name(self) -> str:
+        """Shortest name in its section: ``baseline``, or the difference from it."""
+        return name_of(self.shown)
 
     @property
     def finished(self) -> list[Record]:
@@ -185,7 +190,8 @@ def gather(output: Path) -> Evidence:
         _refuse_mixture(name, runs)
         data = runs[0].data
         title = f"{data.name}: {name}"
-        arms = _arms(runs, shortest(run.arm for run in runs))
+        full = {run.arm: changes_of(run.arm) for run in runs}
+        arms = _arms(runs, full, shortest(full))
         sections.append(Section(slug(name), title, name, data.name, data.fingerprint, [], arms))
     return Evidence([replace(section, output=output) for section in sections], missing)
 
@@ -276,12 +282,12 @@ def _own_name(run: Record, study: StudyResult, names: Sequence[str]) -> Record:
     """
     known = [run.arm] if run.experiment == study.name else []
     known += names
-    return replace(run, arm=min(known or [run.arm], key=lambda name: name.count("=")))
+    return replace(run, arm=min(known or [run.arm], key=lambda name: len(changes_of(name))))
 
 
-def _renamed(result: ClaimResult, short: Mapping[str, str]) -> ClaimResult:
+def _renamed(result: ClaimResult, short: Mapping[str, Changes]) -> ClaimResult:
     arms = {
-        part: {side: replace(arm, name=short[arm.name]) for side, arm in pair.items()}
+        part: {side: replace(arm, name=name_of(short[arm.name])) for side, arm in pair.items()}
         for part, pair in result.arms.items()
     }
     return replace(result, arms=arms)
@@ -322,10 +328,9 @@ def _study_section(
         )
     named = [_own_name(run, study, names.get(run.run_id, [])) for run in (*runs, *used)]
     arms = _arm_results(study)
-    short = shortest(
-        sorted({*(run.arm for run in named), *(arm.name for arm in arms)}, key=_differences),
-        {arm.tuned.partition("=")[0] for arm in arms},
-    )
+    shown = {run.arm for run in named} | {arm.name for arm in arms}
+    full = {name: changes_of(name) for name in sorted(shown)}
+    short = shortest(full, {arm.tuned.partition("=")[0] for arm in arms})
     return Section(
         slug(study.name),
         study.title,
@@ -333,26 +338,21 @@ def _study_section(
         study.dataset,
         study.fingerprint,
         [_renamed(result, short) for result in sorted(study.results, key=order_of)],
-        _arms(named, short),
+        _arms(named, full, short),
         study,
         len(unjudged) - len(untuned),
     )
 
 
-def _arms(runs: Iterable[Record], short: Mapping[str, str]) -> list[Arm]:
-    """Group runs by arm, the baseline first; ``short`` has the short names."""
+def _arms(
+    runs: Iterable[Record], full: Mapping[str, Changes], short: Mapping[str, Changes]
+) -> list[Arm]:
+    """Group runs by arm, the baseline first; ``full`` and ``short`` have the arms by name."""
     arms: dict[str, list[Record]] = {}
     for run in sorted(runs, key=lambda run: (run.seed, run.run_id)):
-        arms.setdefault(run.arm, []).append(run)
-    found = [
-        Arm(short[full], [replace(run, arm=short[full]) for run in members], full)
-        for full, members in arms.items()
-    ]
-    return sorted(found, key=lambda arm: _differences(arm.name))
-
-
-def _differences(name: str) -> tuple[int, str]:
-    return name.count("="), name
+        arms.setdefault(run.arm, []).append(replace(run, arm=name_of(short[run.arm])))
+    found = [Arm(short[name], members, full[name]) for name, members in arms.items()]
+    return sorted(found, key=lambda arm: (len(arm.shown), arm.name))
 
 
 def _kind(run: Record) -> tuple[str, int]:

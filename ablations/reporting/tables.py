@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from ablations.arms import BASELINE, changes
+from ablations.arms import BASELINE, shared
 from ablations.launch.display import count, duration
 from ablations.launch.summary import unlearned
 from ablations.record import Record
@@ -126,20 +126,15 @@ def provenance(section: Section) -> list[tuple[str, str]]:
 
 def _names(section: Section) -> list[tuple[str, str]]:
     """Return what the short names of the arms leave out."""
-    full = {arm.name: changes(arm.full) for arm in section.arms}
-    sets = [set(arm.values()) for arm in full.values()]
-    base = full.get(BASELINE) or {
-        key: text
-        for key, text in next(iter(full.values()), {}).items()
-        if all(text in arm for arm in sets)
-    }
+    full = {arm.name: arm.full for arm in section.arms}
+    base = full.get(BASELINE) or shared(list(full.values()))
     tuned = []
-    for name, arm in full.items():
-        said = {*base.values(), *changes(name).values()}
-        rest = [text for text in arm.values() if text not in said]
-        rest += [f"{key} of the experiment" for key in base if key not in arm]
+    for arm in section.arms:
+        said = {*base.values(), *arm.shown.values()}
+        rest = [text for text in arm.full.values() if text not in said]
+        rest += [f"{key} of the experiment" for key in base if key not in arm.full]
         if rest:
-            tuned.append(f"{name}: {' '.join(rest)}")
+            tuned.append(f"{arm.name}: {' '.join(rest)}")
     rows = {
         "Baseline" if BASELINE in full else "In all arms": " ".join(base.values()),
         "Tuned by arm": "; ".join(tuned),

@@ -122,11 +122,13 @@ def test_claims_are_grouped_by_family_in_the_order_of_the_paper(written):
 
 
 def test_the_baseline_comes_first_with_a_tuned_rate_too(folder):
-    for name in ("activation=tanh", "norm=none recipe.lr=0.02", "recipe.lr=0.01", "baseline"):
+    mine = "callbacks=Mine(decay=0.9,every=2)"  # a single change
+    for name in ("activation=tanh", "norm=none recipe.lr=0.02", "recipe.lr=0.01", mine, "baseline"):
         folder.add(0.25, 0, arm=name)
     assert [arm.name for arm in section_of(folder).arms] == [
         "baseline",
         "activation=tanh",
+        mine,
         "recipe.lr=0.01",
         "norm=none recipe.lr=0.02",
     ]
