@@ -1,6 +1,7 @@
 """Take one claim of a study from its arms to its result."""
 
 from dataclasses import replace
+from enum import Enum, auto
 
 from ablations.claims.gates import gate, gate_jobs, learns
 from ablations.claims.measures import (
@@ -24,6 +25,16 @@ from ablations.config import Job
 from ablations.stats.labels import Comparison, Verdict
 
 
+class State(Enum):
+    """How far a claim has come."""
+
+    untuned = auto()
+    unchecked = auto()
+    short = auto()  # of pairs for the first look
+    complete = auto()
+    failed = auto()  # a run that it needs next
+
+
 class ClaimRun:
     """Takes one claim of a study through tuning, gate and looks.
 
@@ -36,7 +47,7 @@ class ClaimRun:
         pairs: Number of pairs at the next or the latest look.
         looked: Number of pairs at the latest look; 0 before the first.
         choices: Tuned arms by part and side.
-        checked: Whether the gate has been checked.
+        checked: Whether the gate has been checked with these choices.
     """
 
     def __init__(self, runs: Runs, claim: Claim, result: ClaimResult) -> None:
@@ -76,8 +87,8 @@ class ClaimRun:
     # Tuning and gate
 
     def choose(self) -> list[Choice]:
-        """Choose the tuned values of all arms from existing records."""
-        self.choices = choose_all(self.runs, self.claim)
+        """Choose the tuned values of all arms from existing records; the gate is then unchecked."""
+        self.choices, self.checked = choose_all(self.runs, self.claim), False
         return self._all_choices
 
     @property
@@ -94,10 +105,12 @@ class ClaimRun:
         return gate_jobs(self.runs, self.claim, self.choices)
 
     def check(self) -> None:
-        """Check the gate from existing records."""
-        checks = gate(self.runs, self.claim, self.choices)
-        self.checked = all(self.runs.record(job) is not None for job in self.gate_jobs())
-        self.result = replace(self.result, checks=checks)
+        """Choose the tuned values, and check the gate with them, from existing records."""
+        self.choose()
+        if self.is_tuned:
+            self.checked = all(self.runs.record(job) is not None for job in self.gate_jobs())
+            checks = gate(self.runs, self.claim, self.choices)
+            self.result = replace(self.result, checks=checks)
 
     @property
     def obstacle(self) -> str:
@@ -113,17 +126,14 @@ class ClaimRun:
         return next((n for n in self.looks if n > self.pairs), self.looks[-1])
 
     def take_finished(self) -> None:
-        """Choose the tuned values, and take the pairs up to the last look that has all its runs."""
-        self.choose()
-        self.pairs = 0
-        if self.is_tuned:
-            self.check()
-            testable = self.checked and not self.obstacle
-            self.pairs = max((n for n in self.looks if testable and self.is_trained(n)), default=0)
+        """Check the gate, and take the pairs up to the last look that has all its runs."""
+        self.check()
+        testable = self.checked and not self.obstacle
+        self.pairs = max((n for n in self.looks if testable and self.is_trained(n)), default=0)
 
     def needs_pairs(self, last: int) -> bool:
         """Return whether to train pairs: testable, not decided, and below ``last`` pairs."""
-        if not (self.is_tuned and self.checked) or self.obstacle:
+        if not self.checked or self.obstacle:
             return False
         if self.pairs >= last or (self.pairs and self.result.decided):
             return False
@@ -136,13 +146,14 @@ class ClaimRun:
             The comparisons of all parts, and those of the top-5 error.
         """
         study = self.runs.study
+        _, missing = self.state()
         blank = Comparison(
             claim=self.claim.name,
             differences={},
             margin=self.result.margin,
             looks=self.looks,
             alpha=self.result.alpha,
-            missing=self.missing(),
+            missing=missing,
             obstacle=self.obstacle,
         )
         if not self.is_tuned:
@@ -219,8 +230,8 @@ class ClaimRun:
             )
         return found
 
-    def missing(self) -> str:
-        """Return why the claim is incomplete; empty if it is complete."""
+    def state(self) -> tuple[State, str]:
+        """Return how far the claim has come, and why it is incomplete; empty if it is complete."""
         if not self.is_tuned:
             what, needed = "a tuning run", [job for c in self._all_choices for job in c.missing]
         elif not self.checked:
@@ -229,27 +240,28 @@ class ClaimRun:
             what, needed = "a run", [job for _, job in self.jobs(self.pairs)]
         absent = {job.run.run_id for job in needed if self.runs.record(job) is None}
         if absent & self.runs.failed:
-            return f"{what} failed; next step: read its log, then repeat the command"
+            return State.failed, f"{what} failed; next step: read its log, then repeat the command"
         if not self.is_tuned:
-            return "not tuned yet"
+            return State.untuned, "not tuned yet"
         if not self.checked:
-            return "the gate is not checked yet"
+            return State.unchecked, "the gate is not checked yet"
         broken = {pair for pair, job in self.jobs(self.pairs) if job.run.run_id in absent}
         here, first = self.pairs - len(broken), self.looks[0]
         if here >= first:
-            return ""
+            return State.complete, ""
         if absent and self.runs.out_of_time:
-            return "stopped by --budget before the first look"
-        return (
-            f"{here} pairs so far, the first look is at {first}" if self.pairs else "no pairs yet"
-        )
+            return State.short, "stopped by --budget before the first look"
+        if not self.pairs:
+            return State.short, "no pairs yet"
+        return State.short, f"{here} pairs so far, the first look is at {first}"
 
     def judge(self, verdicts: list[Verdict], secondary: list[Verdict]) -> None:
         """Add verdicts to the result.
 
         The label is empty until there are pairs, or the gate or a run failed.
         """
-        known = self.pairs or self.obstacle or "failed" in self.missing()
+        state, _ = self.state()
+        known = self.pairs or self.obstacle or state is State.failed
         found = [_with_part(v.part, text) for v in verdicts for text in v.warnings]
         self.result = replace(
             self.result,

@@ -8,6 +8,7 @@ import pytest
 from laboratory import STUDY, seeds_of, well, without_pooling
 
 from ablations.claims import runs as claim_runs
+from ablations.claims.study import StudyRun
 from ablations.record import load
 
 BAD = {"diverged": {"status": "diverged"}, "at chance": {"test": 0.9, "val": 0.9}}
@@ -144,3 +145,11 @@ def test_tuning_and_gate_have_validation_images_even_if_the_pairs_have_none(
     assert all(check.passed for check in laboratory.result().checks)
     assert laboratory.check("overfits without it")
     assert laboratory.result().label == "holds here"
+
+
+def test_values_chosen_after_the_gate_leave_it_unchecked(laboratory, monkeypatch):
+    check = StudyRun.check
+    monkeypatch.setattr(StudyRun, "check", lambda study: (check(study), study.jobs()))
+    laboratory("hand")
+    (verdict,) = laboratory.result().verdicts
+    assert (verdict.n, verdict.reason) == (0, "the gate is not checked yet")
