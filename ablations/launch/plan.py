@@ -195,6 +195,7 @@ def _job(config: Config, base: Run, store: Store, images: int, start: Path | Non
     for count, what in (  # `data.val_size=0` is valid
         (config.data.val_size or processes, f"data.val_size={config.data.val_size}"),
         (len(store.test_labels), f"{len(store.test_labels)} test images"),
+        (config.recipe.batch_size, f"recipe.batch_size={config.recipe.batch_size}"),
     ):
         if count < processes:
             raise ConfigError(

@@ -79,6 +79,7 @@ def test_runs_that_compare_equal_but_have_two_ids_are_both_planned(
             {"data": {"val_size": 25}, "trainer": {"devices": 24}},
             "23 test images: .* 24 devices",
         ),
+        ({"recipe": {"batch_size": 2}, "trainer": {"devices": 3}}, "batch_size=2: .* 3 devices"),
         ({"data": {"val_size": 60}}, "data.val_size=60.* 60 training images"),
     ],
 )
