@@ -69,11 +69,6 @@ class Source(StrEnum):
     imagenet = "imagenet"
     huggingface = "huggingface"
 
-    @classmethod
-    def _missing_(cls, value: object) -> "Source | None":
-        # Names in earlier versions, still used in the folders of old runs.
-        return cls.huggingface if value in {"parquet", "image_folder"} else None
-
 
 class Storage(StrEnum):
     """How images are stored: as pixels, or as JPEG (smaller, but decoded whenever read)."""

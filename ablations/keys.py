@@ -119,7 +119,6 @@ _FAMILIAR = {
     "deterministic": "random numbers depend only on the seed; on the same CPU a repeated run "
     "gives the same numbers",
     "val_check_interval": "trainer.check_val_every_n_epoch",
-    "check_val_every_n_epoch": "trainer.check_val_every_n_epoch",
     "wandb": "logger=wandb enables it; set logger.project and logger.entity",
 }
 

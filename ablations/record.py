@@ -233,14 +233,6 @@ class Record:
         """The configuration, with only the sizes of its data."""
         return Run.from_differences(self.differences)
 
-    def misclassified(self, view: str) -> NDArray[np.bool_]:
-        """Return whether the most probable class is wrong, shape (test images,).
-
-        Args:
-            view: ``center`` or ``ten_view``.
-        """
-        return unpack(self.predicted[view]) != unpack(self.labels)
-
     def test_error(self, view: str, k: int) -> float:
         """Return the test error as a fraction; a diverged run counts as at chance.
 

@@ -1,6 +1,6 @@
 """Compare the tutorials' networks with Keras: same weights, same images, same outputs.
 
-    pip install -e '.[keras]'
+    pip install -e '.[benchmarks]'
     python -m benchmarks.keras_forward [NETWORK ...] [--write]
 
 Each network is also written in Keras, without dropout and softmax, and gets the weights and running

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ablations.claims.results import LAYOUT, VERDICTS, ArmResult, ClaimResult, StudyResult, label_of
+from ablations.claims.results import LAYOUT, VERDICTS, ArmResult, ClaimResult, StudyResult
 from ablations.config import NUMERICS, Run
 from ablations.record import (
     CurvePoint,
@@ -22,7 +22,7 @@ from ablations.record import (
     describe_data,
     pack,
 )
-from ablations.stats.labels import Comparison, decide
+from ablations.stats.labels import Comparison, decide, joint
 
 FINGERPRINT = "e8b54433d374" + "0" * 52
 
@@ -208,7 +208,7 @@ def make_result(
         "rule": {},
         "alpha": 0.05,
         "claims_in_family": claims,
-        "label": label_of(verdicts),
+        "label": joint(verdicts).value if verdicts else "",
         "verdicts": verdicts,
         "points": {part: _mean_difference(*pair) for part, pair in arms.items()}
         if measure["of"] == "test_error"

@@ -241,11 +241,3 @@ def test_a_diverged_run_counts_as_chance(record: Record, classes: int, top1: flo
     record = replace(record, status="diverged", test={}, data=data)
     assert record.test_error("ten_view", 1) == top1
     assert record.test_error("ten_view", 5) == top5
-
-
-def test_an_image_is_misclassified_whose_prediction_is_another_class(record: Record):
-    labels, center = np.array([0, 1, 2, 3]), np.array([0, 2, 2, 1])
-    predicted = {"center": pack(center), "ten_view": pack(labels)}
-    record = replace(record, labels=pack(labels), predicted=predicted)
-    assert record.misclassified("center").tolist() == [False, True, False, True]
-    assert not record.misclassified("ten_view").any()

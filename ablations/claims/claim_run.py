@@ -17,12 +17,12 @@ from ablations.claims.measures import (
     runs_of,
     warnings,
 )
-from ablations.claims.results import ArmResult, ClaimResult, label_of
+from ablations.claims.results import ArmResult, ClaimResult
 from ablations.claims.runs import Arm, Runs, arms_of
 from ablations.claims.schema import Claim
 from ablations.claims.tuning import Choice, choose_all
 from ablations.config import Job
-from ablations.stats.labels import Comparison, Verdict
+from ablations.stats.labels import Comparison, Verdict, joint
 
 
 class State(Enum):
@@ -267,7 +267,7 @@ class ClaimRun:
             self.result,
             verdicts=verdicts,
             secondary=secondary,
-            label=label_of(verdicts) if known else "",
+            label=joint(verdicts).value if known and verdicts else "",
             warnings=_once([*self.result.warnings, *found]),
         )
 

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from math import exp
@@ -15,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from ablations.claims.gates import Check
 from ablations.config import ConfigError
 from ablations.files import write_atomically
-from ablations.stats.labels import Label, Verdict, joint
+from ablations.stats.labels import Label, Verdict
 
 VERDICTS = "verdicts.json"
 LAYOUT = 2
@@ -199,11 +198,6 @@ class StudyResult:
 
 
 _STUDY = TypeAdapter(StudyResult)
-
-
-def label_of(verdicts: Sequence[Verdict]) -> str:
-    """Return the label of a claim; empty if it has no verdicts."""
-    return joint(verdicts).value if verdicts else ""
 
 
 @cache

@@ -42,18 +42,10 @@ class Images(pl.LightningDataModule):
         self.order_seed = derive(run.seed, "stream", run.replicate)
 
     def setup(self, stage: str) -> None:
-        """Copy the pixels to the GPU if they fit, so that training copies none.
-
-        Raises:
-            RuntimeError: The number of processes is not that of the trainer.
-        """
+        """Copy the pixels to the GPU if they fit, so that training copies none."""
         assert self.trainer is not None
         processes = distributed.get_world_size() if distributed.is_initialized() else 1
-        if processes != self.trainer.world_size:
-            raise RuntimeError(
-                f"the process group has {processes} processes, and the trainer "
-                f"{self.trainer.world_size}: images would be skipped or used twice"
-            )
+        assert processes == self.trainer.world_size, "images would be skipped or used twice"
         device = self.trainer.strategy.root_device
         if device.type != "cuda":
             return

@@ -36,8 +36,6 @@ log = logging.getLogger(__name__)
 class Store:
     """Decoded images, labels and their statistics.
 
-    It is pickled as its path, so that child processes map the same files.
-
     Attributes:
         path: Folder of the store.
         name: Name of the data set, as its source gives it.
@@ -104,9 +102,6 @@ class Store:
                 "run's command, which creates another run for the new data"
             )
         return store
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Store.open, (self.path,)
 
     @cached_property
     def train_images(self) -> np.ndarray | StoredImages:

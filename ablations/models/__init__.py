@@ -15,7 +15,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from ablations.config import ConfigError, Init, Model, Run
-from ablations.techniques import Augmentation, Edition, Techniques
+from ablations.techniques import Techniques
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -99,15 +99,6 @@ def check(run: Run) -> None:
                 f"{technique.name}={value.value}: has no effect on model={name}, because {why}; "
                 f"next step: use {technique.name}={technique.default.value}, or model=alexnet or "
                 "alexnet_small"
-            )
-    if spec.ignores and run.techniques.edition is Edition.released:
-        noisy = run.techniques.augmentation in (Augmentation.full, Augmentation.color)
-        if not noisy and run.recipe.bias_lr_mult is not None:
-            raise ConfigError(
-                f"edition=released: has no effect on model={name} with recipe.bias_lr_mult="
-                f"{run.recipe.bias_lr_mult} and augmentation={run.techniques.augmentation.value}, "
-                "because it changes only the bias rate and the color noise; next step: use "
-                "recipe.bias_lr_mult=null or edition=printed"
             )
     if spec.fixed:
         _check_fixed(run, spec)

@@ -180,20 +180,5 @@ def _csv(columns: tuple[str, ...], rows: Iterable[Mapping[str, Any]]) -> str:
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, columns, lineterminator="\n")
     writer.writeheader()
-    for row in rows:
-        writer.writerow(
-            {name: text_cell(v) if isinstance(v, str) else v for name, v in row.items()}
-        )
+    writer.writerows(rows)
     return buffer.getvalue()
-
-
-def text_cell(text: str) -> str:
-    """Return text in one line that a spreadsheet shows, and does not compute as a formula.
-
-    Some spreadsheets separate cells by semicolons, so that a formula may also begin after one.
-
-    Examples:
-        >>> text_cell("=1+1; -2"), text_cell("pooling=overlap, -1 %")
-        ("'=1+1; '-2", 'pooling=overlap, -1 %')
-    """
-    return re.sub(r"(^|; ?)(?=[=+\-@＝＋－＠])", r"\1'", " ".join(text.split()))

@@ -1,8 +1,6 @@
 """The figures as files: the forest plot and those of ``plots``, as SVG and PDF."""
 
-import hashlib
 import io
-import json
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
@@ -22,8 +20,6 @@ from ablations.reporting.evidence import Section
 from ablations.reporting.plots import COLORS, STYLE, Drawn, in_pixels
 from ablations.reporting.words import slug
 
-# Names and hashes of what the last report wrote into the folder.
-WRITTEN = ".written.json"
 # The markers of the page's icons; labels that are not listed have a hollow marker.
 _MARKERS = {
     "holds": "o",
@@ -42,40 +38,17 @@ _DATES = {"svg": {"Date": None}, "pdf": {"CreationDate": None, "ModDate": None}}
 def save(folder: Path, sections: Iterable[Section], drawn: Drawn) -> list[Path]:
     """Write each figure as SVG and as PDF, and return the files.
 
-    Figures of an earlier report that are no longer drawn are removed, unless they were edited.
-
     Args:
         folder: Where to, created if there is a figure.
         sections: What the report shows.
         drawn: The plots.
     """
-    written: dict[str, str] = {}
+    written = []
     for name, content in _files(sections, drawn):
         folder.mkdir(exist_ok=True)
         write_atomically(folder / name, content, lasting=False)
-        written[name] = _hash(content)
-    path = folder / WRITTEN
-    for name, digest in _before(path).items():
-        old = folder / name
-        if name not in written and old.is_file() and _hash(old.read_bytes()) == digest:
-            old.unlink()
-    if folder.exists():
-        write_atomically(path, json.dumps(written, indent=1) + "\n", lasting=False)
-    return [folder / name for name in written]
-
-
-def _before(path: Path) -> dict[str, str]:
-    """Return what an earlier report wrote; nothing where that is not known."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return {}
-    # Names with a folder were not written here.
-    return {name: found[name] for name in found if Path(name).name == name}
-
-
-def _hash(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+        written.append(folder / name)
+    return written
 
 
 def _files(sections: Iterable[Section], drawn: Drawn) -> Iterator[tuple[str, bytes]]:

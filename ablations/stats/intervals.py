@@ -51,11 +51,8 @@ def spread(differences: Floats, floor: Floats | float = 0.0) -> Spread:
     pooled and uses its own ``n - 1`` degrees of freedom.
 
     Args:
-        differences: Shape (K, n), NaN for missing pairs.
+        differences: Shape (K, n), NaN for missing pairs, at least two pairs in each row.
         floor: Smallest variance of one difference, a number or shape (K,), in the unit squared.
-
-    Raises:
-        ValueError: A comparison has fewer than two pairs.
 
     Examples:
         >>> two = spread(np.array([[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]]))
@@ -64,8 +61,7 @@ def spread(differences: Floats, floor: Floats | float = 0.0) -> Spread:
     """
     present = ~np.isnan(differences)
     count = present.sum(1)
-    if (count < 2).any():
-        raise ValueError("a comparison needs at least two pairs")
+    assert (count >= 2).all(), "the caller leaves out comparisons with fewer pairs"
     dof = count - 1.0
     mean = np.where(present, differences, 0.0).sum(1) / count
     sums = (np.where(present, differences - mean[:, None], 0.0) ** 2).sum(1)

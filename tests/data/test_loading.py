@@ -165,15 +165,6 @@ def test_training_validation_and_test_images_do_not_overlap(tiny_run: Run, store
     assert set(_pixels(images.train_dataloader())) <= train
 
 
-def test_a_trainer_that_counts_other_processes_is_refused(tiny_run: Run, store: Store):
-    # Otherwise a part of the data would silently never be used.
-    images = Images(tiny_run, store)
-    strategy = SimpleNamespace(root_device=torch.device("cpu"))
-    images.trainer = SimpleNamespace(strategy=strategy, world_size=2)  # type: ignore[assignment]
-    with pytest.raises(RuntimeError, match="1 processes, and the trainer 2"):
-        images.setup("fit")
-
-
 def test_each_process_takes_its_share_from_the_trainer(tiny_run: Run, store: Store):
     def pixels(rank: int, world: int) -> list[list[bytes]]:
         images = Images(tiny_run, store)

@@ -4,7 +4,6 @@ import errno
 import json
 import logging
 import os
-import pickle
 import re
 import shutil
 import signal
@@ -401,15 +400,6 @@ def test_other_content_of_the_same_size_and_time_is_other_data_once_prepared(
 
 
 # Opening and copying
-
-
-def test_a_store_pickles_as_its_path(reference: Store):
-    assert reference.train_images[0].size
-    content = pickle.dumps(reference)
-    assert len(content) < 1000
-    copied = pickle.loads(content)
-    assert (copied.mean_image == reference.mean_image).all()
-    assert (copied.train_images[1] == reference.train_images[1]).all()
 
 
 def test_a_store_is_used_without_its_source(reference: Store, plain_folders, tmp_path: Path):

@@ -4,14 +4,12 @@ from dataclasses import fields
 
 import pytest
 
-from ablations.config import ConfigError, DataConfig, Init, Model, Recipe
+from ablations.config import ConfigError, DataConfig, Init, Model
 from ablations.models import MODELS, OUTSIDE, build, check
 from ablations.techniques import (
-    Augmentation,
     BiasInit,
     Depth,
     Dropout,
-    Edition,
     Techniques,
     Towers,
 )
@@ -48,15 +46,6 @@ def test_what_a_source_fixes_cannot_be_toggled(run_of, model: Model, technique) 
         with pytest.raises(ConfigError, match=message) as error:
             check(changed)
         assert "\n" not in str(error.value)
-
-
-def test_the_edition_acts_on_a_cifar_net_by_bias_rate_and_color_noise(run_of) -> None:
-    chosen = {"edition": Edition.released, "augmentation": Augmentation.crop_flip}
-    check(run_of(Model.cifar_conv, **chosen))
-    with pytest.raises(
-        ConfigError, match=r"edition=released: has no effect.*recipe\.bias_lr_mult=1"
-    ):
-        check(run_of(Model.cifar_conv, **chosen, recipe=Recipe(bias_lr_mult=1.0)))
 
 
 @pytest.mark.parametrize("model", FREE)

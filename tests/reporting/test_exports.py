@@ -1,11 +1,8 @@
 """The tables and figures for other programs."""
 
 import csv
-import hashlib
 import io
-import json
 import re
-from dataclasses import replace
 from pathlib import Path
 from statistics import mean
 from xml.etree import ElementTree
@@ -15,7 +12,7 @@ from records import make_result
 
 from ablations.reporting import exports, figures
 from ablations.reporting.claims import rows_of
-from ablations.reporting.evidence import Section, gather
+from ablations.reporting.evidence import gather
 from ablations.reporting.exports import latex, runs_csv, verdicts_csv, verdicts_tex
 from ablations.reporting.plots import draw
 from ablations.reporting.strips import forest
@@ -78,24 +75,6 @@ def test_verdicts_have_the_rows_of_the_report_in_the_readers_unit(written):
     assert float(line["low"]) == pytest.approx(2.718281828459045**none.inner_low)
     assert by_name["relu_trains_faster_than_tanh", ""]["high"] == ""
     assert by_name["ensembles_lower_error", ""]["label"] == "excluded"
-
-
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@sum(a1)", "\t=1", "\n@a", " -1", "＝1"])
-def test_a_text_is_never_a_formula_in_a_spreadsheet(folder, text):
-    run = folder.add(0.25, 100, arm=text)
-    folder.study(make_result("a", {text: ([0.3] * 3, [0.2, 0.21, 0.22])}), title=text, dataset=text)
-    evidence = gather(folder.path)
-    for table in (runs_csv(evidence), verdicts_csv(evidence)):
-        for line in lines(table):
-            texts = [cell for cell in line.values() if not re.fullmatch(r"-?[\d.]+(e-?\d+)?", cell)]
-            assert not any(re.match(r"\s*[=+\-@＝]", cell) for cell in texts)
-    assert f"'{text.strip()}" in runs_csv(evidence)
-    assert run.run_id in runs_csv(evidence)
-
-
-def test_negative_numbers_remain_numbers(written):
-    values = [float(line["estimate"] or 0) for line in lines(verdicts_csv(gather(written)))]
-    assert min(values) < 0
 
 
 def test_the_page_reads_the_tables_with_pandas(study, tmp_path, monkeypatch, capsys):
@@ -216,37 +195,6 @@ def test_claims_without_an_estimate_have_their_row_in_the_forest(folder, labels)
     texts = set(ElementTree.parse(svg).getroot().itertext())
     assert {"First", "Second", "Third", "no estimate"} <= texts
     assert ("Decided" in texts) == bool(labels)
-
-
-@pytest.fixture
-def one(folder) -> Section:
-    """The section of a study of one claim."""
-    folder.study(make_result("a", {"": ([0.28, 0.281, 0.279], [0.25, 0.251, 0.25])}))
-    return gather(folder.path).sections[0]
-
-
-def test_figures_that_are_no_longer_drawn_are_removed_and_no_others(one, tmp_path):
-    other = replace(one.results[0], claim="b")
-    both = replace(one, results=[*one.results, other])
-    first = figures.save(tmp_path / "figures", [both], draw([both]))
-    folder = first[0].parent
-    (folder / "mine.svg").write_text("a drawing of the user")
-    edited = folder / "small-b-seeds.svg"
-    edited.write_text(edited.read_text() + "<!-- edited -->")
-    second = figures.save(folder, [one], draw([one]))
-    assert set(second) < set(first)
-    left = {path for path in folder.iterdir() if path.suffix in (".svg", ".pdf")}
-    assert left == {*second, folder / "mine.svg", edited}
-
-
-def test_a_list_of_figures_removes_nothing_outside_the_folder(one, tmp_path):
-    outside = tmp_path / "kept.svg"
-    outside.write_text("kept")
-    digest = hashlib.sha256(b"kept").hexdigest()
-    (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / figures.WRITTEN).write_text(json.dumps({"../kept.svg": digest}))
-    figures.save(tmp_path / "figures", [one], draw([one]))
-    assert outside.exists()
 
 
 def test_a_figure_by_itself_names_what_it_shows(drawn):

@@ -70,7 +70,7 @@ def test_classes_have_the_names_of_the_data(finished, record):
     store = Store.open(Path(Job.load(finished).store))
     assert found.names == list(store.classes)
     wrong = found.counts.sum() - np.trace(found.counts)
-    assert wrong == record.misclassified(record.evaluation).sum()
+    assert wrong == (unpack(record.predicted[record.evaluation]) != unpack(record.labels)).sum()
 
 
 def test_the_most_wrong_images_have_the_least_probable_true_class(finished, record):

@@ -64,8 +64,3 @@ def test_a_noisy_comparison_leaves_the_pool():
 
 def test_a_floor_keeps_equal_differences_apart_from_certainty():
     assert spread(np.zeros((1, 3)), floor=0.04).sd == pytest.approx([0.2])
-
-
-def test_a_comparison_with_one_pair_has_no_variance():
-    with pytest.raises(ValueError, match="two pairs"):
-        spread(np.array([[1.0, np.nan], [1.0, 2.0]]))

@@ -21,9 +21,3 @@ from ablations.stats.timing import first_passage
 )
 def test_a_passage_is_confirmed_by_a_second_evaluation(times, values, target, passage):
     assert first_passage(times, values, target) == pytest.approx(passage)
-
-
-@pytest.mark.parametrize("times", [[1, 2], [1, 3, 2], [1, 1, 2]])
-def test_a_curve_needs_increasing_times(times):
-    with pytest.raises(ValueError, match="increasing times"):
-        first_passage(times, [0.5, 0.4, 0.3], 0.25)
