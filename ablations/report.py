@@ -126,9 +126,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if given.pictures and any(any(path.glob(f"*/{CHECKPOINT}")) for path in folders):
             print("drawing pictures of trained networks (--no-pictures skips them)", flush=True)
         written = report(output, to, other, pictures=given.pictures, figures=given.figures)
-        from ablations.launch.display import count
         from ablations.reporting.evidence import gather, gather_two, unfinished
         from ablations.reporting.labels import tally
+        from ablations.words import count
 
         for section in (gather_two(output, other) if other else gather(output)).sections:
             found = [f"{title.lower()}: {tally(members)}" for title, members in section.groups]

@@ -26,7 +26,8 @@ from ablations.claims.schema import Claim, Study
 from ablations.config import ConfigError
 from ablations.errors import ended_in_words
 from ablations.keys import program, started
-from ablations.launch.display import count, make_console, show
+from ablations.launch.display import make_console, show
+from ablations.words import count
 
 _SECONDS = {"s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
 

@@ -120,15 +120,15 @@ def test_the_price_of_imagenet_follows_from_a_rate(capsys, monkeypatch):
     epochs = 91 * (18 + 2 + 10) + 182 * 5
     evaluated = (10_000 * (epochs + 35) + 35 * (1_271_167 + 10 * 50_000)) / 3
     hours = (1_271_167 * epochs + evaluated) / 5000 / 3600
-    assert row(shown, "lrn lowers error").split()[-1] == f"{hours:.0f}"
+    assert row(shown, "LRN lowers error").split()[-1] == f"{hours:.0f}"
     total = re.search(r"([\d,]+) hours of one device", row(shown, "plan"))
     assert total
     assert f"{total[1]} GPU-hours" in (ROOT / "docs/speed.md").read_text()
     # The path of the challenge's files does not change the experiment; other images do.
-    assert "0.7 points" in row(shown, "lrn lowers error")
+    assert "0.7 points" in row(shown, "LRN lowers error")
     other = plan("--rate", "10000", "data.path=somewhere", "data.name=mine")
-    assert "1.017×" in row(other, "lrn lowers error")
-    assert row(other, "lrn lowers error").split()[-1] == f"{hours / 2:.0f}"
+    assert "1.017×" in row(other, "LRN lowers error")
+    assert row(other, "LRN lowers error").split()[-1] == f"{hours / 2:.0f}"
     assert "hours" not in plan()
 
 
@@ -149,7 +149,7 @@ def test_the_plan_of_all_claims_says_what_makes_no_sense_here_and_loads_no_torch
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=narrow)
     lines = done.stdout.splitlines()
     reason = "excluded: it needs a target; next step: set claims.NAME.target in a study file"
-    assert f"dropout doubles iterations  {reason}" in lines
+    assert f"Dropout doubles iterations  {reason}" in lines
     table = lines[: next(n for n, line in enumerate(lines) if reason in line)]
     assert max(map(len, table)) <= 60
     assert {"overfitting", "convolution", "augmentation"} <= set(" ".join(table).split())

@@ -15,6 +15,7 @@ from ablations.claims.fields import is_free, key_of
 from ablations.claims.schema import Claim, ClaimPlan, Study, Tuning
 from ablations.composition import compose, experiment_names, shipped
 from ablations.config import ConfigError, Model
+from ablations.words import count
 
 # Messages by type of pydantic's error, where its own message is in terms of Python.
 _KINDS = {
@@ -264,8 +265,7 @@ def _explain(error: ErrorDetails, model: type[BaseModel]) -> str:
         case "string_pattern_mismatch":
             return f"{field}={given!r} is not valid; it takes recipe.KEY or width"
         case "too_short":
-            least = context["min_length"]
-            return f"{field}: must have at least {least} value{'s' * (least > 1)}"
+            return f"{field}: must have at least {count(context['min_length'], 'value')}"
         case "value_error":
             reason = context["error"]
         case kind:

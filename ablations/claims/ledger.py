@@ -16,6 +16,7 @@ from filelock import FileLock
 from ablations.composition import shipped
 from ablations.config import ConfigError
 from ablations.data.cache import cache_folder
+from ablations.words import listed
 
 LEDGER = "ledger.jsonl"
 
@@ -110,7 +111,7 @@ def alpha_after(earlier: list[Look], alpha: float) -> float:
 
 def history(earlier: list[Look], own: list[int]) -> str:
     """Return the looks as text: those of this study, then earlier studies with their labels."""
-    parts = [f"looked at {_listed(own)} pairs"] if own else []
+    parts = [f"looked at {listed(own)} pairs"] if own else []
     studies: dict[str, list[Look]] = {}
     for look in earlier:
         studies.setdefault(look.attempt, []).append(look)
@@ -118,14 +119,9 @@ def history(earlier: list[Look], own: list[int]) -> str:
         last = looks[-1]
         parts.append(
             f"earlier study of the same claim on these data: {last.study}, "
-            f"{_listed([look.pairs for look in looks])} pairs, {last.time[:10]}, {last.label}"
+            f"{listed([look.pairs for look in looks])} pairs, {last.time[:10]}, {last.label}"
         )
     return "; ".join(parts)
-
-
-def _listed(numbers: list[int]) -> str:
-    *most, last = map(str, numbers)
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _read(path: Path) -> Iterator[Look]:

@@ -18,10 +18,11 @@ from ablations.config import Config, ConfigError, Job, Source
 from ablations.data.sources import IMAGES
 from ablations.data.store import Store, is_prepared
 from ablations.launch.devices import threads_for
-from ablations.launch.display import Monitor, count, show, show_waiting
+from ablations.launch.display import Monitor, show, show_waiting
 from ablations.launch.plan import make_plan
 from ablations.launch.start import start
 from ablations.record import Record
+from ablations.words import count
 
 # Keys that select other data than the experiment's.
 _OTHER_DATA = ("data.name", "data.source", "data.path", "data.train", "data.test")

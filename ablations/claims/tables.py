@@ -10,9 +10,10 @@ from rich.text import Text
 from ablations.claims.results import ClaimResult, StudyResult
 from ablations.claims.study import StudyRun
 from ablations.claims.words import figure, measured, remarks
-from ablations.launch.display import count, fit, show, show_slow_precision, time_left
+from ablations.launch.display import fit, show, show_slow_precision, time_left
 from ablations.launch.plan import Timing
 from ablations.stats.labels import Label
+from ablations.words import count, spoken
 
 _STYLES = {
     Label.holds: "green",
@@ -71,7 +72,7 @@ def show_plan(console: Console, run: StudyRun, rate: float | None = None) -> Non
     )
     weak = [r.claim for r in study.results if r.chance and r.chance[1] < 0.5]
     for name in weak:
-        show(console, str(spoken(name)), "not resolvable by this study: P(holds) < 0.5 at 2Δ")
+        show(console, spoken(name), "not resolvable by this study: P(holds) < 0.5 at 2Δ")
     if known:
         speed = f" that trains {rate:,.0f} images/s" if rate else ""
         show(
@@ -120,7 +121,7 @@ def show_verdicts(
                 spoken(result.claim), figure(result, result.effect), "", "", "", _label(result)
             )
         for verdict in result.verdicts:
-            name = Text("  ") + spoken(verdict.part) if several else spoken(result.claim)
+            name = f"  {verdict.part}" if several else spoken(result.claim)
             label = verdict.label.word(result.at_paper) if several else _label(result)
             table.add_row(
                 name,
@@ -134,18 +135,13 @@ def show_verdicts(
         _show_excluded(console, results)
     for result in results if last else ():
         for text in remarks(result):
-            show(console, str(spoken(result.claim)), text)
+            show(console, spoken(result.claim), text)
 
 
 def _show_excluded(console: Console, results: Sequence[ClaimResult]) -> None:
     for result in results:
         if result.excluded:
-            show(console, str(spoken(result.claim)), f"{_EXCLUDED}: {result.excluded}")
-
-
-def spoken(name: str) -> Text:
-    """Return the name of a claim as words, which a narrow terminal can wrap."""
-    return Text(name.replace("_", " "))
+            show(console, spoken(result.claim), f"{_EXCLUDED}: {result.excluded}")
 
 
 def _label(result: ClaimResult) -> Text:

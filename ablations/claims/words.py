@@ -1,11 +1,10 @@
 """Effects, intervals and remarks as text, for the terminal and the page."""
 
-from math import floor, isfinite, log10
+from math import floor, log10
 
 from ablations.claims.results import ClaimResult
 from ablations.stats.labels import Label, Verdict
-
-MINUS = "−"
+from ablations.words import MINUS, number
 
 
 def remarks(result: ClaimResult) -> list[str]:
@@ -86,15 +85,3 @@ def measured(result: ClaimResult, verdict: Verdict) -> tuple[str, str]:
         "∞" if high is None else number(high, decimals or 2),
     ]
     return ours, f"[{', '.join(words)}]"
-
-
-def number(value: float, decimals: int) -> str:
-    """Return a number with a minus sign (−), and never a negative zero.
-
-    Examples:
-        >>> number(-0.04, 1), number(-1.25, 2)
-        ('0.0', '−1.25')
-    """
-    assert isfinite(value), "the caller handles infinite bounds"
-    text = f"{value:.{decimals}f}"
-    return text.replace("-", MINUS) if float(text) else text.removeprefix("-")

@@ -28,6 +28,7 @@ from ablations.data.executors import cpu_cores, processes
 from ablations.data.jpeg import encode
 from ablations.data.sources import Report, Sample, SourceData, Split
 from ablations.data.statistics import PixelSums
+from ablations.words import duration
 
 LAYOUT = 4  # increase when the decoding or the layout of stores changes
 CHUNK_BYTES = 2**24  # of decoded pixels per task of a process or thread
@@ -213,7 +214,7 @@ def _write_split(
             if now - reported > 1:
                 reported = now
                 left = (now - begun) / len(kept) * (total - len(kept))
-                report(f"decoding {name} images: {len(kept):,} of {total:,}, {_time(left)}")
+                report(f"decoding {name} images: {len(kept):,} of {total:,}, {duration(left)} left")
         shape = (sum(lengths),) if jpeg else (len(lengths), size, size, 3)
         file.seek(0)
         _write_header(file, shape)
@@ -231,13 +232,6 @@ def _write_split(
     arrays[f"{name}_crcs"] = _save(folder, f"{name}_crcs", np.array(crcs, np.uint32))
     arrays[f"{name}_labels"] = _save(folder, f"{name}_labels", split.labels[kept])
     return arrays, sums, broken
-
-
-def _time(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    if not minutes:
-        return "less than a minute left"
-    return f"{minutes} min left" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min left"
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:

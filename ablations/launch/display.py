@@ -21,6 +21,7 @@ from ablations.launch.plan import Estimate, Plan
 from ablations.launch.pool import RunState
 from ablations.launch.slurm import describe
 from ablations.record import Record
+from ablations.words import count, duration
 
 LINE_SECONDS = 15.0
 BAR, SHORTEST = 12, 8  # characters of the progress bar, and of a column with broken words
@@ -82,23 +83,6 @@ def show_waiting(console: Console, states: list[RunState]) -> None:
         )
 
 
-def duration(seconds: float | None) -> str:
-    """Format seconds as ``42 s``, ``3 min 20 s`` or ``2 h 5 min``, and None as ``unknown``.
-
-    Examples:
-        >>> duration(200)
-        '3 min 20 s'
-    """
-    if seconds is None:
-        return "unknown"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
 def time_left(estimate: Estimate) -> str:
     """Format the estimated time of runs, and the number of runs without an estimate.
 
@@ -112,16 +96,6 @@ def time_left(estimate: Estimate) -> str:
     if not estimate.unknown:
         return known
     return f"{known}, and {count(estimate.unknown, 'run')} not yet timed"
-
-
-def count(number: int, noun: str) -> str:
-    """Format a number with its noun in the singular or plural.
-
-    Examples:
-        >>> count(1, "run"), count(1200, "run")
-        ('1 run', '1,200 runs')
-    """
-    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def show_plan(console: Console, plan: Plan) -> None:

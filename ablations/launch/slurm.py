@@ -33,6 +33,7 @@ from ablations.launch.pool import (
 )
 from ablations.launch.slurm_task import Task
 from ablations.record import RECORD
+from ablations.words import count
 
 JOB = "slurm.json"
 STATE_SECONDS = 5.0
@@ -99,9 +100,8 @@ def describe(trainer: Trainer, jobs: list[Job], output: Path) -> str:
     each = [f"{key.replace('_', '-')}={value}" for key, value in options(trainer).items()]
     limit = f", at most {trainer.parallel} at once" if trainer.parallel else ""
     before = f"; {alive} queued or running already" if alive else ""
-    count = len(jobs) - alive
     return (
-        f"{count} job{'s' * (count != 1)} to submit{limit}, each {' '.join(each)} "
+        f"{count(len(jobs) - alive, 'job')} to submit{limit}, each {' '.join(each)} "
         f"time={trainer.slurm.minutes}{before}"
     )
 
@@ -149,7 +149,7 @@ class Queue:
         if received:
             left = [self.jobs[state.folder] for state in states if state.status in _ALIVE]
             print(
-                f"{len(left)} jobs continue in SLURM; run the same command to watch them again, or "
+                f"{count(len(left), 'job')} left in SLURM; run the same command to watch again, or "
                 f"`scancel {' '.join(sorted({name.split('_')[0] for name in left}))}` to end them",
                 file=sys.stderr,
             )

@@ -1,7 +1,7 @@
 """Print the table at the end of a command: test errors of each arm over its seeds."""
 
 from collections.abc import Mapping, Sequence
-from statistics import mean, stdev
+from statistics import mean
 
 from rich import box
 from rich.console import Console
@@ -9,9 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ablations.config import Job
-from ablations.launch.display import count, duration, fit, show
+from ablations.launch.display import fit, show
 from ablations.record import Record, learned
 from ablations.techniques import Evaluation
+from ablations.words import count, duration, mean_sd
 
 
 def validation_error(record: Record | None) -> float | None:
@@ -65,7 +66,7 @@ def show_summary(
             cells = _cells(members, records)
             if search:
                 errors = [validation_error(records[job.run.run_id]) for job in members]
-                cells += (_mean_sd([100 * error for error in errors if error is not None]),)
+                cells += (mean_sd([100 * error for error in errors if error is not None]),)
             table.add_row(Text(arm), *cells)
         console.print(fit(console, table, ["evaluation", "epochs", "training"]))
         runs = {arm: [records[job.run.run_id] for job in members] for arm, members in arms.items()}
@@ -123,16 +124,10 @@ def _cells(members: list[Job], by_id: dict[str, Record]) -> tuple[str, ...]:
     return (
         number,
         *(
-            _mean_sd([100 * record.test_error(view, k) for record in records])
+            mean_sd([100 * record.test_error(view, k) for record in records])
             for k in records[0].data.top_k
         ),
         "-".join(str(epoch) for epoch in dict.fromkeys((epochs[0], epochs[-1]))),
         duration(mean(record.seconds for record in records)),
         duration(mean(record.evaluation_seconds for record in records)),
     )
-
-
-def _mean_sd(values: list[float]) -> str:
-    if len(values) == 1:
-        return f"{values[0]:.2f}"
-    return f"{mean(values):.2f} ± {stdev(values):.2f}"

@@ -15,8 +15,6 @@ from ablations.config import Config, ConfigError, Job
 from ablations.errors import RunsFailed
 from ablations.launch.display import (
     Monitor,
-    count,
-    duration,
     make_console,
     show,
     show_plan,
@@ -29,6 +27,7 @@ from ablations.launch.plan import make_plan
 from ablations.launch.pool import RunState, freeze, may_pass, run_folder
 from ablations.launch.start import start
 from ablations.launch.summary import show_summary, validation_error
+from ablations.words import count, duration
 
 # Keys whose values all jobs of a command must share.
 _SHARED = ("output", "cache", "fast_dev_run", "print_model", "plan", "logger", "trainer.num_nodes")

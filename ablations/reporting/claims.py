@@ -6,11 +6,10 @@ from typing import Literal
 from ablations.claims.measures import SIDES
 from ablations.claims.results import ArmResult, ClaimResult
 from ablations.claims.schema import TIMES
-from ablations.claims.words import figure, measured, notes, number
-from ablations.launch.display import count
+from ablations.claims.words import figure, measured, notes
 from ablations.reporting.labels import icon
-from ablations.reporting.words import listed, plain, sentence, spoken
 from ablations.stats.labels import Label, Verdict
+from ablations.words import count, listed, number, plain, sentence, spoken
 
 FAMILIES = {"paper": "Claims", "extension": "Extensions", "control": "Controls"}
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ablations import words
 from ablations.claims.results import ClaimResult
-from ablations.launch.display import count
-from ablations.reporting import claims, labels, mistakes, plots, strips, tables, words
+from ablations.reporting import claims, labels, mistakes, plots, strips, tables
 from ablations.reporting.evidence import Evidence, Section
 
 if TYPE_CHECKING:  # it imports torch
@@ -83,7 +83,7 @@ _TEMPLATES = Environment(
 )
 _TEMPLATES.filters |= {
     "capital": words.capital,
-    "count": count,
+    "count": words.count,
     "escaped": escape,
     "icon": labels.icon,
     "sentence": words.sentence,

@@ -13,11 +13,10 @@ from ablations.claims.files import study_files
 from ablations.claims.results import ArmResult, ClaimResult, StudyResult
 from ablations.config import ConfigError
 from ablations.keys import started
-from ablations.launch.display import count
 from ablations.record import Record
 from ablations.reporting.claims import FAMILIES, order_of
-from ablations.reporting.words import listed, plain, slug
 from ablations.stats.labels import Label
+from ablations.words import count, listed, plain, slug
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ablations.reporting import strips
 from ablations.reporting.claims import Row
 from ablations.reporting.evidence import Section
 from ablations.reporting.plots import COLORS, STYLE, Drawn, in_pixels
-from ablations.reporting.words import slug
+from ablations.words import slug
 
 # The markers of the page's icons; labels that are not listed have a hollow marker.
 _MARKERS = {

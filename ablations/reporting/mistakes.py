@@ -10,7 +10,7 @@ from ablations.config import ConfigError, Job
 from ablations.data.store import Store
 from ablations.record import Record, unpack
 from ablations.reporting.evidence import Arm, Section
-from ablations.reporting.words import classes
+from ablations.words import classes
 
 LARGEST = 20  # classes, beyond which a matrix cannot be read
 PAIRS = 10

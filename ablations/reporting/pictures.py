@@ -24,11 +24,11 @@ from ablations.data.store import Store
 from ablations.models.pretrained import weights
 from ablations.record import CHECKPOINT, PREDICTIONS, Record
 from ablations.reporting.mistakes import prepared
-from ablations.reporting.words import classes
 from ablations.techniques.augmentation import to_input
 from ablations.techniques.evaluation import center_crop
 from ablations.techniques.towers import colorfulness
 from ablations.training.classifier import input_mean
+from ablations.words import classes
 
 QUERIES, NEIGHBORS, PREDICTED, WRONG = 5, 6, 8, 8
 POOL = 600  # training images among which neighbors are searched

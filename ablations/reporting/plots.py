@@ -27,11 +27,10 @@ from numpy.typing import NDArray
 
 from ablations.claims.results import ArmResult, ClaimResult
 from ablations.claims.schema import TIMES
-from ablations.claims.words import number
 from ablations.record import Record
 from ablations.reporting.claims import measure_of, target_of
 from ablations.reporting.evidence import Section
-from ablations.reporting.words import capital, plain, spoken
+from ablations.words import capital, number, plain, spoken
 
 _SHEET = (files("ablations.reporting") / "templates" / "report.css").read_text("utf-8")
 # The light colors precede the first media query.

@@ -14,11 +14,10 @@ from matplotlib.ticker import MaxNLocator
 
 from ablations.claims.results import ClaimResult
 from ablations.claims.schema import TIMES
-from ablations.claims.words import figure, number
-from ablations.launch.display import count
+from ablations.claims.words import figure
 from ablations.reporting.claims import Row, rows_of
 from ablations.reporting.evidence import Arm
-from ablations.reporting.words import mean_sd, plain, spoken
+from ablations.words import count, mean_sd, number, plain, spoken
 
 # Each scale of the forest plot is a chart of its own.
 _TITLES = {

@@ -8,11 +8,10 @@ from typing import Any
 import yaml
 
 from ablations.arms import BASELINE, shared
-from ablations.launch.display import count, duration
 from ablations.launch.summary import unlearned
 from ablations.record import Record
 from ablations.reporting.evidence import Section
-from ablations.reporting.words import listed, mean_sd
+from ablations.words import count, duration, listed, mean_sd
 
 PUBLISHED_HEAD = ("run", "what", "data", "views", "top-1, %", "top-5, %", "in the paper")
 PUBLISHED: dict[str, Any] = yaml.safe_load(

@@ -17,6 +17,7 @@ from scipy import special
 
 from ablations.stats.intervals import Floats, critical, spread
 from ablations.stats.looks import nominal_levels
+from ablations.words import count
 
 MOST_PAIRS = 1000  # if more are needed, no number is given
 POWER = 0.8  # of detecting the smallest resolvable effect
@@ -205,7 +206,7 @@ def _spreads(comparisons: Sequence[Comparison]) -> list[tuple[float, float, floa
         floor = np.array([comparisons[i].floor for i in members])
         for n in set(counts):
             of_pool = spread(table[:, :n], floor)
-            for row in (row for row, count in enumerate(counts) if count == n):
+            for row in (row for row, size in enumerate(counts) if size == n):
                 found[members[row]] = (
                     float(of_pool.sd[row]),
                     float(of_pool.df[row]),
@@ -284,8 +285,7 @@ def _incomplete(comparison: Comparison) -> str:
     if n == 0:
         return "no pairs yet"
     if comparison.look < 0:
-        pairs = "1 pair" if n == 1 else f"{n} pairs"
-        return f"{pairs} so far, the first look is at {comparison.looks[0]}"
+        return f"{count(n, 'pair')} so far, the first look is at {comparison.looks[0]}"
     if n == 1:
         return "a single pair has no standard deviation"
     if _all_equal(comparison.used):

@@ -17,7 +17,7 @@ from ablations.claims.runs import Runs, arms_of
 from ablations.claims.schema import TIMES, Claim, Study
 from ablations.config import Config
 from ablations.files import write_atomically
-from ablations.reporting.words import capital
+from ablations.words import capital
 
 
 def agent_sweep(runs: Runs, claim: Claim, job_type: str) -> dict[str, Any]:

@@ -18,8 +18,8 @@ from ablations.files import write_atomically
 from ablations.reporting.claims import warnings_of
 from ablations.reporting.documents import claims_table
 from ablations.reporting.evidence import Section
-from ablations.reporting.words import capital, spoken
 from ablations.techniques import Techniques
+from ablations.words import capital, spoken
 
 # File in the folder of the runs with the URLs of the workspace and the reports.
 SAVED = "wandb_boards.json"

@@ -209,7 +209,7 @@ def test_progress_is_reported_about_once_a_second(tiny, tmp_path: Path, monkeypa
     monkeypatch.setattr(build, "CHUNK_BYTES", 8 * 8 * 3 * 6)
     lines: list[str] = []
     prepare(tiny, tmp_path, lines.append)
-    assert lines[0] == "decoding train images: 18 of 60, less than a minute left"
+    assert lines[0] == "decoding train images: 18 of 60, 3 s left"
     assert len(lines) == 3 + 1 + 1
 
 

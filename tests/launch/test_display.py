@@ -5,11 +5,12 @@ import pytest
 from rich.console import Console
 
 from ablations.launch import display
-from ablations.launch.display import Monitor, duration, make_console, show, show_plan
+from ablations.launch.display import Monitor, make_console, show, show_plan
 from ablations.launch.plan import Estimate, Plan
 from ablations.launch.pool import RunState
 from ablations.launch.summary import show_summary
 from ablations.record import Record
+from ablations.words import duration
 
 
 def console(*, terminal: bool = False) -> Console:

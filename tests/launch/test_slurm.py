@@ -178,7 +178,7 @@ def test_jobs_go_on_without_the_command(number, cluster, tiny_job, runs_dir: Pat
         Queue(runs_dir, lambda states: os.kill(os.getpid(), number)).run([tiny_job(trainer=HERE)])
     assert stopped.value.code == 128 + number
     said = capsys.readouterr().err
-    assert said.startswith("1 jobs ")
+    assert said.startswith("1 job ")
     assert "`scancel 1`" in said
     assert cluster.cancelled == []
 

@@ -24,7 +24,7 @@ from ablations.reporting.exports import verdicts_tex
 from ablations.reporting.labels import GLOSSARY, ICONS, RULES
 from ablations.reporting.plots import draw
 from ablations.reporting.tables import arms_table, provenance
-from ablations.reporting.words import sentence, slug, spoken
+from ablations.words import sentence, slug, spoken
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 

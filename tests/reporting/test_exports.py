@@ -17,7 +17,7 @@ from ablations.reporting.exports import latex, runs_csv, verdicts_csv, verdicts_
 from ablations.reporting.plots import draw
 from ablations.reporting.strips import forest
 from ablations.reporting.tables import arms_table
-from ablations.reporting.words import mean_sd
+from ablations.words import mean_sd
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "sharing.md"
 

@@ -1,10 +1,23 @@
-"""Formats of numbers and names in the report."""
+"""Formats of numbers and names, for the terminal and the report."""
 
 import re
 from collections.abc import Sequence
+from math import isfinite
 from statistics import mean, stdev
 
-from ablations.claims.words import MINUS, number
+MINUS = "−"
+
+
+def number(value: float, decimals: int) -> str:
+    """Return a number with a minus sign (−), and never a negative zero.
+
+    Examples:
+        >>> number(-0.04, 1), number(-1.25, 2)
+        ('0.0', '−1.25')
+    """
+    assert isfinite(value), "the caller handles infinite bounds"
+    text = f"{value:.{decimals}f}"
+    return text.replace("-", MINUS) if float(text) else text.removeprefix("-")
 
 
 def plain(value: float) -> str:
@@ -15,6 +28,33 @@ def plain(value: float) -> str:
         ('1.4', '6', '−2.45', '0')
     """
     return f"{value or 0:.6g}".replace("-", MINUS)
+
+
+def count(number: int, noun: str) -> str:
+    """Format a number with its noun in the singular or plural.
+
+    Examples:
+        >>> count(1, "run"), count(1200, "run")
+        ('1 run', '1,200 runs')
+    """
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def duration(seconds: float | None) -> str:
+    """Format seconds as ``42 s``, ``3 min 20 s`` or ``2 h 5 min``, and None as ``unknown``.
+
+    Examples:
+        >>> duration(200)
+        '3 min 20 s'
+    """
+    if seconds is None:
+        return "unknown"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def mean_sd(values: Sequence[float], decimals: int = 2) -> str:
