@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 if __package__ in {None, ""}:
     # Run as a file: import from the folder above, so that no module here shadows a library.
@@ -14,6 +15,10 @@ from ablations.errors import ended_in_words, writable
 from ablations.files import write_atomically
 from ablations.keys import program
 from ablations.record import CHECKPOINT
+from ablations.words import count
+
+if TYPE_CHECKING:
+    from ablations.reporting.evidence import Evidence
 
 MARKDOWN, PAGE = "RESULTS.md", "report.html"
 RUNS, VERDICTS, LATEX, FIGURES = "runs.csv", "verdicts.csv", "verdicts.tex", "figures"
@@ -21,19 +26,13 @@ COMPARISON = "comparison"
 
 
 def report(
-    output: Path,
-    to: Path,
-    other: Path | None = None,
-    *,
-    pictures: bool = True,
-    figures: bool = True,
+    evidence: "Evidence", to: Path, *, pictures: bool = True, figures: bool = True
 ) -> list[Path]:
-    """Write the report of a folder of runs; the same records give the same files.
+    """Write the report of one or two folders of runs; the same records give the same files.
 
     Args:
-        output: Folder of the runs.
+        evidence: What :func:`ablations.reporting.evidence.gather` or ``gather_two`` returned.
         to: Folder of the report, created if it does not exist.
-        other: Folder of another study's runs, to show the two side by side.
         pictures: Draw kernels, predictions, neighbors and the most wrong images; needs checkpoints,
             predictions and torch.
         figures: Also save the figures as files.
@@ -42,16 +41,14 @@ def report(
         The written files.
 
     Raises:
-        ConfigError: There is nothing to report on, or there are runs that must not be pooled.
+        ConfigError: The folder of the report cannot be written.
     """
     # Imported here, so that a lack of memory is reported in one line.
     from ablations.reporting.documents import page, results
-    from ablations.reporting.evidence import gather, gather_two
     from ablations.reporting.exports import runs_csv, verdicts_csv, verdicts_tex
     from ablations.reporting.figures import save
     from ablations.reporting.plots import draw as draw_plots
 
-    evidence = gather_two(output, other) if other else gather(output)
     writable(to, f"--to {to}", "--to FOLDER")
     networks, wrong = {}, {}
     if pictures:
@@ -120,17 +117,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     given = parser.parse_args(arguments)
     with ended_in_words():
-        folders = _folders(given.folders, given.output)
-        output, other = folders[0], folders[1] if len(folders) > 1 else None
-        to: Path = given.to or (Path(COMPARISON) if other else output)
-        if given.pictures and any(any(path.glob(f"*/{CHECKPOINT}")) for path in folders):
-            print("drawing pictures of trained networks (--no-pictures skips them)", flush=True)
-        written = report(output, to, other, pictures=given.pictures, figures=given.figures)
         from ablations.reporting.evidence import gather, gather_two, unfinished
         from ablations.reporting.labels import tally
-        from ablations.words import count
 
-        for section in (gather_two(output, other) if other else gather(output)).sections:
+        folders = _folders(given.folders, given.output)
+        two = len(folders) == 2
+        evidence = gather_two(*folders) if two else gather(*folders)
+        to: Path = given.to or (Path(COMPARISON) if two else folders[0])
+        if given.pictures and any(any(path.glob(f"*/{CHECKPOINT}")) for path in folders):
+            print("drawing pictures of trained networks (--no-pictures skips them)", flush=True)
+        written = report(evidence, to, pictures=given.pictures, figures=given.figures)
+        for section in evidence.sections:
             found = [f"{title.lower()}: {tally(members)}" for title, members in section.groups]
             print(f"{section.title}: {'; '.join(found) or 'no claims'}")
             if line := unfinished(section):

@@ -177,6 +177,7 @@ def records(counts: tuple[int, ...]) -> list[Row]:
     from ablations.config import NUMERICS
     from ablations.record import load_all
     from ablations.report import report
+    from ablations.reporting.evidence import gather
 
     given = [
         record for folder in sorted((ROOT / "results").glob("*")) for record in load_all(folder)
@@ -199,7 +200,7 @@ def records(counts: tuple[int, ...]) -> list[Row]:
                 copy.save(run_folder)
 
             def draw(folder: str = folder) -> None:
-                report(Path(folder) / "runs", Path(folder) / "page", pictures=False)
+                report(gather(Path(folder) / "runs"), Path(folder) / "page", pictures=False)
 
             taken = alternate({"report": draw}, 2, 30.0)["report"]
         allowed = [1000.0 * max(1.0, count / 100)] * len(taken)

@@ -78,7 +78,7 @@ def with_results(page: str) -> str:
 def main() -> None:
     """Run the command."""
     for folder in studies():
-        for path in report(folder, folder, pictures=False):
+        for path in report(gather(folder), folder, pictures=False):
             print(path.relative_to(ROOT))
     for page in PAGES:
         write_atomically(page, with_results(page.read_text()))

@@ -9,6 +9,7 @@ from records import make_result, save_study
 
 from ablations.report import main, report
 from ablations.reporting import pictures
+from ablations.reporting.evidence import gather
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -21,7 +22,7 @@ def runs(finished, runs_dir) -> Path:
 
 
 def test_a_folder_of_runs_becomes_a_report(runs, tmp_path):
-    written = report(runs, tmp_path / "here")
+    written = report(gather(runs), tmp_path / "here")
     names = ["RESULTS.md", "report.html", "runs.csv"]
     names += [f"smoke-{split}.{kind}" for split in ("train", "val") for kind in ("svg", "pdf")]
     assert [path.name for path in written] == names
@@ -35,7 +36,9 @@ def test_a_folder_of_runs_becomes_a_report(runs, tmp_path):
 
 def test_the_same_runs_give_the_same_files(runs, tmp_path):
     save_study(runs, [make_result("a", {"": ([0.28, 0.281, 0.279], [0.25, 0.251, 0.25])})])
-    first, second = ({p.name: p.read_bytes() for p in report(runs, tmp_path / to)} for to in "ab")
+    first, second = (
+        {p.name: p.read_bytes() for p in report(gather(runs), tmp_path / to)} for to in "ab"
+    )
     assert first == second
     assert {"verdicts.csv", "verdicts.tex", "small-forest.pdf", "small-a-seeds.svg"} <= first.keys()
 
@@ -67,7 +70,7 @@ def test_a_plot_is_drawn_once_for_the_page_and_its_file(runs_dir, tmp_path, monk
         savefig(self, *args, **options)
 
     monkeypatch.setattr(Figure, "savefig", counted)
-    report(runs_dir, tmp_path, pictures=False)
+    report(gather(runs_dir), tmp_path, pictures=False)
     # The forest plot and the seeds of the claim.
     assert sorted(drawn) == ["pdf", "pdf", "svg", "svg"]
 
@@ -75,7 +78,7 @@ def test_a_plot_is_drawn_once_for_the_page_and_its_file(runs_dir, tmp_path, monk
 def test_missing_checkpoints_are_told(runs, tmp_path):
     for path in runs.glob("*/last.ckpt"):
         path.unlink()
-    for path in report(runs, tmp_path)[:2]:
+    for path in report(gather(runs), tmp_path)[:2]:
         assert "no run has a checkpoint here" in path.read_text()
 
 
@@ -96,7 +99,7 @@ KEPT = sorted(path.parent for path in (REPOSITORY / "results").glob("*/records")
 
 @pytest.mark.parametrize("kept", KEPT, ids=lambda path: path.name)
 def test_the_shipped_results_are_drawn_again_from_their_records(tmp_path, kept):
-    markdown, *_ = report(kept, tmp_path, pictures=False, figures=False)
+    markdown, *_ = report(gather(kept), tmp_path, pictures=False, figures=False)
     text = markdown.read_text()
     if (kept / "RESULTS.md").exists():
         assert text == (kept / "RESULTS.md").read_text()

@@ -13,6 +13,7 @@ from records import make_record
 from ablations.config import Source
 from ablations.data.sources import IMAGES
 from ablations.report import report
+from ablations.reporting.evidence import gather
 from ablations.stats.labels import Label
 
 
@@ -412,7 +413,7 @@ def test_the_report_shows_labels_gates_and_looks(laboratory):
     laboratory.study(claims=["overlap", "other"])
     laboratory.outcome = lambda job: (made := well(job, 0.2)) | {"train": 0.9 * made["val"]}
     laboratory("hand")
-    report(Path("runs"), Path("report"), pictures=False, figures=False)
+    report(gather(Path("runs")), Path("report"), pictures=False, figures=False)
     for name in ("RESULTS.md", "report.html"):
         shown = (Path("report") / name).read_text().lower()
         for words in ("holds here", "not testable here", "overfits without it", "looked at 3"):
