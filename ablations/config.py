@@ -314,8 +314,6 @@ class Logger:
         group: W&B group; null takes the experiment, the data and the arm.
         job_type: W&B job type; null takes ``tuning`` or ``verdict`` for runs of a study, else
             ``train``.
-        tags: W&B tags.
-        notes: W&B notes.
     """
 
     kind: LoggerKind = LoggerKind.wandb
@@ -323,13 +321,6 @@ class Logger:
     entity: Text | None = None
     group: Text | None = None
     job_type: Text | None = None
-    tags: tuple[Text, ...] = ()
-    notes: Text | None = None
-
-    def __post_init__(self) -> None:
-        for tag in self.tags:
-            if not 1 <= len(tag) <= 64:
-                raise ConfigError(f"logger.tags={tag}: W&B takes tags of 1 to 64 characters")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ if __package__ in {None, ""}:
 from ablations.claims.files import study_files
 from ablations.config import ConfigError, Logger
 from ablations.errors import ended_in_words, writable
-from ablations.keys import program
+from ablations.keys import OUTPUT, program
 from ablations.reporting.evidence import gather
 
 
@@ -101,13 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog=program(),
         description="Build or update the W&B workspace and report of a project.",
         epilog="Upload runs that were logged offline: wandb sync OUTPUT/*/wandb/latest-run",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("runs"),
-        metavar="FOLDER",
-        help="folder of the runs (default: runs)",
+        parents=[OUTPUT],
     )
     parser.add_argument(
         "--project", default=Logger().project, help="W&B project (default: %(default)s)"

@@ -16,7 +16,7 @@ import ablations
 from ablations.config import ConfigError
 from ablations.errors import ended_in_words, writable
 from ablations.files import write_atomically
-from ablations.keys import program
+from ablations.keys import RUN, program
 
 
 def export(
@@ -72,14 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog=program(),
         description="Write a trained network as safetensors, a state dict, a module in plain torch "
         "and a model card.",
-    )
-    parser.add_argument("run", metavar="RUN", help="id of the run, its first digits, or its folder")
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("runs"),
-        metavar="FOLDER",
-        help="folder of the runs (default: runs)",
+        parents=[RUN],
     )
     parser.add_argument(
         "--to", type=Path, metavar="FOLDER", help="folder of the files (default: exported/RUN_ID)"

@@ -5,6 +5,7 @@ import inspect
 import json
 import re
 import sys
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -119,6 +120,8 @@ _FAMILIAR = {
     "deterministic": "random numbers depend only on the seed; on the same CPU a repeated run "
     "gives the same numbers",
     "val_check_interval": "trainer.check_val_every_n_epoch",
+    "tags": "W&B reads the environment variable WANDB_TAGS",
+    "notes": "W&B reads the environment variable WANDB_NOTES",
     "wandb": "logger=wandb enables it; set logger.project and logger.entity",
 }
 
@@ -254,6 +257,19 @@ _COMMANDS = {
         ("experiment",),
     ),
 }
+
+
+# Arguments that several commands have, for ``parents=``.
+OUTPUT = ArgumentParser(add_help=False)
+OUTPUT.add_argument(
+    "--output",
+    type=Path,
+    default=Path("runs"),
+    metavar="FOLDER",
+    help="folder of the runs (default: runs)",
+)
+RUN = ArgumentParser(add_help=False, parents=[OUTPUT])
+RUN.add_argument("run", metavar="RUN", help="id of the run, its first digits, or its folder")
 
 
 def program() -> str:

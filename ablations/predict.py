@@ -14,7 +14,7 @@ from PIL import Image
 import ablations
 from ablations.config import ConfigError
 from ablations.errors import ended_in_words, plain
-from ablations.keys import program
+from ablations.keys import RUN, program
 
 
 def find_images(places: Sequence[Path]) -> list[Path]:
@@ -46,18 +46,10 @@ def _images(place: Path) -> Iterator[Path]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(
-        prog=program(), description="Print the most probable classes of images."
+        prog=program(), description="Print the most probable classes of images.", parents=[RUN]
     )
-    parser.add_argument("run", metavar="RUN", help="id of the run, its first digits, or its folder")
     parser.add_argument(
         "images", metavar="IMAGE", type=Path, nargs="*", help="images, or folders of images"
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        default=Path("runs"),
-        metavar="FOLDER",
-        help="folder of the runs (default: runs)",
     )
     parser.add_argument(
         "--views",

@@ -267,6 +267,7 @@ def test_a_job_of_an_earlier_version_is_read(folder: Path, tiny_job):
     path = folder / "config.yaml"
     values = yaml.safe_load(path.read_text())
     values["run"]["data"]["root"] = None
+    values["logger"]["tags"] = []
     for key in ("path", "subset", "image", "label"):  # keys that there were not
         del values["run"]["data"][key]
     path.write_text(yaml.safe_dump(values))
@@ -355,7 +356,6 @@ def interrupted(*paths: object) -> None:
             lambda: Config(recipe=PLATEAU, trainer=Trainer(check_val_every_n_epoch=2)),
             "plateau needs the validation error of every epoch",
         ),
-        (lambda: Logger(tags=("x" * 65,)), "of 1 to 64 characters"),
     ],
 )
 def test_keys_that_do_not_go_together_are_named(make: Any, message: str):

@@ -57,8 +57,6 @@ def build_wandb_logger(job: Job, folder: Path) -> WandbLogger | None:
                 name=shortened(job.label, LONGEST - len(seed)) + seed,
                 group=shortened(job.logger.group or group),
                 job_type=job.logger.job_type or "train",
-                tags=job.logger.tags or None,
-                notes=job.logger.notes,
                 save_dir=folder,
                 offline=attempt == "offline",
                 resume="allow" if attempt == "online" else None,

@@ -83,8 +83,10 @@ def test_a_run_has_its_name_group_config_curve_and_final_errors(tiny_job, train_
     assert run.summary["images_per_second"] == record.images_per_second
 
 
-def test_what_the_logger_is_given_goes_to_the_client(tiny_job, tmp_path, wandb_server):
-    logger = Logger(group="mine", job_type="debug", tags=("a", "b"), notes="why")
+def test_what_the_user_sets_goes_to_the_client(tiny_job, tmp_path, wandb_server, monkeypatch):
+    monkeypatch.setenv("WANDB_TAGS", "a,b")
+    monkeypatch.setenv("WANDB_NOTES", "why")
+    logger = Logger(group="mine", job_type="debug")
     close_logger(build_logger(tiny_job(logger=logger), tmp_path), 0)
     [run] = wandb_server.runs.values()
     assert (run.group, run.job_type, run.tags, run.notes) == ("mine", "debug", ["a", "b"], "why")
