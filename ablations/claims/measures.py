@@ -304,14 +304,15 @@ def ensemble_error(output: Path, records: Sequence[Record], view: str, k: int) -
     """
     if any(record.status == "diverged" for record in records):
         return max(0.0, 1 - k / records[0].data.classes)
+    # Imported here, because it needs torch, which takes seconds to import.
+    from torch import from_numpy
+
+    from ablations.metrics import true_class_rank
+
     found = [_predictions(output, record.run_id, view) for record in records]
-    labels = found[0][1]
     together = np.mean([table.astype(np.float32) for table, _ in found], axis=0)
-    right = np.take_along_axis(together, labels[:, None], axis=1)
-    before = np.arange(together.shape[1]) < labels[:, None]
-    # As `metrics.true_class_rank`: of equal scores the lower class number comes first.
-    ahead = ~(together <= right) | ((together == right) & before)
-    return float((ahead.sum(1) >= k).mean())
+    ranks = true_class_rank(from_numpy(together), from_numpy(found[0][1]))
+    return float((ranks >= k).double().mean())
 
 
 @lru_cache(maxsize=64)
