@@ -76,7 +76,8 @@ class RateSchedule(LRScheduler):
     """Sets the learning rates by step or, for the plateau schedule, by validation error (§5).
 
     One class implements all schedules, so that a resumed run restores one state. torch's
-    ``ReduceLROnPlateau`` has no maximum number of divisions.
+    ``ReduceLROnPlateau``, whose ``min_lr`` could limit the divisions, has a state of its own and
+    multiplies the last rate, which adds a rounding error each time.
 
     Args:
         optimizer: The optimizer, whose groups have the initial rates.
