@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from PIL import Image
+from pytorch_lightning.strategies import DDPStrategy
 from torch import nn
 
 from ablations import models
@@ -45,7 +46,7 @@ from ablations.techniques.edition import details
 from ablations.techniques.evaluation import center_crop
 from ablations.techniques.norm import ResponseNorm
 from ablations.training.classifier import Classifier
-from ablations.training.fit import ConstantBuffersDDP, keep_freed_memory
+from ablations.training.fit import keep_freed_memory
 from ablations.training.history import History
 from ablations.training.optimizer import build_optimizer
 from ablations.training.progress import Progress
@@ -160,7 +161,9 @@ def suite(
             accelerator="gpu" if device == "cuda" else "cpu",
             devices=world,
             plugins=TorchElasticEnvironment() if world > 1 else LightningEnvironment(),
-            strategy=ConstantBuffersDDP(gradient_as_bucket_view=True) if world > 1 else "auto",
+            strategy=DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
+            if world > 1
+            else "auto",
             precision=config.run.recipe.precision.lightning,
             max_steps=steps,
             limit_val_batches=0,

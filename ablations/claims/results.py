@@ -1,7 +1,6 @@
 """Read and write ``verdicts.json``: the rule of each claim, and its verdicts."""
 
 import json
-import subprocess
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from math import exp
@@ -15,6 +14,7 @@ from ablations.claims.gates import Check
 from ablations.config import ConfigError
 from ablations.files import write_atomically
 from ablations.stats.labels import Label, Verdict
+from ablations.training.environment import commit_of
 
 VERDICTS = "verdicts.json"
 LAYOUT = 2
@@ -203,18 +203,8 @@ _STUDY = TypeAdapter(StudyResult)
 @cache
 def commit_of_rules() -> str | None:
     """Return the commit of the rules and the study files, with ``-dirty`` after local changes."""
-
-    def git(*words: str) -> str:
-        command = ("git", "-C", str(Path(__file__).resolve().parents[2]), *words)
-        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
-
-    try:
-        # An installed package may lie in a clone of something else, which does not track this file.
-        head = git("ls-files", "--", __file__) and git("rev-parse", "HEAD")
-        changed = git("status", "--porcelain", "--", "ablations", "sweeps", "conf")
-    except FileNotFoundError:
-        return None
-    return head + "-dirty" * bool(changed) if head else None
+    found = commit_of("ablations", "sweeps", "conf")
+    return found["commit"] and found["commit"] + "-dirty" * found["dirty"]
 
 
 def load(output: Path) -> list[StudyResult]:

@@ -5,9 +5,10 @@ import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def provenance() -> dict[str, Any]:
@@ -16,30 +17,40 @@ def provenance() -> dict[str, Any]:
     return {
         "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
-        **_commit(),
+        **commit_of("ablations"),
     }
 
 
-def _commit() -> dict[str, Any]:
-    here = Path(__file__).resolve().parent
-    git = ("git", "-C", str(here))
+def commit_of(*folders: str) -> dict[str, Any]:
+    """Return the commit of the code as ``commit``, and as ``dirty`` whether folders differ from it.
+
+    Both are None without git, and for an installed package.
+
+    Args:
+        folders: Folders of the repository.
+    """
+    here = Path(__file__).resolve()
+    root = here.parents[2]
+    git = ("git", "-C", str(root))
     # Also asks for this file, because an installed package may lie in a clone of something else.
-    words = ("rev-parse", "HEAD", f"HEAD:./{Path(__file__).name}")
+    words = ("rev-parse", "HEAD", f"HEAD:./{here.relative_to(root).as_posix()}")
     try:
         head = subprocess.run((*git, *words), capture_output=True, text=True)
         if head.returncode:
             return {"commit": None, "dirty": None}
         status = subprocess.run(
-            (*git, "status", "--porcelain", "--", "."), capture_output=True, text=True
+            (*git, "status", "--porcelain", "--", *folders), capture_output=True, text=True
         )
         return {"commit": head.stdout.split()[0], "dirty": bool(status.stdout.strip())}
     except FileNotFoundError:  # no git
         return {"commit": None, "dirty": None}
 
 
-def device_name(device: torch.device) -> str:
+def device_name(device: "torch.device") -> str:
     """Return the name of a GPU or of the CPU."""
     if device.type == "cuda":
+        import torch  # not at the top, because commit_of needs no torch
+
         return torch.cuda.get_device_name(device)
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []

@@ -36,26 +36,13 @@ from ablations.training.result import write_record
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
-class ConstantBuffersDDP(DDPStrategy):
-    """DDP that broadcasts buffers once instead of in every step.
-
-    The mean image and the color axes never change, and the statistics of batch normalization are
-    those of the global batch on every rank.
-    """
-
-    def configure_ddp(self) -> None:
-        """Wrap the module; see :class:`DDPStrategy`."""
-        super().configure_ddp()
-        # As an argument of DDP, it would raise a deprecation warning.
-        self.model.broadcast_buffers = False  # pyright: ignore
-
-
-# Lightning's warnings that do not apply.
+# Warnings of Lightning and torch that do not apply.
 WARNINGS = (
     "The `srun` command is available",  # the launcher decides whether to use SLURM
     ".*does not have many workers",  # a batch is a single gather
     ".*LeafSpec.* is deprecated",  # Lightning 2.6 with a later torch
     "GPU available but not used",  # trainer=cpu was chosen
+    "`broadcast_buffers` is deprecated",  # older torch has no `forward_sync_buffers`
 )
 
 
@@ -140,7 +127,11 @@ def build_trainer(
             TorchElasticEnvironment() if world > 1 else LightningEnvironment(),
             AtomicCheckpointIO(),
         ],
-        strategy=ConstantBuffersDDP(gradient_as_bucket_view=True) if world > 1 else "auto",
+        # Buffers are the same on every rank: the mean image and the color axes never change, and
+        # batch normalization uses the statistics of the global batch.
+        strategy=DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
+        if world > 1
+        else "auto",
         precision=job.run.recipe.precision.lightning,
         max_epochs=job.run.recipe.epochs,
         check_val_every_n_epoch=job.trainer.check_val_every_n_epoch,

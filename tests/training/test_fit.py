@@ -2,6 +2,7 @@ import os
 import platform
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from ablations.record import CHECKPOINT, RECORD, load
 from ablations.techniques import Activation, Augmentation, Dropout, Edition, Norm
 from ablations.training import fit as module
 from ablations.training.classifier import Classifier
-from ablations.training.fit import ConstantBuffersDDP
+from ablations.training.history import History
 
 
 def test_the_same_run_gives_the_same_numbers(tiny_job, train_here, finished: Path):
@@ -212,14 +213,18 @@ def test_a_checkpoint_of_two_processes_holds_the_tally_of_both(start, tiny, val_
     assert record.test["ten_view"].count == 23
 
 
-def test_ddp_broadcasts_no_buffer_in_a_step(tmp_path):
+def test_ddp_broadcasts_no_buffer_in_a_step(tiny_job, tmp_path, monkeypatch):
+    for name in ("RANK", "LOCAL_RANK"):
+        monkeypatch.setenv(name, "0")
     torch.distributed.init_process_group("gloo", f"file://{tmp_path}/store", rank=0, world_size=1)
     try:
-        strategy = ConstantBuffersDDP(parallel_devices=[torch.device("cpu")])
-        strategy.model = pl.LightningModule()
-        strategy.model.norm = torch.nn.BatchNorm2d(2)
-        strategy.configure_ddp()
-        assert isinstance(strategy.model, torch.nn.parallel.DistributedDataParallel)
-        assert not strategy.model.will_sync_module_buffers()
+        job = tiny_job()
+        trainer = module.build_trainer(job, tmp_path, History(job.run.recipe), None, world=2)
+        trainer.strategy.model = pl.LightningModule()
+        trainer.strategy.model.norm = torch.nn.BatchNorm2d(2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            trainer.strategy.configure_ddp()
+        assert not trainer.strategy.model.will_sync_module_buffers()
     finally:
         torch.distributed.destroy_process_group()
