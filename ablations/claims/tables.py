@@ -104,7 +104,7 @@ def show_verdicts(
         console: Where to print.
         study: The study.
         names: Claims that the command asked for.
-        last: Also print the remarks on each label.
+        last: Also print the remarks on each label, above the table.
     """
     table = _table(
         f"{study.title}, {study.dataset}",
@@ -130,12 +130,12 @@ def show_verdicts(
                 str(verdict.n),
                 label,
             )
-    console.print(fit(console, table))
     if last:
         _show_excluded(console, results)
     for result in results if last else ():
         for text in remarks(result):
             show(console, spoken(result.claim), text)
+    console.print(fit(console, table))
 
 
 def _show_excluded(console: Console, results: Sequence[ClaimResult]) -> None:

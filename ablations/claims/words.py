@@ -8,10 +8,11 @@ from ablations.words import MINUS, number
 
 
 def remarks(result: ClaimResult) -> list[str]:
-    """Return the remarks on a label: failed checks, notes, passed checks, earlier looks."""
+    """Return the remarks on a label: failed checks, notes, names of passed checks, looks."""
     failed = [f"gate failed, {check}" for check in result.checks if not check.passed]
-    passed = [f"gate passed, {check}" for check in result.checks if check.passed]
-    return list(dict.fromkeys([*failed, *notes(result), *passed, *filter(None, [result.history])]))
+    passed = ", ".join(dict.fromkeys(check.part for check in result.checks if check.passed))
+    others = [f"gate passed: {passed}" * bool(passed), result.history]
+    return [*failed, *notes(result), *filter(None, others)]
 
 
 def notes(result: ClaimResult) -> list[str]:
