@@ -24,6 +24,8 @@ def export(
 ) -> list[Path]:
     """Write a trained network as weights, a module in plain torch and a model card.
 
+    A ``model.onnx`` of an earlier export is removed, because it may be of another network.
+
     Args:
         run: The run, as :func:`ablations.load` takes it.
         output: Folder of the runs.
@@ -60,6 +62,8 @@ def export(
         from ablations.exporting.onnx import to_onnx
 
         written["model.onnx"] = to_onnx(plain, trained.size)
+    else:
+        (to / "model.onnx").unlink(missing_ok=True)
     written["README.md"] = write_card(trained, list(written))
     for name, content in written.items():
         write_atomically(to / name, content)

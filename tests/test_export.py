@@ -200,6 +200,14 @@ def test_the_command_names_its_files(finished, tmp_path, capsys):
     assert {path.name for path in folder.iterdir()} == set(names)
 
 
+def test_the_onnx_file_of_an_earlier_export_is_removed_and_files_of_others_stay(finished, tmp_path):
+    (tmp_path / "to").mkdir()
+    for name in ("model.onnx", "other.onnx"):
+        (tmp_path / "to" / name).write_text("of another network")
+    written = export(finished, to=tmp_path / "to")
+    assert set((tmp_path / "to").iterdir()) == {*written, tmp_path / "to" / "other.onnx"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
