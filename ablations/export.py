@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="OWNER/NAME",
         help="upload the files to this model of the Hugging Face Hub",
     )
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     with ended_in_words():
         if given.to_hub and not re.fullmatch(r"[\w.-]+/[\w.-]+", given.to_hub):
             raise ConfigError(f"--to-hub {given.to_hub}: must be OWNER/NAME, such as me/alexnet")

@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--top", type=int, default=5, metavar="N", help="classes per image (default: 5)"
     )
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     if given.top < 1:
         parser.error(f"--top {given.top}: must be at least 1")
     broken = False

@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         action="store_false",
         help="do not save figures as SVG and PDF; report.html still has them",
     )
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     with ended_in_words():
         from ablations.reporting.evidence import gather, gather_two, unfinished
         from ablations.reporting.labels import tally

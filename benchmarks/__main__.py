@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument(
         "--json", type=Path, help="results file (default: benchmarks/results/DEVICE.json)"
     )
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     if given.device == "cuda" and not torch.cuda.is_available():
         sys.exit("error: --device cuda: torch finds no GPU; next step: check `nvidia-smi`")
     keep_freed_memory()  # as in a run, and also for the peers

@@ -252,7 +252,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.keras_forward")
     parser.add_argument("networks", nargs="*", type=Model, metavar="NETWORK")
     parser.add_argument("--write", action="store_true", help="write docs/networks.md")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     print(f"TensorFlow {tf.__version__}, Keras {keras.__version__}, torch {torch.__version__}")
     widths = "{:<17} {:>11} {:>11} {:>11} {:>8} {:>8} {:>11}"
     print(widths.format(*HEADINGS))

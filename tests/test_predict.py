@@ -53,6 +53,17 @@ def test_one_image_gets_as_many_classes_as_asked_for(finished, photos, capsys):
     assert sum(percent for percent, _ in classes) == pytest.approx(100, abs=0.6)
 
 
+def test_options_may_stand_between_the_run_and_its_images(finished, photos, capsys):
+    image, output = str(photos / "b.png"), str(finished.parent)
+    for options in (["--views", "center"], ["--top", "5"], ["--output", output]):
+        rest = ["--views", "center", "--output", output]
+        main([finished.name, *options, image, *rest])
+        between = capsys.readouterr()
+        main([finished.name, image, *options, *rest])
+        assert between == capsys.readouterr()
+        assert list(answers(between.out)) == [image]
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -145,6 +145,11 @@ def test_two_folders_are_compared_claim_by_claim(two):
     }
 
 
+def test_options_may_stand_between_the_folders(two):
+    main([str(two[0]), "--no-pictures", "--to", "between", str(two[1])])
+    assert Path("between/RESULTS.md").exists()
+
+
 def test_one_folder_can_be_given_by_itself(two):
     main([str(two[0]), "--no-pictures", "--no-figures"])
     text = (two[0] / "RESULTS.md").read_text()
