@@ -13,7 +13,7 @@ from PIL import Image
 
 import ablations
 from ablations.config import ConfigError
-from ablations.errors import ended_in_words, plain
+from ablations.errors import ended_in_words, error_line, plain
 from ablations.keys import RUN, program
 
 
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             try:
                 (probabilities,) = trained.predict([path], given.views)
             except (ConfigError, OSError) as error:
-                print(f"error: {plain(error)}", file=sys.stderr, flush=True)
+                print(error_line(plain(error)), file=sys.stderr, flush=True)
                 broken = True
                 continue
             print(path)
