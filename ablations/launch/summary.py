@@ -76,21 +76,24 @@ def show_summary(
 
 
 def unlearned(arms: Mapping[str, Sequence[Record]]) -> str:
-    """Return which arms are at chance and what to do about it; empty if there are none.
+    """Return how many runs of which arms are at chance and what to do; empty if there are none.
 
     Args:
-        arms: Records by the name of the arm. An arm whose runs all diverged is left out.
+        arms: Records by the name of the arm. Arms that have :func:`learned` and arms whose runs all
+            diverged are left out.
     """
-    names = [
-        name
+    found = {
+        name: (bad, len(records))
         for name, records in arms.items()
-        if not learned(records) and any(record.at_chance for record in records)
-    ]
-    if not names:
+        if not learned(records) and (bad := sum(record.at_chance for record in records))
+    }
+    if not found:
         return ""
-    subject = ", ".join(names) if len(names) <= 3 else count(len(names), "arm")
-    verb = "has" if len(names) == 1 else "have"
-    return f"{subject} {verb} not learned; next step: more epochs, or another recipe.lr or init"
+    if len(found) > 3:
+        bad, n = (sum(numbers) for numbers in zip(*found.values(), strict=True))
+        found = {count(len(found), "arm"): (bad, n)}
+    parts = [f"{bad} of {count(n, 'run')} of {name}" for name, (bad, n) in found.items()]
+    return f"{', '.join(parts)}; next step: more epochs, or another recipe.lr or init"
 
 
 def _diverged(record: Record | None) -> bool:

@@ -232,7 +232,7 @@ def test_both_name_the_arms_at_chance(folder):
     folder.add(0.9, 1, arm="pooling=nonoverlap")
     evidence = gather(folder.path)
     for text in (re.sub(r"<[^>]+>", "", page(evidence)), results(evidence).replace("*", "")):
-        assert re.findall("At chance: (.*?) ha", text) == ["pooling=nonoverlap"]
+        assert re.findall("At chance: (.*?);", text) == ["1 of 1 run of pooling=nonoverlap"]
 
 
 @pytest.mark.parametrize("judged", [True, False])
