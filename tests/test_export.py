@@ -5,6 +5,7 @@ import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from ablations import models
 from ablations.config import ConfigError, Job, Model, Run
 from ablations.data.store import Store
 from ablations.export import export, main
+from ablations.exporting.card import write_card
 from ablations.exporting.plain import PlainNetwork, plain_network
 from ablations.record import Record
 from ablations.trained import TrainedNetwork
@@ -108,6 +110,21 @@ def test_the_card_and_the_configuration_say_what_the_network_is(exported, record
         assert text in card.content
     values = json.loads((exported / "config.json").read_text())
     assert (values["size"], values["crop"], len(values["classes"])) == (16, 12, 10)
+
+
+@pytest.mark.parametrize(("classes", "shown"), [(5, False), (6, True)])
+def test_the_card_has_a_top5_error_only_if_it_can_differ_from_zero(record, classes, shown):
+    trained = fresh(
+        replace(record, data=replace(record.data, classes=classes)), Model.cifar_conv, 24
+    )
+    card = ModelCard(write_card(trained, ["model.py"]))
+    names = {result.metric_name for result in card.data.eval_results}
+    assert "top-1 accuracy, center view" in names
+    assert ("top-5 accuracy, center view" in names) == shown
+    rows = [line for line in card.text.splitlines() if line.startswith(("| |", "| test images"))]
+    assert len(rows) == 3
+    assert ("top-5 error" in rows[0]) == shown
+    assert {row.count("|") for row in rows} == {6 if shown else 5}
 
 
 CHOICES = [

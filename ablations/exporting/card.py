@@ -87,7 +87,7 @@ def _metadata(trained: TrainedNetwork) -> str:
             metric_value=round(1 - record.test_error(view, k), 6),
         )
         for view, words in (("center", "center view"), ("ten_view", "ten views"))
-        for k in (1, 5)
+        for k in record.data.top_k
     ]
     return ModelCardData(
         model_name=f"{trained.run.model.value}-{record.run_id}",
