@@ -123,7 +123,7 @@ class Section:
     def scale(self) -> str:
         """Networks, parameters, training images and epochs."""
         if not self.runs:
-            return "no records here"
+            return "no finished pairs here" if self.tuning else "no records here"
         networks = Counter(f"{r.run.model.value} at width {plain(r.run.width)}" for r in self.runs)
         parts = [
             listed([name for name, _ in networks.most_common()]),

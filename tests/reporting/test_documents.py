@@ -235,6 +235,18 @@ def test_both_name_the_arms_at_chance(folder):
         assert re.findall("At chance: (.*?);", text) == ["1 of 1 run of pooling=nonoverlap"]
 
 
+@pytest.mark.parametrize("paired", [False, True])
+def test_a_study_that_was_stopped_before_its_pairs_has_no_further_runs(paired, folder):
+    for seed in (1000, 1001, *[100] * paired):
+        folder.add(0.25, seed)
+    folder.study(make_result("lrn_lowers_error", {}, label="", differences={}))
+    text = unescape(re.sub(r"<[^>]+>", "", page(gather(folder.path))))
+    assert ("2 further runs for tuning and the gate" in text) == paired
+    assert "2 runs for tuning and the gate" in text or paired
+    assert ("no finished pairs here" in text) == (not paired)
+    assert "no records here" not in text
+
+
 @pytest.mark.parametrize("judged", [True, False])
 def test_links_within_the_results_have_their_headings(judged, folder):
     runs = {"with": [folder.add(0.25, 1)]}
