@@ -261,13 +261,19 @@ def _curves(
 ) -> Panel | None:
     """Draw the mean over seeds as a line and the range as a band; None without values.
 
+    Texts name mean and range only if an arm has several runs.
+
     If there are few epochs, each has a marker, otherwise only the last.
     """
     places = sorted({place for curves in arms for curve in curves for place in curve})
     if not places:
         return None
     means = np.full((len(places), len(arms)), nan)
-    text = f"The mean over seeds as a line over the {x}s, their range as a band."
+    several = any(sum(map(bool, curves)) > 1 for curves in arms)
+    if several:
+        text = f"The mean over seeds as a line over the {x}s, their range as a band."
+    else:
+        text = f"One run of each arm as a line over the {x}s."
     few = x == "epoch" and len(places) <= _FEW
     with _figure(what, names) as (figure, axes):
         for column, (style, curves) in enumerate(zip(_ARM_STYLES, arms, strict=False)):
@@ -295,7 +301,7 @@ def _curves(
         else:
             axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=2))
         axes.set_xlabel(x, loc="right")
-    head = (x, *(f"{name}, mean {what}" for name in names))
+    head = (x, *(f"{name}, {'mean ' * several}{what}" for name in names))
     return _panel(figure, key, f"{title}: {what}", text, head, places, means)
 
 

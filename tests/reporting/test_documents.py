@@ -235,6 +235,17 @@ def test_both_name_the_arms_at_chance(folder):
         assert re.findall("At chance: (.*?);", text) == ["1 of 1 run of pooling=nonoverlap"]
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_learning_curves_name_means_and_ranges_only_of_several_seeds(seeds, folder):
+    for seed in range(seeds):
+        folder.add(0.25, seed)
+    text = page(gather(folder.path))
+    _, curves = text.split("<h3>Learning curves</h3>")
+    curves, _ = curves.split("<h3>Every arm</h3>")
+    said = unescape(curves).lower()
+    assert ("over seeds" in said, "as a band" in said, ", mean " in said) == 3 * (seeds > 1,)
+
+
 @pytest.mark.parametrize("paired", [False, True])
 def test_a_study_that_was_stopped_before_its_pairs_has_no_further_runs(paired, folder):
     for seed in (1000, 1001, *[100] * paired):

@@ -231,6 +231,20 @@ def test_the_papers_effect_is_marked_where_the_mean_with_the_technique_would_be(
     assert none.paper is None
 
 
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_curves_of_a_claim_name_mean_and_range_only_of_several_seeds(seeds, folder):
+    runs = {
+        side: [folder.add(0.3, seed, arm=side) for seed in range(seeds)]
+        for side in ("with", "without")
+    }
+    folder.study(make_result("a", {"": ([0.3] * seeds, [0.2] * seeds)}, runs=runs))
+    (section,) = gather(folder.path).sections
+    panel = panels(section, section.results[0], "")["val"]
+    label = ElementTree.fromstring(panel.svg).attrib["aria-label"]
+    assert ("mean" in label, "range" in label) == 2 * (seeds > 1,)
+    assert [", mean " in name for name in panel.head[1:]] == 2 * [seeds > 1]
+
+
 def test_arms_outside_a_study_share_figures_of_five_with_the_first_in_each(folder):
     names = ["baseline", *(f"norm={number}" for number in range(6))]
     for seed, name in enumerate(names):
@@ -238,7 +252,7 @@ def test_arms_outside_a_study_share_figures_of_five_with_the_first_in_each(folde
     (section,) = gather(folder.path).sections
     found = arm_curves(section)
     assert list(found) == ["train", "val", "train-2", "val-2"]
-    arms = [[cell.partition(", mean ")[0] for cell in panel.head[1:]] for panel in found.values()]
+    arms = [[cell.partition(", ")[0] for cell in panel.head[1:]] for panel in found.values()]
     assert arms[0] == arms[1] == names[:5]
     assert arms[2] == arms[3] == ["baseline", *names[5:]]
     assert len({panel.svg for panel in found.values()}) == 4
