@@ -235,6 +235,9 @@ def test_the_site_builds_without_a_warning(tmp_path):
         assert not re.search(r"\n:\s", page.read_text()), page
         assert "--8" not in page.read_text(), page  # an include that nothing reads
         assert not re.search(r":[a-z]+:<code>", page.read_text()), page  # a role that nothing reads
+        for paragraph in re.findall(r"<p>(.*?)</p>", page.read_text(), re.DOTALL):
+            # A list or a block of code that its indentation has made text.
+            assert not re.search(r"\s- (\*\*|<strong>)|```", paragraph), (page, paragraph)
 
 
 @pytest.mark.slow
