@@ -30,6 +30,7 @@ check: .venv/ready
 
 # uv where it is at hand, python's own venv and pip otherwise.
 .venv/ready: pyproject.toml
+	@echo "Installing torch and the other packages into .venv: some minutes, on Linux 6.6 GB."
 	@if command -v uv >/dev/null; then \
 	  uv venv --quiet --seed --allow-existing .venv && uv pip install --quiet --python $(BIN)/python -e . --group dev; \
 	else \
