@@ -378,7 +378,8 @@ class Config(Settings, Techniques):
         cache: Folder of prepared data; null takes the user's cache folder.
         fast_dev_run: Train, validate and test on one batch, and save nothing.
         print_model: Print the layers of the network, their shapes and costs; train nothing.
-        plan: Prepare the data, and print which runs are finished and which are left; train nothing.
+        plan: Prepare the data, and print how many runs are finished and how long the others may
+            take; train nothing.
     """
 
     experiment: Text = "smoke"
