@@ -187,9 +187,12 @@ def _job(config: Config, base: Run, store: Store, images: int, start: Path | Non
             "of at least two classes"
         )
     if config.recipe.batch_size > images:
+        total, held_out = len(store.train_labels), config.data.val_size
+        smaller = f"data.val_size={total // 10}, which now holds out {held_out} of {total}"
         raise ConfigError(
             f"recipe.batch_size={config.recipe.batch_size}: there are only {images} training "
-            f"images; next step: recipe.batch_size={images} or less"
+            "images; next step: "
+            + (smaller if held_out > total // 2 else f"recipe.batch_size={images} or less")
         )
     processes = config.trainer.devices * config.trainer.num_nodes
     for count, what in (  # `data.val_size=0` is valid

@@ -72,7 +72,8 @@ def test_runs_that_compare_equal_but_have_two_ids_are_both_planned(
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"recipe": {"batch_size": 9}, "data": {"train_limit": 8}}, "only 8 training images"),
+        ({"recipe": {"batch_size": 9}, "data": {"train_limit": 8}}, "=8 or less"),
+        ({"data": {"val_size": 59, "train_limit": None}}, "data.val_size=6, .* 59 of 60"),
         # 60 training and 23 test images
         ({"data": {"val_size": 2}, "trainer": {"devices": 3}}, "data.val_size=2: .* 3 devices"),
         (
