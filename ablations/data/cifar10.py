@@ -9,7 +9,7 @@ import numpy as np
 from torchvision.datasets import CIFAR10
 
 from ablations.config import ConfigError, DataConfig
-from ablations.data.sources import Report, Sample, SourceData, Split
+from ablations.data.sources import CIFAR10_FILES, Report, Sample, SourceData, Split
 
 TIMEOUT_SECONDS = 5
 
@@ -28,7 +28,7 @@ def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> Source
         )
     try:
         root.mkdir(parents=True, exist_ok=True)
-        if not any((root / name).exists() for name in (CIFAR10.filename, CIFAR10.base_folder)):
+        if not any((root / name).exists() for name in CIFAR10_FILES):
             # Fail early, because torchvision waits without a timeout.
             urllib.request.urlopen(CIFAR10.url, timeout=TIMEOUT_SECONDS).close()
         with warnings.catch_warnings():

@@ -9,6 +9,7 @@ that lasts until the images are read, and ``report`` is called with lines of pro
 """
 
 import glob
+import mimetypes
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -28,6 +29,7 @@ IMAGES = {Source.imagenet: (1_281_167, 50_000), Source.cifar10: (50_000, 10_000)
 
 HUB_SECONDS = 5.0  # timeout of a request to the Hub
 
+CIFAR10_FILES = ("cifar-10-python.tar.gz", "cifar-10-batches-py")  # the archive and its folder
 # The challenge's files, and the image folder in Kaggle's archive.
 TRAIN_TAR, VAL_TAR = "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"
 DEVKIT, KAGGLE_LABELS = "ILSVRC2012_devkit_t12.tar.gz", "LOC_val_solution.csv"
@@ -83,7 +85,7 @@ def find_files(data: DataConfig) -> list[tuple[str, int, int]]:
         Path, size in bytes and modification time in nanoseconds of each.
 
     Raises:
-        ConfigError: A file or folder is missing, or a file is in both splits.
+        ConfigError: A file or folder is missing or of another source, or a file is in both splits.
     """
     match data.source:
         case Source.imagenet:
@@ -99,9 +101,24 @@ def find_files(data: DataConfig) -> list[tuple[str, int, int]]:
         case Source.huggingface if folder := local_folder(data):
             found = (Path(at, name) for at, _, names in os.walk(folder) for name in names)
             return sorted(_stamp(path) for path in found)
+        case Source.cifar10 if folder := local_folder(data):
+            _refuse_other_images(folder)
         case Source.huggingface if not hub_name(data):
             return [_stamp(path) for path in match_files("path", [data.path or ""])]
     return []
+
+
+def _refuse_other_images(folder: Path) -> None:
+    """Refuse a folder of other images, before CIFAR-10 is downloaded into it."""
+    if any((folder / name).exists() for name in CIFAR10_FILES):
+        return
+    splits = all((folder / split).is_dir() for split in ("train", "test"))
+    kinds = (mimetypes.guess_type(path)[0] or "" for path in folder.glob("*/*"))
+    if splits or any(kind.startswith("image/") for kind in kinds):
+        raise ConfigError(
+            f"data.path={folder}: has other images than CIFAR-10, which data.source=cifar10 reads; "
+            "next step: add data.source=huggingface"
+        )
 
 
 def local_folder(data: DataConfig) -> Path | None:

@@ -1,6 +1,7 @@
 import hashlib
 import io
 import pickle
+import shutil
 import tarfile
 from collections.abc import Iterator
 from functools import partial
@@ -92,3 +93,19 @@ def test_without_a_network_the_next_step_works(archive: Path, tmp_path: Path):
         prepare(_data(folder), tmp_path / "cache")
     (folder / "moved").rename(folder / CIFAR10.filename)
     _check(tmp_path / "cache", folder)
+
+
+@pytest.mark.parametrize("images", [["cat/1.JPG"], ["train/cat/1.png", "test/cat/1.png"]])
+def test_cifar10_is_not_downloaded_into_a_folder_of_other_images(
+    images: list[str], archive: Path, tmp_path: Path
+):
+    mine = tmp_path / "mine"
+    for image in images:
+        (mine / image).parent.mkdir(parents=True)
+        (mine / image).touch()
+    _check(tmp_path / "cache")  # nor are its images taken for those of the folder
+    with pytest.raises(ConfigError, match=rf"^data.path={mine}: .*add data.source=huggingface"):
+        prepare(_data(mine), tmp_path / "cache")
+    assert len(list(mine.iterdir())) == len(images)
+    shutil.copy(archive, mine)
+    _check(tmp_path / "cache", mine)
