@@ -137,9 +137,8 @@ def build(images: SourceData, folder: Path, data: DataConfig, report: Report) ->
     manifest["sha256"] = seal(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     counts = [arrays[f"{split}_labels"]["shape"][0] for split in ("train", "test")]
-    left_out = f", skipped {len(skipped)} broken images" if skipped else ""
     if data.skip_broken or not skipped:  # otherwise an error reports them
-        report(f"decoded {counts[0]:,} training and {counts[1]:,} test images{left_out}")
+        report(f"decoded {counts[0]:,} training and {counts[1]:,} test images")
 
 
 def fingerprint(arrays: dict[str, Any]) -> str:

@@ -25,6 +25,7 @@ from ablations.data.images import CheckedPixels, Checksums, StoredImages
 from ablations.data.jpeg import JpegImages
 from ablations.data.sources import Report, find_files, hub_commit, hub_name
 from ablations.data.stratified import stratified_order
+from ablations.words import count
 
 VERIFIED_BYTES = 2**30  # stores up to this size are fully verified at every start
 UNREADABLE = (OSError, ValueError, RecursionError)  # raised by damaged files
@@ -188,7 +189,7 @@ def prepare(data: DataConfig, cache: Path | None = None, report: Report | None =
     """
     report = report or (lambda line: None)
     if given := _given(data):
-        return _checked(given, data)
+        return _checked(given, data, report)
     path = _place(data, (cache or cache_folder()).absolute(), report)
     if damage(path) is not None:
         with writing_alone(path, report):
@@ -199,7 +200,7 @@ def prepare(data: DataConfig, cache: Path | None = None, report: Report | None =
                         "the data store %s is damaged (%s): building it again", path, reason
                     )
                 _build(data, path, report)
-    return _accepted(Store.open(path), data)
+    return _accepted(Store.open(path), data, report)
 
 
 def is_prepared(data: DataConfig, cache: Path | None = None) -> bool:
@@ -251,7 +252,7 @@ def _given(data: DataConfig) -> Path | None:
     return path if data.path and (path / "manifest.json").is_file() else None
 
 
-def _checked(path: Path, data: DataConfig) -> Store:
+def _checked(path: Path, data: DataConfig, report: Report) -> Store:
     """Return the store at ``data.path``; raise if it is damaged or has another image size."""
     if reason := damage(path):
         raise ConfigError(
@@ -264,19 +265,23 @@ def _checked(path: Path, data: DataConfig) -> Store:
             f"data.size={data.size}: the images in {path} have {len(store.mean_image)} pixels; "
             f"next step: set data.size={len(store.mean_image)}, or prepare the data again"
         )
-    return _accepted(store, data)
+    return _accepted(store, data, report)
 
 
-def _accepted(store: Store, data: DataConfig) -> Store:
-    """Return the store; raise if images were broken and ``data.skip_broken`` is false."""
+def _accepted(store: Store, data: DataConfig, report: Report) -> Store:
+    """Return the store, and report broken images; raise if ``data.skip_broken`` is false."""
     if store.skipped and not data.skip_broken:
         where, reason = next(iter(store.skipped.items()))
         more = f", nor can {len(store.skipped) - 1} more" if len(store.skipped) > 1 else ""
+        # Of the class folders of ImageNet, the files are not part of the store's name.
+        delete = f", delete the data store {store.path}" if data.source is Source.imagenet else ""
         raise ConfigError(
             f"{where}: cannot be decoded ({reason}){more}, see {store.path}/manifest.json; next "
-            "step: skip such images with data.skip_broken=true, or replace them, delete that "
-            "folder and prepare the data again"
+            f"step: skip such images with data.skip_broken=true, or replace them{delete} and "
+            "prepare the data again"
         )
+    if store.skipped:
+        report(f"{count(len(store.skipped), 'image')} skipped, see {store.path}/manifest.json")
     return store
 
 

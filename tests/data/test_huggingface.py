@@ -212,6 +212,9 @@ def test_broken_images_stop_or_are_left_out(shades, write_parquet, tmp_path: Pat
     data = _files(train, test)
     with pytest.raises(ConfigError, match=r"train\.parquet row 1: .*data\.skip_broken=true"):
         prepare(data, tmp_path / "cache")
+    write_parquet("train.parquet", shades[:4], [0, 1, 1, 0])
+    assert prepare(data, tmp_path / "cache").skipped == {}  # replaced, and nothing was deleted
+    write_parquet("train.parquet", broken, [0, 1, 1, 0])
     store = prepare(replace(data, skip_broken=True), tmp_path / "cache")
     assert list(store.skipped) == [f"{train} row 1", f"{train} row 2"]
     assert store.train_labels.tolist() == [0, 0]

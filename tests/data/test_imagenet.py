@@ -194,7 +194,7 @@ def test_a_broken_image_stops_with_its_path_and_nothing_is_lost(make_tree: MakeT
         prepare(replace(data, skip_broken=False), tmp_path / "cache")
     lines: list[str] = []
     before = prepare(data, tmp_path / "cache", lines.append)
-    assert lines == []
+    assert lines == [f"2 images skipped, see {before.path}/manifest.json"]
     # An added image is noticed.
     folder = Path(str(data.path), "train", WNIDS[0])
     shutil.copy(folder / f"{WNIDS[0]}_1.JPEG", folder / "new.JPEG")
