@@ -1,5 +1,6 @@
 """Terminal output of a command: its plan, a live table of its runs, and errors."""
 
+import re
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -25,6 +26,8 @@ from ablations.words import count, duration
 
 LINE_SECONDS = 15.0
 BAR, SHORTEST = 12, 8  # characters of the progress bar, and of a column with broken words
+# Where the name of a callback and its arguments, `callbacks=Mine(decay=0.9,every=2)`, may break.
+_BREAKS = re.compile(r"(?<==)(?=\w+\()|(?<=\w)(?=\(\w+=)|(?<=,)(?=\w+=)|(?<=\)\+)")
 _STYLES = {"finished": "green", "diverged": "yellow", "failed": "bold red", "running": "cyan"}
 
 
@@ -48,18 +51,23 @@ def fit(console: Console, table: Table, spare: Sequence[str] = ()) -> Table:
     """Return the table, adjusted to the width of the console.
 
     Columns are dropped before words are broken, and only words of the first column are broken.
+    Before that, names of callbacks are broken before their arguments.
 
     Args:
         console: The console to print on.
         table: The table with all columns; modified in place.
         spare: Titles of columns that may be dropped, in this order.
     """
+    boundless = console.options.update(width=10_000)
+    if Measurement.get(console, boundless, table).maximum > console.width:
+        for cell in table.columns[0].cells:
+            if isinstance(cell, Text):
+                cell.plain = _BREAKS.sub("\n", cell.plain)
     for column in table.columns:
         cells = (column.header, *column.cells)
         texts = [str(cell) for cell in cells if isinstance(cell, str | Text)]
         words = [part for text in texts for part in ([text] if column.no_wrap else text.split())]
         column.min_width = max(map(cell_len, words), default=0)
-    boundless = console.options.update(width=10_000)
     for title in (*spare, None):
         excess = Measurement.get(console, boundless, table).minimum - console.width
         if excess <= 0:

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -190,6 +191,24 @@ def test_a_narrow_terminal_breaks_no_word(width: int, tiny_job):
     for word in ("augmentation=crop_flip", "recipe.milestones=[0.5]", "25.0%", "1 min 1 s", "━━━"):
         assert word in text
     assert ("1,234" in text) == ("images/s" in text)
+
+
+def test_a_narrow_terminal_breaks_a_callback_at_its_arguments(tiny_job, record: Record):
+    name = "callbacks=EMAWeightAveraging(decay=0.99)"
+    job = replace(tiny_job(), label=name)
+    shown = Console(record=True, width=80, force_terminal=True)
+    shown.print(
+        display._live_table(shown, [state(job, "running", progress=PROGRESS)], display._Clock())
+    )
+    show_summary(shown, [job], {job.run.run_id: record})
+    text = shown.export_text()
+    assert max(map(len, text.splitlines())) <= 80
+    for word in ("callbacks=", "EMAWeightAveraging", "(decay=0.99)"):
+        assert len(re.findall(rf"^ ?{re.escape(word)} ", text, re.MULTILINE)) == 2
+    assert "evaluation" in text
+    wide = console()
+    show_summary(wide, [job], {job.run.run_id: record})
+    assert name in wide.export_text()
 
 
 def test_the_time_left_counts_every_run_at_the_present_pace(tiny_job, monkeypatch):
