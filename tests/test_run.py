@@ -177,8 +177,9 @@ def test_the_console_script_lists_its_commands(arguments: list[str], monkeypatch
     assert all(f"ablations {name}" in text for name in console_script.COMMANDS)
 
 
-def test_the_console_script_has_the_version_of_the_package(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["ablations", "--version"])
+@pytest.mark.parametrize("words", [[], ["run"], ["prepare"]])
+def test_the_console_script_has_the_version_of_the_package(words, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["ablations", *words, "--version"])
     console_script.main()
     assert capsys.readouterr().out == f"ablations {ablations.__version__}\n"
 
