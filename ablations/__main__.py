@@ -25,6 +25,9 @@ def main() -> None:
     if name == "-sc":
         _complete()
         return
+    if "--version" in sys.argv[1:]:  # after a command, too, where Hydra would print its own
+        print(f"ablations {__version__}")
+        return
     if name in COMMANDS:
         # The name in usage lines, also after `python -m ablations`.
         sys.argv[:2] = [f"{Path(sys.argv[0]).with_name('ablations')} {name}"]
@@ -33,9 +36,6 @@ def main() -> None:
     lines = [f"  ablations {command:<10} {what}" for command, what in COMMANDS.items()]
     lines.append(f"  ablations {'--version':<10} print the version")
     text = "\n".join(["usage: ablations COMMAND [ARGUMENTS]", "", *lines])
-    if name == "--version":
-        print(f"ablations {__version__}")
-        return
     if name in {"-h", "--help"}:
         print(text)
         return

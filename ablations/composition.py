@@ -24,7 +24,6 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
 from yaml import MarkedYAMLError, YAMLError
 
-from ablations import __version__
 from ablations.config import CONFIG, Config, ConfigError, Run, flatten
 from ablations.errors import UNREAD, RunsFailed, error_line, lacks_memory, plain, stdout_closed
 from ablations.keys import completions, explain, help_text, keys, no_value, unknown_key
@@ -56,9 +55,6 @@ def main(task: Callable[[DictConfig], Any], name: str = "run") -> None:
     Raises:
         SystemExit: 1 after an error, 130 after Ctrl-C, 141 if standard output was closed.
     """
-    if "--version" in sys.argv[1:]:  # Hydra would print its own
-        print(f"ablations {__version__}")
-        return
     if sys.argv[1:2] == ["-sc"] and (values := _completed_values()):
         print(*values, sep="\n")
         return
