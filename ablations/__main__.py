@@ -48,12 +48,18 @@ def _complete() -> None:
     Hydra completes only commands of one word, and only the keys of ``run``.
     """
     line = os.environ.get("COMP_LINE", "ablations run ")
-    keys = re.sub(r"^(\S+) +(run|prepare) ", r"\1 ", line)
-    if keys == line:
-        print(*COMMANDS)
-        return
-    os.environ["COMP_LINE"] = keys
-    import_module("ablations.run").main()
+    command = re.match(r"(\S+) +(\w+) ", line)
+    match command and command[2]:
+        case "run" | "prepare":
+            os.environ["COMP_LINE"] = re.sub(r"^(\S+) +\w+ ", r"\1 ", line)
+            import_module("ablations.run").main()
+        case "reproduce":
+            files = import_module("ablations.claims.files")
+            print(*files.study_files(), *files.claim_files())
+        case "predict" | "export":
+            print(*(record.parent.name for record in Path("runs").glob("*/record.json")))
+        case None:
+            print(*COMMANDS)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import pytest
 import ablations
 from ablations import __main__ as console_script
 from ablations import run as command
+from ablations.claims.files import claim_files, study_files
 from ablations.launch import task
 from ablations.launch.pool import RunState, run_folder
 from ablations.record import Record, load
@@ -190,9 +191,15 @@ def test_the_console_script_has_the_version_of_the_package(words, monkeypatch, c
         ("ablations ", list(console_script.COMMANDS)),
         ("ablations run pooling=", ["pooling=overlap", "pooling=nonoverlap"]),
         ("ablations prepare experiment=keras_r", ["experiment=keras_resized"]),
+        ("ablations predict ", ["0123456789ab"]),
+        ("ablations reproduce ", [*study_files(), *claim_files()]),
+        ("ablations report ", []),
     ],
 )
 def test_the_console_script_completes(line: str, words: list[str], monkeypatch, capsys):
+    Path("runs/0123456789ab").mkdir(parents=True)
+    Path("runs/0123456789ab/record.json").touch()
+    Path("runs/not_finished").mkdir()
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     monkeypatch.setenv("COMP_LINE", line)
     monkeypatch.setattr(sys, "argv", ["ablations", "-sc", "query=bash"])
