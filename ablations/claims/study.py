@@ -49,7 +49,7 @@ class StudyRun:
         others = runs.admit(here, others)
         self.study = runs.study
         self.ledger = Ledger(self.study.name, runs.cache, results)
-        self.rules = {claim.name: self._rule(claim) for claim in asked}
+        self.rules = {claim.name: self._with_power(claim, self._rule(claim)) for claim in asked}
         self.active = [ClaimRun(runs, claim, self.rules[claim.name]) for claim in here]
         # Their finished pairs belong to the pools of the requested claims.
         self.others = [ClaimRun(runs, claim, self._rule(claim)) for claim in others]
@@ -87,7 +87,6 @@ class StudyRun:
             rule=study.rule_of(claim),
             alpha=alpha,
             claims_in_family=shared,
-            chance=self._chance(claim, alpha / shared),
             excluded=self.excluded.get(claim.name, ""),
             history=history(earlier, self.ledger.own_looks(*key)),
         )
@@ -102,8 +101,11 @@ class StudyRun:
             alike = [claim]
         return sorted(other.name for other in alike if other.name not in self.excluded)
 
+    def _with_power(self, claim: Claim, rule: ClaimResult) -> ClaimResult:
+        """Add P(holds) to the rule of a claim, see :attr:`ClaimResult.chance`."""
+        return replace(rule, chance=self._chance(claim, rule.alpha / rule.claims_in_family))
+
     def _chance(self, claim: Claim, level: float) -> list[float] | None:
-        """Return P(holds), see :attr:`ClaimResult.chance`."""
         study = self.study
         sd = study.plan_of(claim).planning_sd
         if sd is None and claim.measure.of in ERRORS and not claim.reads_one_run:
