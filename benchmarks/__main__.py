@@ -32,6 +32,8 @@ from benchmarks.table import into, markdown, read, save, terminal
 
 RESULTS = Path(__file__).parent / "results"
 ROOT = Path(__file__).resolve().parents[1]
+# Tables of docs/speed.md: the results file and the goals.
+BLOCKS = {"speed": ("cpu", goals.CPU), "bf16": ("bf16", goals.CPU), "gpu": ("gpu", goals.GPU)}
 
 
 def machine(device: str) -> dict[str, object]:
@@ -75,9 +77,9 @@ def main() -> None:
     if given.table:
         page = ROOT / "docs/speed.md"
         text = page.read_text()
-        for block, file in (("speed", "cpu"), ("bf16", "bf16")):
+        for block, (file, wanted) in BLOCKS.items():
             executions = read(RESULTS / f"{file}.json"), read(RESULTS / f"{file}-again.json")
-            text = into(text, markdown(*executions, goals.CPU), block)
+            text = into(text, markdown(*executions, wanted), block)
         page.write_text(text)
         return
     _, rows = read(path)

@@ -52,6 +52,7 @@ from ablations.training.optimizer import build_optimizer
 from ablations.training.progress import Progress
 
 IMAGES = 1280  # training images of a workload; fewer for large networks
+DISTINCT = 128  # different pictures; a store repeats them, because they are slow to paint
 WARM_UP = 3  # steps that are not counted
 
 
@@ -62,10 +63,15 @@ def store(size: int, images: int) -> Store:
     random = np.random.Generator(np.random.PCG64(0))
     for split, count in (("train", images + 10), ("val", 20)):
         labels = np.arange(count) % len(CLASSES)
-        for number, picture in enumerate(paint(labels, size, random)):
-            path = folder / split / f"{labels[number]}" / f"{number}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(path)
+        for label in labels[: len(CLASSES)]:
+            (folder / split / str(label)).mkdir(parents=True)
+        paths = [folder / split / str(label) / f"{n}.png" for n, label in enumerate(labels)]
+        pictures = paint(labels[:DISTINCT], size, random)
+        for number, path in enumerate(paths):
+            if number < len(pictures):
+                Image.fromarray(pictures[number]).save(path)
+            else:
+                path.hardlink_to(paths[number % len(pictures)])
     overrides = [f"data.path={folder}", "data.source=huggingface", "data.val_size=10"]
     config = compose([*overrides, f"data.size={size}", f"data.crop={size}", "logger=none"])
     return prepare(config.data, folder / "cache")

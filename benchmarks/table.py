@@ -84,7 +84,8 @@ def markdown(first: Execution, second: Execution, goals: Goals) -> str:
         if other and other.met(least) is not None and other.met(least) is not row.met(least):
             met = "one of two"
         lines.append(f"| {workload} | {peer} | {ratio} | {median} | {goal} | {met} |")
-    where = f"{machine['processor']}, {machine['threads']} thread(s) of {machine['cores']} cores"
+    threads = f"{machine['threads']} thread(s) of {machine['cores']} cores"
+    where = f"{machine.get('gpu', machine['processor'])}, {threads}"
     lines += ["", f"{where}, torch {machine['torch']}; two executions of `{machine['command']}`."]
     return "\n".join(lines)
 

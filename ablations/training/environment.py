@@ -7,15 +7,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ablations import __version__
+
 if TYPE_CHECKING:
     import torch
 
 
 def provenance() -> dict[str, Any]:
     """Return the package versions, the git commit and the current time, for a record."""
-    packages = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "alexnet-ablations")
+    packages = ("torch", "torchvision", "pytorch-lightning", "torchmetrics")
     return {
-        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
+        "versions": {
+            "python": platform.python_version(),
+            **{package: version(package) for package in packages},
+            "alexnet-ablations": __version__,  # a clone on PYTHONPATH is not an installed package
+        },
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         **commit_of("ablations"),
     }

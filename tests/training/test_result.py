@@ -1,3 +1,4 @@
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 import torch
 from finished import predictions, trained_network
 
+import ablations
 from ablations import models
 from ablations.config import NUMERICS, Job
 from ablations.data.store import Store
@@ -12,6 +14,7 @@ from ablations.metrics import true_class_rank
 from ablations.record import PREDICTIONS, Record, unpack
 from ablations.techniques.towers import tower_colors
 from ablations.training.classifier import Classifier
+from ablations.training.environment import provenance
 
 # Probabilities are stored with seven significant bits.
 ROUNDED = {"rtol": 2**-7, "atol": 2**-14}
@@ -42,6 +45,16 @@ def test_the_record_tells_where_its_numbers_come_from(record: Record):
     assert set(record.provenance["versions"]) >= {"python", "torch", "pytorch-lightning"}
     assert record.provenance["commit"]
     assert isinstance(record.provenance["dirty"], bool)
+
+
+def test_a_clone_that_is_not_installed_has_a_version(monkeypatch):
+    def installed(package: str) -> str:
+        if package == "alexnet-ablations":
+            raise PackageNotFoundError(package)
+        return version(package)
+
+    monkeypatch.setattr("ablations.training.environment.version", installed)
+    assert provenance()["versions"]["alexnet-ablations"] == ablations.__version__
 
 
 def test_the_record_tells_the_colors_of_the_towers(record: Record, finished: Path):
