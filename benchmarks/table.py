@@ -86,7 +86,7 @@ def markdown(first: Execution, second: Execution, goals: Goals) -> str:
         lines.append(f"| {workload} | {peer} | {ratio} | {median} | {goal} | {met} |")
     threads = f"{machine['threads']} thread(s) of {machine['cores']} cores"
     where = f"{machine.get('gpu', machine['processor'])}, {threads}"
-    lines += ["", f"{where}, torch {machine['torch']}; two executions of `{machine['command']}`."]
+    lines += ["", f"{where}, torch {machine['torch']}; measured with `{machine['command']}`."]
     return "\n".join(lines)
 
 

@@ -35,7 +35,7 @@ def test_the_second_execution_stands_beside_the_first():
     lines = markdown(first, second, {("w", "p"): 2.0}).splitlines()
     assert lines[2] == "| w | p | 3 × as fast | 1.5 | ≥ 2 | one of two |"
     assert lines[3] == "| w | q | 1 × as fast |  |  |  |"
-    assert lines[5] == "P, 1 thread(s) of 2 cores, torch 2; two executions of `c`."
+    assert lines[5] == "P, 1 thread(s) of 2 cores, torch 2; measured with `c`."
 
 
 def test_the_block_replaces_the_one_of_its_name():
