@@ -174,8 +174,10 @@ def _arm(result: ClaimResult, arm: ArmResult) -> str:
         f"{value}: {'None' if score is None else f'{score if timed else 100 * score:.4g}'}"
         for value, score in arm.scores.items()
     ]
-    what = measure_of(result) if timed else "validation top-1 error, %"
-    return f"{arm.name}; chosen: {arm.tuned}; {what} of each value: {', '.join(scores)}"
+    what = "validation top-1 error, % of each value"
+    if timed:
+        what = f"{measure_of(result)} of each value (the run's length if not reached)"
+    return f"{arm.name}; chosen: {arm.tuned}; {what}: {', '.join(scores)}"
 
 
 def measure_of(result: ClaimResult) -> str:
