@@ -36,6 +36,7 @@ def test_without_a_name_it_lists_studies_and_claims(capsys):
     ("arguments", "words"),
     [
         (("overlap_pooling_lower_error",), "did you mean overlap_pooling_lowers_error"),
+        (("mian",), "did you mean main"),  # not a claim that is named before it
         (("overlap*", "experiment=smok"), "experiment=smok: does not exist; experiment takes"),
         (("overlap*", "experiment=smoke", "dropot=on"), "dropot: no such key"),
         (("overlap*", "experiment=smoke", "dropout=maybe"), "dropout takes on | off"),

@@ -183,10 +183,15 @@ _REFUSED = {
 
 
 def _close(typed: str, names: list[str]) -> list[str]:
-    whole = difflib.get_close_matches(typed, names, n=3, cutoff=0.8)
-    # Names are long, so also compare with their beginnings and their words.
-    pieces = {name: [name[: len(typed)], *name.split("_")] for name in names}
-    return whole or [name for name in names if difflib.get_close_matches(typed, pieces[name])][:3]
+    """Return at most three names, the likeliest first."""
+
+    def likeness(name: str) -> float:
+        # Names are long, so also compare with their beginnings and their words.
+        parts = name, name[: len(typed)], *name.split("_")
+        return max(difflib.SequenceMatcher(None, typed, part).ratio() for part in parts)
+
+    close = [name for name in names if likeness(name) >= 0.6]
+    return sorted(close, key=likeness, reverse=True)[:3]
 
 
 def _shown(path: Path) -> str:
