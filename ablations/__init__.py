@@ -1,4 +1,4 @@
-"""The AlexNet ablation suite tests every empirical claim of the 2012 paper."""
+"""The AlexNet ablation suite tests the empirical claims of the 2012 paper."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -22,7 +22,7 @@ COMMANDS = {
 def main() -> None:
     """Hand the arguments after the subcommand to its module."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
-    if name == "-sc":
+    if name == "-sc":  # Hydra's option for shell completion
         _complete()
         return
     if "--version" in sys.argv[1:]:  # after a command, too, where Hydra would print its own

@@ -48,7 +48,7 @@ def arm_labels(runs: Sequence[Run], bases: Sequence[Run]) -> list[str]:
 
 
 def shortest(arms: Mapping[str, Changes], tuned: Collection[str] = ()) -> dict[str, Changes]:
-    """Return what the names of arms that are shown together need to list.
+    """Return the changes that the names of arms must list where they are shown together.
 
     The baseline is the arm whose keys occur in all other arms, with any values; if there are
     several, the one that differs least from the rest. The others are named by what they change in

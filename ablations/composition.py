@@ -182,7 +182,7 @@ def _experiment(name: str, *where: str) -> Run:
 
 
 def _completed_values() -> list[str]:
-    """Return completions of the value of a key; Hydra itself completes only the present value."""
+    """Return completions of the value of a key; Hydra itself completes only the current value."""
     line = os.environ.get("COMP_LINE", "")
     if not any(word.startswith("query=") for word in sys.argv) or line[-1:].strip() == "":
         return []

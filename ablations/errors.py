@@ -22,7 +22,7 @@ _MEMORY = (
     *("allocate memory", "out of memory", "failed to map segment", "start new thread"),
     "memory exhausted",
 )
-NO_MEMORY, ENDED = "not enough memory", "ended by"  # how a line of `plain`, `describe_end` begins
+NO_MEMORY, ENDED = "not enough memory", "ended by"  # how texts of `plain` and `describe_end` begin
 MORE_MEMORY = "give it more memory, or train one run at a time with trainer.parallel=1"
 
 # Likely causes of signals that users do not send.

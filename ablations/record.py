@@ -132,7 +132,7 @@ class Neighbors:
 
     Attributes:
         features: Fraction of queries, by Euclidean distance in the last hidden layer.
-        pixels: Fraction of queries, by Euclidean distance of the same pixels.
+        pixels: Fraction of queries, by Euclidean distance in the inputs of the network.
         queries: Number of test images used as queries.
         references: Number of training images searched.
     """

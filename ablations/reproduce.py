@@ -1,7 +1,8 @@
 """``python ablations/reproduce.py`` tests claims of the paper and gives each a label.
 
-It tunes both arms on tuning seeds, checks the gate, trains the arms over paired seeds, and decides.
-The same command resumes an interrupted study; no run is trained twice, and claims share runs.
+It tunes both arms on tuning seeds, checks whether the claim can be tested at this scale (the gate),
+trains the arms over paired seeds, and decides. The same command resumes an interrupted study; no
+run is trained twice, and claims share runs.
 """
 
 import argparse

@@ -77,7 +77,7 @@ class LocalLauncher(Launcher):
         if self.task_function is not train_one:
             return [self._call(self.task_function, config) for config in composed]
         outcomes = train_all([to_config(config) for config in composed])
-        # So that Hydra writes its files, calls its callbacks, and returns the outcome.
+        # Pass the outcomes through Hydra, which writes its files and calls its callbacks.
         return [
             self._call(partial(_return_or_raise, outcome), config)
             for config, outcome in zip(composed, outcomes, strict=True)
