@@ -14,9 +14,9 @@ Variants:
 Deviates:
     The text adds a multiple of each eigenvalue to the pixels, so the strength of the noise depends
     on the scale of the pixels: with pixels from 0 to 255 it would be hundreds of gray levels.
-    ``edition=printed`` therefore computes it on pixels from 0 to 1 (about 3 gray levels).
-    ``edition=released`` uses the square root of the eigenvalue, as the authors' code does (about 7
-    gray levels), and divides training images by 1.1 afterwards.
+    ``edition=printed`` therefore computes it on pixels from 0 to 1 (about 3 gray levels in
+    ImageNet). ``edition=released`` uses the square root of the eigenvalue, as the authors' code
+    does (about 7 gray levels), and divides training images by 1.1 afterwards.
     As in the code, a crop has S - crop + 1 possible offsets along each axis. The paper counts one
     fewer (2048 variants of each image).
 """

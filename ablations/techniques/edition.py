@@ -5,7 +5,7 @@ Claim:
     that the text does not mention. This technique measures their effect.
 
 Source:
-    §2 to §5 against the run named 145 in the source code that the Computer History Museum
+    §2 to §5, compared with the run named 145 in the source code that the Computer History Museum
     published in 2025 (``layers-145.cfg``, ``layer-params-145.cfg``, ``convdata_jpeg.py``).
 
 Variants:

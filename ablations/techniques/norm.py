@@ -176,7 +176,7 @@ def _blocks(*tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:
 
 
 def _five_by_band_matrix(a: Tensor, b: Tensor) -> Tensor:
-    """Sum over five channels of (N, C) by a product, on a GPU a single pass over memory."""
+    """Sum a * b over five channels of (N, C) by a matrix product: one pass over GPU memory."""
     channel = torch.arange(a.shape[1], device=a.device)
     band = ((channel[:, None] - channel).abs() <= 2).to(a.dtype)
     # Calls with `out` are exempt from autocast, which would sum in half precision.
@@ -184,7 +184,7 @@ def _five_by_band_matrix(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _five_by_shifts() -> Window:
-    """Return a window function for (N, C) that adds shifts, on a CPU faster than a band matrix."""
+    """Return a window function for (N, C) that adds shifted copies, for a CPU."""
     buffers: dict[int, Tensor] = {}  # for the products, by number of rows
 
     def window(a: Tensor, b: Tensor) -> Tensor:
@@ -333,7 +333,7 @@ def _store(start, after, exist, first, second, third, fourth):
 
 @jit
 def _root(x, k, alpha, i):
-    """Return denominator ** -0.5 for activation ``i``; GPUs have an instruction for rsqrt."""
+    """Return d ** -0.5 for activation ``i``, where d = k + alpha * sum of squares."""
     squares = x[i - 2] * x[i - 2] + x[i - 1] * x[i - 1] + x[i] * x[i]
     squares += x[i + 1] * x[i + 1] + x[i + 2] * x[i + 2]
     return tl.rsqrt(k + alpha * squares)
@@ -356,14 +356,14 @@ def _forward(x, out, quads, per_row, k, alpha, QUADS: tl.constexpr):
 
 @jit
 def _through_energy(x, grad, k, alpha, i):
-    """Return the gradient of the loss by the denominator of activation ``i``, divided by -0.75."""
+    """Return the gradient of the loss with respect to d of activation ``i``, divided by -0.75."""
     root = _root(x, k, alpha, i)
     return grad[i] * x[i] * (root * tl.sqrt(root)) * (root * root)
 
 
 @jit
 def _slope(x, grad, k, alpha, i):
-    """Return the gradient of the loss by activation ``i``."""
+    """Return the gradient of the loss with respect to activation ``i``."""
     root = _root(x, k, alpha, i)
     around = _through_energy(x, grad, k, alpha, i)
     around += _through_energy(x, grad, k, alpha, i - 2) + _through_energy(x, grad, k, alpha, i - 1)
