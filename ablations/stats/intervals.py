@@ -1,9 +1,9 @@
 """Standard deviations and t intervals of paired differences that share a baseline.
 
 With three seeds, a comparison's own variance has two degrees of freedom. Comparisons that share a
-baseline and a measure therefore pool their variances, but the pooled variance may only raise a
-comparison's own, never lower it (Dunnett 1955, A multiple comparison procedure for comparing
-several treatments with a control; Smyth 2004, Linear models and empirical Bayes methods).
+baseline and a measure therefore pool their variances (Dunnett 1955, A multiple comparison procedure
+for comparing several treatments with a control; Smyth 2004, Linear models and empirical Bayes
+methods). Here the pooled variance replaces a comparison's own only if it is larger.
 """
 
 from dataclasses import dataclass

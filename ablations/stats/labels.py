@@ -1,9 +1,10 @@
 """The rule that turns the paired differences of a family of claims into verdicts.
 
-Every label is read from one interval. For normal differences, the intervals of all claims of a
-family, at all looks of their plans, cover their effects together with probability ``1 - alpha``
-(Bonferroni over the claims, group-sequential levels over the looks; approximately, if variances are
-pooled), so the probability that any label about an effect is wrong is at most ``alpha``.
+A label about an effect is read from the interval of its claim; ``no effect`` from that of two
+one-sided tests. For normal differences of similar variance, the intervals of all claims of a
+family, at all looks of their plans, together cover their effects with probability at least
+``1 - alpha`` (Bonferroni over the claims, group-sequential levels over the looks; approximately, if
+variances are pooled), so the probability that any such label is wrong is at most ``alpha``.
 ``python -m ablations.stats.simulate`` measures it, also for other distributions.
 """
 
@@ -328,7 +329,7 @@ def classify(
 def _more_pairs(
     mean: float, sd: float, df_per_pair: float, n: int, margin: float, level: float, parts: int
 ) -> int | None:
-    """Return after how many further pairs the present estimate would decide; None if too many."""
+    """Return how many further pairs would decide at the current estimate; None if too many."""
     total = np.arange(n + 1, MOST_PAIRS + 1)
     se, df = sd / np.sqrt(total), df_per_pair * (total - 1)
     outer, inner = (-special.stdtrit(df, p / 2) * se for p in (level / parts, 2 * level / parts))

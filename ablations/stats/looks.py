@@ -101,7 +101,7 @@ def nominal_levels(looks: tuple[int, ...], alpha: float) -> tuple[float, ...]:
         else:
             levels.append(float(total))
         bound = stats.norm.isf(levels[-1] / 2)
-        # Studies beyond the bound have stopped, in the cell that contains it a part of them.
+        # Remove the studies that stop here: all cells beyond the bound, and part of the bound's.
         mass = mass * (1 - np.clip((np.abs(_GRID) - bound) / step + 0.5, 0, 1))
         used = total
     return tuple(levels)

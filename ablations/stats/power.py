@@ -28,7 +28,7 @@ def chance_to_hold(
         margin: Smallest effect that matters, in the same unit.
         looks: Numbers of pairs at the looks.
         level: Error rate of the claim over all its looks: the family's, divided by its claims.
-        pool: Number of comparisons that share the baseline and pool their degrees of freedom.
+        pool: Number of comparisons that share the baseline and pool their variances.
         parts: Number of parts with the same baseline and true effect, which must all hold.
 
     Examples:

@@ -39,7 +39,7 @@ def _noisy(factor: float, *arms: int) -> Draw:
     return draw
 
 
-# Draw the runs of all arms, baseline first: shape (arms, seeds), standard deviation about 1.
+# Draw the runs of all arms, baseline first: shape (arms, seeds), SD 1 unless named otherwise.
 GENERATORS: dict[str, Draw] = {
     "normal": lambda rng, shape: rng.standard_normal(shape),
     "t with 3 degrees of freedom": lambda rng, shape: rng.standard_t(3, shape) / 3**0.5,
@@ -121,7 +121,7 @@ def separate_calls(whole: Sequence[Comparison], claims: int) -> list[list[Verdic
 
 
 def growing_seeds(whole: Sequence[Comparison], claims: int) -> list[list[Verdict]]:
-    """Call the command with ``--seeds`` 3, 4, ... 8 and beyond in turn."""
+    """Call the command with ``--seeds`` 3, 4, ..., 10 in turn."""
     return [decide([cut(c, pairs) for c in whole], claims) for pairs in range(3, 11)]
 
 
@@ -141,8 +141,8 @@ def _labels(verdicts: Sequence[Verdict]) -> dict[str, Label]:
 def family_wise_error(rng: Generator, claims: Claims, call: str, studies: int) -> int:
     """Count the studies in which any label at any look is wrong.
 
-    Wrong labels: an effect if there is none; ``holds`` if the effect is below the margin; no effect
-    if it is at or above the margin; opposite if it is not below 0.
+    Wrong labels: ``holds`` if the effect is below the margin; ``direction`` if it is not above 0;
+    ``opposite`` if it is not below 0; ``no_effect`` if its size is at or above the margin.
     """
     wrong = 0
     for _ in range(studies):
