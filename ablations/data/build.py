@@ -32,7 +32,7 @@ from ablations.words import duration
 
 LAYOUT = 4  # increase when the decoding or the layout of stores changes
 CHUNK_BYTES = 2**24  # of decoded pixels per task of a process or thread
-# Photographs take less at the quality of `encode`; used to check the disk space.
+# Upper estimate for photographs at the quality of `encode`, to check the disk space.
 JPEG_BYTES_PER_PIXEL = 0.6
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ablations.data.images import Checksums, StoredImages
 
-# Optional: faster than Pillow, and releases the GIL, so that threads decode on all cores.
+# Optional: decodes straight into a batch; Pillow copies the bytes and the pixels.
 _simplejpeg = import_module("simplejpeg") if find_spec("simplejpeg") else None
 
 JPEG_QUALITY = 92

@@ -273,7 +273,7 @@ def _accepted(store: Store, data: DataConfig, report: Report) -> Store:
     if store.skipped and not data.skip_broken:
         where, reason = next(iter(store.skipped.items()))
         more = f", nor can {len(store.skipped) - 1} more" if len(store.skipped) > 1 else ""
-        # Of the class folders of ImageNet, the files are not part of the store's name.
+        # The name of an ImageNet store does not change when files in class folders are replaced.
         delete = f", delete the data store {store.path}" if data.source is Source.imagenet else ""
         raise ConfigError(
             f"{where}: cannot be decoded ({reason}){more}, see {store.path}/manifest.json; next "

@@ -6,7 +6,7 @@ SEED = 2012
 
 
 def stratified_order(labels: np.ndarray) -> np.ndarray:
-    """Return a fixed random order whose contiguous parts all have the same class proportions.
+    """Return a fixed random order whose contiguous parts have nearly equal class proportions.
 
     Args:
         labels: Class numbers, shape (N,), int64.
