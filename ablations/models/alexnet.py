@@ -134,7 +134,7 @@ class AlexNet(nn.Sequential):
         super().__init__(OrderedDict(x.layers))
         weighted = (*present, "fc6", "fc7", "fc8")
         self.decay_scale = dict.fromkeys(weighted, 1.0)
-        # §5: 0.01 in all layers.
+        # §5: 0.01 in all layers; the authors' code has another value in convolutions 3 to 5.
         self.initial_std = dict.fromkeys(weighted, 0.01) | {
             name: edition.middle_std for name in present if name not in ("conv1", "conv2")
         }

@@ -1,8 +1,9 @@
 """Base class and initial weights of the fixed networks: those of five tutorials, and LeNet-5.
 
 Their techniques, input sizes and initial weights cannot be changed (:func:`ablations.models.check`
-reports an error), only their width; 1 is the source's. The sources do not specify optimizer,
-augmentation or input scale. These are the suite's, except that ``keras_resized`` takes raw pixels.
+reports an error). Only the width of the tutorials' networks may differ; 1 is the tutorial's. The
+tutorials do not specify optimizer, augmentation or input scale. These are the suite's, except that
+``keras_resized`` takes raw pixels. For LeNet-5 see :mod:`ablations.models.lenet5`.
 """
 
 import math

@@ -1,7 +1,7 @@
 """Initial weights of the networks.
 
-Each layer has its own random number generator. Layers of the same shape in two arms with one seed
-therefore have the same initial weights, up to their scale.
+Each layer has its own random number generator. In two arms with one seed, layers of the same name
+and shape therefore have the same initial weights, up to their scale.
 """
 
 import math
