@@ -38,9 +38,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class Saver(Checkpoint):
     """Writes ``last.ckpt`` every ``every`` steps, after each epoch, and before exiting on SIGTERM.
 
-    On SIGTERM, several processes exit without a checkpoint, because they would have to agree on a
-    step first. A diverged epoch is not saved. Lightning's ``ModelCheckpoint`` saves at steps or
-    after epochs, not both, and not on a signal.
+    On SIGTERM, a run with several processes exits without a checkpoint, because they would have to
+    agree on a step first. A diverged epoch is not saved. Lightning's ``ModelCheckpoint`` saves at
+    steps or after epochs, not both, and not on a signal.
 
     Args:
         folder: The run's folder.

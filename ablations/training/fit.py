@@ -169,8 +169,8 @@ def _accelerator(wanted: Accelerator) -> str:
 def keep_freed_memory() -> None:
     """Make the C library reuse freed memory instead of returning it to the operating system.
 
-    Every step allocates the same tensors again, and getting new pages from the kernel is a large
-    part of an AlexNet step on a CPU; see mallopt(3). Without glibc, this does nothing.
+    Every step allocates the same tensors again, and new pages from the kernel take time; see
+    mallopt(3). Without glibc, this does nothing.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -15,7 +15,7 @@ class VelocitySGD(torch.optim.SGD):
 
     Paper: §5, ``v <- 0.9 v - 0.0005 lr w - lr g; w <- w + v``.
     Deviates: in form only. torch keeps ``b = -v / lr``; multiplying ``b`` by the old rate over the
-        new one whenever the rate changes gives the paper's rule exactly. Otherwise, dividing the
+        new one whenever the rate changes gives the paper's rule. Otherwise, dividing the
         rate by ten would shrink the next step tenfold, instead of gradually over about ten steps.
     """
 
