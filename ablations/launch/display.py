@@ -50,8 +50,8 @@ def _fitted(console: Console, text: str) -> str:
 def fit(console: Console, table: Table, spare: Sequence[str] = ()) -> Table:
     """Return the table, adjusted to the width of the console.
 
-    Columns are dropped before words are broken, and only words of the first column are broken.
-    Before that, names of callbacks are broken before their arguments.
+    If the table is too wide, names of callbacks are broken before their arguments; if it still is,
+    columns are dropped; and last, words of the first column are broken.
 
     Args:
         console: The console to print on.

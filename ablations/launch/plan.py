@@ -135,7 +135,7 @@ def _check_logger(logger: Logger) -> None:
 
 def _reader(report: Callable[[str], None]) -> Callable[[Config], tuple[Store, int]]:
     """Return a function of a configuration that gives its store and number of training images."""
-    # A store is verified once, even if several splits of it are used, and each is made once.
+    # A store is verified once, even if several splits of it are used, and each split is made once.
     verified = cache(lambda data, folder: prepare(data, folder, report))
     images = cache(lambda store, *sizes: len(store.split(*sizes)[0]))
 

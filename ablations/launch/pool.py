@@ -67,7 +67,7 @@ def warm_up() -> None:
         multiprocessing.set_start_method("forkserver", force=True)
     _context.set_forkserver_preload(["ablations.launch.preload"])
     # OpenMP reads this once, when torch is loaded. On a busy machine, threads that spin for long
-    # slow each other; on an idle one, two threads that do not spin are hardly faster than one.
+    # slow each other down; on an idle one, two threads that do not spin are hardly faster than one.
     chosen = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ)
     own = {COMMAND: str(os.getpid())} | ({} if chosen else {"GOMP_SPINCOUNT": SPINS})
     os.environ.update(own)

@@ -9,7 +9,7 @@ from ablations.launch.pool import Pool, run_folder, warm_up
 
 
 class Task:
-    """Trains one run on each node of a SLURM job; submitit pickles it.
+    """Trains one run on all nodes of a SLURM job together; submitit pickles the task.
 
     Args:
         output: Folder of the runs.
