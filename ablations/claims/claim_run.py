@@ -30,9 +30,9 @@ class State(Enum):
 
     untuned = auto()
     unchecked = auto()
-    short = auto()  # of pairs for the first look
+    short = auto()  # fewer pairs than the first look needs
     complete = auto()
-    failed = auto()  # a run that it needs next
+    failed = auto()  # a run that it needs next has failed
 
 
 class ClaimRun:

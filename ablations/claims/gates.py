@@ -1,6 +1,6 @@
 """The gate: check whether a claim is testable at a study's scale, before its pairs are trained.
 
-It reads only validation and training errors of tuning and gate seeds.
+Its checks use only validation and training errors, of tuning and gate seeds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -128,7 +128,7 @@ def _own_change(
     if claim.measure.of not in names:
         return ""
     view = runs.view(choice.arm)
-    # Of single networks, also for an ensemble.
+    # For an ensemble, the side `without` gives the measure of single networks.
     once, twice = (
         mean(measure(runs, claim, "without", [pair[i]], view) for pair in known) for i in (0, 1)
     )

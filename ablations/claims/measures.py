@@ -98,6 +98,7 @@ def compare(
         seed: log(high / low) if scale == "ratio" else (high - low) / unit
         for seed, high, low in _larger_and_smaller(claim, values)
     }
+    # Errors are rounded to whole images, with variance step**2 / 12 in each arm.
     step = _step(claim, pairs, scale)
     first = replace(
         blank, differences=differences, floor=step**2 / 6, pool=_pool(blank, f"{of} {scale}")

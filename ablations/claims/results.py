@@ -65,8 +65,8 @@ class ClaimResult:
         alpha: Error rate of the family for this claim.
         claims_in_family: Number of claims that share it.
         chance: Probability of the label ``holds`` at the paper's effect (or twice the margin) and
-            at twice that effect, for a claim on the generalization gap of the gap alone; None if no
-            standard deviation is known.
+            at twice that effect; None if no standard deviation is known. For a claim on the
+            generalization gap it ignores the part on the test error.
         excluded: Why the claim does not apply at the experiment; empty if it does.
         label: Label of the claim, from those of its parts; empty before the gate.
         checks: Checks of the gate.
@@ -248,7 +248,7 @@ def save(output: Path, study: StudyResult) -> StudyResult:
         for result in study.results:
             old = kept.get(result.claim)
             same = old is not None and old.attempt == result.attempt
-            # An earlier look never replaces a later one, nor an empty label another.
+            # Under the same rule, keep a later look, and keep a label rather than an empty one.
             if not (same and old and (old.n > result.n or (old.label and not result.label))):
                 kept[result.claim] = result
         study = replace(study, results=[kept[name] for name in sorted(kept)])

@@ -70,7 +70,7 @@ class Runs:
                     f"file and raise its version, or set only {', '.join(FREE_KEYS)}"
                 )
         self.given = compose([f"experiment={study.experiment}", *study.changes, *overrides])
-        imagenet = self.given.data.source is Source.imagenet  # `data.path` is where it is
+        imagenet = self.given.data.source is Source.imagenet  # `data.path` selects no other data
         chosen = {key_of(item) for item in overrides} - ({"data.path"} if imagenet else set())
         elsewhere = not chosen.isdisjoint(_OTHER_DATA)
         self.study = study.model_copy(update={"elsewhere": elsewhere})
@@ -215,13 +215,13 @@ class Runs:
         if not RELATIVE.fullmatch(value):
             return item
         factor = float(value[1:])
-        present: object = self.given
+        base: object = self.given
         for name in key.split("."):
-            present = getattr(present, name, None)
-        if isinstance(present, int):
-            return f"{key}={max(1, round(present * factor))}"
-        if isinstance(present, float):
-            return f"{key}={present * factor:g}"
+            base = getattr(base, name, None)
+        if isinstance(base, int):
+            return f"{key}={max(1, round(base * factor))}"
+        if isinstance(base, float):
+            return f"{key}={base * factor:g}"
         raise ConfigError(f"{item}: {key} has no numeric value to multiply")
 
     def job(self, arm: Arm, seed: int) -> Job:

@@ -279,7 +279,7 @@ class ClaimPlan(_Part):
         why_target: Reason for the target.
         margin: Smallest effect that matters, for claims without an effect in the paper.
         planning_sd: Standard deviation of a paired difference for planning the power, on the scale
-            of the analysis, from pilots.
+            of the analysis, from pilot runs.
     """
 
     looks: Looks | None = None
