@@ -26,7 +26,8 @@ def to_onnx(plain: PlainNetwork, size: int) -> bytes:
         import onnxscript  # noqa: F401  # pyright: ignore
     except ImportError:
         raise ConfigError(
-            "--onnx: needs onnxscript, which is not installed; next step: pip install -e '.[onnx]'"
+            "--onnx: needs onnxscript, which is not installed; next step: "
+            "pip install 'alexnet-ablations[onnx]'"
         ) from None
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "model.py", Path(folder) / "model.onnx"

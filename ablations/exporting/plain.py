@@ -42,7 +42,7 @@ class PlainNetwork(NamedTuple):
 
 
 def plain_network(trained: TrainedNetwork) -> PlainNetwork:
-    """Convert a trained network to layers of torch, with the same logits.
+    """Convert a trained network to layers of torch, with the same logits up to rounding.
 
     The paper's dropout halves the outputs of a dense layer at test time. Here the weights of the
     next layer are halved instead, as for torch's dropout, which doubles outputs in training.

@@ -5,7 +5,6 @@
 ``claims``      the table rows, warnings and plan of a claim, as text
 ``labels``      the icon and the rule of each label, and the glossary
 ``tables``      the arms of a section, published results beside them, their provenance
-``words``       formats of numbers and names
 ``strips``      forest plot and other charts whose rows are rows of a table
 ``plots``       points by seed and learning curves, drawn by matplotlib
 ``figures``     the forest plot and those of ``plots`` as SVG and PDF files

@@ -220,7 +220,7 @@ def _points(
 
 
 def _diamond(result: ClaimResult) -> dict[str, Any]:
-    """Return the style of the paper's effect: hollow on other data, never over a point."""
+    """Return the style of the paper's effect: hollow on other data, drawn below the points."""
     face = _COLOR["ink"] if result.at_paper else "none"
     ink = {"color": _COLOR["ink"], "mec": _COLOR["ink"]}
     return {"marker": "D", "ls": "", "mfc": face, "ms": 9, "mew": 1.6, "zorder": 1.5, **ink}
