@@ -58,7 +58,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             overrides,
             console,
             None if options.budget is None else time.monotonic() + options.budget,
-            report=lambda line: show(console, "data", line),
             plan_only=options.plan,
         )
         run = StudyRun(runs, asked, claims, options.results, options.seeds)

@@ -106,10 +106,10 @@ def _misfit(study: Study, claim: Claim) -> str:
         return (
             f"{field}.margin: the margin is half of the paper's effect; next step: remove `margin`"
         )
-    if plan.margin and plan.margin.margin <= claim.no_effect:
+    if plan.margin and plan.margin.margin <= claim.measure.no_effect:
         return (
-            f"{field}.margin: margin={plan.margin.margin:g} must be above {claim.no_effect} for "
-            "this measure"
+            f"{field}.margin: margin={plan.margin.margin:g} must be above "
+            f"{claim.measure.no_effect} for this measure"
         )
     if plan.target and claim.measure.of == "epochs_to_error" and plan.target >= 1:
         return f"{field}.target: target={plan.target:g} must be an error below 1"

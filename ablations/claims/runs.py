@@ -1,7 +1,7 @@
 """Compose, train and read the runs of a study."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -45,7 +45,6 @@ class Runs:
         overrides: Overrides of the command.
         console: Where to show progress.
         deadline: Monotonic time after which no run is started; None for no limit.
-        report: Called with each line about the preparation of data.
         plan_only: Nothing will be trained, so that data need not be prepared.
 
     Raises:
@@ -58,7 +57,6 @@ class Runs:
         overrides: Sequence[str],
         console: Console,
         deadline: float | None = None,
-        report: Callable[[str], None] = lambda line: None,
         *,
         plan_only: bool = False,
     ) -> None:
@@ -76,13 +74,11 @@ class Runs:
         self.study = study.model_copy(update={"elsewhere": elsewhere})
         self.output = Path(self.given.output).resolve()
         self.cache = Path(self.given.cache) if self.given.cache else None
-        self.console, self.deadline = console, deadline
-        self.report, self.plan_only = report, plan_only
+        self.console, self.deadline, self.plan_only = console, deadline, plan_only
         self.failed: set[str] = set()
         self._configs: dict[Arm, Config] = {}
         self._jobs: dict[tuple[Arm, int], Job] = {}
         self._records: dict[str, Record] = {}
-        self._admitted: dict[Arm, None] = {}
         self._template: Job | None = None
         self._left_elsewhere = False
 
@@ -110,9 +106,7 @@ class Runs:
         Raises:
             ConfigError: The arms of a claim differ in more than its technique, or cannot be built.
         """
-        self._jobs.clear()
-        for claim in claims:
-            self._admitted |= dict.fromkeys(self._check_arms(claim))
+        arms = dict.fromkeys(arm for claim in claims for arm in self._check_arms(claim))
         found = []
         for claim in others:
             with suppress(ConfigError):
@@ -122,8 +116,8 @@ class Runs:
             self._admit_without_data()
             return found
         # Without arms, the baseline prepares the data.
-        configs = [(self.config(arm), self.given.run) for arm in self._admitted]
-        plan = make_plan(configs or [(self.given, self.given.run)], self.report)
+        configs = [(self.config(arm), self.given.run) for arm in arms]
+        plan = make_plan(configs or [(self.given, self.given.run)], self._report)
         self._template = plan.jobs[0]
         store = Store.open(Path(self._template.store))
         if IMAGES.get(self.given.data.source, store.images) != store.images:
@@ -162,7 +156,8 @@ class Runs:
                     models.check(config.run)
             except ConfigError as error:
                 raise ConfigError(f"claim {claim.name}: {error}") from None
-            differing = set(_differing(with_technique, without))
+            ours, theirs = with_technique.run.flat, without.run.flat
+            differing = {key for key in ours if ours[key] != theirs[key]}
             if differing != {technique} - set(READINGS):
                 raise ConfigError(
                     f"claim {claim.name}: the arms must differ in {technique} and in nothing else, "
@@ -174,13 +169,16 @@ class Runs:
 
     def _admit_without_data(self) -> None:
         given, known = self.given, self.study.fingerprint
-        self.report(
+        self._report(
             "not prepared; finished runs are "
             + ("found by the fingerprint of the study" if known else "not counted")
         )
         run = replace(given.run, fingerprint=known or "")
         name = "baseline"
         self._template = Job(run, name, name, name, given.trainer, given.logger, store="")
+
+    def _report(self, line: str) -> None:
+        show(self.console, "data", line)
 
     @property
     def fingerprint(self) -> str:
@@ -214,10 +212,7 @@ class Runs:
         key, _, value = item.partition("=")
         if not RELATIVE.fullmatch(value):
             return item
-        factor = float(value[1:])
-        base: object = self.given
-        for name in key.split("."):
-            base = getattr(base, name, None)
+        factor, base = float(value[1:]), self.given.run.flat.get(key)
         if isinstance(base, int):
             return f"{key}={max(1, round(base * factor))}"
         if isinstance(base, float):
@@ -297,12 +292,3 @@ class Runs:
         )
         self.failed |= {state.job.run.run_id for state in states if state.status == "failed"}
         return True
-
-
-def _differing(one: Config, other: Config) -> Iterable[str]:
-    ours, theirs = one.run.to_dict(), other.run.to_dict()
-    for group in ("techniques", "recipe", "data"):
-        prefix = "" if group == "techniques" else f"{group}."
-        a, b = ours.pop(group), theirs.pop(group)
-        yield from (f"{prefix}{key}" for key in a if a[key] != b[key])
-    yield from (key for key in ours if ours[key] != theirs[key])

@@ -74,6 +74,11 @@ class Measure(_Part):
     curve: Literal["online", "val"] = "online"
     target: Fraction | None = None
 
+    @property
+    def no_effect(self) -> int:
+        """Effect of an arm that changes nothing: 1 for ratios, 0 for differences."""
+        return 1 if self.of in (*ERRORS, *TIMES) else 0
+
 
 class Paper(_Part):
     """The paper's statement and its numbers.
@@ -166,8 +171,7 @@ class Claim(_Part):
     @field_validator("margin")
     @classmethod
     def _is_an_effect(cls, margin: float | None, info: ValidationInfo) -> float | None:
-        measure = info.data.get("measure")
-        least = 1 if measure and measure.of in (*ERRORS, *TIMES) else 0
+        least = info.data["measure"].no_effect if "measure" in info.data else 0
         if margin is not None and margin <= least:
             raise ValueError(f"must be above {least} for this measure")
         return margin
@@ -205,11 +209,6 @@ class Claim(_Part):
         arms = [*self.with_, *self.without, *(o for p in self.parts.values() for o in p.without)]
         pairs = (item.partition("=")[::2] for item in arms)
         return {key for key, value in pairs if not RELATIVE.fullmatch(value)}
-
-    @property
-    def no_effect(self) -> int:
-        """Return the effect of an arm that changes nothing: 1 for ratios, 0 for differences."""
-        return 1 if self.measure.of in (*ERRORS, *TIMES) else 0
 
     @property
     def comparisons(self) -> dict[str, Arms]:

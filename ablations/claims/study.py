@@ -49,7 +49,7 @@ class StudyRun:
         others = runs.admit(here, others)
         self.study = runs.study
         self.ledger = Ledger(self.study.name, runs.cache, results)
-        self.rules = {claim.name: self._with_power(claim, self._rule(claim)) for claim in asked}
+        self.rules = {claim.name: self._rule_with_power(claim) for claim in asked}
         self.active = [ClaimRun(runs, claim, self.rules[claim.name]) for claim in here]
         # Their finished pairs belong to the pools of the requested claims.
         self.others = [ClaimRun(runs, claim, self._rule(claim)) for claim in others]
@@ -101,19 +101,15 @@ class StudyRun:
             alike = [claim]
         return sorted(other.name for other in alike if other.name not in self.excluded)
 
-    def _with_power(self, claim: Claim, rule: ClaimResult) -> ClaimResult:
-        """Add P(holds) to the rule of a claim, see :attr:`ClaimResult.chance`."""
-        return replace(rule, chance=self._chance(claim, rule.alpha / rule.claims_in_family))
-
-    def _chance(self, claim: Claim, level: float) -> list[float] | None:
-        study = self.study
+    def _rule_with_power(self, claim: Claim) -> ClaimResult:
+        """Return the rule of a claim with P(holds), see :attr:`ClaimResult.chance`."""
+        study, rule = self.study, self._rule(claim)
         sd = study.plan_of(claim).planning_sd
         if sd is None and claim.measure.of in ERRORS and not claim.reads_one_run:
             sd = study.planning_sd
         if sd is None:
-            return None
-        margin, _ = study.margin_of(claim)
-        effect = study.effect_of(claim) or 2 * margin
+            return rule
+        effect = rule.effect or 2 * rule.margin
         comparable = [
             other
             for other in self.claims
@@ -121,9 +117,12 @@ class StudyRun:
             and not (other.reads_one_run or other.common)
         ]
         pool = len(comparable) if claim in comparable else 1  # claims that share its baseline
-        looks = study.looks_of(claim)
+        level, looks = rule.alpha / rule.claims_in_family, study.looks_of(claim)
         parts = len(claim.comparisons)
-        return [chance_to_hold(k * effect, sd, margin, looks, level, pool, parts) for k in (1, 2)]
+        chance = [
+            chance_to_hold(k * effect, sd, rule.margin, looks, level, pool, parts) for k in (1, 2)
+        ]
+        return replace(rule, chance=chance)
 
     def jobs(self) -> dict[str, list[Job]]:
         """Return the runs of the plan by claim: tuning, gate, and pairs up to the last look.

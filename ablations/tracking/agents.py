@@ -15,7 +15,6 @@ from rich.console import Console
 from ablations.claims.files import read_study
 from ablations.claims.runs import Runs, arms_of
 from ablations.claims.schema import TIMES, Claim, Study
-from ablations.config import Config
 from ablations.files import write_atomically
 from ablations.words import capital
 
@@ -33,7 +32,7 @@ def agent_sweep(runs: Runs, claim: Claim, job_type: str) -> dict[str, Any]:
     configs = [runs.config(arm) for arm in dict.fromkeys(arms)]
     keys = dict.fromkeys(item.partition("=")[0] for arm in arms for item in arm)
     grid: dict[str, list[Any]] = {
-        key: list(dict.fromkeys(_value(config, key) for config in configs)) for key in keys
+        key: list(dict.fromkeys(_value(config.run.flat[key]) for config in configs)) for key in keys
     }
     last = study.looks_of(claim)[-1] * (claim.ensemble or 1)
     grid["seed"] = [*range(study.first_seed, study.first_seed + last)]
@@ -100,12 +99,8 @@ def _tuned_values(study: Study, claim: Claim) -> list[float]:
     return sorted({*grid.with_, *grid.without} if grid else study.tuning.values)
 
 
-def _value(config: Config, key: str) -> str | int | float:
-    """Return the value of a key for the command line."""
-    value: Any = config.run.to_dict()
-    value |= value["techniques"]
-    for name in key.split("."):
-        value = value[name]
+def _value(value: Any) -> str | int | float:
+    """Return a value for the command line."""
     if value is None:
         return "null"
     return value if isinstance(value, int | float) else str(value)
