@@ -125,6 +125,10 @@ class DataInfo:
         """Errors to show: 1 and 5; only 1 with five classes or fewer, whose top-5 error is zero."""
         return (1, 5) if self.classes > 5 else (1,)
 
+    def chance_error(self, k: int = 1) -> float:
+        """Return the top-k error of a guess, as a fraction."""
+        return max(0.0, 1 - k / self.classes)
+
 
 @dataclass(frozen=True)
 class Neighbors:
@@ -241,7 +245,7 @@ class Record:
             k: 1 or 5.
         """
         if self.status == "diverged":
-            return max(0.0, 1 - k / self.data.classes)
+            return self.data.chance_error(k)
         return self.test[view].top1 if k == 1 else self.test[view].top5
 
     @property
@@ -249,7 +253,7 @@ class Record:
         """Whether the error of a finished run is within three standard errors of chance."""
         if self.status != "finished":
             return False
-        scores, chance = self.val or self.test["center"], 1 - 1 / self.data.classes
+        scores, chance = self.val or self.test["center"], self.data.chance_error()
         return scores.top1 > chance - 3 * (chance * (1 - chance) / scores.count) ** 0.5
 
     @property

@@ -253,12 +253,12 @@ def warnings(claim: Claim, pairs: Pairs, values: Values) -> list[str]:
 
 def train_error(record: Record) -> float:
     """Return the training error of the trained network; chance for a diverged run."""
-    return record.train.top1 if record.train else 1 - 1 / record.data.classes
+    return record.train.top1 if record.train else record.data.chance_error()
 
 
 def val_error(record: Record) -> float:
     """Return the validation error of the trained network; chance if there is none."""
-    return record.val.top1 if record.val else 1 - 1 / record.data.classes
+    return record.val.top1 if record.val else record.data.chance_error()
 
 
 def smoothed(error: float, record: Record, scores: Scores | None = None) -> float:
@@ -304,7 +304,7 @@ def ensemble_error(output: Path, records: Sequence[Record], view: str, k: int) -
         ConfigError: The predictions of a member are missing.
     """
     if any(record.status == "diverged" for record in records):
-        return max(0.0, 1 - k / records[0].data.classes)
+        return records[0].data.chance_error(k)
     # Imported here, because it needs torch, which takes seconds to import.
     from torch import from_numpy
 

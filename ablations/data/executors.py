@@ -10,17 +10,22 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 
+def core_numbers() -> list[int]:
+    """Return the numbers of the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
 def cpu_cores() -> int:
     """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(core_numbers())
 
 
 def physical_cores() -> int:
-    """Return the number of physical cores that this process may use."""
-    if not hasattr(os, "sched_getaffinity"):
-        return cpu_cores()
+    """Return the number of physical cores that this process may use; all cores without Linux."""
     folder = Path("/sys/devices/system/cpu")
-    files = [folder / f"cpu{n}/topology/thread_siblings_list" for n in os.sched_getaffinity(0)]
+    files = [folder / f"cpu{n}/topology/thread_siblings_list" for n in core_numbers()]
     return len({path.read_text() if path.exists() else str(path) for path in files})
 
 

@@ -11,7 +11,7 @@ import pynvml
 from filelock import FileLock, Timeout
 
 from ablations.config import Accelerator, ConfigError, Job, Precision, Trainer
-from ablations.data.executors import cpu_cores, cpu_flags, physical_cores
+from ablations.data.executors import core_numbers, cpu_flags, physical_cores
 
 # Smallest crop, in pixels, whose steps are long enough for several threads to speed them up.
 LARGE_CROP = 128
@@ -159,7 +159,7 @@ def allocate(trainer: Trainer) -> tuple[list[Slot], int]:
             "trainer.accelerator=gpu: no GPU is visible; next step: check `nvidia-smi` and "
             "CUDA_VISIBLE_DEVICES, or use trainer=cpu"
         )
-    cores = _core_numbers()
+    cores = [str(number) for number in core_numbers()]  # commands on other cores use other locks
     if gpus and devices > len(gpus):
         raise ConfigError(
             f"trainer.devices={devices}: only {len(gpus)} GPU(s) are visible "
@@ -184,10 +184,3 @@ def allocate(trainer: Trainer) -> tuple[list[Slot], int]:
         names = tuple(f"{kind}{unit.replace('/', '-')}-{share}" for unit in group)
         slots.append(Slot(kind, group if gpus else (), devices, names))
     return slots, at_once
-
-
-def _core_numbers() -> list[str]:
-    """Return the cores that this process may use; commands on other cores use other locks."""
-    if hasattr(os, "sched_getaffinity"):
-        return [str(number) for number in sorted(os.sched_getaffinity(0))]
-    return [str(number) for number in range(cpu_cores())]

@@ -35,7 +35,9 @@ def show_layers(console: Console, config: Config) -> None:
     except ConfigError as error:
         classes, problem = 1000, str(error)
     # Imported here, so that other commands do not load torch.
-    rows = import_module("ablations.models.layers").layers(run, classes)
+    from ablations.models.layers import layers
+
+    rows = layers(run, classes)
     table = Table(
         title=f"{run.model.value}, width {run.width:g}, {run.data.crop}x{run.data.crop} "
         f"pixels{'' if problem else f', {classes:,} classes'}",

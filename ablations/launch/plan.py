@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import mean
@@ -60,12 +59,10 @@ class Plan:
     @property
     def left(self) -> list[Job]:
         """One job for each run without a record."""
-        firsts = {job.run.run_id: job for job in reversed(self.jobs)}  # the first job of each run
-        return [
-            job
-            for job in self.jobs
-            if job.run.run_id not in self.records and firsts[job.run.run_id] is job
-        ]
+        firsts: dict[str, Job] = {}
+        for job in self.jobs:
+            firsts.setdefault(job.run.run_id, job)
+        return [job for run_id, job in firsts.items() if run_id not in self.records]
 
 
 def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], None]) -> Plan:
@@ -111,7 +108,9 @@ def _check(configs: Sequence[Config]) -> None:
         models.check(config.run)
         if config.callbacks:
             # Imported here, because Lightning is slow to import and few runs have callbacks.
-            import_module("ablations.training.callbacks").build_callbacks(config.callbacks)
+            from ablations.training.callbacks import build_callbacks
+
+            build_callbacks(config.callbacks)
         _check_logger(config.logger)
     for trainer in dict.fromkeys(config.trainer for config in configs):
         if trainer.slurm.submit:
@@ -208,8 +207,9 @@ def _job(config: Config, base: Run, store: Store, images: int, start: Path | Non
     if start:
         config = replace(config, pretrained=start.parent.name)
         # Imported here, so that other commands do not load torch.
-        fits = import_module("ablations.models.pretrained").check_fit
-        fits(config.run, len(store.classes), start)
+        from ablations.models.pretrained import check_fit
+
+        check_fit(config.run, len(store.classes), start)
     arm = difference(config.run, base)
     return Job(
         run=config.run.on_data(store.fingerprint, store.name),

@@ -24,7 +24,7 @@ def validation_error(record: Record | None) -> float | None:
     if record is None or not record.data.val_images:
         return None
     if record.status == "diverged":
-        return 1 - 1 / record.data.classes
+        return record.data.chance_error()
     assert record.val is not None
     return record.val.top1
 

@@ -1,5 +1,6 @@
 import os
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -60,7 +61,8 @@ def test_a_run_asked_for_twice_is_planned_once(plan_of, tiny_config: Config):
 def test_runs_that_compare_equal_but_have_two_ids_are_both_planned(
     plan_of, tiny_config: Config, monkeypatch
 ):
-    monkeypatch.setattr(module, "import_module", MagicMock())  # builds no callback
+    # Builds no callback.
+    monkeypatch.setitem(sys.modules, "ablations.training.callbacks", MagicMock())
     configs = [
         replace(tiny_config, callbacks={"mine": {"_target_": "package.Mine", "every": every}})
         for every in (1, 1.0, 1)
