@@ -40,15 +40,13 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
-def duration(seconds: float | None) -> str:
-    """Format seconds as ``42 s``, ``3 min 20 s`` or ``2 h 5 min``, and None as ``unknown``.
+def duration(seconds: float) -> str:
+    """Format seconds as ``42 s``, ``3 min 20 s`` or ``2 h 5 min``.
 
     Examples:
         >>> duration(200)
         '3 min 20 s'
     """
-    if seconds is None:
-        return "unknown"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -310,13 +310,9 @@ def _line(state: RunState) -> Text:
             left and f"{left} left",
         )
         text.append("  " + ", ".join(filter(None, facts)), style="dim")
-    elif state.record is not None and state.status == "finished":
-        view = state.record.evaluation
-        top_k = state.record.data.top_k
-        errors = "".join(f"top-{k} {state.record.test_error(view, k):.2%}, " for k in top_k)
-        text.append(f"  {errors}{_times(state.record)}", style="dim")
+    elif (record := state.record) is not None and state.status == "finished":
+        view, top_k = record.evaluation, record.data.top_k
+        errors = "".join(f"top-{k} {record.test_error(view, k):.2%}, " for k in top_k)
+        trained, tested = duration(record.seconds), duration(record.evaluation_seconds)
+        text.append(f"  {errors}trained in {trained}, tested in {tested}", style="dim")
     return text
-
-
-def _times(record: Record) -> str:
-    return f"trained in {duration(record.seconds)}, tested in {duration(record.evaluation_seconds)}"

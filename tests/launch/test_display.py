@@ -25,14 +25,13 @@ def rows(shown: Console) -> list[str]:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (None, "unknown"),
         (0.2, "0 s"),
         (59.6, "1 min 0 s"),
         (3599, "59 min 59 s"),
         (7500, "2 h 5 min"),
     ],
 )
-def test_durations(seconds: float | None, text: str):
+def test_durations(seconds: float, text: str):
     assert duration(seconds) == text
 
 
