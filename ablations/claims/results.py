@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from ablations.claims.gates import Check
 from ablations.config import ConfigError
@@ -221,7 +221,7 @@ def load(output: Path) -> list[StudyResult]:
         return [_STUDY.validate_python(study) for study in content["studies"]]
     except FileNotFoundError:
         return []
-    except (ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"{path}: cannot be read ({str(error).splitlines()[0]}); next step: move it away and "
             "repeat the command, which writes it again from the records"

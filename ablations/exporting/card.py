@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ablations.config import SIZES
 from ablations.exporting.plain import TEMPLATES
 from ablations.record import Record, Scores
 from ablations.trained import TrainedNetwork
@@ -48,7 +49,7 @@ def write_card(trained: TrainedNetwork, files: Sequence[str]) -> str:
 def _settings(record: Record) -> dict[str, Any]:
     """Return all keys of the run, without paths of its data."""
     flat = record.run.flat
-    sizes = ("data.size", "data.crop", "data.train_limit", "data.val_size")
+    sizes = [f"data.{key}" for key in SIZES]
     return {
         key: value
         for key, value in flat.items()

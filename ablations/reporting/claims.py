@@ -83,9 +83,6 @@ def _row(
     effect = result.effect5 if level == "secondary" else result.effect
     if level == "part" and result.measure["of"] == "gap" and part.endswith("test error"):
         effect = None  # the paper's figure is that of the gap
-    paper = "no figure"
-    if effect is not None:
-        paper = figure(result, effect, part)
     judged = result if level == "claim" or not verdict else replace(result, label=verdict.label)
     return Row(
         result,
@@ -94,7 +91,7 @@ def _row(
         icon(judged),
         judged.word,
         verdict.n if verdict else result.n,
-        paper,
+        figure(result, effect, part) or "no figure",
         ours,
         "" if points is None else ("+" if points >= 0.0005 else "") + number(100 * points, 1),
         verdict,
@@ -156,7 +153,6 @@ def details_of(result: ClaimResult, version: int) -> list[tuple[str, str]]:
         (f"{part}, arm {side}" if part else f"Arm {side}", _arm(result, pair[side]))
         for part, pair in result.arms.items()
         for side in SIDES
-        if side in pair
     ]
     return [
         ("Measure", measure_of(result)),

@@ -15,7 +15,6 @@ from ablations.record import Record
 from ablations.reporting.claims import Row, rows_of
 from ablations.reporting.evidence import Arm, Evidence, Section
 
-_UNITS = {"×": "ratio"}
 RUNS = (
     *("study", "arm", "run_id", "experiment", "seed", "status", "differences"),
     *("data", "fingerprint", "numerics", "parameters", "epochs", "steps", "samples"),
@@ -159,7 +158,7 @@ def _verdict(section: Section, row: Row) -> dict[str, Any]:
         "paper_data": "own" if result.at_paper else "other",
     }
     part = verdict.part if verdict else ""
-    values["unit"] = _UNITS.get(result.unit_of(part), result.unit_of(part))
+    values["unit"] = result.unit_of(part).replace("×", "ratio")
     values["paper"] = result.to_reader(row.paper_effect, part)
     if verdict:
         low, high = (result.to_reader(end, part) for end in label_interval(verdict))

@@ -1,6 +1,5 @@
 """The figures as files: the forest plot and those of ``plots``, as SVG and PDF."""
 
-import io
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
@@ -17,7 +16,7 @@ from ablations.files import write_atomically
 from ablations.reporting import strips
 from ablations.reporting.claims import Row
 from ablations.reporting.evidence import Section
-from ablations.reporting.plots import COLORS, STYLE, Drawn, in_pixels
+from ablations.reporting.plots import COLORS, STYLE, Drawn, saved
 from ablations.words import slug
 
 # The markers of the page's icons; labels that are not listed have a hollow marker.
@@ -31,8 +30,6 @@ _MARKERS = {
     "incomplete": "v",
 }
 _PAPER: dict[str, Any] = {"marker": "D", "ls": "", "ms": 8, "mew": 1.6, "color": COLORS["ink"]}
-# Without dates the same records give the same files.
-_DATES = {"svg": {"Date": None}, "pdf": {"CreationDate": None, "ModDate": None}}
 
 
 def save(folder: Path, sections: Iterable[Section], drawn: Drawn) -> list[Path]:
@@ -56,20 +53,13 @@ def _files(sections: Iterable[Section], drawn: Drawn) -> Iterator[tuple[str, byt
         if section.shown:
             name = slug(section.key, "forest")
             figure = forest(section)
-            yield f"{name}.svg", in_pixels(_content(name, figure, "svg").decode()).encode()
-            yield f"{name}.pdf", _content(name, figure, "pdf")
+            for kind in ("svg", "pdf"):
+                yield f"{name}.{kind}", saved(figure, kind, name)
         for place, panels in drawn.items():
             for kind, panel in panels.items() if place[0] == section.key else ():
                 name = slug(*place, kind)
                 yield f"{name}.svg", panel.file.encode()
-                yield f"{name}.pdf", _content(name, panel.figure, "pdf")
-
-
-def _content(name: str, figure: Figure, kind: str) -> bytes:
-    buffer = io.BytesIO()
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": name}):
-        figure.savefig(buffer, format=kind, metadata=_DATES[kind])
-    return buffer.getvalue()
+                yield f"{name}.pdf", saved(panel.figure, "pdf", name)
 
 
 # Sizes of the forest plot in pixels; the width is that of a README.

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import ValidationError
 from torch import Tensor
 from torchvision.utils import make_grid
 
@@ -112,7 +111,7 @@ def draw(output: Path, runs: Sequence[Record]) -> Figures | None:
         if run.status == "finished" and (folder / CHECKPOINT).exists():
             try:
                 return _draw(run, folder)
-            except (ConfigError, ValidationError):  # written by another version
+            except ConfigError:  # written by another version
                 continue
     return None
 

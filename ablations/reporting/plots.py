@@ -69,8 +69,10 @@ _ARM_STYLES: list[dict[str, Any]] = [
     for name, marker in _MARKERS.items()
 ]
 _ARM_STYLES[0]["ls"] = (0, (4, 2))
-SIDES = ("without", "with")
+_SIDES = ("without", "with")  # from left to right
 _SPLITS = {"train": "online training", "val": "validation"}
+# Without dates the same records give the same files.
+_DATES = {"svg": {"Date": None}, "pdf": {"CreationDate": None, "ModDate": None}}
 
 
 @dataclass(frozen=True)
@@ -144,11 +146,8 @@ def panels(section: Section, result: ClaimResult, part: str) -> dict[str, Panel]
     Returns:
         The panels that have values, by name.
     """
-    arms = [result.arms[part].get(side, ArmResult("")) for side in SIDES]
-    names = {
-        side: f"{side}: {arm.name}" if arm.name else ""
-        for side, arm in zip(SIDES, arms, strict=True)
-    }
+    arms = [result.arms[part][side] for side in _SIDES]
+    names = {side: f"{side}: {arm.name}" for side, arm in zip(_SIDES, arms, strict=True)}
     runs = {run.run_id: run for run in section.runs}
     records = [
         [runs[run_id] for ids in arm.runs.values() for run_id in ids if run_id in runs]
@@ -213,8 +212,8 @@ def _points(
             text += f" A diamond marks {number(expected, 2)}, the mean with the paper's effect."
             axes.plot(1, expected, **_diamond(result))
         axes.set_xlim(-0.75, 1.75)
-        axes.set_xticks([0, 1], SIDES, color=_COLOR["ink"])
-    head = ("seed", *(f"{side}, {measure}" for side in SIDES))
+        axes.set_xticks([0, 1], _SIDES, color=_COLOR["ink"])
+    head = ("seed", *(f"{side}, {measure}" for side in _SIDES))
     panel = _panel(figure, key, f"{title}: every seed", text, head, seeds, values)
     return replace(panel, paper=expected)
 
@@ -355,32 +354,39 @@ def _panel(
         for place, row in zip(places, values.tolist(), strict=True)
     ]
     label = f"{title}. {text}"
-    buffer = io.StringIO()
-    # The salt makes ids unique in the page.
-    with matplotlib.rc_context({**STYLE, "svg.hashsalt": key + label}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    file = in_pixels(buffer.getvalue())
+    file = saved(figure, "svg", key + label).decode()
     return Panel(title, _element(file, label), file, figure, head, rows)
 
 
-def in_pixels(file: str) -> str:
-    """Return an SVG file with its size in pixels; a browser would show points a third larger."""
-    return re.sub(r' (width|height)="([\d.]+)pt"', r' \1="\2"', file, count=2)
+def saved(figure: Figure, kind: str, salt: str) -> bytes:
+    """Return the content of a figure's file.
+
+    Args:
+        figure: The figure.
+        kind: ``svg``, with its size in pixels, or ``pdf``.
+        salt: Makes the ids of an SVG file unique in a page.
+    """
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({**STYLE, "svg.hashsalt": salt}):
+        figure.savefig(buffer, format=kind, metadata=_DATES[kind])
+    if kind == "pdf":
+        return buffer.getvalue()
+    # A browser would show points a third larger.
+    return re.sub(rb' (width|height)="([\d.]+)pt"', rb' \1="\2"', buffer.getvalue(), count=2)
 
 
 @contextmanager
 def _figure(
-    title: str, names: Mapping[str, str], marks: Mapping[str, dict[str, Any]] | None = None
+    title: str, names: Mapping[str, str], marks: dict[str, dict[str, Any]] | None = None
 ) -> Iterator[tuple[Figure, Axes]]:
     """Yield a figure with its legend, and the axes to draw on.
 
     Args:
         title: Title of the plot.
-        names: Names of the arms by column, empty for one that is missing.
+        names: Names of the arms by column.
         marks: Styles of further marks by their names.
     """
-    styles = {name: style for name, style in zip(names.values(), _ARM_STYLES, strict=False) if name}
-    styles |= marks or {}
+    styles = dict(zip(names.values(), _ARM_STYLES, strict=False)) | (marks or {})
     entries = [Line2D([], [], label=_wrapped(name), **style) for name, style in styles.items()]
     lines = sum(str(entry.get_label()).count("\n") + 1 for entry in entries)
     with matplotlib.rc_context(STYLE):

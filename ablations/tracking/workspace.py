@@ -12,7 +12,6 @@ import wandb_workspaces.workspaces as ws
 from wandb_workspaces.reports.v2.interface import Report, Runset
 
 from ablations.claims.fields import READINGS
-from ablations.claims.measures import SIDES
 from ablations.claims.results import ArmResult, ClaimResult
 from ablations.files import write_atomically
 from ablations.reporting.claims import warnings_of
@@ -187,13 +186,7 @@ def _load(kind: Any, address: str | None) -> Any:
 
 def _runs(arms: Mapping[str, ArmResult]) -> list[str]:
     """Return the ids of the runs behind a comparison."""
-    return [
-        run_id
-        for side in SIDES
-        if side in arms
-        for ids in arms[side].runs.values()
-        for run_id in ids
-    ]
+    return [run_id for arm in arms.values() for ids in arm.runs.values() for run_id in ids]
 
 
 def _key(result: ClaimResult, part: str) -> str:

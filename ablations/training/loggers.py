@@ -57,7 +57,7 @@ class ReplayMetrics(pl.Callback):
             # TensorBoard merges the files of all attempts.
             if not isinstance(logger, TensorBoardLogger):
                 for point in self.history.curve:
-                    logger.log_metrics({**curve_metrics(point)}, step=point.epoch * module.steps)
+                    logger.log_metrics(curve_metrics(point), step=point.epoch * module.steps)
 
 
 def log_record(logger: Logger, record: Record) -> None:
