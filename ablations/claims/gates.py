@@ -161,16 +161,15 @@ def _fair_rates(runs: Runs, arms: Mapping[str, Choice]) -> Check:
 
 
 def _overfits(choice: Choice) -> Check:
-    known = [record for record in choice.records if record.train and record.val]
-    if not known:
+    errors = [(r.train.top1, r.val.top1) for r in choice.records if r.train and r.val]
+    if not errors:
         return Check(
             "overfits without it",
             False,
             "no finished tuning run without the technique has a validation error (required: "
             "data.val_size above 0)",
         )
-    val = mean(record.val.top1 for record in known if record.val)
-    train = mean(record.train.top1 for record in known if record.train)
+    train, val = (mean(column) for column in zip(*errors, strict=True))
     share = (val - train) / max(val, 1e-9)
     return Check(
         "overfits without it",

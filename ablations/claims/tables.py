@@ -1,7 +1,7 @@
 """Print the plan and the verdicts of a study."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -38,29 +38,12 @@ def show_plan(console: Console, run: StudyRun, rate: float | None = None) -> Non
     by_claim = {
         name: {job.run.run_id: job for job in jobs} for name, jobs in run.jobs().items() if jobs
     }
-    hours = {name: timing.device_hours([*found.values()]) for name, found in by_claim.items()}
-    table = _table(
-        f"Plan: {study.title}, {study.dataset}",
-        *("claim", "looks", ">margin", ">P(holds) at Δ", ">at 2Δ", f">{_HOURS}"),
-    )
-    for result in study.results:
-        name = spoken(result.claim)
-        if result.excluded:
-            table.add_row(name, Text(_EXCLUDED, "dim"))
-            continue
-        chance = [f"{value:.2f}" for value in result.chance] if result.chance else ["?", "?"]
-        needed = hours.get(result.claim)
-        table.add_row(
-            name,
-            ", ".join(map(str, result.looks)),
-            figure(result, result.margin),
-            *chance,
-            "?" if needed is None else f"{needed:,.1f}" if needed < 10 else f"{needed:,.0f}",
-        )
-    known = any(value is not None for value in hours.values())
-    if not known:
-        table.columns.pop()
-    console.print(fit(console, table))
+    hours = {
+        name: needed
+        for name, found in by_claim.items()
+        if (needed := timing.device_hours([*found.values()])) is not None
+    }
+    console.print(fit(console, _plan_table(study, hours)))
     _show_excluded(console, study.results)
     powers = [result.chance for result in study.results if not result.excluded]
     unknown = "" if all(powers) else "; ?: the study has no planning_sd for the claim"
@@ -73,7 +56,7 @@ def show_plan(console: Console, run: StudyRun, rate: float | None = None) -> Non
     weak = [r.claim for r in study.results if r.chance and r.chance[1] < 0.5]
     for name in weak:
         show(console, spoken(name), "not resolvable by this study: P(holds) < 0.5 at 2Δ")
-    if known:
+    if hours:
         speed = f" that trains {rate:,.0f} images/s" if rate else ""
         show(
             console, _HOURS, f"time of all runs of the claim, finished ones too, on a device{speed}"
@@ -93,6 +76,31 @@ def show_plan(console: Console, run: StudyRun, rate: float | None = None) -> Non
     show(console, "plan", "; ".join(filter(None, parts)))
     show(console, "runs", str(run.runs.output))
     show_slow_precision(console, left)
+
+
+def _plan_table(study: StudyResult, hours: Mapping[str, float]) -> Table:
+    """Return a row for each claim; without a column of hours if none is known."""
+    table = _table(
+        f"Plan: {study.title}, {study.dataset}",
+        *("claim", "looks", ">margin", ">P(holds) at Δ", ">at 2Δ", f">{_HOURS}"),
+    )
+    for result in study.results:
+        name = spoken(result.claim)
+        if result.excluded:
+            table.add_row(name, Text(_EXCLUDED, "dim"))
+            continue
+        chance = [f"{value:.2f}" for value in result.chance] if result.chance else ["?", "?"]
+        needed = hours.get(result.claim)
+        table.add_row(
+            name,
+            ", ".join(map(str, result.looks)),
+            figure(result, result.margin),
+            *chance,
+            "?" if needed is None else f"{needed:,.1f}" if needed < 10 else f"{needed:,.0f}",
+        )
+    if not hours:
+        table.columns.pop()
+    return table
 
 
 def show_verdicts(

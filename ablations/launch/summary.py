@@ -72,7 +72,8 @@ def show_summary(
         runs = {arm: [records[job.run.run_id] for job in members] for arm, members in arms.items()}
         if text := unlearned(runs):
             show(console, "at chance", text)
-    _show_diverged(console, [job for job in jobs if _diverged(records.get(job.run.run_id))])
+    ended = {run_id for run_id, record in records.items() if record.status == "diverged"}
+    _show_diverged(console, [job for job in jobs if job.run.run_id in ended])
 
 
 def unlearned(arms: Mapping[str, Sequence[Record]]) -> str:
@@ -94,10 +95,6 @@ def unlearned(arms: Mapping[str, Sequence[Record]]) -> str:
         found = {count(len(found), "arm"): (bad, n)}
     parts = [f"{bad} of {count(n, 'run')} of {name}" for name, (bad, n) in found.items()]
     return f"{', '.join(parts)}; next step: more epochs, or another recipe.lr or init"
-
-
-def _diverged(record: Record | None) -> bool:
-    return record is not None and record.status == "diverged"
 
 
 def _show_diverged(console: Console, jobs: list[Job]) -> None:

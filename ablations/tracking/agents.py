@@ -13,8 +13,9 @@ import yaml
 from rich.console import Console
 
 from ablations.claims.files import read_study
+from ablations.claims.measures import SIDES
 from ablations.claims.runs import Runs, arms_of
-from ablations.claims.schema import TIMES, Claim, Study
+from ablations.claims.schema import TIMES, Claim
 from ablations.files import write_atomically
 from ablations.words import capital
 
@@ -38,7 +39,8 @@ def agent_sweep(runs: Runs, claim: Claim, job_type: str) -> dict[str, Any]:
     grid["seed"] = [*range(study.first_seed, study.first_seed + last)]
     fixed = [*study.changes, f"logger.job_type={job_type}"]
     if study.tuning:
-        grid[study.tuning.key] = _tuned_values(study, claim)
+        values = {value for side in SIDES for value in study.grid_of(claim, side)}
+        grid[study.tuning.key] = sorted(values)
     if study.tuning and job_type == "tuning":
         grid["seed"] = [*study.tuning.seeds]
         fixed += () if claim.measure.of in TIMES else runs.with_validation
@@ -91,12 +93,6 @@ def write_sweeps(study_file: Path, folder: Path) -> list[Path]:
             write_atomically(path, head + text)
             written.append(path)
     return written
-
-
-def _tuned_values(study: Study, claim: Claim) -> list[float]:
-    assert study.tuning is not None, "checked by the caller"
-    grid = study.plan_of(claim).grid
-    return sorted({*grid.with_, *grid.without} if grid else study.tuning.values)
 
 
 def _value(value: Any) -> str | int | float:
