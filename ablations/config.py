@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
-from enum import StrEnum
+from enum import Enum, StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -520,7 +520,7 @@ class Run(Settings):
             values["recipe.milestones"] = REFERENCE["recipe.milestones"]
         if self.recipe.schedule is not Schedule.plateau:
             values["recipe.patience"] = REFERENCE["recipe.patience"]
-        chosen: dict[str, StrEnum] = vars(self.techniques)
+        chosen: dict[str, Enum] = vars(self.techniques)
         papers = {key: next(iter(type(value))).value for key, value in chosen.items()}
         reference = papers | REFERENCE  # a technique's first value is the paper's
         del reference["evaluation"]

@@ -278,7 +278,7 @@ def program() -> str:
     return f"python ablations/{name}" if name.endswith(".py") else name
 
 
-def started(command: str) -> str:
+def command_line(command: str) -> str:
     """Return how to start another command: as a file or through ``ablations``, like this one."""
     installed = Path(sys.argv[0]).name.startswith("ablations ")  # by the console script
     return f"ablations {command}" if installed else f"python ablations/{command}.py"
@@ -296,7 +296,7 @@ def help_text(groups: dict[str, list[str]], command: str = "run") -> str:
         f"usage: {program()} {arguments}",
         "",
         *(
-            re.sub(r"python ablations/(\w+)\.py", lambda call: started(call[1]), line)
+            re.sub(r"python ablations/(\w+)\.py", lambda call: command_line(call[1]), line)
             for line in about
         ),
         "",

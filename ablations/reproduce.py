@@ -26,7 +26,7 @@ from ablations.claims.files import ad_hoc, claim_files, read_claims, read_study,
 from ablations.claims.schema import Claim, Study
 from ablations.config import ConfigError
 from ablations.errors import ended_in_words
-from ablations.keys import program, started
+from ablations.keys import command_line, program
 from ablations.launch.display import make_console, show
 from ablations.words import count
 
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         show(console, "verdicts", str(runs.output / "verdicts.json"))
         elsewhere = runs.output != Path("runs").resolve()
         place = f" --output {quote(runs.given.output)}" if elsewhere else ""
-        show(console, "next", f"{started('report')}{place}")
+        show(console, "next", f"{command_line('report')}{place}")
     sys.exit(1 if runs.failed else 0)
 
 

@@ -164,7 +164,7 @@ def _compare_times(claim: Claim, pairs: Pairs, values: Values, blank: Comparison
     """
     found, silent, low_holds, high_holds = {}, 0, True, True
     for seed, long, short in _larger_and_smaller(claim, values):
-        whole = min(budget(claim, members[0]) for members in pairs[seed].values())
+        whole = min(training_length(claim, members[0]) for members in pairs[seed].values())
         long_censored, short_censored = long >= whole, short >= whole
         if long_censored and short_censored:
             silent += 1
@@ -278,7 +278,7 @@ def _time(times: Sequence[float], values: Sequence[float | None], target: float 
     return first_passage(times, [nan if v is None else v for v in values], target)
 
 
-def budget(claim: Claim, record: Record) -> float:
+def training_length(claim: Claim, record: Record) -> float:
     """Return the length of the whole training, in the claim's unit: epochs or steps."""
     recipe = record.run.recipe
     steps = record.data.train_images // recipe.batch_size
@@ -288,7 +288,7 @@ def budget(claim: Claim, record: Record) -> float:
 def _first_fall(claim: Claim, record: Record) -> float:
     """Return when a step schedule first lowers the learning rate, in the claim's unit."""
     milestones = record.run.recipe.milestones
-    return milestones[0] * budget(claim, record) if milestones else inf
+    return milestones[0] * training_length(claim, record) if milestones else inf
 
 
 def ensemble_error(output: Path, records: Sequence[Record], view: str, k: int) -> float:

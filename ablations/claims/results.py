@@ -191,11 +191,6 @@ class StudyResult:
     alpha: float
     results: list[ClaimResult]
 
-    @property
-    def scale(self) -> str:
-        """Experiment and changes, as a title."""
-        return " ".join([self.experiment, *self.changes])
-
 
 _STUDY = TypeAdapter(StudyResult)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from math import exp, inf, isfinite, log
 from statistics import mean
 
-from ablations.claims.measures import SIDES, budget, measure, val_error
+from ablations.claims.measures import SIDES, measure, training_length, val_error
 from ablations.claims.runs import Arm, Runs, arms_of
 from ablations.claims.schema import TIMES, Claim
 from ablations.config import Job
@@ -102,7 +102,9 @@ def _score(runs: Runs, claim: Claim, side: str, records: list[Record]) -> tuple[
     if claim.measure.of not in TIMES:
         return mean(map(val_error, records)), 0.0
     # A target that was not reached counts as the whole training; the loss breaks such ties.
-    times = [min(measure(runs, claim, side, [r], "center"), budget(claim, r)) for r in records]
+    times = [
+        min(measure(runs, claim, side, [r], "center"), training_length(claim, r)) for r in records
+    ]
     last = [r.curve[-1].train.loss if r.curve else None for r in records]
     losses = [inf if loss is None else loss for loss in last]
     return exp(mean(map(log, times))), mean(losses) if all(map(isfinite, losses)) else inf

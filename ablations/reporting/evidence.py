@@ -12,7 +12,7 @@ from ablations.claims import results
 from ablations.claims.files import study_files
 from ablations.claims.results import ArmResult, ClaimResult, StudyResult
 from ablations.config import ConfigError
-from ablations.keys import started
+from ablations.keys import command_line
 from ablations.record import Record
 from ablations.reporting.claims import FAMILIES, order_of
 from ablations.stats.labels import Label
@@ -259,7 +259,7 @@ def unfinished(section: Section) -> str:
     runs = count(len(section.runs) + section.tuning, "run")
     return (
         f"{count(len(left), 'claim')} not decided, {runs} finished; next step: "
-        f"{started('reproduce')} {' '.join(map(quote, words))}"
+        f"{command_line('reproduce')} {' '.join(map(quote, words))}"
     )
 
 

@@ -91,8 +91,9 @@ def provenance(section: Section) -> list[tuple[str, str]]:
     if study:
         commit = study.commit[:10] if study.commit else "unknown, outside a clone"
         seeds = f"pairs from {study.first_seed}; tuning and gate {listed(study.tuning_seeds)}"
+        experiment = " ".join([study.experiment, *study.changes])
         rows = [
-            ("Study", f"{study.name}, version {study.version}: {study.scale}"),
+            ("Study", f"{study.name}, version {study.version}: {experiment}"),
             ("Commit of the rules", commit),
             ("Seeds", seeds),
         ]
