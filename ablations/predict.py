@@ -15,6 +15,7 @@ import ablations
 from ablations.config import ConfigError
 from ablations.errors import ended_in_words, error_line, plain
 from ablations.keys import RUN, program
+from ablations.record import VIEWS
 
 
 def find_images(places: Sequence[Path]) -> list[Path]:
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument(
         "--views",
-        choices=["center", "ten_view"],
+        choices=VIEWS,
         default="ten_view",
         help="center view, or mean over ten views (default: ten_view)",
     )

@@ -30,6 +30,7 @@ from ablations.files import write_atomically
 RECORD, CHECKPOINT = "record.json", "last.ckpt"
 PREDICTIONS, PROGRESS = "predictions.npz", "progress.json"
 CHECKSUM = "checksum"
+VIEWS = ("center", "ten_view")  # of a test image
 SCHEMA = 2
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -416,7 +417,7 @@ def _parse(content: bytes, run_id: str) -> Record:
 def _flaw(record: Record) -> str:
     """Return the first inconsistency in a record; empty if there is none."""
     if record.status == "finished":
-        if set(record.test) != {"center", "ten_view"}:
+        if set(record.test) != set(VIEWS):
             return "test: must have the views center and ten_view"
         if record.train is None or (record.val is None and record.data.val_images):
             return f"{'val' if record.train else 'train'}: missing"

@@ -13,12 +13,11 @@ from ablations.config import ConfigError, Run
 from ablations.data.decode import decode, square
 from ablations.data.loading import channels_last
 from ablations.models.pretrained import checkpoint, network_state
-from ablations.record import CHECKPOINT, Record, find_folder
+from ablations.record import CHECKPOINT, VIEWS, Record, find_folder
 from ablations.record import load as load_record
 from ablations.techniques.augmentation import to_input
 from ablations.techniques.evaluation import average_probabilities, center_crop, ten_views
 
-VIEWS = ("center", "ten_view")
 BATCH = 16  # images per forward pass, each in up to ten views
 
 Picture = str | Path | Image.Image

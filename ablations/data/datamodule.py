@@ -17,7 +17,7 @@ from ablations.data.store import Store
 from ablations.rng import derive
 
 # Each test image is evaluated in ten views, so a test batch has a tenth of the images.
-VIEWS = 10
+VIEWS_PER_IMAGE = 10
 # Share of free GPU memory for images; the network, gradients and activations need the rest.
 RESIDENT_SHARE = 0.3
 
@@ -73,7 +73,7 @@ class Images(pl.LightningDataModule):
         """Return loaders of the training, validation and test images, in this order."""
         train = self._load_once(self.train_images, self.batch_size)
         val = [self._load_once(self.val_images, self.batch_size)] if len(self.val_images) else []
-        test = self._load_once(self.test_images, max(1, self.batch_size // VIEWS))
+        test = self._load_once(self.test_images, max(1, self.batch_size // VIEWS_PER_IMAGE))
         return [train, *val, test]
 
     def predict_dataloader(self) -> Loader:

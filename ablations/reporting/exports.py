@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ablations.claims.words import label_interval
-from ablations.record import Record
+from ablations.record import VIEWS, Record
 from ablations.reporting.claims import Row, rows_of
 from ablations.reporting.evidence import Arm, Evidence, Section
 
@@ -19,7 +19,7 @@ RUNS = (
     *("study", "arm", "run_id", "experiment", "seed", "status", "differences"),
     *("data", "fingerprint", "numerics", "parameters", "epochs", "steps", "samples"),
     *(f"{split}_{what}" for split in ("train", "val") for what in ("top1", "top5", "loss")),
-    *(f"{view}_{what}" for view in ("center", "ten_view") for what in ("top1", "top5", "loss")),
+    *(f"{view}_{what}" for view in VIEWS for what in ("top1", "top5", "loss")),
     *("evaluation", "seconds", "images_per_second", "device", "devices", "commit", "time"),
 )
 VERDICTS = (
@@ -118,7 +118,7 @@ _LATEX = {
 
 def _run(section: Section, arm: Arm, run: Record) -> dict[str, Any]:
     scores = {"train": run.train, "val": run.val}
-    scores |= {view: run.test.get(view) for view in ("center", "ten_view")}
+    scores |= {view: run.test.get(view) for view in VIEWS}
     errors = {
         f"{split}_{what}": getattr(found, what)
         for split, found in scores.items()
@@ -126,11 +126,7 @@ def _run(section: Section, arm: Arm, run: Record) -> dict[str, Any]:
         for what in ("top1", "top5", "loss")
     }
     if run.status == "diverged":  # as the tables of the report count it
-        errors |= {
-            f"{view}_top{k}": run.test_error(view, k)
-            for view in ("center", "ten_view")
-            for k in (1, 5)
-        }
+        errors |= {f"{view}_top{k}": run.test_error(view, k) for view in VIEWS for k in (1, 5)}
     return {
         **{name: getattr(run, name) for name in RUNS if hasattr(run, name)},
         **errors,

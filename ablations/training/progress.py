@@ -8,7 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
-from ablations.data.datamodule import VIEWS, Images
+from ablations.data.datamodule import VIEWS_PER_IMAGE, Images
 from ablations.files import write_atomically
 from ablations.record import PROGRESS
 from ablations.training.neighbors import QUERIES, REFERENCES
@@ -92,5 +92,5 @@ def _count_views(trainer: pl.Trainer) -> tuple[int, int]:
     """Return the number of views in the test, and in the test plus the nearest neighbors."""
     images: Images = trainer.datamodule  # pyright: ignore
     train, test = len(images.train_images), len(images.test_images)
-    tested = train + len(images.val_images) + VIEWS * test
+    tested = train + len(images.val_images) + VIEWS_PER_IMAGE * test
     return tested, tested + min(QUERIES, test) + min(REFERENCES, train)

@@ -14,7 +14,7 @@ from ablations.config import NUMERICS, Job
 from ablations.data.datamodule import Images
 from ablations.data.executors import cpu_flags
 from ablations.files import write_atomically
-from ablations.record import PREDICTIONS, Hardware, Record, describe_data, pack
+from ablations.record import PREDICTIONS, VIEWS, Hardware, Record, describe_data, pack
 from ablations.techniques.augmentation import to_input
 from ablations.techniques.evaluation import center_crop
 from ablations.techniques.towers import tower_colors
@@ -96,7 +96,7 @@ def write_record(
         samples=samples,
         train=scores.get("train"),
         val=scores.get("val"),
-        test={view: scores[view] for view in ("center", "ten_view") if view in scores},
+        test={view: scores[view] for view in VIEWS if view in scores},
         curve=history.curve,
         online_loss=history.online_loss,
         labels=pack(store.test_labels),
@@ -150,4 +150,4 @@ def _gather(seen: list[tuple[torch.Tensor, ...]]) -> dict[str, np.ndarray]:
         shares: list[Any] = [None] * distributed.get_world_size()
         distributed.all_gather_object(shares, parts)
         parts = [np.concatenate(column) for column in zip(*shares, strict=True)]
-    return dict(zip(("index", "center", "ten_view"), parts, strict=True))
+    return dict(zip(("index", *VIEWS), parts, strict=True))
