@@ -140,9 +140,9 @@ def show_verdicts(
             )
     if last:
         _show_excluded(console, results)
-    for result in results if last else ():
-        for text in remarks(result):
-            show(console, spoken(result.claim), text)
+        for result in results:
+            for text in remarks(result):
+                show(console, spoken(result.claim), text)
     console.print(fit(console, table))
 
 

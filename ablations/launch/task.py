@@ -78,17 +78,16 @@ def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
     Raises:
         ConfigError: A configuration cannot work; nothing was trained.
     """
-    console = make_console()
+    console, shared = make_console(), configs[0]
     for key in _SHARED:
         if len(set(map(attrgetter(key), configs))) > 1:
             raise ConfigError(f"{key}: all runs of a sweep share it; give one value")
     search = _is_search(configs)
-    if configs[0].print_model:
+    if shared.print_model:
         for config in configs:
             show_layers(console, config)
         return [None] * len(configs)
-    output = Path(configs[0].output).resolve()
-    trainer = configs[0].trainer
+    output, trainer = Path(shared.output).resolve(), shared.trainer
     nodes = None if trainer.slurm.submit else nodes_of_step(trainer.num_nodes)
     if nodes is not None and nodes.rank > 0:
         jobs = [Job.load(output / run_id) for run_id in await_plan(nodes, output)]
@@ -100,20 +99,20 @@ def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
     )
     show_plan(console, plan)
     records, states = dict(plan.records), []
-    left = [] if configs[0].plan else plan.left
+    left = [] if shared.plan else plan.left
     if nodes is not None:
         frozen = [job for job in left if freeze(RunState(job, run_folder(output, job)))]
         tell_nodes(nodes, output, [job.run.run_id for job in frozen])
     if left:
         with Monitor(console) as monitor:
-            states = start(plan.output, left, console, monitor.update, nodes=nodes)
+            states = start(output, left, console, monitor.update, nodes=nodes)
         show(console, "time", f"{duration(monitor.clock.elapsed())} for {count(len(left), 'run')}")
         records |= {s.record.run_id: s.record for s in states if s.record is not None}
         show_waiting(console, states)
     show_summary(console, plan.jobs, records, search)
     show_records(console, plan, records)
     failure = _failure(states)
-    if configs[0].fast_dev_run:
+    if shared.fast_dev_run:
         _remove_finished(output, states)
         if states and not failure:
             show(console, "fast_dev_run", "ran one batch of each split; nothing is saved")

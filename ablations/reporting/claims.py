@@ -11,6 +11,7 @@ from ablations.reporting.labels import icon
 from ablations.stats.labels import Label, Verdict
 from ablations.words import count, listed, number, plain, sentence, spoken
 
+Level = Literal["claim", "part", "secondary"]
 FAMILIES = {"paper": "Claims", "extension": "Extensions", "control": "Controls"}
 
 
@@ -21,7 +22,7 @@ class Row:
     Attributes:
         result: The claim.
         name: Name of the claim or of the part, as words.
-        level: ``claim``, ``part`` or ``secondary``.
+        level: What the row is about.
         icon: Name of the icon of the label.
         label: The label.
         n: Pairs behind the label.
@@ -34,7 +35,7 @@ class Row:
 
     result: ClaimResult
     name: str
-    level: Literal["claim", "part", "secondary"]
+    level: Level
     icon: str
     label: str
     n: int
@@ -69,12 +70,7 @@ def rows_of(result: ClaimResult) -> list[Row]:
     return rows + [_row(result, f"{v.part}, secondary", "secondary", v) for v in result.secondary]
 
 
-def _row(
-    result: ClaimResult,
-    name: str,
-    level: Literal["claim", "part", "secondary"],
-    verdict: Verdict | None,
-) -> Row:
+def _row(result: ClaimResult, name: str, level: Level, verdict: Verdict | None) -> Row:
     part, ours, points = "", "–", None
     if verdict:
         part = verdict.part
