@@ -20,6 +20,7 @@ from ablations.data.store import Store, is_prepared
 from ablations.launch.devices import threads_for
 from ablations.launch.display import Monitor, show, show_waiting
 from ablations.launch.plan import make_plan
+from ablations.launch.pool import ALIVE
 from ablations.launch.start import start
 from ablations.record import Record
 from ablations.words import count
@@ -287,8 +288,6 @@ class Runs:
             )
         show_waiting(self.console, states)
         # Queued by SLURM, or left for torchrun on several machines.
-        self._left_elsewhere = any(
-            state.status in {"queued", "running", "waiting"} for state in states
-        )
+        self._left_elsewhere = any(state.status in (*ALIVE, "waiting") for state in states)
         self.failed |= {state.job.run.run_id for state in states if state.status == "failed"}
         return True

@@ -19,7 +19,7 @@ from ablations.config import Job, Trainer
 from ablations.errors import wrapped
 from ablations.launch.devices import slow_precision
 from ablations.launch.plan import Estimate, Plan
-from ablations.launch.pool import RunState
+from ablations.launch.pool import ALIVE, RunState
 from ablations.launch.slurm import describe
 from ablations.record import Record
 from ablations.words import count, duration
@@ -81,7 +81,7 @@ def fit(console: Console, table: Table, spare: Sequence[str] = ()) -> Table:
 
 def show_waiting(console: Console, states: list[RunState]) -> None:
     """Print how many runs are still running or queued in SLURM."""
-    alive = [state.status for state in states if state.status in {"queued", "running"}]
+    alive = [state.status for state in states if state.status in ALIVE]
     if alive:
         show(
             console,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ablations.config import ConfigError, Job, Trainer
 from ablations.errors import ENDED, MORE_MEMORY, NO_MEMORY, describe_end, plain
@@ -33,6 +33,9 @@ TAIL_LINES = 15
 GROUP_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR2}
 SPINS = "10000"  # iterations that a waiting OpenMP thread spins before it sleeps
 
+Status = Literal["waiting", "queued", "running", "finished", "diverged", "failed", "stopped"]
+ALIVE: tuple[Status, ...] = ("queued", "running")
+
 _context = multiprocessing.get_context("forkserver")
 
 
@@ -43,8 +46,7 @@ class RunState:
     Attributes:
         job: The job.
         folder: The run's folder.
-        status: ``waiting``, ``queued``, ``running``, ``finished``, ``diverged``, ``failed`` or
-            ``stopped``.
+        status: ``waiting`` for a device, ``queued`` by SLURM, ``running``, or how it ended.
         progress: Latest contents of ``progress.json``.
         record: The record, once the run is done.
         tail: Last lines of the log, once the run has failed.
@@ -53,7 +55,7 @@ class RunState:
 
     job: Job
     folder: Path
-    status: str = "waiting"
+    status: Status = "waiting"
     progress: dict[str, Any] = field(default_factory=dict)
     record: Record | None = None
     tail: str = ""

@@ -23,7 +23,9 @@ from filelock import FileLock
 from ablations.config import Accelerator, ConfigError, Job, Trainer
 from ablations.files import write_atomically
 from ablations.launch.pool import (
+    ALIVE,
     RunState,
+    Status,
     by_hardware,
     collect_signals,
     conclude,
@@ -43,7 +45,6 @@ SETTLE_SECONDS = 10.0
 # SLURM signals this long before the time limit: enough for a step and a checkpoint.
 SIGNAL_SECONDS = 120
 
-_ALIVE = ("queued", "running")
 # Final states of a job; any other state means queued or running.
 _ENDED = {
     *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY"),
@@ -147,7 +148,7 @@ class Queue:
                     self._submit(trainer, [state for state in group if state.status == "waiting"])
             self._watch(states, received)
         if received:
-            left = [self.jobs[state.folder] for state in states if state.status in _ALIVE]
+            left = [self.jobs[state.folder] for state in states if state.status in ALIVE]
             print(
                 f"{count(len(left), 'job')} left in SLURM; run the same command to watch again, or "
                 f"`scancel {' '.join(sorted({name.split('_')[0] for name in left}))}` to end them",
@@ -187,10 +188,10 @@ class Queue:
                 updated = time.monotonic()
                 self._keep_deadline(states)
             for state in states:
-                if state.status in _ALIVE:
+                if state.status in ALIVE:
                     self._update(state)
             self.watch(states)
-            alive = [state for state in states if state.status in _ALIVE]
+            alive = [state for state in states if state.status in ALIVE]
             if not alive or all(state.job.trainer.slurm.detach for state in alive):
                 return
             time.sleep(CHECK_SECONDS)
@@ -279,7 +280,7 @@ def _is_alive(reported: str | None) -> bool:
     return reported is not None and reported not in _ENDED
 
 
-def _status(reported: str | None) -> str:
+def _status(reported: str | None) -> Status:
     return "running" if reported in {"RUNNING", "COMPLETING"} else "queued"
 
 
