@@ -1,7 +1,6 @@
 """Take one claim of a study from its arms to its result."""
 
 from dataclasses import replace
-from enum import Enum, auto
 
 from ablations.claims.gates import gate, gate_jobs, learns
 from ablations.claims.measures import (
@@ -23,16 +22,6 @@ from ablations.claims.schema import Claim
 from ablations.claims.tuning import Choice, choose_all
 from ablations.config import Job
 from ablations.stats.labels import Comparison, Verdict, joint
-
-
-class State(Enum):
-    """How far a claim has come."""
-
-    untuned = auto()
-    unchecked = auto()
-    short = auto()  # fewer pairs than the first look needs
-    complete = auto()
-    failed = auto()  # a run that it needs next has failed
 
 
 class ClaimRun:
@@ -146,7 +135,7 @@ class ClaimRun:
             The comparisons of all parts, and those of the top-5 error.
         """
         study = self.runs.study
-        _, missing = self.state()
+        missing, _ = self._missing()
         blank = Comparison(
             claim=self.claim.name,
             differences={},
@@ -230,8 +219,8 @@ class ClaimRun:
             )
         return found
 
-    def state(self) -> tuple[State, str]:
-        """Return how far the claim has come, and why it is incomplete; empty if it is complete."""
+    def _missing(self) -> tuple[str, bool]:
+        """Return what is missing for a label, empty for nothing, and whether its run failed."""
         if not self.is_tuned:
             what, needed = "a tuning run", [job for c in self._all_choices for job in c.missing]
         elif not self.checked:
@@ -240,28 +229,28 @@ class ClaimRun:
             what, needed = "a run", [job for _, job in self.jobs(self.pairs)]
         absent = {job.run.run_id for job in needed if self.runs.record(job) is None}
         if absent & self.runs.failed:
-            return State.failed, f"{what} failed; next step: read its log, then repeat the command"
+            return f"{what} failed; next step: read its log, then repeat the command", True
         if not self.is_tuned:
-            return State.untuned, "not tuned yet"
+            return "not tuned yet", False
         if not self.checked:
-            return State.unchecked, "the gate is not checked yet"
+            return "the gate is not checked yet", False
         broken = {pair for pair, job in self.jobs(self.pairs) if job.run.run_id in absent}
         here, first = self.pairs - len(broken), self.looks[0]
         if here >= first:
-            return State.complete, ""
+            return "", False
         if absent and self.runs.out_of_time:
-            return State.short, "stopped by --budget before the first look"
+            return "stopped by --budget before the first look", False
         if not self.pairs:
-            return State.short, "no pairs yet"
-        return State.short, f"{here} pairs so far, the first look is at {first}"
+            return "no pairs yet", False
+        return f"{here} pairs so far, the first look is at {first}", False
 
     def judge(self, verdicts: list[Verdict], secondary: list[Verdict]) -> None:
         """Add verdicts to the result.
 
         The label is empty until there are pairs, or the gate or a run failed.
         """
-        state, _ = self.state()
-        known = self.pairs or self.obstacle or state is State.failed
+        _, failed = self._missing()
+        known = self.pairs or self.obstacle or failed
         found = [_with_part(v.part, text) for v in verdicts for text in v.warnings]
         self.result = replace(
             self.result,
