@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ablations.files import write_atomically
 from ablations.report import report
-from ablations.reporting.claims import measure_of, rows_of
+from ablations.reporting.claims import measure_of, order_of, rows_of
 from ablations.reporting.documents import escape
 from ablations.reporting.evidence import Section, gather
 
@@ -35,31 +35,31 @@ def studies() -> list[Path]:
 
 
 def table(sections: Iterable[Section]) -> str:
-    """Return the claims of all studies as one table in Markdown."""
+    """Return the claims of all studies as one table in Markdown, in the order of the paper."""
     rows = [HEADINGS, ("---",) * len(HEADINGS)]
-    for section in sections:
-        for result in section.shown:
-            failed = [check.part for check in result.checks if not check.passed]
-            gate = ", ".join(f"{part}: not passed" for part in failed) or "passed"
-            for row in rows_of(result):
-                if row.level == "secondary":
-                    continue
-                first = row.level == "claim"
-                paper = result.paper["data"] if row.paper_effect is not None else ""
-                rows.append(
-                    (
-                        result.statement if first else f"– {row.name}",
-                        result.section if first else "",
-                        measure_of(result) if first else "",
-                        ", on ".join(filter(None, (row.paper, paper))),
-                        row.ours,
-                        f"{section.dataset}: {section.scale}" if first else "",
-                        str(row.n),
-                        gate if first else "",
-                        ", ".join(list(result.confounds)[:MOST_CONFOUNDS]) if first else "",
-                        f"**{row.label}**",
-                    )
+    claims = [(result, section) for section in sections for result in section.shown]
+    for result, section in sorted(claims, key=lambda claim: order_of(claim[0])):
+        failed = [check.part for check in result.checks if not check.passed]
+        gate = ", ".join(f"{part}: not passed" for part in failed) or "passed"
+        for row in rows_of(result):
+            if row.level == "secondary":
+                continue
+            first = row.level == "claim"
+            paper = result.paper["data"] if row.paper_effect is not None else ""
+            rows.append(
+                (
+                    result.statement if first else f"– {row.name}",
+                    result.section if first else "",
+                    measure_of(result) if first else "",
+                    ", on ".join(filter(None, (row.paper, paper))),
+                    row.ours,
+                    f"{section.dataset}: {section.scale}" if first else "",
+                    str(row.n),
+                    gate if first else "",
+                    ", ".join(list(result.confounds)[:MOST_CONFOUNDS]) if first else "",
+                    f"**{row.label}**",
                 )
+            )
     return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in rows)
 
 

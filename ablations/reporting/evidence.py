@@ -80,7 +80,7 @@ class Section:
         results: The claims, in the order of the paper.
         arms: The arms, those with the fewest differences first, without tuning runs.
         study: The study; None for runs that belong to no study.
-        tuning: Number of tuning and gate runs.
+        tuning: Records of tuning and gate runs.
         output: Folder of the runs.
     """
 
@@ -92,7 +92,7 @@ class Section:
     results: list[ClaimResult]
     arms: list[Arm]
     study: StudyResult | None = None
-    tuning: int = 0
+    tuning: Sequence[Record] = ()
     output: Path = Path()
 
     @property
@@ -256,7 +256,7 @@ def unfinished(section: Section) -> str:
         words = [*asked, f"experiment={study.experiment}", *study.changes]
     if section.output.resolve() != Path("runs").resolve():
         words.append(f"output={section.output}")
-    runs = count(len(section.runs) + section.tuning, "run")
+    runs = count(len(section.runs) + len(section.tuning), "run")
     return (
         f"{count(len(left), 'claim')} not decided, {runs} finished; next step: "
         f"{command_line('reproduce')} {' '.join(map(quote, words))}"
@@ -344,7 +344,7 @@ def _study_section(
         [_renamed(result, short) for result in sorted(study.results, key=order_of)],
         _arms(named, full, short),
         study,
-        len(unjudged) - len(untuned),
+        [run for run in unjudged if run.seed in study.tuning_seeds],
     )
 
 

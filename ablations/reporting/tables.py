@@ -98,10 +98,11 @@ def provenance(section: Section) -> list[tuple[str, str]]:
             ("Seeds", seeds),
         ]
     diverged = sum(run.status == "diverged" for run in runs)
-    tuning = f"; in addition {section.tuning} for tuning and gates" if section.tuning else ""
-    packages = dict.fromkeys(name for run in runs for name in run.provenance.get("versions", {}))
+    tuning = f"; in addition {len(section.tuning)} for tuning and gates" if section.tuning else ""
+    trained = [*runs, *section.tuning]
+    packages = dict.fromkeys(name for run in trained for name in run.provenance.get("versions", {}))
     versions = [
-        f"{name} {_tally(run.provenance.get('versions', {}).get(name, '?') for run in runs)}"
+        f"{name} {_tally(run.provenance.get('versions', {}).get(name, '?') for run in trained)}"
         for name in packages
     ]
     rows += _names(section)
@@ -109,14 +110,14 @@ def provenance(section: Section) -> list[tuple[str, str]]:
         ("Data", f"{section.dataset}, SHA-256 {section.fingerprint[:16]}…"),
         ("Scale", section.scale),
         ("Runs", f"{len(runs)}, {diverged} of them diverged{tuning}"),
-        ("Devices", _tally(f"{run.hardware.devices} × {run.hardware.device}" for run in runs)),
-        ("Precision", _tally(run.run.recipe.precision.value for run in runs)),
-        ("Commit of the runs", _tally(_commit(run) for run in runs)),
+        ("Devices", _tally(f"{run.hardware.devices} × {run.hardware.device}" for run in trained)),
+        ("Precision", _tally(run.run.recipe.precision.value for run in trained)),
+        ("Commit of the runs", _tally(_commit(run) for run in trained)),
         ("Versions", "; ".join(versions)),
-        ("Numerics", _tally(str(run.numerics) for run in runs)),
-        ("Training time", duration(sum(run.seconds for run in runs))),
+        ("Numerics", _tally(str(run.numerics) for run in trained)),
+        ("Training time", duration(sum(run.seconds for run in trained))),
     ]
-    times = sorted(str(run.provenance["time"]) for run in runs if "time" in run.provenance)
+    times = sorted(str(run.provenance["time"]) for run in trained if "time" in run.provenance)
     if times:
         rows.append(("Finished", " to ".join(dict.fromkeys([times[0][:16], times[-1][:16]]))))
     if skipped := max((run.data.skipped for run in runs), default=0):

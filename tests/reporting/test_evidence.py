@@ -83,11 +83,16 @@ def test_a_run_of_another_experiment_has_the_name_of_the_arm_in_the_study(folder
     ]
 
 
-def test_tuning_runs_are_counted_and_not_shown(study):
+def test_tuning_runs_are_in_the_provenance_and_not_among_the_arms(study):
     section = section_of(study)
-    assert section.tuning == 1
-    assert 1000 not in {run.seed for run in section.runs}
-    assert "1 for tuning and gates" in dict(provenance(section))["Runs"]
+    assert len(section.tuning) == 1
+    another = replace(section.tuning[0].hardware, device="another")
+    study.add(0.2, 1001, arm="activation=tanh recipe.lr=0.03", hardware=another)
+    section = section_of(study)
+    assert not {1000, 1001} & {run.seed for run in section.runs}
+    found = dict(provenance(section))
+    assert "2 for tuning and gates" in found["Runs"]
+    assert found["Devices"] == "1 × a machine (16 runs), 1 × another (1 run)"
 
 
 def test_missing_records_are_reported(study):
