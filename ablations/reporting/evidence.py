@@ -129,9 +129,14 @@ class Section:
         """Networks, parameters, training images and epochs."""
         if not self.runs:
             return "no finished pairs here" if self.tuning else "no records here"
-        networks = Counter(f"{r.run.model.value} at width {plain(r.run.width)}" for r in self.runs)
+        models = Counter(run.run.model.value for run in self.runs)
+        widths = Counter((run.run.model.value, plain(run.run.width)) for run in self.runs)
+        networks = []
+        for name, _ in models.most_common():
+            found = [width for (model, width), _ in widths.most_common() if model == name]
+            networks.append(f"{name} at width {listed(found)}")
         parts = [
-            listed([name for name, _ in networks.most_common()]),
+            listed(networks),
             f"{_range(r.parameters for r in self.runs)} parameters",
         ]
         if trained := [r for r in self.runs if r.train]:
