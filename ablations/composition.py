@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager, chdir, redirect_stderr
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from shlex import quote
 from typing import Any, TextIO, cast
 
 import hydra
@@ -22,13 +21,12 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ValidationError
-from yaml import MarkedYAMLError, YAMLError
+from yaml import YAMLError
 
 from ablations.config import CONFIG, Config, ConfigError, Run, flatten
-from ablations.errors import UNREAD, RunsFailed, error_line, lacks_memory, plain, stdout_closed
+from ablations.errors import ended_in_words
 from ablations.keys import completions, explain, help_text, keys, no_value, unknown_key
 
-_SUBMITIT = "hydra/launcher=submitit_slurm"
 # Values that Hydra does not read as strings, and that therefore cannot name a file.
 _NO_NAME = re.compile(r"null|true|false|[-+.]?\d[-+.\de]*", re.IGNORECASE)
 
@@ -59,34 +57,18 @@ def main(task: Callable[[DictConfig], Any], name: str = "run") -> None:
         print(*values, sep="\n")
         return
     register(name)
-    full_error = os.environ.setdefault("HYDRA_FULL_ERROR", "0") == "1"
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise errors, which _explain rewords
     command = hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name="config")
-    try:
-        _check_words(sys.argv[1:])
-        with redirect_stderr(sys.stderr if full_error else cast(TextIO, _Errors(sys.stderr))):
-            command(task)()
-    except RunsFailed as error:  # each failure was shown when it happened
-        sys.exit(error_line(str(error)))
-    except (HydraException, OmegaConfBaseException, ValueError, OSError, YAMLError) as error:
-        if stdout_closed(error):
-            sys.exit(UNREAD)
-        # A plain ValueError that names an option comes from Hydra, such as for two options that
-        # exclude each other. Any other is a bug.
-        if full_error or (type(error) is ValueError and "--" not in str(error)):
-            raise
-        sys.exit(error_line(_explain(error)))
-    except (RuntimeError, MemoryError, ImportError) as error:
-        if lacks_memory(error) and not full_error:
-            sys.exit(error_line(plain(error)))
-        # Submitit raises RuntimeError on a machine without SLURM.
-        if full_error or _SUBMITIT not in sys.argv or not isinstance(error, RuntimeError):
-            raise
-        reason = str(error).strip().rpartition("\n")[2]
-        step = "start this on a login node of the cluster, or remove hydra/launcher"
-        sys.exit(error_line(f"{_SUBMITIT}: {reason}; next step: {step}"))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        command(task)()
+        return
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise errors, which _explain rewords
+    with ended_in_words():
+        try:
+            _check_groups(sys.argv[1:])
+            with redirect_stderr(cast(TextIO, _Errors(sys.stderr))):
+                command(task)()
+        except (HydraException, OmegaConfBaseException, YAMLError) as error:
+            raise ConfigError(_explain(error)) from error
 
 
 def in_start_folder() -> AbstractContextManager[None]:
@@ -205,73 +187,25 @@ class _Errors:
         return 0 if text.startswith("Error executing job with") else self.stream.write(text)
 
 
-def _check_words(words: Sequence[str]) -> None:
-    """Refuse arguments that Hydra would answer with its usage or a traceback."""
-    known = {part for name, *_ in keys() for part in (name, name.partition(".")[0])}
+def _check_groups(words: Sequence[str]) -> None:
+    """Refuse ``~GROUP`` and ``GROUP=null``, which Hydra would replace by defaults in silence."""
     groups = _groups()
     for word in words:
-        key, _, value = word.lstrip("-~").partition("=")
-        if word.startswith("-") and key in known:
-            raise ConfigError(
-                f"{word}: an override has no dashes; next step: {key}={value or 'VALUE'}"
-            )
+        key, _, value = word.lstrip("~").partition("=")
         if key in groups and (word.startswith("~") or _NO_NAME.fullmatch(value)):
-            meant = f"; next step: {key}=none" if "none" in groups[key] else ""
-            takes = " | ".join(groups[key])
-            raise ConfigError(f"{word}: {key} is required; {key} takes {takes}{meant}")
-        if _SUBMITIT in words and key.startswith("trainer.slurm."):
-            raise ConfigError(
-                f"{word}: only for trainer=slurm; {_SUBMITIT} takes hydra.launcher.*, such as "
-                "hydra.launcher.timeout_min=120"
-            )
+            raise ConfigError(f"{word}: {key} is required; {key} takes {' | '.join(groups[key])}")
 
 
 def _explain(error: Exception) -> str:
     """Return an error of Hydra or OmegaConf as one line: problem, valid values, next step."""
-    text = str(error)
     if isinstance(error, OverrideParseException):
-        if "=" not in str(error.override):
-            return f"{error.override}: not KEY=VALUE; run.py --help lists the keys"
         return (
-            f"{error.override}: cannot be parsed; a value with spaces, commas or brackets needs "
-            "two pairs of quotes: 'KEY=\"a (b), c\"'"
+            f"{error.override}: cannot be parsed as KEY=VALUE; a value with spaces, commas or "
+            "brackets needs two pairs of quotes: 'KEY=\"a (b), c\"'"
         )
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, name = error.missing_cfg_file.rpartition("/")
-        if group:
-            return (
-                f"{group}={name}: does not exist; {group} takes {' | '.join(error.options or [])}"
-            )
-        folders = " or ".join(re.findall(r"path=file://(.+)", text))
-        return f"{name}.yaml: not found in {folders}; next step: --config-dir FOLDER adds a folder"
-    if isinstance(error, HydraException) and re.search(r"\bhydra['.=]", text):
-        # The hints below are only for the suite's own keys.
-        return f"{text.splitlines()[0].rstrip('.')}; --cfg hydra prints Hydra's own keys"
-    if match := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.+?)=(.*)'", text):
-        key, values = match.groups()
-        if next((takes for name, takes, _ in keys() if name == key), "").startswith("a list"):
-            return f"{key}={values}: a list needs brackets; next step: {key}=[{values}]"
-        sweep = f"ablations/run.py -m {quote(f'{key}={values}')}"
-        return f"{key}={values}: must be one value; for a sweep, add -m: {sweep}"
-    if match := re.match(r"Could not override '([^']+)'", text):
+    if isinstance(error, MissingConfigException) and error.options:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        return f"{group}={name}: does not exist; {group} takes {' | '.join(error.options)}"
+    if match := re.match(r"Could not override '(?!hydra\b)([^']+)'", str(error)):
         return unknown_key(match[1])
-    if isinstance(error, OSError):
-        return _refused(error)
-    if isinstance(error, OmegaConfBaseException) and error.full_key:
-        return f"{error.full_key}: {text.splitlines()[0]}"
-    if isinstance(error, MarkedYAMLError) and (mark := error.problem_mark):
-        return f"{mark.name}, line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
-    return " ".join(line.strip() for line in text.splitlines() if line.strip())
-
-
-def _refused(error: OSError) -> str:
-    # Hydra writes its own files before the plan checks the folder of the runs.
-    given = [word.partition("=")[2] for word in sys.argv if word.startswith("output=")]
-    output = (given or [Config().output])[-1]
-    folder, file = Path(output).absolute(), Path(str(error.filename)).absolute()
-    if file in (folder, *folder.parents) or file.is_relative_to(folder / ".hydra"):
-        return (
-            f"output={output}: cannot write there ({error.strerror}); next step: free space or "
-            "give access, or choose another folder with output=FOLDER"
-        )
-    return plain(error)
+    return " ".join(str(error).split())

@@ -13,7 +13,7 @@ if __package__ in {None, ""}:
 from ablations.claims.files import study_files
 from ablations.config import ConfigError, Logger
 from ablations.errors import ended_in_words, writable
-from ablations.keys import OUTPUT, program
+from ablations.keys import OUTPUT, command_line
 from ablations.reporting.evidence import gather
 
 
@@ -98,7 +98,7 @@ def _unknown(study: str, known: list[str]) -> ConfigError:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(
-        prog=program(),
+        prog=command_line("dashboard"),
         description="Build or update the W&B workspace and report of a project.",
         epilog="Upload runs that were logged offline: wandb sync OUTPUT/*/wandb/latest-run",
         parents=[OUTPUT],

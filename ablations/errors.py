@@ -2,20 +2,15 @@
 
 import errno
 import os
-import select
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from shutil import get_terminal_size
-from textwrap import fill
 
 from ablations.config import ConfigError
 from ablations.files import remove_partial
-
-UNREAD = 141  # exit code of a program that SIGPIPE ends
 
 # Phrases of libraries that report a lack of memory without a MemoryError.
 _MEMORY = (
@@ -25,14 +20,8 @@ _MEMORY = (
 NO_MEMORY, ENDED = "not enough memory", "ended by"  # how texts of `plain` and `describe_end` begin
 MORE_MEMORY = "give it more memory, or train one run at a time with trainer.parallel=1"
 
-# Likely causes of signals that users do not send.
-_CAUSES: dict[int, str] = {
-    signal.SIGKILL: ", perhaps for lack of memory",
-    signal.SIGBUS: ", perhaps because the disk of its data failed",
-}
 
-
-class RunsFailed(RuntimeError):
+class RunsFailed(ConfigError):
     """Runs that ended without a record; the message counts them and names the next step."""
 
 
@@ -46,26 +35,15 @@ def ended_in_words() -> Iterator[None]:
     try:
         yield
         sys.stdout.flush()
+    except BrokenPipeError:  # as by `| head`; the interpreter must not flush at exit again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except Exception as error:
         if not isinstance(error, ConfigError | OSError) and not lacks_memory(error):
             raise
-        sys.exit(UNREAD if stdout_closed(error) else error_line(plain(error)))
+        sys.exit(f"error: {plain(error)}")
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def error_line(text: str) -> str:
-    """Return ``error: TEXT``: one line, or wrapped if standard error is a terminal."""
-    line = f"error: {text}"
-    return wrapped(line, get_terminal_size().columns) if sys.stderr.isatty() else line
-
-
-def wrapped(text: str, width: int) -> str:
-    """Wrap each line of a text between words; longer words, such as paths, stay whole."""
-    return "\n".join(
-        fill(line, width, break_long_words=False, break_on_hyphens=False)
-        for line in text.split("\n")
-    )
 
 
 @contextmanager
@@ -98,10 +76,10 @@ def explain_failure(error: Exception, folder: Path) -> str | None:
     # Connection errors are caused by other processes; errors without errno come from libraries.
     if not isinstance(error, OSError) or isinstance(error, ConnectionError) or not error.errno:
         return None
-    full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-    where = f"{folder}: {error.strerror}" if full else plain(error)
-    step = "free space" if full else "fix this"
-    return f"{where}; next step: {step}, then repeat the command to resume from the checkpoint"
+    return (
+        f"{folder}: {plain(error)}; next step: free space or fix this, then repeat the command to "
+        "resume from the checkpoint"
+    )
 
 
 def lacks_memory(error: Exception) -> bool:
@@ -120,29 +98,14 @@ def describe_end(exitcode: int) -> str:
             number, as from a shell.
 
     Examples:
-        >>> describe_end(3), describe_end(-11), describe_end(-9)
+        >>> describe_end(3), describe_end(-11), describe_end(137)
         ('exit code 3', 'ended by SIGSEGV', 'ended by SIGKILL, perhaps for lack of memory')
     """
-    number = -exitcode if exitcode < 0 else exitcode - 128
-    if number not in signal.valid_signals():
+    try:
+        name = signal.Signals(-exitcode if exitcode < 0 else exitcode - 128).name
+    except ValueError:
         return f"exit code {exitcode}"
-    name = signal.Signals(number).name if number in set(signal.Signals) else f"signal {number}"
-    return f"{ENDED} {name}{_CAUSES.get(number, '')}"
-
-
-def stdout_closed(error: Exception) -> bool:
-    """Return whether standard output was closed, as by `| head`; further output is then dropped.
-
-    A broken pipe to another process raises the same error, which is not hidden.
-    """
-    if not isinstance(error, BrokenPipeError):
-        return False
-    output = select.poll()
-    output.register(sys.stdout, 0)  # POLLERR is always reported
-    if not output.poll(0):
-        return False
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return True
+    return f"{ENDED} {name}{', perhaps for lack of memory' if name == 'SIGKILL' else ''}"
 
 
 def plain(error: Exception) -> str:

@@ -16,7 +16,7 @@ import ablations
 from ablations.config import ConfigError
 from ablations.errors import ended_in_words, writable
 from ablations.files import write_atomically
-from ablations.keys import RUN, program
+from ablations.keys import RUN, command_line
 
 
 def export(
@@ -73,7 +73,7 @@ def export(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(
-        prog=program(),
+        prog=command_line("export"),
         description="Write a trained network as safetensors, a state dict, a module in plain torch "
         "and a model card.",
         parents=[RUN],

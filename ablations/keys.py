@@ -87,41 +87,21 @@ RENAMED = {
 }
 
 
-_CONTINUES = (
-    "the same command resumes an interrupted run; pretrained=RUN_ID starts from another run's "
-    "weights"
-)
 # Names in other tools, with the key here or what replaces it.
 _FAMILIAR = {
     "max_epochs": "recipe.epochs",
-    "num_epochs": "recipe.epochs",
-    "max_steps": "recipe.epochs",
     "learning_rate": "recipe.lr",
-    "lr_scheduler": "recipe.schedule",
     "scheduler": "recipe.schedule",
-    "fp16": "recipe.precision",
-    "amp": "recipe.precision",
     "limit_train_batches": "data.train_limit",
-    "image_size": "data.size",
     "data_dir": "data.path",
-    "root": "data.path",
-    "arch": "model",
     "gpus": "trainer.devices",
-    "nproc_per_node": "trainer.devices",
-    "seed_everything": "seed",
     "default_root_dir": "output",
-    "ckpt_path": _CONTINUES,
-    "resume": _CONTINUES,
-    "resume_from_checkpoint": _CONTINUES,
+    "ckpt_path": "the same command resumes an interrupted run; pretrained=RUN_ID starts from "
+    "another run's weights",
     "optimizer": "the optimizer is SGD with momentum (§5), set by recipe.lr, recipe.momentum and "
     "recipe.weight_decay",
     "strategy": "several devices use DDP: trainer.devices=N, trainer.num_nodes=N",
     "num_workers": "batches are read from a memory-mapped store, without workers",
-    "deterministic": "random numbers depend only on the seed; on the same CPU a repeated run "
-    "gives the same numbers",
-    "val_check_interval": "trainer.check_val_every_n_epoch",
-    "tags": "W&B reads the environment variable WANDB_TAGS",
-    "notes": "W&B reads the environment variable WANDB_NOTES",
     "wandb": "logger=wandb enables it; set logger.project and logger.entity",
 }
 
@@ -162,34 +142,20 @@ def no_value(key: str) -> str:
 
 def wrong_value(key: str, value: Any) -> str:
     """Return the error message for a value that a key does not take."""
-    given, hint = "null" if value is None else value, ""
-    if inner := {name: takes for name, takes, _ in keys() if name.startswith(f"{key}.")}:
-        fits = [name for name, takes in inner.items() if str(value) in takes.split(" | ")]
-        meant = f"did you mean {fits[0]}={value}? " if fits else ""
+    given = "null" if value is None else value
+    if inner := [name for name, *_ in keys() if name.startswith(f"{key}.")]:
         return (
-            f"{key}={given}: {key} is a group of keys; {meant}next step: set experiment=NAME, or "
-            f"single keys: {', '.join(inner)}"
+            f"{key}={given}: {key} is a group of keys; next step: set experiment=NAME, or single "
+            f"keys: {', '.join(inner)}"
         )
-    values = next(values for name, values, _ in keys() if name == key)
     if key == "experiment" and isinstance(value, dict):
         return "experiment: its file needs the first line `# @package _global_`"
-    if values.startswith("a list"):
-        return f"{key}={given}: must be a list in brackets; {key} takes {values}"
-    if isinstance(value, list | dict):
-        return (
-            f"{key}={given}: must be one value, without brackets; {key} takes {values}; "
-            f"for a sweep, -m {key}=A,B"
-        )
-    if isinstance(value, bool) and values == "on | off":
-        meant = "on" if value else "off"
-        hint = f"; next step: {key}={meant} (in a file quote it: YAML reads {meant} as {value})"
-    if str(value).lower() == "none" and values.endswith("null"):
-        hint = f"; next step: {key}=null"
-    if key == "dropout" and isinstance(value, int | float) and not isinstance(value, bool):
-        hint = "; on is the paper's probability of 0.5, the only one"
-    if close := difflib.get_close_matches(str(value).lower(), words(key), n=1):
-        hint = hint or f"; next step: {key}={close[0]}"
-    return f"{key}={given}: not valid; {key} takes {values}{hint}"
+    takes = next(takes for name, takes, _ in keys() if name == key)
+    close = difflib.get_close_matches(str(value).lower(), takes.split(" | "), n=1)
+    hint = f"; next step: {key}={close[0]}" if close else ""
+    if isinstance(value, list):
+        hint = f"; next step: for a sweep, -m {key}=A,B"
+    return f"{key}={given}: not valid; {key} takes {takes}{hint}"
 
 
 def words(key: str) -> list[str]:
@@ -232,13 +198,11 @@ def explain(error: ValidationError) -> str:
 _COMMANDS = {
     "run": (
         "[-m] [KEY=VALUE ...]",
-        [
-            "The AlexNet ablation suite: the 2012 network, one technique changed at a time.",
-            "",
-            "  python ablations/run.py                                one run",
-            "  python ablations/run.py -m pooling=overlap,nonoverlap  a sweep; prints a table",
-            "  python ablations/run.py -m norm=lrn,none seed=0,1,2    three seeds each",
-        ],
+        """The AlexNet ablation suite: the 2012 network, one technique changed at a time.
+
+  {command}                                one run
+  {command} -m pooling=overlap,nonoverlap  a sweep; prints a table
+  {command} -m norm=lrn,none seed=0,1,2    three seeds each""",
         "; the first of several words is the default, for a technique the paper's; an experiment "
         "may set other defaults",
         ("",),
@@ -246,12 +210,10 @@ _COMMANDS = {
     ),
     "prepare": (
         "[KEY=VALUE ...]",
-        [
-            "Decode the data of an experiment once. Runs also do this when needed.",
-            "",
-            "  python ablations/prepare.py experiment=cifar10",
-            "  python ablations/prepare.py experiment=imagenet data.path=/data/imagenet",
-        ],
+        """Decode the data of an experiment once. Runs also do this when needed.
+
+  {command} experiment=cifar10
+  {command} experiment=imagenet data.path=/data/imagenet""",
         "; which data to decode, and where to store them",
         ("data.", "cache"),
         ("experiment",),
@@ -272,14 +234,8 @@ RUN = ArgumentParser(add_help=False, parents=[OUTPUT])
 RUN.add_argument("run", metavar="RUN", help="id of the run, its first digits, or its folder")
 
 
-def program() -> str:
-    """Return the command for usage lines: ``python ablations/run.py`` or ``ablations run``."""
-    name = Path(sys.argv[0]).name
-    return f"python ablations/{name}" if name.endswith(".py") else name
-
-
 def command_line(command: str) -> str:
-    """Return how to start another command: as a file or through ``ablations``, like this one."""
+    """Return how to start a command: as a file or through ``ablations``, like this one."""
     installed = Path(sys.argv[0]).name.startswith("ablations ")  # by the console script
     return f"ablations {command}" if installed else f"python ablations/{command}.py"
 
@@ -293,12 +249,9 @@ def help_text(groups: dict[str, list[str]], command: str = "run") -> str:
     """
     arguments, about, which, prefixes, shown = _COMMANDS[command]
     lines = [
-        f"usage: {program()} {arguments}",
+        f"usage: {command_line(command)} {arguments}",
         "",
-        *(
-            re.sub(r"python ablations/(\w+)\.py", lambda call: command_line(call[1]), line)
-            for line in about
-        ),
+        about.format(command=command_line(command)),
         "",
         "Groups (GROUP=NAME):",
         *(_wrapped(f"  {name:<10} {', '.join(groups[name])}", 13) for name in shown),
@@ -312,11 +265,8 @@ def help_text(groups: dict[str, list[str]], command: str = "run") -> str:
         default = json.dumps(defaults[name], separators=(",", ":")).strip('"')
         first = values.startswith(f"{default} |")
         shown = values if first else f"{values} (default {default})"
-        lines.append(_wrapped(f"  {name}={shown}", 4))
-        if meaning:
-            lines.append(_wrapped(f"      {meaning}", 6))
-    lines += ["", "--cfg job prints the whole configuration."]
-    return "\n".join(lines)
+        lines += [_wrapped(f"  {name}={shown}", 4), _wrapped(f"      {meaning}", 6)]
+    return "\n".join([*lines, "", "--cfg job prints the whole configuration."])
 
 
 def _wrapped(line: str, indent: int) -> str:

@@ -13,8 +13,8 @@ from PIL import Image
 
 import ablations
 from ablations.config import ConfigError
-from ablations.errors import ended_in_words, error_line, plain
-from ablations.keys import RUN, program
+from ablations.errors import ended_in_words, plain
+from ablations.keys import RUN, command_line
 from ablations.record import VIEWS
 
 
@@ -47,7 +47,9 @@ def _images(place: Path) -> Iterator[Path]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(
-        prog=program(), description="Print the most probable classes of images.", parents=[RUN]
+        prog=command_line("predict"),
+        description="Print the most probable classes of images.",
+        parents=[RUN],
     )
     parser.add_argument(
         "images", metavar="IMAGE", type=Path, nargs="*", help="images, or folders of images"
@@ -77,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             try:
                 (probabilities,) = trained.predict([path], given.views)
             except (ConfigError, OSError) as error:
-                print(error_line(plain(error)), file=sys.stderr, flush=True)
+                print(f"error: {plain(error)}", file=sys.stderr, flush=True)
                 broken = True
                 continue
             print(path)

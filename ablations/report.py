@@ -13,7 +13,7 @@ if __package__ in {None, ""}:
 from ablations.config import ConfigError
 from ablations.errors import ended_in_words, writable
 from ablations.files import write_atomically
-from ablations.keys import program
+from ablations.keys import command_line
 from ablations.record import CHECKPOINT
 from ablations.words import count
 
@@ -82,7 +82,7 @@ def report(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(
-        prog=program(),
+        prog=command_line("report"),
         description="Write the report from local records: RESULTS.md, report.html, runs.csv, "
         "figures and, if there are claims, verdicts.csv and verdicts.tex.",
     )

@@ -26,7 +26,7 @@ from ablations.claims.files import ad_hoc, claim_files, read_claims, read_study,
 from ablations.claims.schema import Claim, Study
 from ablations.config import ConfigError
 from ablations.errors import ended_in_words
-from ablations.keys import command_line, program
+from ablations.keys import command_line
 from ablations.launch.display import make_console, show
 from ablations.words import count
 
@@ -124,7 +124,7 @@ def _find(
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=program(),
+        prog=command_line("reproduce"),
         description="Test claims of the paper: tune, check the gate, train pairs of runs, label.",
         epilog="Without a name, lists studies and claims. Repeat a command to resume it.",
     )

@@ -1,6 +1,5 @@
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,14 +85,11 @@ def test_every_arm_of_a_sweep_is_compared_with_its_own_experiment(ask: Ask):
     assert [config.recipe.milestones for config, _ in jobs] == [(0.1, 0.2), (0.3,)] * 2
 
 
-@pytest.mark.parametrize("value", ["on", "off", "'on'", '"off"'])
-def test_on_and_off_are_words_on_the_command_line(value: str, ask: Ask):
+@pytest.mark.parametrize("value", ["off", "'off'", "false"])
+def test_on_and_off_may_be_words_or_truth_values(value: str, ask: Ask, tmp_path: Path):
     ((config, _),), _ = ask(f"dropout={value}")
-    assert config.dropout is Dropout(value.strip("'\""))
-
-
-def test_a_quoted_off_in_a_file(ask: Ask, tmp_path: Path):
-    ((config, _),), _ = ask(*experiment_file(tmp_path, 'dropout: "off"'))
+    assert config.dropout is Dropout.off
+    ((config, _),), _ = ask(*experiment_file(tmp_path, f"dropout: {value}"))
     assert config.dropout is Dropout.off
 
 
@@ -141,56 +137,26 @@ def experiment_file(tmp_path: Path, line: str) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("override", "takes"),
     [
-        ("pooling=overlaps", "overlap | nonoverlap; next step: pooling=overlap"),
-        ("activation=ReLU", "relu | tanh | sigmoid; next step: activation=relu"),
         ("pooling=null", "overlap | nonoverlap"),
-        ("dropout=true", "on | off; next step: dropout=on"),
+        ("activation=ReLU", "relu | tanh | sigmoid; next step: activation=relu"),
+        ("dropout=0.3", "on | off"),
         ("fast_dev_run=maybe", "true | false"),
-        ("seed=abc", "a whole number, at least 0"),
         ("seed=1.5", "a whole number, at least 0"),
-        ("seed=null", "a whole number, at least 0"),
-        ("seed=-1", "a whole number, at least 0"),
-        ("replicate=-1", "a whole number, at least 0"),
-        ("width=0", "a number, above 0, at most 4"),
         ("width=5", "a number, above 0, at most 4"),
-        ("data.size=4", "a whole number, at least 8"),
-        ("data.crop=7", "a whole number, at least 8"),
-        ("data.train_limit=0", "a whole number, above 0 | null"),
-        ("data.val_size=-1", "a whole number, at least 0"),
-        ("recipe.epochs=0", "a whole number, above 0"),
-        ("recipe.batch_size=0", "a whole number, above 0"),
-        ("recipe.patience=0", "a whole number, above 0"),
-        ("recipe.lr=fast", "a number, above 0"),
-        ("recipe.lr=0.0", "a number, above 0"),
         ("recipe.lr=nan", "a number, above 0"),
-        ("recipe.lr=inf", "a number, above 0"),
         ("recipe.momentum=1.0", "a number, at least 0, below 1"),
-        ("recipe.weight_decay=-1.0", "a number, at least 0"),
         ("recipe.weight_decay=inf", "a number, at least 0"),
-        ("recipe.bias_lr_mult=-1.0", "a number, at least 0 | null"),
-        ("recipe.stop_at=0.0", "a number, above 0, below 1 | null"),
         ("recipe.stop_at=1.0", "a number, above 0, below 1 | null"),
-        ("trainer.devices=0", "a whole number, above 0"),
-        ("trainer.num_nodes=0", "a whole number, above 0"),
         ("trainer.parallel=0", "a whole number, above 0 | null"),
-        (
-            "trainer.parallel=none",
-            "a whole number, above 0 | null; next step: trainer.parallel=null",
-        ),
-        ("trainer.threads=0", "a whole number, above 0 | null"),
-        ("trainer.checkpoint_steps=0", "a whole number, above 0"),
-        ("trainer.slurm.minutes=4", "a whole number, at least 5"),
-        ("trainer.slurm.cpus=0", "a whole number, above 0"),
+        ("data.train=a", "a list [A,B]"),
         ("output=", "a string, not empty"),
-        ("cache=", "a string, not empty | null"),
     ],
 )
 def test_a_wrong_value_is_named_with_the_valid_ones(override: str, takes: str):
     key = override.partition("=")[0]
-    given = "dropout=True" if key == "dropout" else override
     with pytest.raises(ConfigError) as error:
         composition.alter(Config(), [override])
-    assert str(error.value).startswith(f"{given}: not valid; {key} takes {takes}")
+    assert str(error.value) == f"{override}: not valid; {key} takes {takes}"
 
 
 @pytest.mark.parametrize(
@@ -198,70 +164,26 @@ def test_a_wrong_value_is_named_with_the_valid_ones(override: str, takes: str):
     [
         (["pooling=overlaps"], "pooling=overlaps: not valid; pooling takes overlap | nonoverlap"),
         (["+foo=1"], "foo: no such key; run.py --help"),
-        (["foo=1"], "foo: no such key; run.py --help"),
-        (["++foo=1"], "foo: no such key; run.py --help"),
-        (["+recipe.foo=1"], "recipe.foo: no such key"),
-        (["poolign=overlap"], "poolign: no such key; did you mean pooling?"),
-        (["recipe.learning_rate=1"], "recipe.learning_rate: no such key; did you mean"),
+        (["recipe.lrr=1"], "recipe.lrr: no such key; did you mean recipe.lr? run"),
+        (["-m", "max_epochs=3,4"], "did you mean recipe.epochs?"),
         (["dataset.crop=24"], "`dataset.crop=` is now `data.crop=`"),
-        (["dataset=cifar10"], "`dataset=` is now `data=`"),
         (["-m", "network=alexnet,cifar_conv"], "`network=` is now `model=`"),
-        (["-m", "dataset.crop=20,24"], "`dataset.crop=` is now `data.crop=`"),
-        (["~pooling"], "pooling: has no value; next step: pooling=... instead of ~pooling"),
         (["~recipe.lr"], "recipe.lr: has no value; next step: recipe.lr=... instead of ~recipe"),
         (["~experiment"], "~experiment: experiment is required; experiment takes cifar10"),
-        (["~trainer=auto"], "~trainer=auto: trainer is required; trainer takes auto | cpu"),
-        (["~logger"], "~logger: logger is required; logger takes csv"),
-        (["recipe=fast"], "next step: set experiment=NAME, or single keys: recipe.ep"),
-        (["data=cifar10"], "did you mean data.source=cifar10? next step: set experiment=NAME"),
-        (["recipe.lrr=1"], "recipe.lrr: no such key; did you mean recipe.lr? run"),
-        (
-            ["-cn", "nope"],
-            f"nope.yaml: not found in {composition.shipped('conf')}; next step: --config-dir",
-        ),
-        (
-            ["hydra/launcher=foo"],
-            "hydra/launcher=foo: does not exist; hydra/launcher takes basic |",
-        ),
-        (["hydra.foo=1"], "Could not override 'hydra.foo'; --cfg hydra prints Hydra's own keys"),
-        (["hydra=foo"], "'hydra'. No match in the defaults list; --cfg hydra prints"),
-        (["hydra.job.chdir=true,false"], "'hydra.job.chdir=true,false'; --cfg hydra prints"),
-        (["seed=${nothing}"], "seed: Interpolation key 'nothing' not found"),
-        (
-            ["experiment=cifar"],
-            "experiment=cifar: does not exist; experiment takes cifar10 | cifar",
-        ),
-        (["trainer=tpu"], "trainer=tpu: does not exist; trainer takes auto | cpu"),
         (["logger=null"], "logger=null: logger is required; logger takes csv | none"),
-        (["logger=false"], "tensorboard | wandb; next step: logger=none"),
         (["trainer=2"], "trainer=2: trainer is required; trainer takes auto | cpu"),
-        (["trainer.max_epochs=3"], "did you mean recipe.epochs?"),
-        (["-m", "max_epochs=3,4"], "did you mean recipe.epochs?"),
-        (["dropout=0.3"], "dropout takes on | off; on is the paper's probability of 0.5"),
+        (["trainer=tpu"], "trainer=tpu: does not exist; trainer takes auto | cpu"),
+        (["data=cifar10"], "data is a group of keys; next step: set experiment=NAME"),
         (["data.crop=64"], "data.crop=64: must be between 8 and data.size=32"),
-        (["pooling=overlap,nonoverlap"], "pooling=overlap,nonoverlap: must be one value"),
-        (["seed=range(3)"], "add -m: ablations/run.py -m 'seed=range(3)'"),
-        (["data.train=a,b"], "a list needs brackets; next step: data.train=[a,b]"),
-        (["data.train=a"], "data.train=a: must be a list in brackets; data.train takes a"),
-        (["pooling"], "pooling: not KEY=VALUE"),
-        (["-m", "pooling=overlap,"], "pooling=overlap,: cannot be parsed"),
-        (["data.path=/a (b)/c"], "data.path=/a (b)/c: cannot be parsed; a value with spaces"),
-        (["-m", "pooling=[overlap,nonoverlap]"], "nonoverlap; for a sweep, -m pooling=A,B"),
-        (
-            ["--pooling=overlap"],
-            "--pooling=overlap: an override has no dashes; next step: pooling=overlap",
-        ),
-        (["--trainer", "cpu"], "--trainer: an override has no dashes; next step: trainer=VALUE"),
-        (["-m", "seed=0,1,2,3,4,5,abc"], "seed=abc: not valid"),
+        (["pooling=overlap,nonoverlap"], "'pooling=overlap,nonoverlap' 1. To use it as a list"),
+        (["-m", "pooling=[overlap,nonoverlap]"], "next step: for a sweep, -m pooling=A,B"),
+        (["data.path=/a (b)/c"], "data.path=/a (b)/c: cannot be parsed as KEY=VALUE"),
+        (["-cn", "nope"], "Cannot find primary config 'nope'"),
+        (["hydra.foo=1"], "Could not override 'hydra.foo'"),
+        (["seed=${nothing}"], "Interpolation key 'nothing' not found full_key: seed"),
         (["-m", "seed=0,1,-1"], "seed=-1: not valid"),
         (["-m", "seed=range(0)"], "a key of the sweep has no value"),
         (["-m", "output=a,b"], "output: all runs of a sweep share it; give one value"),
-        (["-m", "recipe.lr=interval(0.1,0.2)"], "does not support sweep type"),
-        (
-            ["-m", "hydra/launcher=submitit_slurm", "trainer.slurm.minutes=9"],
-            "trainer.slurm.minutes=9: only for trainer=slurm; hydra/launcher=submitit_slurm takes",
-        ),
-        (["-m", "seed=0,1", "--cfg", "job"], "Only one of --run, --multirun, --cfg"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -280,11 +202,8 @@ def test_a_mistake_is_told_in_one_line(
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("dropout: off", "dropout takes on | off; next step: dropout=off (in a file quote it"),
-        ("dropout: on", "dropout takes on | off; next step: dropout=on (in a file quote it"),
         ("poolign: overlap", "poolign: no such key; did you mean pooling?"),
-        ("stream: 1", "`stream=` is now `replicate=`"),
-        ("recipe: [1", "mine.yaml, line 4, column 1: expected ',' or ']'"),
+        ("recipe: [1", 'mine.yaml", line 4, column 1'),
     ],
 )
 def test_a_mistake_in_a_file_is_told_in_one_line(line: str, message: str, ask: Ask, tmp_path: Path):
@@ -293,9 +212,8 @@ def test_a_mistake_in_a_file_is_told_in_one_line(line: str, message: str, ask: A
     assert message in str(error)
 
 
-@pytest.mark.parametrize("words", [(), ("pooling=overlap",), ("trainer=cpu",)])
-def test_a_configuration_without_ours_is_told_what_it_lacks(words, ask: Ask, tmp_path: Path):
-    planned, error = ask(*own_file(tmp_path, "forgot.yaml", "seed: 3\n"), "-cn", "forgot", *words)
+def test_a_configuration_without_ours_is_told_what_it_lacks(ask: Ask, tmp_path: Path):
+    planned, error = ask(*own_file(tmp_path, "forgot.yaml", "seed: 3\n"), "-cn", "forgot")
     assert planned == []
     assert "has no value" in str(error)
     assert "`defaults: [config, _self_]`" in str(error)
@@ -341,6 +259,7 @@ def test_cfg_prints_everything(ask: Ask, capsys):
     [
         ("pooling=", ["pooling=overlap", "pooling=nonoverlap"]),
         ("-m norm=lrn,n", ["norm=lrn,none"]),
+        ("norm=lrn,", ["norm=lrn,none", "norm=lrn,batchnorm"]),
         ("pooling=overlap recipe.l", ["recipe.lr="]),
         ("recipe.lr=", ["recipe.lr=0.01"]),  # the present one, of any number
         ("experiment=cifar10_", ["experiment=cifar10_small"]),
@@ -352,12 +271,6 @@ def test_tab_completes_keys_and_the_values_that_one_types(
     monkeypatch.setenv("COMP_LINE", f"python run.py {typed}")
     command(monkeypatch, task.train_one, "-sc", "query=bash")
     assert capsys.readouterr().out.split() == completed
-
-
-def test_tab_after_a_finished_word_begins_a_new_one(monkeypatch, capsys):
-    monkeypatch.setenv("COMP_LINE", "python run.py pooling=overlap ")
-    command(monkeypatch, task.train_one, "-sc", "query=bash")
-    assert "norm=" in capsys.readouterr().out.split()
 
 
 def test_the_installed_package_brings_its_own_files(monkeypatch, tmp_path: Path):
@@ -391,18 +304,6 @@ def test_an_error_is_a_line_and_ctrl_c_is_silent(
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("words", [[], ["-m", "seed=0,1"]], ids=["run", "sweep"])
-@pytest.mark.parametrize("output", ["/proc/runs", "a_file/runs"])
-def test_a_folder_that_cannot_be_written_is_told_in_one_line(
-    output: str, words: list[str], ask: Ask
-):
-    Path("a_file").touch()
-    planned, error = ask(*words, f"output={output}")
-    assert planned == []
-    assert str(error).startswith(f"error: output={output}: cannot write there (")
-    assert str(error).endswith("choose another folder with output=FOLDER")
-
-
 def test_a_bug_keeps_its_traceback(monkeypatch):
     with pytest.raises(ValueError, match="bug"):
         command(monkeypatch, lambda composed: int("bug"))
@@ -416,16 +317,12 @@ def test_the_whole_error_on_request(ask: Ask, monkeypatch, capsys):
     assert "seed=-1" in capsys.readouterr().err  # Hydra names the job
 
 
-@pytest.mark.parametrize(
-    "words", [["pooling=overlaps"], ["seed=-1"], ["-m", "hydra/launcher=basic", "seed=-1"]]
-)
-def test_the_command_answers_in_seconds_on_stderr_with_exit_code_1(words: list[str]):
-    began = time.monotonic()
-    done = subprocess.run([sys.executable, str(RUN), *words], capture_output=True, text=True)
+def test_the_command_answers_on_stderr_with_exit_code_1():
+    words = [sys.executable, str(RUN), "-m", "hydra/launcher=basic", "seed=-1"]
+    done = subprocess.run(words, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"error: {words[-1]}")
+    assert done.stderr.startswith("error: seed=-1")
     assert done.stderr.count("\n") == 1
-    assert time.monotonic() - began < 30
 
 
 def test_a_reader_that_has_seen_enough_of_the_help_is_no_error():
@@ -434,5 +331,5 @@ def test_a_reader_that_has_seen_enough_of_the_help_is_no_error():
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
-        said = process.stderr.read().decode()
-    assert "rror" not in said
+        assert process.stderr.read() == b""
+    assert process.returncode == 141

@@ -89,18 +89,6 @@ def test_a_broken_file_is_named_in_one_line_and_the_others_are_classified(finish
     assert line.startswith(f"error: {photos / 'b.png'}: damaged, or not an image")
 
 
-def test_the_error_of_a_broken_file_is_wrapped_on_a_terminal(finished, photos, capsys, monkeypatch):
-    (photos / "b.png").write_text("no image")
-    monkeypatch.chdir(photos)
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    monkeypatch.setenv("COLUMNS", "40")
-    with pytest.raises(SystemExit):
-        main([str(finished), "b.png"])
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) > 1
-    assert max(map(len, lines)) <= 40
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -16,7 +16,6 @@ from rich.table import Table
 from rich.text import Text
 
 from ablations.config import Job, Trainer
-from ablations.errors import wrapped
 from ablations.launch.devices import slow_precision
 from ablations.launch.plan import Estimate, Plan
 from ablations.launch.pool import ALIVE, RunState
@@ -37,14 +36,8 @@ def make_console() -> Console:
 
 
 def show(console: Console, subject: str, text: str) -> None:
-    """Print a subject in bold and a text: one line, on a terminal wrapped between words."""
-    line = Text(_fitted(console, f"{subject}  {text}"))
-    line.stylize("bold", 0, len(subject))
-    console.print(line, soft_wrap=True)
-
-
-def _fitted(console: Console, text: str) -> str:
-    return wrapped(text, console.width) if console.is_terminal else text
+    """Print a subject in bold and a text in one line."""
+    console.print(Text.assemble((subject, "bold"), f"  {text}"), soft_wrap=True)
 
 
 def fit(console: Console, table: Table, spare: Sequence[str] = ()) -> Table:
@@ -219,8 +212,7 @@ class Monitor:
             if not quiet and (changed or (due and state.status == "running")):
                 self._print_line(state)
             if changed and state.status == "failed":
-                tail = Text(_fitted(self.console, state.tail), "red")
-                self.console.print(tail, soft_wrap=True)
+                self.console.print(Text(state.tail, "red"), soft_wrap=True)
                 self.console.print(Text(f"full log: {state.folder / 'log.txt'}"), soft_wrap=True)
 
     def _print_line(self, state: RunState) -> None:

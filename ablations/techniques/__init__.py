@@ -38,6 +38,11 @@ class Dropout(Enum):
     on = "on"
     off = "off"
 
+    @classmethod
+    def _missing_(cls, value: object) -> "Dropout | None":
+        """Accept a truth value, as which YAML reads ``on`` and ``off`` without quotes."""
+        return {True: cls.on, False: cls.off}.get(value) if isinstance(value, bool) else None
+
 
 class Augmentation(Enum):
     """Random crops, reflections, and PCA color noise (§4.1)."""

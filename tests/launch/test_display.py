@@ -54,19 +54,6 @@ def test_the_plan_says_what_is_left_and_how_long_it_takes(
     assert rows(shown) == [f"plan {said} records in runs", f"warning {runs - done} slow jobs"]
 
 
-@pytest.mark.parametrize("terminal", [True, False])
-def test_lines_are_wrapped_between_words_only_on_a_terminal(terminal: bool, tiny_job):
-    shown, text = Console(record=True, width=40, force_terminal=terminal), "a long line " * 9
-    show(shown, "plan", text)
-    Monitor(shown).update([state(tiny_job(), "failed", tail=f"error: {text}")])
-    found = shown.export_text()
-    assert found.split().count("long") == 18
-    for line in (f"plan  {text}", f"error: {text}"):
-        assert (line.strip() in found) is not terminal
-    log = next(line for line in found.splitlines() if line.startswith("full log"))
-    assert max(len(line) for line in found.replace(log, "").splitlines()) <= 40 or not terminal
-
-
 def state(job, status: str, **values) -> RunState:
     return RunState(job, Path("runs") / job.run.run_id, status, **values)
 
