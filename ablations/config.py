@@ -595,24 +595,17 @@ class Job:
         path = folder / "config.yaml"
         try:
             return _parse(path.read_bytes(), folder.absolute().name)
-        except OSError as error:
-            problem = error.strerror
-        except ValidationError as error:
-            problem = f"not the configuration of a run: {first_problem(error)}"
-        except (yaml.YAMLError, UnicodeError, RecursionError):
-            problem = "damaged, not YAML"
-        except ConfigError as error:
-            problem = str(error)
-        raise ConfigError(
-            f"{path}: {problem}; next step: repeat the command that made the folder, to write it "
-            "again"
-        )
+        except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+            raise ConfigError(
+                f"{path}: damaged or foreign, {first_problem(error)}; next step: repeat the "
+                "command that made the folder, to write it again"
+            ) from None
 
 
 def _parse(content: bytes, run_id: str) -> Job:
     first, _, rest = content.partition(b"\n")
     if first.startswith(_CHECKSUM) and first != _CHECKSUM + _sha256(rest):
-        raise ConfigError("damaged, the checksum does not match its values")
+        raise ConfigError("the checksum does not match its values")
     job = _JOB.validate_python(yaml.safe_load(content))
     if job.run.run_id != run_id:
         raise ConfigError(f"belongs to run {job.run.run_id}")
@@ -643,7 +636,9 @@ def flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{key}", value
 
 
-def first_problem(error: ValidationError) -> str:
-    """Return the first problem that pydantic found, as ``KEY: MESSAGE``."""
-    first = error.errors()[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+def first_problem(error: Exception) -> str:
+    """Return the first problem in a file, in one line: of pydantic's, as ``KEY: MESSAGE``."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return " ".join(str(error).split())

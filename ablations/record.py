@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,14 +14,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import (
-    Field,
-    FiniteFloat,
-    NonNegativeInt,
-    PositiveInt,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, TypeAdapter
 from pydantic_core import from_json
 
 from ablations.config import SIZES, ConfigError, Run, first_problem, run_id_of
@@ -304,10 +297,7 @@ def load(folder: Path) -> Record | None:
     Raises:
         ConfigError: The file is damaged, has another schema, or belongs to another run.
     """
-    try:
-        return _read(folder / RECORD, folder.name)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    return _read(folder / RECORD, folder.name)
 
 
 def find(output: Path, run_id: str) -> Record | None:
@@ -320,8 +310,7 @@ def find(output: Path, run_id: str) -> Record | None:
     Raises:
         ConfigError: See :func:`load`.
     """
-    kept = output / "records" / f"{run_id}.json"
-    return load(output / run_id) or (_read(kept, run_id) if kept.exists() else None)
+    return load(output / run_id) or _read(output / "records" / f"{run_id}.json", run_id)
 
 
 def find_folder(run: str | Path, output: Path) -> Path:
@@ -337,20 +326,19 @@ def find_folder(run: str | Path, output: Path) -> Path:
     files = (RECORD, "config.yaml")
     if any((Path(run) / file).is_file() for file in files):
         return Path(run).resolve()
-    name = str(run)
-    known = re.fullmatch("[0-9a-f]{1,12}", name)
-    paths = (path for file in files for path in output.glob(f"{name}*/{file}")) if known else ()
+    known = re.fullmatch("[0-9a-f]{1,12}", str(run))
+    paths = (path for file in files for path in output.glob(f"{run}*/{file}")) if known else ()
     found = sorted({path.parent for path in paths})
     if len(found) == 1:
         return found[0].resolve()
     if found:
         names = ", ".join(folder.name for folder in found[:3])
         raise ConfigError(
-            f"{name}: matches {len(found)} runs in {output} ({names}, ...); next step: give more "
+            f"{run}: matches {len(found)} runs in {output} ({names}, ...); next step: give more "
             "digits"
         )
     raise ConfigError(
-        f"{name}: no such run in {output}; must be the folder of a run, its id or the first digits "
+        f"{run}: no such run in {output}; must be the folder of a run, its id or the first digits "
         "of its id; next step: list that folder, or choose another with --output or output="
     )
 
@@ -361,36 +349,27 @@ def load_all(output: Path) -> list[Record]:
     They are ``<run_id>/record.json`` and ``records/<run_id>.json``. A record that cannot be read is
     skipped with a warning.
     """
-    return sorted(_readable(output), key=lambda record: record.run_id)
-
-
-def _readable(output: Path) -> Iterator[Record]:
-    found = [(path, path.parent.name) for path in output.glob(f"*/{RECORD}")]
-    found += [(path, path.stem) for path in output.glob(f"records/{'[0-9a-f]' * 12}.json")]
-    for path, run_id in found:
+    paths = {path: path.parent.name for path in output.glob(f"*/{RECORD}")}
+    paths |= {path: path.stem for path in output.glob(f"records/{'[0-9a-f]' * 12}.json")}
+    records = []
+    for path, run_id in paths.items():
         try:
-            yield _read(path, run_id)
+            records.append(_read(path, run_id))
         except ConfigError as error:
             log.warning("skipped: %s", error)
+    return sorted(filter(None, records), key=lambda record: record.run_id)
 
 
-def _read(path: Path, run_id: str) -> Record:
+def _read(path: Path, run_id: str) -> Record | None:
     try:
         return _parse(path.read_bytes(), run_id)
-    except ValidationError as error:
-        problem = f"damaged, {first_problem(error)}"
-    except ConfigError as error:
-        problem = str(error)
-    except ValueError as error:
-        problem = f"damaged, {error}"
     except (FileNotFoundError, NotADirectoryError):
-        raise
-    except OSError as error:
-        problem = f"cannot be read, {error.strerror}"
-    raise ConfigError(
-        f"{path}: {problem}; next step: move it away and repeat the command that trained the run, "
-        "or read it with the version that wrote it"
-    )
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{path}: damaged or foreign, {first_problem(error)}; next step: move it away and "
+            "repeat the command that trained the run, or read it with the version that wrote it"
+        ) from None
 
 
 def _parse(content: bytes, run_id: str) -> Record:
@@ -405,47 +384,10 @@ def _parse(content: bytes, run_id: str) -> Record:
         raise ConfigError(f"run_id={record.run_id}, but its values hash to {expected}")
     if record.run_id != run_id:
         raise ConfigError(f"belongs to run {record.run_id}")
-    if record.run.seed != record.seed:
-        raise ConfigError(f"seed={record.seed}, but its values have seed={record.run.seed}")
-    if flaw := _flaw(record):
-        raise ConfigError(f"damaged, {flaw}")
     if written not in (None, checksum(values)):
-        raise ConfigError("damaged, the checksum does not match its values")
+        raise ConfigError("the checksum does not match its values")
+    _ = record.run  # refuses techniques of later versions
     return record
-
-
-def _flaw(record: Record) -> str:
-    """Return the first inconsistency in a record; empty if there is none."""
-    if record.status == "finished":
-        if set(record.test) != set(VIEWS):
-            return "test: must have the views center and ten_view"
-        if record.train is None or (record.val is None and record.data.val_images):
-            return f"{'val' if record.train else 'train'}: missing"
-        if len(record.colors) != 2:
-            return "colors: must be two numbers"
-    if len(record.online_loss.steps) != len(record.online_loss.loss):
-        return "online_loss: must have one loss for each window"
-    versions = record.provenance.get("versions", {})
-    if not isinstance(versions, dict) or not isinstance(
-        record.provenance.get("commit"), str | None
-    ):
-        return "provenance: must have versions by name, and a commit"
-    images = record.data.test_images
-    packed = {"labels": record.labels}
-    packed |= {f"predicted.{view}": text for view, text in record.predicted.items()}
-    for key, text in packed.items():
-        if not _is_packed(text, images, record.data.classes):
-            return f"{key}: must be one class for each of {images} test images"
-    return ""
-
-
-def _is_packed(text: str, images: int, classes: int) -> bool:
-    try:
-        # Bounded, because a damaged text could decompress to any size.
-        found = zlib.decompressobj().decompress(base64.b64decode(text), 2 * images + 2)
-    except (ValueError, zlib.error):
-        return False
-    return len(found) == 2 * images and bool((np.frombuffer(found, "<u2") < classes).all())
 
 
 _RECORD = TypeAdapter(Record)

@@ -25,7 +25,6 @@ from ablations.config import (
     Schedule,
     Source,
     Trainer,
-    run_id_of,
 )
 from ablations.techniques import Depth, Dropout, Edition, Evaluation, Norm, Techniques
 from ablations.techniques.edition import details
@@ -109,42 +108,16 @@ def test_no_bias_rate_is_that_of_the_edition(edition: Edition, tiny_run: Run):
     assert with_recipe(run, bias_lr_mult=3.0).run_id != explicit.run_id
 
 
-def test_another_version_of_the_numerics_is_another_run():
-    assert run_id_of({"seed": 1}, 2) != run_id_of({"seed": 1}, 3)
-    assert run_id_of({"seed": 1, "width": 0.5}) == run_id_of({"width": 0.5, "seed": 1})
-
-
-@pytest.mark.parametrize(
-    "technique", [field.name for field in fields(Techniques) if field.name != "evaluation"]
-)
-def test_every_variant_of_a_technique_is_a_run_of_its_own(technique: str, tiny_run: Run):
-    variants = list(type(getattr(tiny_run.techniques, technique)))
-    ids = {with_technique(tiny_run, **{technique: variant}).run_id for variant in variants}
-    assert len(ids) == len(variants)
-
-
 @pytest.mark.parametrize(
     "changes",
     [
-        {"model": Model.cifar_conv},
-        {"width": 0.2},
         {"init": Init.paper},
-        {"seed": 1},
         {"replicate": 1},
         {"fingerprint": "other pixels"},
         {"pretrained": "0123456789ab"},
-        {"recipe": {"epochs": 3}},
-        {"recipe": {"batch_size": 8}},
         {"recipe": {"lr": 0.02}},
-        {"recipe": {"momentum": 0.8}},
-        {"recipe": {"weight_decay": 0.0}},
-        {"recipe": {"bias_lr_mult": 2.0}},
-        {"recipe": {"schedule": Schedule.cosine}},
-        {"recipe": {"precision": Precision.bf16}},
         {"recipe": {"stop_at": 0.25}},
-        {"data": {"size": 20}},
         {"data": {"crop": 11}},
-        {"data": {"train_limit": 20}},
         {"data": {"val_size": 12}},
     ],
     ids=str,
@@ -185,21 +158,13 @@ def test_evaluation_hardware_logging_and_folders_leave_the_id(tiny_config: Confi
     assert other.run.run_id == tiny_config.run.run_id
 
 
-@pytest.mark.parametrize(
-    ("recipe", "key", "value", "matters"),
-    [
-        (STEP, "milestones", (0.6,), True),
-        (PLATEAU, "milestones", (0.6,), False),
-        (PLATEAU, "patience", 3, True),
-        (STEP, "patience", 3, False),
-    ],
-)
-def test_milestones_and_patience_count_only_where_the_schedule_reads_them(
-    recipe: Recipe, key: str, value: Any, matters: bool, tiny_run: Run
+@pytest.mark.parametrize(("recipe", "matters"), [(STEP, True), (PLATEAU, False)])
+def test_milestones_count_only_where_the_schedule_reads_them(
+    recipe: Recipe, matters: bool, tiny_run: Run
 ):
     one = replace(tiny_run, recipe=recipe)
-    other = with_recipe(one, **{key: value})
-    assert (one.run_id != other.run_id) is matters
+    assert (one.run_id != with_recipe(one, milestones=(0.6,)).run_id) is matters
+    assert (one.run_id == with_recipe(one, patience=3).run_id) is matters
 
 
 # There and back
@@ -208,11 +173,8 @@ def test_milestones_and_patience_count_only_where_the_schedule_reads_them(
 @pytest.mark.parametrize(
     "changes",
     [
-        {},
-        {"model": Model.cifar_conv, "width": 0.5, "init": Init.fan_in},
-        {"seed": 3, "replicate": 1, "fingerprint": "f00d", "pretrained": "0123456789ab"},
+        {"model": Model.cifar_conv, "seed": 3, "fingerprint": "f00d", "pretrained": "0123456789ab"},
         {"recipe": replace(STEP, bias_lr_mult=2.0, precision=Precision.bf16, stop_at=0.25)},
-        {"recipe": replace(PLATEAU, patience=3)},
         {"data": DataConfig(size=64, crop=56, train_limit=100, val_size=0)},
         {"techniques": Techniques(norm=Norm.none, dropout=Dropout.off, edition=Edition.released)},
     ],
@@ -224,26 +186,8 @@ def test_differences_make_the_same_run(changes: dict[str, Any], tiny_run: Run):
     again = Run.from_differences(differences)
     assert again.differences == differences
     assert again.run_id == run.run_id
-    for key in ("model", "width", "init", "seed", "replicate", "fingerprint", "pretrained"):
-        assert getattr(again, key) == getattr(run, key)
+    assert (again.model, again.seed, again.pretrained) == (run.model, run.seed, run.pretrained)
     assert replace(again.techniques, evaluation=run.techniques.evaluation) == run.techniques
-    assert again.recipe.schedule is run.recipe.schedule
-    assert all(getattr(again.data, key) == getattr(run.data, key) for key in SIZES)
-
-
-@pytest.mark.parametrize(
-    "differences",
-    [{"color": "gray"}, {"recipe.speed": 1}, {"seed": "one"}, {"norm": "l2"}],
-    ids=str,
-)
-def test_differences_that_make_no_run_are_refused(differences: dict[str, Any]):
-    with pytest.raises(ConfigError, match="not the configuration of a run: "):
-        Run.from_differences(differences)
-
-
-def test_a_run_survives_json(tiny_run: Run):
-    awkward = with_technique(replace(tiny_run, recipe=STEP), dropout=Dropout.off)
-    assert Run.from_dict(json.loads(json.dumps(awkward.to_dict()))) == awkward
 
 
 @pytest.fixture
@@ -274,43 +218,24 @@ def test_a_job_of_an_earlier_version_is_read(folder: Path, tiny_job):
     assert Job.load(folder) == tiny_job(dropout=Dropout.off, logger=Logger(LoggerKind.none))
 
 
-def values_of(content: bytes) -> bytes:
-    """A frozen configuration without the checksum in its first line."""
-    return content.partition(b"\n")[2]
-
-
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
-        (lambda content: values_of(content).replace(b"seed: 0", b"seed: one"), r"run\.seed: "),
-        (lambda content: values_of(content).replace(b"seed: 0", b"seed: 1"), "belongs to run "),
         (lambda content: content.replace(b"threads: 1", b"threads: 3"), "checksum"),
-        (lambda content: content.replace(b"threads: 1", b"threads: \xff"), "checksum"),
-        (lambda content: b"{a: [", "YAML"),
-        (lambda content: b"a\0b: 1", "YAML"),
-        (lambda content: b"a: \xff", "YAML"),
-        (lambda content: b"[" * 100_000, "YAML"),
-        (lambda content: b"!!python/object/apply:os.mkdir [hacked]", "YAML"),
-        (lambda content: b"", "not the configuration of a run"),
+        (lambda content: content.partition(b"\n")[2].replace(b"seed: 0", b"seed: x"), "run.seed"),
+        (lambda content: content.partition(b"\n")[2].replace(b"seed: 0", b"seed: 1"), "belongs to"),
+        (lambda content: b"{a: [", "flow node"),
+        (lambda content: b"a: \xff", "utf-8|invalid"),
+        (lambda content: b"[" * 100_000, "recursion"),
+        (lambda content: b"!!python/object/apply:os.mkdir [hacked]", "constructor"),
+        (lambda content: b"", ""),
     ],
 )
 def test_a_damaged_job_is_refused_in_one_line(damage, problem: str, folder: Path):
     path = folder / "config.yaml"
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ConfigError, match=rf"^{path}: [^\n]*{problem}[^\n]*next step: [^\n]*$"):
+    with pytest.raises(ConfigError, match=rf"^{path}: [^\n]*({problem})[^\n]*next step: [^\n]*$"):
         Job.load(folder)
-
-
-def test_a_job_is_replaced_in_one_step(folder: Path, tiny_job, monkeypatch):
-    # A second command may write the file while the first one's process reads it.
-    monkeypatch.setattr("os.replace", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        tiny_job(seed=1).save(folder)
-    assert Job.load(folder).run.seed == 0
-
-
-def interrupted(*paths: object) -> None:
-    raise KeyboardInterrupt
 
 
 # Keys that do not go together; what one key may be is in test_composition.py
@@ -326,10 +251,6 @@ def interrupted(*paths: object) -> None:
             "data.test: one is missing",
         ),
         (
-            lambda: DataConfig(source=Source.huggingface, train=("a",), test=("b",)),
-            "needs data.path",
-        ),
-        (
             lambda: DataConfig(source=Source.cifar10, train=("a.zip",)),
             "add data.source=huggingface",
         ),
@@ -342,7 +263,6 @@ def interrupted(*paths: object) -> None:
             lambda: Recipe(milestones=(0.5, 0.4)),
             r"=\[0\.5, 0\.4\]: must be increasing fractions between 0 and 1",
         ),
-        (lambda: Recipe(milestones=(1.0,)), "must be increasing fractions between 0 and 1"),
         (lambda: Recipe(schedule=Schedule.step), "step: needs recipe.milestones"),
         (
             lambda: Trainer(num_nodes=2, parallel=2),

@@ -4,11 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from ablations.config import NUMERICS, ConfigError, Job, run_id_of
-from ablations.record import RECORD, SCHEMA, Record, Scores, find, load, load_all, pack, unpack
+from ablations.record import RECORD, SCHEMA, Record, Scores, find, load, load_all
 
 
 def folder_of(record: Record, output: Path) -> Path:
@@ -49,31 +48,12 @@ def test_a_record_survives_its_file(record: Record, tmp_path: Path):
     assert record.schema == SCHEMA == 2
 
 
-def test_a_diverged_record_survives_its_file(record: Record, tmp_path: Path):
-    diverged = replace(
-        record,
-        status="diverged",
-        train=None,
-        val=None,
-        test={},
-        curve=[],
-        predicted={},
-        colors=[],
-        neighbors=None,
-    )
-    assert load(folder_of(diverged, tmp_path)) == diverged
-
-
 def test_the_run_of_a_record_is_the_run_that_was_trained(record: Record, finished: Path):
     run = Job.load(finished).run
     assert record.run.run_id == run.run_id == record.run_id
     assert record.run.techniques == run.techniques
     assert replace(record.run.recipe, bias_lr_mult=None) == run.recipe
     assert replace(record.run, recipe=run.recipe, data=run.data) == run
-
-
-def test_a_folder_without_a_record_is_not_done(tmp_path: Path):
-    assert load(tmp_path) is None
 
 
 def test_a_number_that_is_none_is_refused_and_leaves_no_file(record: Record, tmp_path: Path):
@@ -83,13 +63,6 @@ def test_a_number_that_is_none_is_refused_and_leaves_no_file(record: Record, tmp
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("classes", [[], [0], [3, 0, 999, 65535], list(range(1000)) * 3], ids=len)
-def test_class_numbers_survive_packing(classes: list[int]):
-    found = unpack(pack(np.array(classes, dtype=np.int64)))
-    assert found.dtype == np.int64
-    assert found.tolist() == classes
-
-
 # What is not read
 
 
@@ -97,28 +70,13 @@ def test_class_numbers_survive_packing(classes: list[int]):
     ("changes", "problem"),
     [
         ({"schema": 1}, "schema 1, but this version reads schema 2"),
-        ({"schema": 3}, "schema 3, but this version reads schema 2"),
-        ({"schema": None}, "schema None, but this version reads schema 2"),
-        ({"seed": "abc"}, "damaged, seed: "),
-        ({"status": "bogus"}, "damaged, status: "),
-        ({"val": {"top1": 7, "top5": 0, "loss": 1.0, "count": 11}}, "damaged, val.top1: "),
+        ({"status": "bogus"}, "status: "),
+        ({"val": {"top1": 7, "top5": 0, "loss": 1.0, "count": 11}}, "val.top1: "),
+        ({"seconds": 1e300}, "seconds: "),
+        ({"epochs": -1}, "epochs: "),
         ({"run_id": "0123456789ab"}, "run_id=0123456789ab, but its values hash to "),
         ({"numerics": NUMERICS - 1}, "but its values hash to "),
         ({"differences": {"recipe.lr": 0.5}}, "but its values hash to "),
-        ({"seed": 1}, "seed=1, but its values have seed=0"),
-        ({"epochs": -1}, "damaged, epochs: "),
-        ({"parameters": 10**400}, "damaged, "),
-        ({"seconds": -1.0}, "damaged, seconds: "),
-        ({"seconds": 1e300}, "damaged, seconds: "),
-        ({"colors": [0.5]}, "damaged, colors: must be two numbers"),
-        ({"test": {}}, "damaged, test: must have the views"),
-        ({"train": None}, "damaged, train: missing"),
-        ({"val": None}, "damaged, val: missing"),
-        ({"provenance": {"versions": "1"}}, "damaged, provenance: "),
-        ({"labels": "garbage"}, "damaged, labels: must be one class for each of 23 test images"),
-        ({"labels": pack(np.zeros(22, int))}, "damaged, labels: must be one class"),
-        ({"labels": pack(np.full(23, 10))}, "damaged, labels: must be one class"),
-        ({"predicted": {"center": pack(np.zeros(2**25, int))}}, "damaged, predicted.center: "),
         ({"parameters": 7}, "checksum does not match its values"),
     ],
     ids=str,
@@ -135,17 +93,12 @@ def test_a_record_whose_values_are_wrong_is_refused(
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"1", b'{"schema": 2}', b'{"schema": NaN}', b"[" * 100_000, b"\xff\xfe\0"],
-    ids=["empty", "torn", "list", "number", "incomplete", "nan", "deep", "no text"],
+    [b"{", b"[]", b'{"schema": 2}', b'{"schema": NaN}', b"[" * 100_000, b"\xff\xfe\0"],
+    ids=["torn", "list", "incomplete", "nan", "deep", "no text"],
 )
 def test_a_damaged_record_is_refused(content: bytes, tmp_path: Path):
     (tmp_path / RECORD).write_bytes(content)
     refused(tmp_path)
-
-
-def test_a_record_from_before_there_were_schemas_is_refused(tmp_path: Path):
-    (tmp_path / RECORD).write_text('{"run_id": "0123456789ab", "setting": "smoke"}')
-    assert "schema 1, but this version reads schema 2" in refused(tmp_path)
 
 
 def test_a_record_of_another_run_is_refused(record: Record, tmp_path: Path):
@@ -167,25 +120,13 @@ def test_a_record_of_earlier_numerics_is_read_under_its_own_id(record: Record, t
     assert load(folder_of(earlier, tmp_path)) == earlier
 
 
-@pytest.mark.parametrize("later", [{"norm": "l2"}, {"color": "gray"}], ids=str)
-def test_a_record_with_a_technique_of_a_later_version_is_refused(
-    later: dict[str, str], record: Record, tmp_path: Path
-):
-    said = refused(folder_of(like(record, **later), tmp_path))
-    assert all(key in said for key in later)
+def test_a_record_with_a_technique_of_a_later_version_is_refused(record: Record, tmp_path: Path):
+    said = refused(folder_of(like(record, norm="l2"), tmp_path))
+    assert "norm" in said
     assert "read it with the version that wrote it" in said
 
 
 # Many records
-
-
-def test_all_records_are_read_and_other_files_left_alone(record: Record, tmp_path: Path):
-    records = [like(record, seed=seed) for seed in (1, 2, 3)]
-    for each in records:
-        folder_of(each, tmp_path)
-    (tmp_path / "unfinished").mkdir()
-    (tmp_path / "note.txt").write_text("")
-    assert load_all(tmp_path) == sorted(records, key=lambda each: each.run_id)
 
 
 def test_records_that_cannot_be_read_are_skipped_with_a_warning(
@@ -200,7 +141,7 @@ def test_records_that_cannot_be_read_are_skipped_with_a_warning(
     misplaced = misplaced.rename(tmp_path / "records" / "0123456789ab.json")
     assert load_all(tmp_path) == [record]
     for path in (torn, misplaced, tmp_path / "folder" / RECORD):
-        assert caplog.text.count(str(path)) == 1
+        assert f"skipped: {path}: " in caplog.text
         assert path.exists()
 
 
@@ -219,11 +160,6 @@ def test_a_record_is_found_by_its_id_in_its_folder_or_where_records_are_kept(
     (kept / f"{record.run_id}.json").rename(kept / "0123456789ab.json")
     with pytest.raises(ConfigError, match=f"belongs to run {record.run_id}"):
         find(kept.parent, "0123456789ab")
-
-
-def test_no_folder_holds_no_records(record: Record, tmp_path: Path):
-    assert load_all(tmp_path / "missing") == []
-    assert find(tmp_path / "missing", record.run_id) is None
 
 
 # What is asked of them
