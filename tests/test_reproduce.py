@@ -41,7 +41,7 @@ def test_without_a_name_it_lists_studies_and_claims(capsys):
         (("overlap*", "experiment=smoke", "dropot=on"), "dropot: no such key"),
         (("overlap*", "experiment=smoke", "dropout=maybe"), "dropout takes on | off"),
         (("overlap*", "pooling=overlap"), "sets pooling; next step: remove one of them"),
-        (("overlap*", "seed=1"), "the study chooses the seeds"),
+        (("overlap*", "seed=1"), "`seed` cannot be set in a claim or a study"),
         (("demo", "recipe.epochs=1"), "the study demo fixes recipe.epochs"),
         (("demo", "max_epochs=1"), "max_epochs: no such key; did you mean recipe.epochs?"),
         (("demo", "relu"), "several studies; next step"),

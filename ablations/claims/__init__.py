@@ -1,7 +1,6 @@
 """Claims and studies: from their files to runs, and from records to verdicts.
 
 =============  =================================================================================
-``fields``     types of the fields of claim and study files
 ``schema``     fields of claim and study files, and their checks
 ``files``      finds and reads them
 ``runs``       the runs of a study: composed, trained, read back

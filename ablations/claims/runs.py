@@ -11,8 +11,8 @@ from rich.console import Console
 
 from ablations import models, record
 from ablations.arms import difference
-from ablations.claims.fields import FREE_KEYS, READINGS, RELATIVE, is_free, key_of
-from ablations.claims.schema import TIMES, Claim, Study
+from ablations.claims.files import FREE_KEYS, is_free, key_of
+from ablations.claims.schema import READINGS, RELATIVE, TIMES, Claim, Study
 from ablations.composition import alter, compose
 from ablations.config import Config, ConfigError, Job, Source
 from ablations.data.sources import IMAGES
@@ -62,7 +62,7 @@ class Runs:
         plan_only: bool = False,
     ) -> None:
         for item in overrides:
-            if not is_free(key_of(item)):
+            if not is_free(item):
                 compose([item])  # an unknown key has its own error
                 raise ConfigError(
                     f"{item}: the study {study.name} fixes {key_of(item)}; next step: change its "

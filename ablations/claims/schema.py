@@ -7,37 +7,79 @@ its first run: experiment, claims, margins, looks, seeds and the grids of tuned 
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
+from functools import cache
+from itertools import pairwise
 from math import log
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     FiniteFloat,
-    ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from ablations.claims.fields import (
-    READINGS,
-    RELATIVE,
-    Experiment,
-    ExperimentOrModel,
-    Factor,
-    Fraction,
-    Looks,
-    Override,
-    Positive,
-    Seeds,
-    Text,
-    Values,
-)
+from ablations.composition import experiment_names
+from ablations.config import Model
 
 ERRORS = ("test_error", "train_error")
 TIMES = ("epochs_to_error", "steps_to_loss")
+
+# Techniques without a key: both arms read the same runs.
+READINGS = ("ensemble", "neighbors")
+
+# Keys that only a command sets, or a study for all of its claims.
+COMMAND_KEYS = (
+    *("experiment", "seed", "trainer", "logger", "output", "cache"),
+    *("fast_dev_run", "print_model", "plan", "pretrained"),
+)
+
+# A value relative to the study's: `x0.5` is half of that.
+RELATIVE = re.compile(r"x\d+(\.\d+)?")
+
+
+def _check_override(text: str) -> str:
+    key, equals, value = text.partition("=")
+    if not equals or not value or not re.fullmatch(r"\w+(\.\w+)*", key):
+        raise ValueError("must be KEY=VALUE, as on the command line")
+    if key.partition(".")[0] in COMMAND_KEYS:
+        raise ValueError(f"`{key}` cannot be set in a claim or a study")
+    return text
+
+
+@cache
+def _places() -> set[str]:
+    return {*experiment_names(), *(model.value for model in Model)}
+
+
+def _check_place(name: str) -> str:
+    if name not in _places():
+        raise ValueError(
+            f"there is no experiment or model `{name}`; it takes {', '.join(sorted(_places()))}"
+        )
+    return name
+
+
+def _check_rising(values: Any) -> Any:
+    if any(b <= a for a, b in pairwise(values)):
+        raise ValueError("must be increasing numbers")
+    return values
+
+
+Override = Annotated[str, AfterValidator(_check_override)]
+Place = Annotated[str, AfterValidator(_check_place)]
+Text = Annotated[str, Field(min_length=1)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[FiniteFloat, Field(gt=0)]
+Rising = AfterValidator(_check_rising)
+Looks = Annotated[tuple[Annotated[int, Field(ge=2)], ...], Field(min_length=1), Rising]
+Values = Annotated[list[FiniteFloat], Field(min_length=2), Rising]
+Seeds = Annotated[tuple[int, ...], Field(min_length=1), Rising]
 
 
 class _Part(BaseModel):
@@ -97,7 +139,7 @@ class Paper(_Part):
     effect: FiniteFloat | None = None
     error: Fraction | None = None
     top5: tuple[Fraction, Fraction] | None = None
-    experiments: list[Experiment] = []
+    experiments: list[Place] = []
 
 
 class Arms(_Part):
@@ -108,7 +150,7 @@ class Arms(_Part):
         without: Overrides of the arm without it.
     """
 
-    technique: Factor | None = None
+    technique: Text | None = None
     without: list[Override]
 
 
@@ -146,7 +188,7 @@ class Claim(_Part):
     statement: Text
     section: Text
     family: Literal["paper", "extension", "control"]
-    technique: Factor
+    technique: Text
     common: list[Override] = []
     with_: list[Override] = Field(alias="with", default=[])
     without: list[Override] = []
@@ -159,48 +201,38 @@ class Claim(_Part):
     trained_out: bool = True
     paper: Paper
     confounds: dict[Text, Text]
-    excluded: dict[ExperimentOrModel, Text] = {}
-
-    @field_validator("parts")
-    @classmethod
-    def _one_way(cls, parts: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        if parts and info.data.get("without"):
-            raise ValueError("cannot be combined with `without`; next step: remove one of them")
-        return parts
-
-    @field_validator("margin")
-    @classmethod
-    def _is_an_effect(cls, margin: float | None, info: ValidationInfo) -> float | None:
-        least = info.data["measure"].no_effect if "measure" in info.data else 0
-        if margin is not None and margin <= least:
-            raise ValueError(f"must be above {least} for this measure")
-        return margin
+    excluded: dict[Place, Text] = {}
 
     @model_validator(mode="after")
     def _fits(self) -> "Claim":
-        if (self.ensemble is None) == (self.technique == "ensemble"):
-            raise ValueError("ensemble: required for technique: ensemble, and only there")
-        if (self.measure.of == "neighbors") != (self.technique == "neighbors"):
-            raise ValueError(
-                "measure.of: must be neighbors for technique: neighbors, and only there"
-            )
-        effect, error = self.paper.effect, self.paper.error
-        if effect is not None and effect <= 0:
-            raise ValueError(f"paper.effect: {effect:g} must be above 0, in the paper's direction")
-        if effect is not None and self.measure.of in ERRORS and effect + (error or 0) >= 1:
-            raise ValueError(
-                f"paper.effect: {effect:g} must be a difference of errors, as a fraction"
-            )
-        if self.paper.effect is None and self.margin is None:
-            raise ValueError("margin: missing; required if the paper gives no effect")
-        if self.margin is not None and not self.why:
-            raise ValueError("why: missing; next step: give the reason for the margin")
-        if self.measure.of in ERRORS and self.paper.effect and not self.paper.error:
-            raise ValueError(
-                "paper.error: missing; needed for the effect as a ratio at other scales"
-            )
-        if self.measure.of in TIMES and self.paper.effect is not None and self.paper.effect <= 1:
-            raise ValueError("paper.effect: must be a ratio of times, above 1")
+        of, paper = self.measure.of, self.paper
+        least = self.measure.no_effect
+        problems = {
+            "parts: cannot be combined with `without`": self.parts and self.without,
+            "ensemble: required for technique: ensemble, and only there": (
+                (self.ensemble is None) == (self.technique == "ensemble")
+            ),
+            "measure.of: must be neighbors for technique: neighbors, and only there": (
+                (of == "neighbors") != (self.technique == "neighbors")
+            ),
+            "paper.effect: must be a difference above 0, in the paper's direction; for times a "
+            "ratio above 1": paper.effect is not None and paper.effect <= (of in TIMES),
+            "paper.error: missing; needed for the effect as a ratio at other scales": (
+                of in ERRORS and paper.effect and not paper.error
+            ),
+            "margin: missing; required if the paper gives no effect": (
+                paper.effect is None and self.margin is None
+            ),
+            f"margin: must be above {least} for this measure": (
+                self.margin is not None and self.margin <= least
+            ),
+            "why: missing; next step: give the reason for the margin": (
+                self.margin is not None and not self.why
+            ),
+        }
+        for problem, found in problems.items():
+            if found:
+                raise ValueError(problem)
         return self
 
     @property
@@ -288,13 +320,6 @@ class ClaimPlan(_Part):
     margin: Margin | None = None
     planning_sd: Positive | None = None
 
-    @field_validator("why_target")
-    @classmethod
-    def _has_target(cls, why: str | None, info: ValidationInfo) -> str | None:
-        if why and info.data.get("target") is None:
-            raise ValueError("needs `target`, which it explains")
-        return why
-
 
 class Study(_Part):
     """Claims and how they are judged at one experiment, fixed before the first run.
@@ -321,7 +346,7 @@ class Study(_Part):
     title: Text
     why: Text = "claims named on the command line"
     version: Annotated[int, Field(ge=1)] = 1
-    experiment: Experiment
+    experiment: Place
     changes: list[Override] = []
     fingerprint: str | None = None
     claims: Annotated[dict[str, ClaimPlan], Field(min_length=1)]
@@ -334,9 +359,9 @@ class Study(_Part):
 
     @field_validator("claims", mode="before")
     @classmethod
-    def _plain_names(cls, claims: Any) -> Any:
-        if isinstance(claims, list) and all(isinstance(name, str) for name in claims):
-            return {name: {} for name in claims}
+    def _named(cls, claims: Any) -> Any:
+        if isinstance(claims, list):  # names without settings
+            claims = dict.fromkeys(map(str, claims))
         if isinstance(claims, dict):
             return {name: plan or {} for name, plan in claims.items()}
         return claims
@@ -360,6 +385,22 @@ class Study(_Part):
         if grid := self.plan_of(claim).grid:
             return grid.with_ if side == "with" else grid.without
         return self.tuning.values
+
+    def misfit(self, claim: Claim) -> str:
+        """Return why the settings of the study do not fit a claim; empty if they do."""
+        plan, field = self.plan_of(claim), f"claims.{claim.name}"
+        if plan.margin and claim.paper.effect is not None:
+            return f"{field}.margin: must be removed; the margin is half of the paper's effect"
+        if plan.margin and plan.margin.margin <= (least := claim.measure.no_effect):
+            return f"{field}.margin: must be above {least} for this measure"
+        if plan.target and claim.measure.of == "epochs_to_error" and plan.target >= 1:
+            return f"{field}.target: must be an error below 1"
+        last = self.first_seed + self.looks_of(claim)[-1] * (claim.ensemble or 1)
+        if clash := sorted(self.tuning_seeds & set(range(self.first_seed, last))):
+            return (
+                f"first_seed: {claim.name} would use seed {clash[0]}, which is reserved for tuning"
+            )
+        return ""
 
     def at_paper(self, claim: Claim) -> bool:
         """Whether data and network are the paper's own, so that effects are in points."""
@@ -446,3 +487,11 @@ class Study(_Part):
         known = {"study": self.name, **self.rule_of(claim), **(context or {})}
         text = json.dumps(known, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+# All names of fields, to suggest one for a misspelled name.
+FIELDS = {
+    entry.alias or name
+    for part in _Part.__subclasses__()
+    for name, entry in part.model_fields.items()
+}

@@ -11,8 +11,8 @@ import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 from wandb_workspaces.reports.v2.interface import Report, Runset
 
-from ablations.claims.fields import READINGS
 from ablations.claims.results import ArmResult, ClaimResult
+from ablations.claims.schema import READINGS
 from ablations.files import write_atomically
 from ablations.reporting.claims import warnings_of
 from ablations.reporting.documents import claims_table

@@ -1,9 +1,8 @@
-"""Claim and study files: what they take, and how a mistake in them is answered."""
+"""Claim and study files: which are found, and how a mistake in them is answered."""
 
 from pathlib import Path
 
 import pytest
-import yaml
 
 from ablations.claims.files import ad_hoc, claim_files, read_claims, read_study, study_files
 from ablations.claims.schema import ClaimPlan
@@ -20,13 +19,11 @@ with: [pooling=overlap]
 without: [pooling=nonoverlap]
 measure:
   of: test_error
-  direction: lower
 paper:
   says: 0.4 points
   data: ImageNet
   effect: 0.004
   error: 0.4
-  top5: [0.003, 0.18]
   experiments: [imagenet]
 confounds:
   one run: One run per arm.
@@ -42,9 +39,7 @@ claims:
     looks: [3, 5]
     grid: {with: [0.01, 0.02], without: [0.02, 0.04]}
     target: 0.5
-    why_target: a pilot
     margin: {margin: 1.02, why: a pilot}
-    planning_sd: 0.01
 looks: [3, 5, 8]
 tuning:
   key: recipe.lr
@@ -81,66 +76,31 @@ def study_message_of(text: str, claim: str = PLAIN) -> str:
     return str(error.value)
 
 
-# Fields
-
-
 @pytest.mark.parametrize(
     ("old", "new", "line", "words"),
     [
         ("statement: O", "statment: O", 1, "no field `statment`; did you mean statement?"),
-        ("Overlapping windows lower the error.", '""', 1, "statement: must not be empty"),
-        ('section: "3.4"', "section: 3.4", 2, "section: must be a string, in quotes where Y"),
-        ('section: "3.4"\n', "", 1, "the field `section` is missing"),
-        ("  data: ImageNet\n", "", 11, "the field `paper.data` is missing"),
-        ("family: paper", "family: mine", 3, "family='mine' is not valid; it takes 'paper', 'ext"),
-        (
-            "technique: pooling",
-            "technique: poling",
-            4,
-            "technique: must be one of activation, pooling",
-        ),
+        ("  data: ImageNet\n", "", 10, "paper.data: Field required"),
         ("[recipe.lr=0.02]", "[recipe.lr]", 5, "common.0: must be KEY=VALUE"),
-        ("[recipe.lr=0.02]", "['+recipe.lr=1']", 5, "common.0: must be KEY=VALUE"),
-        ("[recipe.lr=0.02]", "[trainer.devices=2]", 5, "`trainer.devices` is only for the command"),
-        ("[recipe.lr=0.02]", "recipe.lr=0.02", 5, "common: must be a list [A, B]"),
-        (
-            "without: [",
-            "parts: {a: {without: [x=1]}}\nwithout: [",
-            7,
-            "parts: cannot be combined with `without`",
-        ),
-        ("direction: lower", "metric: top1", 10, "no field `measure.metric`; the fields are of, d"),
-        ("direction: lower", "target: 2", 10, "measure.target: Input should be less"),
-        ("effect: 0.004", "effect: a lot", 14, "paper.effect: must be a number"),
-        ("effect: 0.004", "effect: .nan", 14, "paper.effect: Input should be a finite number"),
-        ("[0.003, 0.18]", "[0.3, 18]", 16, "paper.top5.1: Input should be less than 1"),
-        ("[imagenet]", "[imagnet]", 17, "there is no experiment `imagnet`; it takes cifar10"),
-        ("smoke: too", "smok: too", 21, "there is no experiment or model `smok`; it takes"),
+        ("[recipe.lr=0.02]", "[trainer.devices=2]", 5, "`trainer.devices` cannot be set in a cl"),
+        ("effect: 0.004", "effect: .nan", 13, "paper.effect: Input should be a finite number"),
+        ("smoke: too", "smok: too", 19, "there is no experiment or model `smok`; it takes"),
         # Fields that contradict each other.
+        ("without: [", "parts: {a: {without: [x=1]}}\nwithout: [", 1, "parts: cannot be combined"),
         ("excluded:", "margin: 1.02\nexcluded:", 1, "why: missing; next step: give the reason"),
+        ("excluded:", "margin: 1.0\nexcluded:", 1, "margin: must be above 1 for this measure"),
         ("  effect: 0.004\n", "", 1, "margin: missing; required if the paper gives no"),
         ("  error: 0.4\n", "", 1, "paper.error: missing"),
-        ("excluded:", "ensemble: 5\nexcluded:", 1, "ensemble: required for technique: ensemble"),
         ("technique: pooling", "technique: ensemble", 1, "ensemble: required for technique"),
         ("of: test_error", "of: neighbors", 1, "measure.of: must be neighbors for technique"),
-        ("effect: 0.004", "effect: -0.004", 1, "paper.effect: -0.004 must be above 0, in the pa"),
-        ("effect: 0.004", "effect: 0.6", 1, "paper.effect: 0.6 must be a difference of errors"),
-        (
-            "of: test_error",
-            "of: epochs_to_error",
-            1,
-            "paper.effect: must be a ratio of times, above 1",
-        ),
-        # Not YAML.
-        ("effect: 0.004", "says: twice", 14, "not YAML: `says` is given twice"),
-        ("excluded:", "excluded: [", 22, "not YAML: "),
+        ("of: test_error", "of: epochs_to_error", 1, "for times a ratio above 1"),
+        # Not YAML, or not a mapping.
+        ("effect: 0.004", "says: twice", 13, "not YAML: `says` is given twice"),
+        ("excluded:", "excluded: [", 20, "not YAML: "),
         (CLAIM, "- a\n- b", 1, "must be a mapping of fields"),
-        (CLAIM, "", 1, "must be a mapping of fields"),
     ],
 )
-def test_a_mistake_in_a_claim_is_named_with_its_line(
-    old: str, new: str, line: int, words: str
-) -> None:
+def test_a_mistake_in_a_claim_is_named_with_its_line(old, new, line, words) -> None:
     assert old in CLAIM
     message = message_of(CLAIM.replace(old, new, 1))
     assert message.startswith(f"sweeps/a_claim.yaml:{line}: "), message
@@ -150,33 +110,17 @@ def test_a_mistake_in_a_claim_is_named_with_its_line(
 @pytest.mark.parametrize(
     ("old", "new", "line", "words"),
     [
-        ("experiment: smoke", "experiment: smok", 2, "there is no experiment `smok`; it takes cif"),
-        ("[recipe.epochs=3]", "[seed=3]", 3, "changes.0: `seed` is only for the command line"),
+        ("experiment: smoke", "experiment: smok", 2, "experiment: there is no experiment or mod"),
+        ("[recipe.epochs=3]", "[seed=3]", 3, "changes.0: `seed` cannot be set in"),
         ("  a_claim:", "  a_claim: 5\n  b_claim:", 5, "claims.a_claim"),
-        (
-            "[3, 5]\n",
-            "[5, 3]\n",
-            6,
-            "claims.a_claim.looks: must be increasing numbers of pairs, at",
-        ),
-        ("[3, 5, 8]", "[1, 5]", 12, "looks: must be increasing numbers of pairs, at least 2"),
-        ("[3, 5, 8]", "[]", 12, "looks: must be increasing numbers of pairs"),
-        ("with: [0.01, 0.02], ", "", 7, "the field `claims.a_claim.grid.with` is missing"),
-        ("with: [0.01", "wiht: [0.01", 7, "no field `claims.a_claim.grid.wiht`; did you mean wi"),
-        ("target: 0.5", "target: -1", 8, "claims.a_claim.target: Input should be greater"),
-        ("    target: 0.5\n", "", 8, "why_target: needs `target`, which it explains"),
-        ("[0.01, 0.02]\n", "[0.01]\n", 15, "tuning.values: must have at least 2 values"),
-        ("[0.01, 0.02]\n", "[0.02, 0.01]\n", 15, "tuning.values: must be increasing numbers"),
-        ("[0.02, 0.04]", "[0.02, 0.02]", 7, "claims.a_claim.grid.without: must be increasing numb"),
-        ("  key: recipe.lr", "  key: init", 14, "tuning.key='init' is not valid; it takes recipe"),
-        ("  key: recipe.lr", "  seeds: [2, 1]", 14, "tuning.seeds: must be increasing numbers"),
-        ("tuning:", "gate_seeds: [1, 2, 3, 4]\ntuning:", 13, "gate_seeds: must have at least 5"),
-        ("tuning:", "gate_seeds: [1, 2, 3, 4, 4]\ntuning:", 13, "gate_seeds: must be increasing n"),
+        ("[3, 5]\n", "[5, 3]\n", 6, "claims.a_claim.looks: must be increasing numbers"),
+        ("[3, 5, 8]", "[1, 5]", 10, "looks.0: Input should be greater than or equal to 2"),
+        ("with: [0.01, 0.02], ", "", 7, "claims.a_claim.grid.with: Field required"),
+        ("[0.01, 0.02]\n", "[0.01]\n", 13, "tuning.values: List should have at least 2 items"),
+        ("  key: recipe.lr", "  key: init", 12, "tuning.key: String should match pattern"),
     ],
 )
-def test_a_mistake_in_a_study_is_named_with_its_line(
-    old: str, new: str, line: int, words: str
-) -> None:
+def test_a_mistake_in_a_study_is_named_with_its_line(old, new, line, words) -> None:
     assert old in STUDY
     message = study_message_of(STUDY.replace(old, new, 1))
     assert message.startswith(f"sweeps/studies/a_study.yaml:{line}: "), message
@@ -184,41 +128,39 @@ def test_a_mistake_in_a_study_is_named_with_its_line(
 
 
 @pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("a_claim:", "a_clame:", "there is no claim `a_clame`; did you mean a_claim?"),
+        ("looks: [3, 5, 8]", "first_seed: 996", "would use seed 1000, which is reserved for tun"),
+        ("margin: 1.02", "margin: 1", "claims.a_claim.margin: must be above 1"),
+    ],
+)
+def test_a_study_that_does_not_fit_its_claims_is_refused(old, new, words) -> None:
+    message = study_message_of(STUDY.replace(old, new, 1))
+    assert message.startswith("sweeps/studies/a_study.yaml: ")
+    assert words in message
+
+
+def test_a_study_gives_no_margin_where_the_paper_gives_a_figure_and_no_error_of_1_or_more() -> None:
+    assert "claims.a_claim.margin: must be removed" in study_message_of(STUDY, CLAIM)
+    timed = PLAIN.replace("of: test_error", "of: epochs_to_error")
+    message = study_message_of(STUDY.replace("target: 0.5", "target: 2.5"), timed)
+    assert "claims.a_claim.target: must be an error below 1" in message
+
+
+@pytest.mark.parametrize(
     "content",
     [
         pytest.param(CLAIM.encode("utf-16"), id="utf-16"),
-        pytest.param(CLAIM.replace("points", "p\xf6ints").encode("latin-1"), id="latin-1"),
         pytest.param(CLAIM.replace("points", "poi\0nts"), id="NUL"),
         pytest.param(CLAIM + "? [a, b]\n: c\n", id="a list as a key"),
         pytest.param("a: " + "[" * 5000, id="deeply nested"),
-        pytest.param("a: &a [*a]", id="within itself"),
         pytest.param("a: 2012-99-99", id="a date that does not exist"),
         pytest.param(CLAIM + "other: !!python/object:os.system x\n", id="an object"),
     ],
 )
 def test_what_is_not_yaml_or_not_plain_values_is_refused_in_one_line(content: str | bytes) -> None:
     assert message_of(content).startswith("sweeps/a_claim.yaml:")
-
-
-@pytest.mark.parametrize(
-    ("of", "margin", "least"),
-    [
-        ("test_error", 0.02, 1),
-        ("train_error", 1.0, 1),
-        ("steps_to_loss", 0.5, 1),
-        ("gap", 0.0, 0),
-        ("color", -0.1, 0),
-    ],
-)
-def test_a_margin_that_is_no_effect_is_refused(of: str, margin: float, least: int) -> None:
-    values = yaml.safe_load(PLAIN) | {"measure": {"of": of}}
-    message = message_of(yaml.safe_dump(values | {"margin": margin}))
-    assert f"margin: must be above {least} for this measure" in message
-    plan = {"margin": {"margin": margin, "why": "a pilot"}}
-    study = yaml.safe_load(STUDY) | {"claims": {"a_claim": plan}}
-    own = yaml.safe_dump(values | {"margin": least + 0.5})
-    message = study_message_of(yaml.safe_dump(study), own)
-    assert f"margin={margin:g} must be above {least} for this measure" in message
 
 
 # Names and folders
@@ -230,16 +172,12 @@ def no_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ablations.claims.files.shipped", lambda folder: Path("none") / folder)
     for name in ("dropout_curbs_overfitting", "dropout_doubles_iterations", "lrn_lowers_error"):
         write(f"{name}.yaml", CLAIM)
-    write("studies/small.yaml", STUDY)
 
 
 @pytest.mark.parametrize(
-    ("patterns", "count"),
-    [(["all"], 3), (["dropout_*"], 2), (["lrn_lowers_error"], 1), (["*", "lrn_lowers_error"], 3)],
+    ("patterns", "count"), [(["all"], 3), (["dropout_*"], 2), (["*", "lrn_lowers_error"], 3)]
 )
-def test_claims_are_found_by_name_and_by_glob(
-    no_shipped: None, patterns: list[str], count: int
-) -> None:
+def test_claims_are_found_by_name_and_by_glob(no_shipped: None, patterns, count) -> None:
     found = [claim.name for claim in read_claims(patterns)]
     assert len(found) == count
     assert found == sorted(set(found))
@@ -247,16 +185,9 @@ def test_claims_are_found_by_name_and_by_glob(
 
 @pytest.mark.parametrize(
     ("name", "answer"),
-    [
-        ("lrn_lower_error", "did you mean lrn_lowers_error"),
-        ("lrnn", "did you mean lrn_lowers_error"),
-        ("smal", "did you mean small"),
-        ("zzzzzz", r"reproduce\.py lists them"),
-    ],
+    [("lrn_lower_error", "did you mean lrn_lowers_error"), ("zz", r"reproduce\.py lists them")],
 )
-def test_an_unknown_name_is_answered_with_similar_ones(
-    no_shipped: None, name: str, answer: str
-) -> None:
+def test_an_unknown_name_is_answered_with_similar_ones(no_shipped: None, name, answer) -> None:
     with pytest.raises(ConfigError, match=f"^{name}: no such claim or study; {answer}"):
         read_claims([name])
 
@@ -279,64 +210,17 @@ def test_a_study_is_read_with_its_claims() -> None:
     assert study_files()["a_study"] == path.resolve()
     study, [claim] = read_study(path)
     assert (study.name, claim.name) == ("a_study", "a_claim")
-    assert [study.grid_of(claim, side) for side in ("with", "without")] == [
-        [0.01, 0.02],
-        [0.02, 0.04],
-    ]
-    assert study.looks_of(claim) == (3, 5)
-    assert study.margin_of(claim)[1] == "a pilot"
+    grids = [study.grid_of(claim, side) for side in ("with", "without")]
+    assert grids == [[0.01, 0.02], [0.02, 0.04]]
+    assert (study.looks_of(claim), study.margin_of(claim)[1]) == ((3, 5), "a pilot")
 
 
-@pytest.mark.parametrize("claims", ["[a_claim]", "{a_claim: }", "\n  a_claim:"])
+@pytest.mark.parametrize("claims", ["[a_claim]", "{a_claim: }"])
 def test_a_study_may_only_list_its_claims(claims: str) -> None:
     write("a_claim.yaml", CLAIM)
     path = write("studies/a_study.yaml", f"title: A\nexperiment: smoke\nclaims: {claims}\n")
     study, [claim] = read_study(path)
     assert study.plan_of(claim) == ClaimPlan()
-
-
-@pytest.mark.parametrize("claims", ["[{a_claim: {looks: [3]}}]", "[[a_claim]]", "[3]", "a_claim"])
-def test_claims_that_are_neither_names_nor_a_mapping_are_refused(claims: str) -> None:
-    message = study_message_of(f"title: A study\nexperiment: smoke\nclaims: {claims}\n")
-    assert message.startswith("sweeps/studies/a_study.yaml:3: claims: must be a mapping")
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "words"),
-    [
-        ("a_claim:", "a_clame:", "there is no claim `a_clame`; did you mean a_claim?"),
-        ("a_claim:", "zzzzzz:", "there is no claim `zzzzzz`"),
-        (
-            "looks: [3, 5, 8]",
-            "first_seed: 996",
-            "would use seed 1000, which is reserved for tuning",
-        ),
-    ],
-)
-def test_a_study_that_does_not_fit_its_claims_is_refused(old: str, new: str, words: str) -> None:
-    message = study_message_of(STUDY.replace(old, new, 1))
-    assert message.startswith("sweeps/studies/a_study.yaml: ")
-    assert words in message
-
-
-def test_a_margin_of_a_study_is_refused_where_the_paper_gives_a_figure() -> None:
-    message = study_message_of(STUDY, CLAIM)
-    assert "claims.a_claim.margin: the margin is half of" in message
-
-
-def test_a_target_is_an_error_below_1_where_errors_are_timed_and_may_be_any_loss() -> None:
-    text = STUDY.replace("target: 0.5", "target: 2.5")
-    message = study_message_of(text, PLAIN.replace("of: test_error", "of: epochs_to_error"))
-    assert "claims.a_claim.target: target=2.5 must be an error below 1" in message
-    write("a_claim.yaml", PLAIN.replace("of: test_error", "of: steps_to_loss"))
-    study, [claim] = read_study(write("studies/a_study.yaml", text))
-    assert study.target_of(claim) == 2.5
-
-
-def test_a_broken_claim_of_a_study_is_named_by_its_own_file() -> None:
-    write("b_claim.yaml", CLAIM.replace("section", "sectoin"))
-    message = study_message_of(STUDY.replace("a_claim:", "b_claim:"))
-    assert message.startswith("sweeps/b_claim.yaml:2: there is no field `sectoin`")
 
 
 def test_every_shipped_study_is_valid() -> None:
@@ -351,17 +235,11 @@ def test_every_shipped_study_is_valid() -> None:
 @pytest.mark.parametrize(
     ("override", "reason"),
     [
-        ("pretrained=0123456789ab", "claims are about networks that start from random weights"),
-        ("seed=3", "the study chooses the seeds"),
-        ("fast_dev_run=true", "a verdict needs records"),
-        ("print_model=true", r"only for ablations/run\.py"),
-        ("plan=true", "next step: use --plan"),
+        ("seed=3", "`seed` cannot be set in a claim or a study"),
         ("pooling=overlap", "the claim a_claim sets pooling"),
     ],
 )
-def test_what_no_study_can_have_is_refused_for_claims_without_one(
-    override: str, reason: str
-) -> None:
+def test_what_no_study_can_have_is_refused_for_claims_without_one(override, reason) -> None:
     write("a_claim.yaml", CLAIM)
     claims = read_claims(["a_claim"])
     with pytest.raises(ConfigError, match=f"{override}.*{reason}"):

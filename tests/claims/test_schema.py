@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ablations.claims.schema import Arms, Claim, Study
+from ablations.claims.schema import Claim, Study
 
 CLAIM: dict[str, Any] = {
     "name": "overlap_helps",
@@ -44,24 +44,6 @@ def study(plan: dict[str, Any] | None = None, **changes: Any) -> Study:
     return Study.model_validate(values | {"claims": {"overlap_helps": plan}} | changes)
 
 
-def test_a_claim_chooses_what_tells_its_arms_apart_but_not_what_is_relative() -> None:
-    assert claim().chosen == {"pooling"}
-    parts = {"larger": {"technique": "width", "without": ["width=x0.5"]}}
-    assert claim(technique="width", parts=parts, without=[], **{"with": []}).chosen == set()
-
-
-def test_parts_are_arms_without_the_technique() -> None:
-    assert claim().comparisons == {"": Arms(without=["pooling=nonoverlap"])}
-    parts = {"a": {"without": ["depth=no_conv3"]}, "b": {"without": ["depth=no_conv4"]}}
-    found = claim(technique="depth", without=[], parts=parts).comparisons
-    assert [arms.without for arms in found.values()] == [["depth=no_conv3"], ["depth=no_conv4"]]
-
-
-@pytest.mark.parametrize("override", ["width=x0.5", "recipe.milestones=[0.85,0.92]"])
-def test_an_override_may_be_relative_or_a_list(override: str) -> None:
-    assert claim(common=[override]).common == [override]
-
-
 # Scales, margins and effects
 
 
@@ -84,8 +66,6 @@ def test_margins_are_half_of_the_papers_effect_on_the_scale_of_the_analysis(
     assert plan.scale_of(found) == scale
     assert plan.margin_of(found)[0] == pytest.approx(margin)
     assert plan.effect_of(found) == (effect if effect is None else pytest.approx(effect))
-    reason = "half of the paper's effect" if effect else "we say so"
-    assert plan.margin_of(found)[1] == reason
 
 
 def test_the_margin_of_response_normalization_is_a_ratio_of_1_017() -> None:
@@ -104,9 +84,7 @@ def test_the_margin_of_response_normalization_is_a_ratio_of_1_017() -> None:
         ({"experiment": "imagenet_released"}, []),
     ],
 )
-def test_any_change_leaves_the_papers_own_setting(
-    changes: dict[str, Any], common: list[str]
-) -> None:
+def test_any_change_leaves_the_papers_own_setting(changes, common) -> None:
     assert study(experiment="imagenet").at_paper(claim())
     changed, found = study(None, **{"experiment": "imagenet"} | changes), claim(common=common)
     assert not changed.at_paper(found)
@@ -116,38 +94,27 @@ def test_any_change_leaves_the_papers_own_setting(
 def test_the_top5_effect_has_its_own_error() -> None:
     assert study(experiment="imagenet").effect_of(claim(), 5) == 0.003
     assert study().effect_of(claim(), 5) == pytest.approx(log(0.183 / 0.18))
-    paper = {key: value for key, value in CLAIM["paper"].items() if key != "top5"}
-    assert study().effect_of(claim(paper=paper), 5) is None
 
 
-@pytest.mark.parametrize(
-    ("changes", "margin", "expected"),
-    [(NO_FIGURE | {"margin": 1.02}, 1.05, log(1.05)), (GAP, 0.2, 0.2)],
-)
-def test_a_study_may_fix_another_margin(
-    changes: dict[str, Any], margin: float, expected: float
-) -> None:
-    plan = study({"margin": {"margin": margin, "why": "a pilot"}})
-    assert plan.margin_of(claim(**changes)) == (pytest.approx(expected), "a pilot")
-
-
-def test_targets_and_looks_of_the_plan_come_before_others() -> None:
+def test_margin_target_and_looks_of_the_plan_come_before_others() -> None:
+    plan = study({"margin": {"margin": 1.05, "why": "a pilot"}, "target": 0.4, "looks": [4]})
+    plain = claim(**NO_FIGURE, margin=1.02)
+    assert plan.margin_of(plain) == (pytest.approx(log(1.05)), "a pilot")
     timed = claim(**TIMES | {"measure": {"of": "epochs_to_error", "target": 0.25}})
     assert (study().target_of(timed), study().looks_of(timed)) == (0.25, (3, 5, 8))
-    plan = study({"target": 0.4, "why_target": "a pilot", "looks": [4]})
     assert (plan.target_of(timed), plan.looks_of(timed)) == (0.4, (4,))
 
 
 # Attempts
 
 GRID = {"with": [0.01, 0.02], "without": [0.02, 0.04]}
+CONTEXT = {"family": ["overlap_helps"], "run": {}, "numerics": 3}
 
 
 def test_rules_of_studies_that_have_begun_keep_their_hash() -> None:
-    context = {"family": ["overlap_helps"], "run": {}, "numerics": 3}
-    assert study().attempt(claim(), context) == "f7106444c29c"
+    assert study().attempt(claim(), CONTEXT) == "f7106444c29c"
     tuned = study({"grid": GRID, "looks": [4]}, tuning={"values": [0.01, 0.02]})
-    assert tuned.attempt(claim(), context) == "ffae85cce919"
+    assert tuned.attempt(claim(), CONTEXT) == "ffae85cce919"
 
 
 def test_words_and_order_change_no_attempt() -> None:
@@ -155,56 +122,43 @@ def test_words_and_order_change_no_attempt() -> None:
     assert study(title="Another title", why="because").attempt(claim()) == first
     words = {"statement": "Other words.", "confounds": {}, "excluded": {"smoke": "small"}}
     assert study().attempt(claim(**words)) == first
-    assert study(claims=["overlap_helps", "another"]).attempt(claim()) == first
     one, other = (study(changes=changes) for changes in (["a=1", "b=2"], ["b=2", "a=1"]))
     assert one.attempt(claim()) == other.attempt(claim())
 
 
-OF_STUDY: list[dict[str, Any]] = [
-    {"name": "other"},
-    {"experiment": "cifar10"},
-    {"changes": ["width=0.5"]},
-    {"looks": [3, 5]},
-    {"first_seed": 200},
-    {"gate_seeds": [1000, 1001, 1002, 1003, 1005]},
-    {"tuning": {"values": [0.01, 0.02]}},
-    {"version": 2},
-    {"claims": {"overlap_helps": {"looks": [4]}}},
-    {"claims": {"overlap_helps": {"grid": GRID}}},
-    {"claims": {"overlap_helps": {"target": 0.5}}},
-    {"claims": {"overlap_helps": {"margin": {"margin": 1.5, "why": "a pilot"}}}},
-]
-OF_CLAIM: list[dict[str, Any]] = [
-    {"technique": "norm"},
-    {"family": "extension"},
-    {"common": ["recipe.lr=0.02"]},
-    {"with": []},
-    {"without": ["pooling=overlap"]},
-    {"without": [], "parts": {"a": {"without": ["pooling=nonoverlap"]}}},
-    {"measure": {"of": "train_error"}},
-    {"measure": {"direction": "higher"}},
-    {"overfits_without": True},
-    {"trained_out": False},
-    {"paper": CLAIM["paper"] | {"effect": 0.005}},
-    {"paper": CLAIM["paper"] | {"error": 0.5}},
-]
-
-
-@pytest.mark.parametrize(
-    ("of_study", "of_claim"),
-    [*((changes, {}) for changes in OF_STUDY), *(({}, changes) for changes in OF_CLAIM)],
-    ids=str,
-)
-def test_every_rule_changes_the_attempt(of_study: dict[str, Any], of_claim: dict[str, Any]) -> None:
-    assert study(None, **of_study).attempt(claim(**of_claim)) != study().attempt(claim())
-
-
-def test_family_and_run_change_the_attempt() -> None:
-    contexts = [
-        {},
-        {"family": ["overlap_helps"]},
-        {"family": ["another", "overlap_helps"]},
-        {"family": ["overlap_helps"], "run": {"width": 0.5}},
-        {"family": ["overlap_helps"], "run": {}, "numerics": 3},
+def test_every_rule_changes_the_attempt() -> None:
+    of_study: list[dict[str, Any]] = [
+        {"name": "other"},
+        {"experiment": "cifar10"},
+        {"changes": ["width=0.5"]},
+        {"looks": [3, 5]},
+        {"first_seed": 200},
+        {"gate_seeds": [1000, 1001, 1002, 1003, 1005]},
+        {"tuning": {"values": [0.01, 0.02]}},
+        {"version": 2},
+        {"claims": {"overlap_helps": {"looks": [4]}}},
+        {"claims": {"overlap_helps": {"grid": GRID}}},
+        {"claims": {"overlap_helps": {"target": 0.5}}},
+        {"claims": {"overlap_helps": {"margin": {"margin": 1.5, "why": "a pilot"}}}},
     ]
-    assert len({study().attempt(claim(), context) for context in contexts}) == 5
+    of_claim: list[dict[str, Any]] = [
+        {"technique": "norm"},
+        {"family": "extension"},
+        {"common": ["recipe.lr=0.02"]},
+        {"with": []},
+        {"without": ["pooling=overlap"]},
+        {"without": [], "parts": {"a": {"without": ["pooling=nonoverlap"]}}},
+        {"measure": {"of": "train_error"}},
+        {"measure": {"direction": "higher"}},
+        {"overfits_without": True},
+        {"trained_out": False},
+        {"paper": CLAIM["paper"] | {"effect": 0.005}},
+    ]
+    contexts = [CONTEXT, CONTEXT | {"family": ["another"]}, CONTEXT | {"run": {"width": 0.5}}]
+    attempts = [
+        study().attempt(claim()),
+        *(study(None, **changes).attempt(claim()) for changes in of_study),
+        *(study().attempt(claim(**changes)) for changes in of_claim),
+        *(study().attempt(claim(), context) for context in contexts),
+    ]
+    assert len(set(attempts)) == len(attempts)
