@@ -43,9 +43,17 @@ class Check:
         return f"{self.part}: {self.text}"
 
 
-def gate_jobs(runs: Runs, claim: Claim, choices: Choices) -> list[Job]:
-    """Return the runs that the gate of a claim needs besides the tuning runs."""
-    return [job for arms in choices.values() for job in _gate_jobs(runs, claim, arms)]
+def gate_jobs(runs: Runs, claim: Claim, arms: Mapping[str, Choice]) -> list[Job]:
+    """Return the runs that the gate of a part needs besides the tuning runs.
+
+    For each seed, a run at the study's epochs, and then one at twice the epochs.
+    """
+    if not claim.trained_out or claim.family == "control" or not _tuning_learns(arms).passed:
+        return []
+    arm = arms["with"].arm
+    once = (*arm, *runs.with_validation)
+    twice = (*once, f"recipe.epochs={2 * runs.config(arm).recipe.epochs}")
+    return [runs.job(epochs, seed) for seed in runs.study.gate_seeds for epochs in (once, twice)]
 
 
 def gate(runs: Runs, claim: Claim, choices: Choices) -> list[Check]:
@@ -61,28 +69,26 @@ def gate(runs: Runs, claim: Claim, choices: Choices) -> list[Check]:
     """
     found: dict[tuple[str, str], Check] = {}
     for part, arms in choices.items():
-        if any(runs.record(job) is None for job in _gate_jobs(runs, claim, arms)):
+        jobs = gate_jobs(runs, claim, arms)
+        records = runs.records(jobs)
+        if len(records) < len(jobs):
             continue
-        for check in _checks(runs, claim, arms):
+        for check in _checks(runs, claim, arms, records):
             if part and check.part not in ("trained out", "learns"):
                 check = replace(check, text=f"{part}: {check.text}")
             found.setdefault((check.part, check.text), check)
     return list(found.values())
 
 
-def _gate_jobs(runs: Runs, claim: Claim, arms: Mapping[str, Choice]) -> list[Job]:
-    if not claim.trained_out or claim.family == "control" or not _tuning_learns(arms).passed:
-        return []
-    return [job for pair in _once_and_twice(runs, arms["with"]) for job in pair]
-
-
-def _checks(runs: Runs, claim: Claim, arms: Mapping[str, Choice]) -> list[Check]:
-    learned = _tuning_learns(arms)
-    checks = [learned] if runs.study.tuning else []
-    if claim.family == "control" or not learned.passed:
+def _checks(
+    runs: Runs, claim: Claim, arms: Mapping[str, Choice], records: Sequence[Record]
+) -> list[Check]:
+    learns = _tuning_learns(arms)
+    checks = [learns] if runs.study.tuning else []
+    if claim.family == "control" or not learns.passed:
         return checks
     if claim.trained_out:
-        checks.append(_trained_out(runs, claim, arms["with"]))
+        checks.append(_trained_out(runs, claim, arms["with"], records[::2], records[1::2]))
     if not claim.reads_one_run:
         checks.append(_fair_rates(runs, arms))
     if claim.overfits_without:
@@ -90,57 +96,42 @@ def _checks(runs: Runs, claim: Claim, arms: Mapping[str, Choice]) -> list[Check]
     return checks
 
 
-def _once_and_twice(runs: Runs, choice: Choice) -> list[tuple[Job, Job]]:
-    """Return the gate's run at the study's epochs and that at twice the epochs, for each seed."""
-    epochs = runs.config(choice.arm).recipe.epochs
-    once = (*choice.arm, *runs.with_validation)
-    twice = (*once, f"recipe.epochs={2 * epochs}")
-    return [(runs.job(once, seed), runs.job(twice, seed)) for seed in runs.study.gate_seeds]
-
-
-def _trained_out(runs: Runs, claim: Claim, choice: Choice) -> Check:
-    pairs = [
-        (runs.record(once), runs.record(twice)) for once, twice in _once_and_twice(runs, choice)
-    ]
-    known = [(once, twice) for once, twice in pairs if once and twice]
-    bad = sum(not record.has_learned for pair in known for record in pair)
-    if bad >= len(known):  # at least half of the runs, because each seed has two
-        text = f"{bad} of {2 * len(known)} gate runs diverged or are at chance"
+def _trained_out(
+    runs: Runs, claim: Claim, choice: Choice, once: Sequence[Record], twice: Sequence[Record]
+) -> Check:
+    """Compare the runs at the study's epochs with those at twice the epochs, seed by seed."""
+    bad = sum(not record.has_learned for record in (*once, *twice))
+    if bad >= len(once):  # at least half of all runs
+        text = f"{bad} of {2 * len(once)} gate runs diverged or are at chance"
         return Check("trained out", False, text)
-    ratios = [log(_smoothed(twice) / _smoothed(once)) for once, twice in known]
+    before, after = (
+        [smoothed(val_error(record), record, record.val) for record in records]
+        for records in (once, twice)
+    )
+    ratios = [log(b / a) for a, b in zip(before, after, strict=True)]
     change = exp(mean(ratios)) - 1
     half_width = critical(0.05, len(ratios) - 1) * stdev(ratios) / sqrt(len(ratios))
     low, high = (exp(mean(ratios) + sign * half_width) - 1 for sign in (-1, 1))
-    return Check(
-        "trained out",
-        abs(change) < TRAINED_OUT,
+    text = (
         f"at twice the epochs the validation error with the technique changes by "
         f"{_percent(change)} [{_percent(low)}, {_percent(high)}] over {len(ratios)} seeds "
-        f"(required: within ±{TRAINED_OUT:.0%}){_own_change(runs, claim, choice, known)}",
+        f"(required: within ±{TRAINED_OUT:.0%})"
     )
-
-
-def _own_change(
-    runs: Runs, claim: Claim, choice: Choice, known: Sequence[tuple[Record, Record]]
-) -> str:
-    """Return how the claim's own measure changes, for readers; no check may use the test split."""
+    # The claim's own measure is shown to readers; no check may use the test split.
     names = {"test_error": "test error", "train_error": "training error", "gap": "gap"}
-    if claim.measure.of not in names:
-        return ""
-    view = runs.view(choice.arm)
-    # For an ensemble, the side `without` gives the measure of single networks.
-    once, twice = (
-        mean(measure(runs, claim, "without", [pair[i]], view) for pair in known) for i in (0, 1)
-    )
-    return f"; {names[claim.measure.of]}: {_percent(twice / once - 1)}" if once else ""
+    if claim.measure.of in names:
+        view = runs.view(choice.arm)
+        # For an ensemble, the side `without` gives the measure of single networks.
+        own, doubled = (
+            mean(measure(runs, claim, "without", [record], view) for record in records)
+            for records in (once, twice)
+        )
+        text += f"; {names[claim.measure.of]}: {_percent(doubled / own - 1)}" if own else ""
+    return Check("trained out", abs(change) < TRAINED_OUT, text)
 
 
 def _percent(share: float) -> str:
     return f"{share:+.1%}".replace("-", "−")
-
-
-def _smoothed(record: Record) -> float:
-    return smoothed(val_error(record), record, record.val)
 
 
 def _fair_rates(runs: Runs, arms: Mapping[str, Choice]) -> Check:
@@ -161,10 +152,11 @@ def _fair_rates(runs: Runs, arms: Mapping[str, Choice]) -> Check:
 
 
 def _overfits(choice: Choice) -> Check:
+    part = "overfits without it"
     errors = [(r.train.top1, r.val.top1) for r in choice.records if r.train and r.val]
     if not errors:
         return Check(
-            "overfits without it",
+            part,
             False,
             "no finished tuning run without the technique has a validation error (required: "
             "data.val_size above 0)",
@@ -172,7 +164,7 @@ def _overfits(choice: Choice) -> Check:
     train, val = (mean(column) for column in zip(*errors, strict=True))
     share = (val - train) / max(val, 1e-9)
     return Check(
-        "overfits without it",
+        part,
         share >= OVERFITS,
         f"without the technique the error is {train:.1%} in training and {val:.1%} in validation; "
         f"the generalization gap is {max(share, 0):.0%} of the validation error (required: "

@@ -74,6 +74,19 @@ def measure(
             return getattr(record.neighbors, "features" if side == "with" else "pixels")
 
 
+def measure_pairs(
+    runs: Runs, claim: Claim, pairs: Pairs, views: Mapping[str, str], k: int = 1
+) -> Values:
+    """Read the measure of a claim from both sides of its pairs, see :func:`measure`."""
+    return {
+        side: {
+            seed: measure(runs, claim, side, pair[side], views[side], k)
+            for seed, pair in pairs.items()
+        }
+        for side in SIDES
+    }
+
+
 def compare(
     claim: Claim, study: Study, pairs: Pairs, values: Values, blank: Comparison
 ) -> list[Comparison]:
@@ -94,38 +107,35 @@ def compare(
     if of in TIMES:
         return [_compare_times(claim, pairs, values, blank)]
     unit = _baseline_error(pairs) if scale == "relative" else 1.0
-    differences = {
-        seed: log(high / low) if scale == "ratio" else (high - low) / unit
-        for seed, high, low in _larger_and_smaller(claim, values)
-    }
-    # Errors are rounded to whole images, with variance step**2 / 12 in each arm.
-    step = _step(claim, pairs, scale)
-    first = replace(
-        blank, differences=differences, floor=step**2 / 6, pool=_pool(blank, f"{of} {scale}")
+    found = replace(
+        blank,
+        differences={
+            seed: log(high / low) if scale == "ratio" else (high - low) / unit
+            for seed, high, low in _larger_and_smaller(claim, values)
+        },
+        # Errors are rounded to whole images, with variance step**2 / 12 in each arm.
+        floor=_step(claim, pairs, scale) ** 2 / 6,
+        pool=_pool(blank, f"{of} {scale}"),
     )
     if of != "gap":
-        return [first]
-    error = {
-        (seed, side): smoothed(members[0].test_error("center", 1), members[0])
-        for seed, pair in pairs.items()
-        for side, members in pair.items()
+        return [found]
+    errors = {
+        side: {
+            seed: smoothed(pair[side][0].test_error("center", 1), pair[side][0])
+            for seed, pair in pairs.items()
+        }
+        for side in SIDES
     }
     step = _step(claim, pairs, "ratio")
-    second = replace(
+    test_error = replace(
         blank,
         part=f"{blank.part} test error".strip(),
-        differences={seed: log(error[seed, "without"] / error[seed, "with"]) for seed in pairs},
+        differences={seed: log(errors["without"][seed] / errors["with"][seed]) for seed in pairs},
         margin=step,  # it must fall by at least one test image
         floor=step**2 / 6,
         pool=_pool(blank, "test_error ratio"),
     )
-    return [replace(first, part=f"{blank.part} gap".strip()), second]
-
-
-def judges_top5(claim: Claim, study: Study, pairs: Pairs) -> bool:
-    """Return whether to judge the top-5 error: given in the paper, and 100 classes or more."""
-    known = study.effect_of(claim, 5) is not None
-    return known and any(pair["with"][0].data.classes >= 100 for pair in pairs.values())
+    return [replace(found, part=f"{blank.part} gap".strip()), test_error]
 
 
 def compare_top5(
@@ -145,6 +155,12 @@ def compare_top5(
     )
 
 
+def judges_top5(claim: Claim, study: Study, pairs: Pairs) -> bool:
+    """Return whether to judge the top-5 error: given in the paper, and 100 classes or more."""
+    known = study.effect_of(claim, 5) is not None
+    return known and any(pair["with"][0].data.classes >= 100 for pair in pairs.values())
+
+
 def _pool(blank: Comparison, measure: str) -> str:
     return f"{blank.pool} {measure}" if blank.pool else ""
 
@@ -162,23 +178,22 @@ def _compare_times(claim: Claim, pairs: Pairs, values: Values, blank: Comparison
     A target that was not reached counts as the whole training, and leaves the interval open on one
     side. A pair in which neither arm reached the target has no difference.
     """
-    found, silent, low_holds, high_holds = {}, 0, True, True
+    found, low_holds, high_holds = {}, True, True
     for seed, long, short in _larger_and_smaller(claim, values):
         whole = min(training_length(claim, members[0]) for members in pairs[seed].values())
         long_censored, short_censored = long >= whole, short >= whole
         if long_censored and short_censored:
-            silent += 1
             continue
         low_holds, high_holds = low_holds and not short_censored, high_holds and not long_censored
         found[seed] = log(min(long, whole) / min(short, whole))
-    obstacle = blank.obstacle
+    silent, obstacle = len(pairs) - len(found), blank.obstacle
     if 2 * silent > len(pairs):
-        found = {}
         obstacle = obstacle or f"neither arm reached the target in {silent} of {len(pairs)} pairs"
+        found, silent = {}, 0
     return replace(
         blank,
         differences=found,
-        silent=silent if found else 0,
+        silent=silent,
         pool="",
         low_holds=low_holds,
         high_holds=high_holds,

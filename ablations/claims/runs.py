@@ -256,6 +256,10 @@ class Runs:
             self._records[run_id] = found
         return self._records.get(run_id)
 
+    def records(self, jobs: Iterable[Job]) -> list[Record]:
+        """Return the records of the jobs that have finished."""
+        return [found for job in jobs if (found := self.record(job))]
+
     @property
     def out_of_time(self) -> bool:
         """Whether no run can start here: the deadline has passed, or runs wait elsewhere."""

@@ -1,4 +1,4 @@
-"""Run a study from its plan to its verdicts.
+"""Run a study and its claims from the plan to the verdicts.
 
 Tune on tuning seeds, check the gate, then train pairs up to the next look of each claim that is
 testable and not decided. All claims look together. Records are the only state: an interrupted study
@@ -10,17 +10,255 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from ablations.claims.claim_run import ClaimRun
+from ablations.claims.gates import gate, gate_jobs, learns
 from ablations.claims.ledger import Ledger, Look, alpha_after, history
-from ablations.claims.results import ClaimResult, StudyResult, commit_of_rules, save
-from ablations.claims.runs import Runs
+from ablations.claims.measures import (
+    SIDES,
+    Pairs,
+    Values,
+    compare,
+    compare_top5,
+    finite,
+    judges_top5,
+    measure_pairs,
+    points,
+    runs_of,
+    warnings,
+)
+from ablations.claims.results import ArmResult, ClaimResult, StudyResult, commit_of_rules, save
+from ablations.claims.runs import Arm, Runs, arms_of
 from ablations.claims.schema import ERRORS, Claim
-from ablations.claims.tuning import missing_jobs
+from ablations.claims.tuning import Choice, choose_all
 from ablations.config import NUMERICS, Job
-from ablations.stats.labels import decide
+from ablations.stats.labels import Comparison, Verdict, decide, joint
 from ablations.stats.power import chance_to_hold
+from ablations.words import count
 
 ALPHA = 0.05
+
+
+class ClaimRun:
+    """Takes one claim of a study through tuning, gate and looks.
+
+    Args:
+        runs: The runs of the study.
+        claim: The claim.
+        result: The result with the rule of the claim, to which the rest is added.
+
+    Attributes:
+        pairs: Number of pairs at the next or the latest look.
+        looked: Number of pairs at the latest look; 0 before the first.
+        choices: Tuned arms by part and side.
+    """
+
+    def __init__(self, runs: Runs, claim: Claim, result: ClaimResult) -> None:
+        self.runs, self.claim, self.result = runs, claim, result
+        self.looks = runs.study.looks_of(claim)
+        self.pairs = self.looked = 0
+        self.choices: dict[str, dict[str, Choice]] = {}
+
+    # Tuning and gate
+
+    def choose(self) -> list[Choice]:
+        """Choose the tuned values of all arms from existing records."""
+        self.choices = choose_all(self.runs, self.claim)
+        return self._all_choices
+
+    @property
+    def _all_choices(self) -> list[Choice]:
+        return [choice for arms in self.choices.values() for choice in arms.values()]
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether the values of all arms are chosen."""
+        return bool(self.choices) and not any(choice.missing for choice in self._all_choices)
+
+    def gate_jobs(self) -> list[Job]:
+        """Return the runs of the gate, which depend on the tuned values."""
+        return [
+            job for arms in self.choices.values() for job in gate_jobs(self.runs, self.claim, arms)
+        ]
+
+    def check(self) -> None:
+        """Choose the tuned values, and check the gate with them, from existing records."""
+        self.choose()
+        if self.is_tuned:
+            checks = gate(self.runs, self.claim, self.choices)
+            self.result = replace(self.result, checks=checks)
+
+    @property
+    def is_checked(self) -> bool:
+        """Whether all runs of the gate have finished."""
+        return self.is_tuned and self._have_finished(self.gate_jobs())
+
+    @property
+    def obstacle(self) -> str:
+        """Failed checks of the gate with their numbers; empty if it passed."""
+        return "; ".join(str(check) for check in self.result.checks if not check.passed)
+
+    # Pairs
+
+    def arms(self, part: str) -> dict[str, Arm]:
+        """Return the overrides of the arms of a part, tuned keys included."""
+        arms = dict(zip(SIDES, arms_of(self.claim, part), strict=True))
+        return {side: (*arm, *self.choices[part][side].tuned) for side, arm in arms.items()}
+
+    def seeds(self, pair: int) -> range:
+        """Return the seeds of a pair: several for an ensemble."""
+        size = self.claim.ensemble or 1
+        first = self.runs.study.first_seed + pair * size
+        return range(first, first + size)
+
+    def pair_jobs(self, pair: int) -> list[Job]:
+        """Return the runs of a pair."""
+        return [
+            self.runs.job(arm, seed)
+            for part in self.choices
+            for seed in self.seeds(pair)
+            for arm in self.arms(part).values()
+        ]
+
+    def jobs(self, pairs: int) -> list[Job]:
+        """Return the runs of the first pairs."""
+        return [job for pair in range(pairs) for job in self.pair_jobs(pair)]
+
+    def is_trained(self, pairs: int) -> bool:
+        """Whether all runs of the first pairs have finished."""
+        return self._have_finished(self.jobs(pairs))
+
+    def _have_finished(self, jobs: list[Job]) -> bool:
+        return len(self.runs.records(jobs)) == len(jobs)
+
+    def needs_pairs(self, last: int) -> bool:
+        """Return whether to train pairs: testable, not decided, and below ``last`` pairs."""
+        if not self.is_checked or self.obstacle:
+            return False
+        if self.pairs >= last or (self.pairs and self.result.decided):
+            return False
+        return self.is_trained(self.pairs)
+
+    def take_finished(self) -> None:
+        """Check the gate, and take the pairs up to the last look that has all its runs."""
+        self.check()
+        testable = self.is_checked and not self.obstacle
+        self.pairs = max((n for n in self.looks if testable and self.is_trained(n)), default=0)
+
+    # Looks
+
+    @property
+    def _complete(self) -> list[int]:
+        """The pairs of which all runs have finished."""
+        return [n for n in range(self.pairs) if self._have_finished(self.pair_jobs(n))]
+
+    @property
+    def _failed(self) -> bool:
+        jobs = [job for choice in self._all_choices for job in choice.jobs]
+        jobs += [*self.gate_jobs(), *self.jobs(self.pairs)]
+        return any(job.run.run_id in self.runs.failed for job in jobs)
+
+    @property
+    def _missing(self) -> str:
+        """What is missing for a label; empty if nothing is."""
+        if self._failed:
+            return "a run failed; next step: read its log, then repeat the command"
+        if not self.is_tuned:
+            return "not tuned yet"
+        if not self.is_checked:
+            return "the gate is not checked yet"
+        here, first = len(self._complete), self.looks[0]
+        if here < first:
+            return f"{count(here, 'pair')} so far, the first look is at {first}"
+        return ""
+
+    def compare(self) -> tuple[list[Comparison], list[Comparison]]:
+        """Measure the complete pairs up to the latest look that they reach.
+
+        Returns:
+            The comparisons of all parts, and those of the top-5 error.
+        """
+        study = self.runs.study
+        blank = Comparison(
+            claim=self.claim.name,
+            differences={},
+            margin=self.result.margin,
+            looks=self.looks,
+            alpha=self.result.alpha,
+            missing=self._missing,
+            obstacle=self.obstacle,
+        )
+        if not self.is_tuned:
+            return [blank], []
+        complete = self._complete
+        self.looked = max((n for n in self.looks if n <= len(complete)), default=0)
+        top1, top5, means, arms, texts = [], [], {}, {}, []
+        for part in self.choices:
+            pairs = {
+                self.seeds(pair)[0]: {
+                    side: self.runs.records(self.runs.job(arm, seed) for seed in self.seeds(pair))
+                    for side, arm in self.arms(part).items()
+                }
+                for pair in complete[: self.looked]
+            }
+            views = {side: self.runs.view(arm) for side, arm in self.arms(part).items()}
+            values = measure_pairs(self.runs, self.claim, pairs, views)
+            learned = learns(runs_of(pairs), "paired")
+            obstacle = blank.obstacle or ("" if learned.passed else str(learned))
+            blank_part = replace(blank, part=part, pool=self._pool(part), obstacle=obstacle)
+            top1 += compare(self.claim, study, pairs, values, blank_part)
+            if judges_top5(self.claim, study, pairs):
+                values5 = measure_pairs(self.runs, self.claim, pairs, views, 5)
+                top5.append(compare_top5(self.claim, study, pairs, values5, blank_part))
+            means[part] = points(self.claim, values)
+            arms[part] = self._arm_results(part, pairs, values)
+            texts += [_with_part(part, text) for text in warnings(self.claim, pairs, values)]
+        texts += [
+            f"{side} the technique, the best value {choice.tuned[0]} is on the edge of its grid"
+            for choices in self.choices.values()
+            for side, choice in choices.items()
+            if choice.at_edge
+        ]
+        self.result = replace(self.result, points=means, arms=arms, warnings=texts)
+        return top1, top5
+
+    def _pool(self, part: str) -> str:
+        """Return a key of the baseline arm; empty if both arms read the same runs."""
+        if self.claim.reads_one_run:
+            return ""
+        arm, _ = arms_of(self.claim, part)
+        baseline = self.runs.job(arm, self.runs.study.first_seed)
+        return f"{baseline.run.run_id} {self.choices[part]['with'].tuned}"
+
+    def _arm_results(self, part: str, pairs: Pairs, values: Values) -> dict[str, ArmResult]:
+        found = {}
+        for side, arm in self.arms(part).items():
+            choice = self.choices[part][side]
+            found[side] = ArmResult(
+                name=self.runs.job(arm, self.runs.study.first_seed).arm,
+                tuned=choice.tuned[0] if choice.tuned else "",
+                scores={f"{value:g}": finite(score) for value, score in choice.scores.items()},
+                runs={seed: [run.run_id for run in pair[side]] for seed, pair in pairs.items()},
+                values={seed: finite(value) for seed, value in values[side].items()},
+            )
+        return found
+
+    def judge(self, verdicts: list[Verdict], secondary: list[Verdict]) -> None:
+        """Add verdicts to the result.
+
+        The label is empty until there are pairs, or the gate or a run failed.
+        """
+        known = self.pairs or self.obstacle or self._failed
+        texts = [_with_part(v.part, text) for v in verdicts for text in v.warnings]
+        self.result = replace(
+            self.result,
+            verdicts=verdicts,
+            secondary=secondary,
+            label=joint(verdicts).value if known and verdicts else "",
+            warnings=list(dict.fromkeys([*self.result.warnings, *texts])),
+        )
+
+
+def _with_part(part: str, text: str) -> str:
+    return f"{part}: {text}" if part else text
 
 
 class StudyRun:
@@ -134,7 +372,7 @@ class StudyRun:
             member.claim.name: [
                 *(job for choice in member.choose() for job in choice.jobs),
                 *member.gate_jobs(),
-                *(job for _, job in member.jobs(self._last(member))),
+                *member.jobs(self._last(member)),
             ]
             for member in self.active
         }
@@ -142,16 +380,17 @@ class StudyRun:
     # Training and looks
 
     def tune(self) -> None:
-        """Tune every arm, and train the missing runs."""
-        while self.runs.train(
-            "tuning", missing_jobs(chain(*(member.choose() for member in self.active)))
-        ):
-            pass
+        """Tune every arm, and train the missing runs, in the order of their seeds."""
+        while True:
+            choices = [choice for member in self.active for choice in member.choose()]
+            missing = [job for choice in choices for job in choice.missing]
+            if not self.runs.train("tuning", sorted(missing, key=lambda job: job.run.seed)):
+                return
 
     def check(self) -> None:
         """Check the gate of every tuned claim, and train the missing runs."""
         tuned = [member for member in self.active if member.is_tuned]
-        self.runs.train("gate", chain(*(member.gate_jobs() for member in tuned)))
+        self.runs.train("gate", [job for member in tuned for job in member.gate_jobs()])
         for member in tuned:
             member.check()
 
@@ -167,10 +406,17 @@ class StudyRun:
         saved = self.save()
         while going := [member for member in self.active if member.needs_pairs(self._last(member))]:
             for member in going:
-                member.pairs = min(member.next_look, self._last(member))
-            jobs = chain(*(member.jobs(member.pairs) for member in going))
+                look = next((n for n in member.looks if n > member.pairs), member.looks[-1])
+                member.pairs = min(look, self._last(member))
             # Complete pairs first, so that they can be judged if the time runs out.
-            self.runs.train("pairs", [job for _, job in sorted(jobs, key=lambda item: item[0])])
+            jobs = [
+                job
+                for pair in range(max(member.pairs for member in going))
+                for member in going
+                if pair < member.pairs
+                for job in member.pair_jobs(pair)
+            ]
+            self.runs.train("pairs", jobs)
             self._judge()
             self._enter_looks()
             saved = self.save()
@@ -193,23 +439,21 @@ class StudyRun:
         """Judge all claims, each family together and each control alone."""
         for member in self.others:
             member.take_finished()
-        everyone = [*self.active, *self.others]
-        measured = {member.claim.name: member.compare() for member in everyone}
         families: dict[str, list[ClaimRun]] = {}
-        for member in everyone:
+        for member in (*self.active, *self.others):
             claim = member.claim
             family = claim.name if claim.family == "control" else claim.family
             families.setdefault(family, []).append(member)
         for members in families.values():
             claims = members[0].result.claims_in_family
-            top1, top5 = (
-                decide([c for member in members for c in measured[member.claim.name][i]], claims)
-                for i in (0, 1)
-            )
+            compared = [member.compare() for member in members]
+            top1, top5 = (decide([*chain(*lists)], claims) for lists in zip(*compared, strict=True))
             for member in members:
                 name = member.claim.name
-                own = [verdict for verdict in top1 if verdict.claim == name]
-                member.judge(own, [verdict for verdict in top5 if verdict.claim == name])
+                member.judge(
+                    [verdict for verdict in top1 if verdict.claim == name],
+                    [verdict for verdict in top5 if verdict.claim == name],
+                )
 
     def _enter_looks(self) -> None:
         """Append the latest looks to the ledger, and update the history of each claim."""

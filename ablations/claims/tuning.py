@@ -1,6 +1,5 @@
 """Choose the tuned value of each arm on seeds that no verdict uses."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import exp, inf, isfinite, log
 from statistics import mean
@@ -82,19 +81,20 @@ def choose(runs: Runs, claim: Claim, side: str, arm: Arm) -> Choice:
         if choice.missing:
             choice.tuned = (f"{tuning.key}={grid[0]:g}",)
             return choice
-        found = {v: [r for j in group if (r := runs.record(j))] for v, group in jobs.items()}
-        ranks = {v: _score(runs, claim, side, records) for v, records in found.items()}
-        best = min(values, key=lambda v: ranks[v])
-        choice.tuned = (f"{tuning.key}={best:g}",)
-        choice.arm = (*arm, *choice.tuned)
-        choice.scores = {v: rank[0] for v, rank in ranks.items()}
-        choice.records = found[best]
+        found = {value: runs.records(group) for value, group in jobs.items()}
+        ranks = {value: _score(runs, claim, side, records) for value, records in found.items()}
+        best = min(values, key=lambda value: ranks[value])
         choice.at_edge = best in (values[0], values[-1])
         if not choice.at_edge or choice.extended == tuning.extensions:
-            return choice
+            break
         choice.extended += 1
         beyond = best / tuning.factor if best == values[0] else best * tuning.factor
         values = sorted([*values, float(f"{beyond:.6g}")])
+    choice.tuned = (f"{tuning.key}={best:g}",)
+    choice.arm = (*arm, *choice.tuned)
+    choice.scores = {value: rank[0] for value, rank in ranks.items()}
+    choice.records = found[best]
+    return choice
 
 
 def _score(runs: Runs, claim: Claim, side: str, records: list[Record]) -> tuple[float, float]:
@@ -108,9 +108,3 @@ def _score(runs: Runs, claim: Claim, side: str, records: list[Record]) -> tuple[
     last = [r.curve[-1].train.loss if r.curve else None for r in records]
     losses = [inf if loss is None else loss for loss in last]
     return exp(mean(map(log, times))), mean(losses) if all(map(isfinite, losses)) else inf
-
-
-def missing_jobs(choices: Iterable[Choice]) -> list[Job]:
-    """Return the jobs that choices still need, ordered by seed."""
-    jobs = {job.run.run_id: job for choice in choices for job in choice.missing}
-    return sorted(jobs.values(), key=lambda job: job.run.seed)
