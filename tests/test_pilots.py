@@ -64,28 +64,6 @@ def test_the_table_of_pilots_is_that_of_their_records():
     assert all(record.seed >= 1000 for records in groups.values() for record in records)
 
 
-def test_the_page_says_what_twice_the_epochs_change():
-    runs = {
-        (record.run.recipe.epochs, record.seed): record
-        for record in load_all(ROOT / "results" / "pilots")
-        if arm(record) == "baseline" and record.run.data.train_limit == 5_000
-    }
-
-    def changes(read: Callable[[Record], float]) -> list[float]:
-        return [100 * (read(runs[320, s]) / read(runs[160, s]) - 1) for s in (1000, 1001)]
-
-    center = changes(lambda r: r.test["center"].top1)
-    ten = changes(lambda r: r.test["ten_view"].top1)
-    training, gap = changes(train), changes(lambda r: r.test["center"].top1 - train(r))
-    said = (
-        f"falls by {-center[0]:.1f} and {-center[1]:.1f} % in the center view and by {-ten[0]:.1f} "
-        f"and {-ten[1]:.1f} % in ten views, in which most claims are judged; the training error "
-        f"falls by {-training[0]:.0f} and {-training[1]:.0f} %, and the gap rises by {gap[0]:.0f} "
-        f"and {gap[1]:.0f} %"
-    )
-    assert said in " ".join((ROOT / "docs" / "method.md").read_text().split())
-
-
 def test_planning_deviations_are_those_between_two_seeds_of_the_baselines():
     groups: dict[tuple, list[Record]] = {}
     for record in load_all(ROOT / "results" / "pilots"):

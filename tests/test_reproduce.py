@@ -75,25 +75,9 @@ def test_options_say_what_they_take(capsys, arguments, words):
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("90min", 5400), ("2h", 7200), ("1.5 h", 5400), ("1d", 86400), ("5s", 5)]
-)
+@pytest.mark.parametrize(("text", "seconds"), [("90min", 5400), ("1.5 h", 5400), ("1d", 86400)])
 def test_a_budget_is_a_time(text, seconds):
     assert reproduce._seconds(text) == seconds
-
-
-def test_claims_share_the_runs_of_their_baseline(cache, capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def runs(*claims):
-        reproduce.main([*claims, "--plan", *TINY, "output=here"])
-        return int(capsys.readouterr().out.partition("at most ")[2].split()[0])
-
-    # Either alone: 3 rates on 2 seeds in 2 arms, 3 + 5 more for the gate, 8 pairs.
-    one, other = runs("lrn_lowers_error"), runs("overlap_pooling_lowers_error")
-    assert one == other == 12 + 8 + 16
-    assert runs("lrn_lowers_error", "overlap_pooling_lowers_error") == 36 + 6 + 8
-    assert not Path("here/verdicts.json").exists()
 
 
 def test_a_plan_of_data_that_are_not_there_is_shown(capsys, monkeypatch):
@@ -131,14 +115,6 @@ def test_the_price_of_imagenet_follows_from_a_rate(capsys, monkeypatch):
     assert "1.017×" in row(other, "LRN lowers error")
     assert row(other, "LRN lowers error").split()[-1] == f"{hours / 2:.0f}"
     assert "hours" not in plan()
-
-
-def test_the_plan_explains_its_columns(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
-    reproduce.main(["lrn_lowers_error", "--plan", *TINY])
-    (line,) = (x for x in capsys.readouterr().out.splitlines() if x.startswith("P(holds)"))
-    assert "Δ" in line
-    assert "planning_sd" in line  # a study made of claims has none
 
 
 def test_the_plan_of_all_claims_says_what_makes_no_sense_here_and_loads_no_torch(cache):

@@ -9,9 +9,9 @@ variances are pooled), so the probability that any such label is wrong is at mos
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from math import inf, sqrt
+from math import inf, isfinite, sqrt
 
 import numpy as np
 from scipy import special
@@ -173,9 +173,7 @@ def decide(comparisons: Sequence[Comparison], claims: int) -> list[Verdict]:
     Returns:
         One verdict for each comparison, in the same order.
     """
-    spreads = _spreads(comparisons)
-    parts = [sum(other.claim == one.claim for other in comparisons) for one in comparisons]
-    return [_judge(*item, claims) for item in zip(comparisons, spreads, parts, strict=True)]
+    return [_judge(comparison, comparisons, claims) for comparison in comparisons]
 
 
 def joint(verdicts: Sequence[Verdict]) -> Label:
@@ -188,110 +186,96 @@ def joint(verdicts: Sequence[Verdict]) -> Label:
     return max((verdict.label for verdict in verdicts), key=order.index)
 
 
-def _spreads(comparisons: Sequence[Comparison]) -> list[tuple[float, float, float, bool] | None]:
-    """Return standard deviation, degrees of freedom, own deviation and noisiness of comparisons.
+def _varies(comparison: Comparison) -> bool:
+    used = comparison.used
+    # Up to rounding, which would leave a tiny variance.
+    return len(used) >= 2 and not np.allclose(used, used[0], rtol=1e-12, atol=1e-15)
+
+
+def _spread(one: Comparison, comparisons: Sequence[Comparison]) -> tuple[float, float, float, bool]:
+    """Return standard deviation, degrees of freedom, own deviation and noisiness of a comparison.
 
     A comparison with n pairs is pooled with the first n pairs of the others, so that its verdict
     does not change when other claims take further looks.
     """
-    pools: dict[object, list[int]] = {}
-    for i, comparison in enumerate(comparisons):
-        if len(comparison.used) >= 2 and not _all_equal(comparison.used):
-            pools.setdefault(comparison.pool or i, []).append(i)
-    found: list[tuple[float, float, float, bool] | None] = [None] * len(comparisons)
-    for members in pools.values():
-        counts = [len(comparisons[i].used) for i in members]
-        table = np.full((len(members), max(counts)), np.nan)
-        for row, i in zip(table, members, strict=True):
-            row[: len(comparisons[i].used)] = comparisons[i].used
-        floor = np.array([comparisons[i].floor for i in members])
-        for n in set(counts):
-            of_pool = spread(table[:, :n], floor)
-            for row in (row for row, size in enumerate(counts) if size == n):
-                found[members[row]] = (
-                    float(of_pool.sd[row]),
-                    float(of_pool.df[row]),
-                    float(of_pool.own_sd[row]),
-                    bool(of_pool.noisy[row]),
-                )
-    return found
+    pool = [c for c in comparisons if c is one or (one.pool and c.pool == one.pool and _varies(c))]
+    table = np.full((len(pool), len(one.used)), np.nan)
+    for row, comparison in zip(table, pool, strict=True):
+        used = comparison.used[: len(row)]
+        row[: len(used)] = used
+    found = spread(table, np.array([comparison.floor for comparison in pool]))
+    i = next(i for i, comparison in enumerate(pool) if comparison is one)
+    return float(found.sd[i]), float(found.df[i]), float(found.own_sd[i]), bool(found.noisy[i])
 
 
-def _all_equal(values: Floats) -> bool:
-    # Up to rounding, which would leave a tiny variance.
-    return bool(np.allclose(values, values[0], rtol=1e-12, atol=1e-15))
-
-
-def _judge(
-    comparison: Comparison,
-    found: tuple[float, float, float, bool] | None,
-    parts: int,
-    claims: int,
-) -> Verdict:
+def _judge(comparison: Comparison, comparisons: Sequence[Comparison], claims: int) -> Verdict:
     used, look, looks = comparison.used, comparison.look, comparison.looks
-    n, final = len(used), look == len(looks) - 1
-    common = {
-        "claim": comparison.claim,
-        "part": comparison.part,
-        "n": n,
-        "final": final,
-        "margin": comparison.margin,
-    }
-    estimate = float(used.mean()) if n and look >= 0 else None
-    if missing := comparison.missing or _incomplete(comparison):
-        label = Label.not_testable if comparison.obstacle and not n else Label.incomplete
-        reason = comparison.obstacle if label is Label.not_testable else missing
-        return Verdict(**common, label=label, reason=reason, estimate=estimate)
-    assert found is not None, "at least two unequal differences have a spread"
-    assert estimate is not None
-    sd, df, own_sd, noisy = found
-    share = comparison.alpha / claims
-    level = nominal_levels(looks, share)[look]
+    n = len(used)
+    verdict = Verdict(
+        claim=comparison.claim,
+        part=comparison.part,
+        label=Label.incomplete,
+        reason=comparison.missing or _incomplete(comparison),
+        n=n,
+        final=look == len(looks) - 1,
+        margin=comparison.margin,
+        estimate=float(used.mean()) if n and look >= 0 else None,
+    )
+    if verdict.reason and comparison.obstacle and not n:
+        return replace(verdict, label=Label.not_testable, reason=comparison.obstacle)
+    if verdict.reason:
+        return verdict
+    assert verdict.estimate is not None, "complete comparisons have one"
+    estimate, margin = verdict.estimate, comparison.margin
+    sd, df, own_sd, noisy = _spread(comparison, comparisons)
+    levels = nominal_levels(looks, comparison.alpha / claims)
+    # The parts of a claim have separate labels, and share its level.
+    parts = sum(other.claim == comparison.claim for other in comparisons)
     se = sd / sqrt(n)
-    # Half-widths of both intervals. The parts of a claim have separate labels, and share its level.
-    outer, inner = (critical(p, df) * se for p in (level / parts, 2 * level / parts))
-    low = estimate - outer if comparison.low_holds else -inf
-    high = estimate + outer if comparison.high_holds else inf
-    inner_low = estimate - inner if comparison.low_holds else -inf
-    inner_high = estimate + inner if comparison.high_holds else inf
-    label, reason = classify(low, high, inner_low, inner_high, comparison.margin)
+    # Half-widths of both intervals.
+    outer, inner = (critical(p, df) * se for p in (levels[look] / parts, 2 * levels[look] / parts))
+    low, inner_low = (
+        estimate - reach if comparison.low_holds else -inf for reach in (outer, inner)
+    )
+    high, inner_high = (
+        estimate + reach if comparison.high_holds else inf for reach in (outer, inner)
+    )
+    label, reason = classify(low, high, inner_low, inner_high, margin)
     more = None
     if comparison.obstacle:
         label, reason = Label.not_testable, comparison.obstacle
     elif label is Label.undecided or (label is Label.direction and not reason):
-        at_end = nominal_levels(looks, share)[-1]
-        more = _more_pairs(estimate, sd, df / (n - 1), n, comparison.margin, at_end, parts)
-    return Verdict(
-        **common,
+        more = _more_pairs(estimate, sd, df / (n - 1), n, margin, levels[-1], parts)
+    noise = "much noisier than the other comparisons of its pool; its own variance is used"
+    return replace(
+        verdict,
         label=label,
         reason=reason,
-        estimate=estimate,
-        low=low if np.isfinite(low) else None,
-        high=high if np.isfinite(high) else None,
-        inner_low=inner_low if np.isfinite(inner_low) else None,
-        inner_high=inner_high if np.isfinite(inner_high) else None,
-        level=level,
+        low=_finite(low),
+        high=_finite(high),
+        inner_low=_finite(inner_low),
+        inner_high=_finite(inner_high),
+        level=levels[look],
         sd=sd,
         own_sd=own_sd,
         df=df,
         resolvable=outer + float(special.stdtrit(df, POWER)) * se,
         more=more,
-        warnings=("much noisier than the other comparisons of its pool; its own variance is used",)
-        * noisy,
+        warnings=(noise,) * noisy,
     )
+
+
+def _finite(number: float) -> float | None:
+    return number if isfinite(number) else None
 
 
 def _incomplete(comparison: Comparison) -> str:
     n = len(comparison.used)
-    if n == 0:
-        return "no pairs yet"
     if comparison.look < 0:
         return f"{count(n, 'pair')} so far, the first look is at {comparison.looks[0]}"
     if n == 1:
         return "a single pair has no standard deviation"
-    if _all_equal(comparison.used):
-        return f"all {n} differences are equal, so there is no variance"
-    return ""
+    return "" if _varies(comparison) else f"all {n} differences are equal, so there is no variance"
 
 
 def classify(

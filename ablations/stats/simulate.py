@@ -8,6 +8,7 @@ the number of simulated studies and the seed. Simulated studies call
 import argparse
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.random import Generator
@@ -115,21 +116,16 @@ def one_command_per_claim(whole: Sequence[Comparison], claims: int) -> list[list
     return [[v for looks in alone for v in looks[i]] for i in range(len(LOOKS))]
 
 
-def separate_calls(whole: Sequence[Comparison], claims: int) -> list[list[Verdict]]:
-    """Look at 3, 5 and 8 pairs with three commands, each of which trains all claims."""
-    return [decide([cut(c, look) for c in whole], claims) for look in LOOKS]
-
-
-def growing_seeds(whole: Sequence[Comparison], claims: int) -> list[list[Verdict]]:
-    """Call the command with ``--seeds`` 3, 4, ..., 10 in turn."""
-    return [decide([cut(c, pairs) for c in whole], claims) for pairs in range(3, 11)]
+def calls_at(pairs: Sequence[int], whole: Sequence[Comparison], claims: int) -> list[list[Verdict]]:
+    """Call the command for each number of pairs, up to which it trains all claims."""
+    return [decide([cut(c, n) for c in whole], claims) for n in pairs]
 
 
 CALLS = {
     "one command": one_command,
     "one command per claim": one_command_per_claim,
-    "calls at 3, 5 and 8 pairs": separate_calls,
-    "--seeds 3 to 10 in turn": growing_seeds,
+    "calls at 3, 5 and 8 pairs": partial(calls_at, LOOKS),
+    "--seeds 3 to 10 in turn": partial(calls_at, range(3, 11)),
 }
 
 
@@ -172,67 +168,50 @@ def _is_wrong(label: Label, effect: float, margin: float) -> bool:
 
 def coverage(rng: Generator, generator: str, studies: int) -> tuple[float, float, float]:
     """Return the coverage of the final intervals: mean over claims, worst claim, all at once."""
-    hits = np.zeros(CLAIMS)
-    together = 0
-    for _ in range(studies):
-        verdicts = decide(Claims(generator=generator).draw(rng), CLAIMS)
-        covered = [
-            v.low is not None and v.high is not None and v.low <= 0 <= v.high for v in verdicts
-        ]
-        hits += covered
-        together += all(covered)
-    return float(hits.mean() / studies), float(hits.min() / studies), together / studies
+    claims = Claims(generator=generator)
+    hits = np.array(
+        [[_covers(v) for v in decide(claims.draw(rng), CLAIMS)] for _ in range(studies)]
+    )
+    share = hits.mean(0)
+    return float(share.mean()), float(share.min()), float(hits.all(1).mean())
 
 
-def single_coverage(rng: Generator, n: int, repeats: int) -> float:
-    """Return the coverage of the interval of a single claim with one look at n pairs."""
-    hits = 0
-    for _ in range(repeats):
-        pairs = dict(enumerate(rng.standard_normal(n)))
-        (verdict,) = decide([Comparison("claim", pairs, 1.0, looks=(n,))], 1)
-        hits += (
-            verdict.low is not None
-            and verdict.high is not None
-            and verdict.low <= 0 <= verdict.high
-        )
-    return hits / repeats
+def _covers(verdict: Verdict, effect: float = 0.0) -> bool:
+    assert verdict.low is not None
+    assert verdict.high is not None
+    return verdict.low <= effect <= verdict.high
 
 
-def holds_below_the_margin(rng: Generator, n: int, sd: float, repeats: int) -> float:
-    """Return P(holds) of a single claim with a true effect of 0.8 margins, one look at n pairs."""
-    margin, held = 1.0, 0
-    for _ in range(repeats):
-        pairs = dict(enumerate(rng.normal(0.8 * margin, sd * margin, n)))
-        (verdict,) = decide([Comparison("claim", pairs, margin, looks=(n,))], 1)
-        held += verdict.label is Label.holds
-    return held / repeats
+def alone(rng: Generator, effect: float, sd: float, n: int, repeats: int) -> list[Verdict]:
+    """Judge a single claim with a margin of 1 and one look at n pairs, many times."""
+    draws = (dict(enumerate(rng.normal(effect, sd, n))) for _ in range(repeats))
+    return [decide([Comparison("claim", pairs, 1.0, looks=(n,))], 1)[0] for pairs in draws]
 
 
-def planted(rng: Generator, studies: int) -> dict[str, tuple[float, float]]:
+def planted(rng: Generator, studies: int) -> dict[float, tuple[float, float]]:
     """Label known effects between -2 and 4 margins in studies with a margin of 4 sd.
 
     Returns:
         The fractions of right labels, and of right or undecided labels, by effect.
     """
     margin = 4 * 2**0.5  # in standard deviations of a run; 4 of a paired difference
-    planned = {"0": 0.0, "δ/2": 0.5, "2δ": 2.0, "4δ": 4.0, "−2δ": -2.0}
+    # Half of the margin is too small to matter, so "no effect" is right, too.
     right_of = {
-        "0": (Label.no_effect,),
-        "δ/2": (Label.direction,),
-        "2δ": (Label.holds,),
-        "4δ": (Label.holds,),
-        "−2δ": (Label.opposite,),
+        0.0: (Label.no_effect,),
+        0.5: (Label.direction, Label.no_effect),
+        2.0: (Label.holds,),
+        4.0: (Label.holds,),
+        -2.0: (Label.opposite,),
     }
-    claims = Claims(tuple(k * margin for k in planned.values()), margin)
-    counts = {name: np.zeros(2) for name in planned}
-    for _ in range(studies):
-        last = one_command(claims.draw(rng), len(planned))[-1]
-        for name, verdict in zip(planned, last, strict=True):
-            right = verdict.label in right_of[name]
-            # Half of the margin is too small to matter, so "no effect" is right, too.
-            right |= name == "δ/2" and verdict.label is Label.no_effect
-            counts[name] += right, right or verdict.label is Label.undecided
-    return {name: tuple(count / studies) for name, count in counts.items()}
+    claims = Claims(tuple(effect * margin for effect in right_of), margin)
+    found = [one_command(claims.draw(rng), len(right_of))[-1] for _ in range(studies)]
+    shares = {}
+    for i, (effect, right) in enumerate(right_of.items()):
+        labels = [verdicts[i].label for verdicts in found]
+        hits = sum(label in right for label in labels)
+        undecided = labels.count(Label.undecided)
+        shares[effect] = hits / studies, (hits + undecided) / studies
+    return shares
 
 
 def table(rng: Generator, studies: int) -> str:
@@ -245,34 +224,29 @@ def table(rng: Generator, studies: int) -> str:
         "| family-wise error, no effect anywhere | target | wrong / studies |",
         "|---|---|---|",
     ]
-    for call in CALLS:
-        wrong = family_wise_error(rng, Claims(), call, studies)
-        lines.append(f"| {call} | ≤ .05 | {wrong} / {studies} = {wrong / studies:.3f} |")
-    for generator in list(GENERATORS)[1:]:
-        wrong = family_wise_error(rng, Claims(generator=generator), "one command", studies)
-        lines.append(
-            f"| one command, {generator} | ≤ .05 | {wrong} / {studies} = {wrong / studies:.3f} |"
-        )
-    wrong = family_wise_error(rng, Claims(parts=4), "one command", studies)
-    lines.append(
-        "| one command, a joint claim of 4 parts | ≤ .05 | "
-        f"{wrong} / {studies} = {wrong / studies:.3f} |"
-    )
-    near = Claims(effects=(0.8 * 2,) * CLAIMS)
-    wrong = family_wise_error(rng, near, "one command", studies)
-    lines.append(
-        f"| one command, all effects 0.8 δ | ≤ .05 | {wrong} / {studies} = {wrong / studies:.3f} |"
-    )
+    cases = {
+        **{call: (Claims(), call) for call in CALLS},
+        **{
+            f"one command, {name}": (Claims(generator=name), "one command")
+            for name in list(GENERATORS)[1:]
+        },
+        "one command, a joint claim of 4 parts": (Claims(parts=4), "one command"),
+        "one command, all effects 0.8 δ": (Claims((0.8 * 2,) * CLAIMS), "one command"),
+    }
+    for name, (claims, call) in cases.items():
+        wrong = family_wise_error(rng, claims, call, studies)
+        lines.append(f"| {name} | ≤ .05 | {wrong} / {studies} = {wrong / studies:.3f} |")
     lines += [
         "",
         "| P(holds) at a true effect of 0.8 δ, one claim | target | n = 3 | 5 | 8 | 16 |",
         "|---|---|---|---|---|---|",
     ]
+    repeats = few * 10
     for sd in (0.05, 0.2, 0.5, 1.0):
-        cells = [f"{holds_below_the_margin(rng, n, sd, few * 10):.3f}" for n in (*LOOKS, 16)]
-        lines.append(
-            f"| sd of a difference {sd:g} δ, {few * 10} repeats | ≤ .05 | {' | '.join(cells)} |"
-        )
+        held = [
+            [v.label is Label.holds for v in alone(rng, 0.8, sd, n, repeats)] for n in (*LOOKS, 16)
+        ]
+        lines.append(f"| sd of a difference {sd:g} δ, {repeats} repeats | ≤ .05 | {_means(held)} |")
     lines += [
         "",
         f"| coverage, {studies} studies | target | mean | worst claim | all together |",
@@ -281,15 +255,16 @@ def table(rng: Generator, studies: int) -> str:
     for generator in GENERATORS:
         cells = " | ".join(f"{share:.3f}" for share in coverage(rng, generator, studies))
         lines.append(f"| {generator} | ≥ .95 | {cells} |")
-    cells = " | ".join(f"{single_coverage(rng, n, few * 10):.3f}" for n in LOOKS)
-    lines.append(f"| one claim alone, n = 3, 5, 8, {few * 10} repeats | ≥ .95 | {cells} |")
+    covered = [[_covers(v) for v in alone(rng, 0.0, 1.0, n, repeats)] for n in LOOKS]
+    lines.append(f"| one claim alone, n = 3, 5, 8, {repeats} repeats | ≥ .95 | {_means(covered)} |")
     lines += [
         "",
         f"| planted effect (δ = 4 sd), {few} studies | target | right | right or undecided |",
         "|---|---|---|---|",
     ]
-    for name, (right, fair) in planted(rng, few).items():
-        lines.append(f"| {name} | ≥ .95 right or undecided | {right:.3f} | {fair:.3f} |")
+    names = {0.0: "0", 0.5: "δ/2", 2.0: "2δ", 4.0: "4δ", -2.0: "−2δ"}
+    for effect, (right, fair) in planted(rng, few).items():
+        lines.append(f"| {names[effect]} | ≥ .95 right or undecided | {right:.3f} | {fair:.3f} |")
     lines += [
         "",
         "| P(holds) by sd of a difference, family of 11 | 0.1 δ | 0.25 δ | 0.5 δ | 1 δ | 2 δ |",
@@ -302,6 +277,10 @@ def table(rng: Generator, studies: int) -> str:
         ]
         lines.append(f"| {name} | {' | '.join(f'{cell:.2f}' for cell in cells)} |")
     return "\n".join(lines)
+
+
+def _means(groups: Sequence[Sequence[bool]]) -> str:
+    return " | ".join(f"{np.mean(group):.3f}" for group in groups)
 
 
 if __name__ == "__main__":

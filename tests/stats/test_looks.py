@@ -25,12 +25,6 @@ def test_a_share_of_alpha_is_spent_in_the_same_proportions():
     assert all(a <= b / 11 for a, b in zip(share[1:], whole[1:], strict=True))
 
 
-@pytest.mark.parametrize("looks", [(), (1, 3), (3, 3), (5, 3)])
-def test_looks_must_increase_from_two(looks):
-    with pytest.raises(ValueError, match="looks must increase"):
-        nominal_levels(looks, 0.05)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("looks", PUBLISHED)
 def test_simulated_error_over_looks_is_alpha(looks):

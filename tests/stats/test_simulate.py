@@ -10,12 +10,6 @@ def rng():
     return np.random.default_rng(simulate.SEED)
 
 
-def test_a_planted_effect_is_drawn(rng):
-    claims = simulate.Claims(effects=(5.0, 0.0), margin=1.0)
-    means = np.mean([[c.used.mean() for c in claims.draw(rng)] for _ in range(200)], axis=0)
-    assert means == pytest.approx([5.0, 0.0], abs=0.2)
-
-
 def test_a_decided_claim_trains_no_more_pairs(rng):
     whole = simulate.Claims(effects=(50.0, 0.0), margin=1.0).draw(rng)
     first, second = simulate.one_command(whole, 2)[-1]
