@@ -46,8 +46,8 @@ def report(
     # Imported here, so that a lack of memory is reported in one line.
     from ablations.reporting.documents import page, results
     from ablations.reporting.exports import runs_csv, verdicts_csv, verdicts_tex
-    from ablations.reporting.figures import save
     from ablations.reporting.plots import draw as draw_plots
+    from ablations.reporting.plots import save
 
     writable(to, f"--to {to}", "--to FOLDER")
     networks, wrong = {}, {}
@@ -75,7 +75,7 @@ def report(
         written |= {VERDICTS: verdicts_csv(evidence), LATEX: verdicts_tex(evidence)}
     for name, text in written.items():
         write_atomically(to / name, text)
-    files = save(to / FIGURES, evidence.sections, plots) if figures else []
+    files = save(to / FIGURES, plots) if figures else []
     return [*(to / name for name in written), *files]
 
 

@@ -45,7 +45,7 @@ def table(sections: Iterable[Section]) -> str:
             if row.level == "secondary":
                 continue
             first = row.level == "claim"
-            paper = result.paper["data"] if row.paper_effect is not None else ""
+            paper = result.paper["data"] if row.effect is not None else ""
             rows.append(
                 (
                     result.statement if first else f"– {row.name}",

@@ -11,7 +11,6 @@ from ablations.reporting.labels import icon
 from ablations.stats.labels import Label, Verdict
 from ablations.words import count, listed, number, plain, sentence, spoken
 
-Level = Literal["claim", "part", "secondary"]
 FAMILIES = {"paper": "Claims", "extension": "Extensions", "control": "Controls"}
 
 
@@ -21,39 +20,102 @@ class Row:
 
     Attributes:
         result: The claim.
-        name: Name of the claim or of the part, as words.
         level: What the row is about.
-        icon: Name of the icon of the label.
-        label: The label.
-        n: Pairs behind the label.
-        paper: The paper's effect with its unit, or ``no figure``.
-        ours: Estimate and interval: ``1.034× [1.011, 1.058]``; a dash without an estimate.
-        points: Difference in percentage points where the effect is a ratio of errors; else empty.
         verdict: The verdict; None if the claim has none or several.
-        paper_effect: The paper's effect on the scale of the analysis; None without a figure.
     """
 
     result: ClaimResult
-    name: str
-    level: Level
-    icon: str
-    label: str
-    n: int
-    paper: str
-    ours: str
-    points: str
-    verdict: Verdict | None
-    paper_effect: float | None
+    level: Literal["claim", "part", "secondary"]
+    verdict: Verdict | None = None
+
+    @property
+    def part(self) -> str:
+        """Part of the claim; empty for the whole claim."""
+        return self.verdict.part if self.verdict else ""
+
+    @property
+    def name(self) -> str:
+        """Name of the claim or of the part, as words."""
+        if self.level == "claim":
+            return spoken(self.result.claim)
+        return self.part + ", secondary" * (self.level == "secondary")
+
+    @property
+    def judged(self) -> ClaimResult:
+        """The claim with the label of the row."""
+        if self.level == "claim" or not self.verdict:
+            return self.result
+        return replace(self.result, label=self.verdict.label)
+
+    @property
+    def label(self) -> str:
+        """The label for readers."""
+        return self.judged.word
+
+    @property
+    def icon(self) -> str:
+        """Name of the icon of the label."""
+        return icon(self.judged)
+
+    @property
+    def n(self) -> int:
+        """Pairs behind the label."""
+        return self.verdict.n if self.verdict else self.result.n
+
+    @property
+    def margin(self) -> float:
+        """Smallest effect that matters, on the scale of the analysis."""
+        return self.verdict.margin if self.verdict else self.result.margin
+
+    @property
+    def effect(self) -> float | None:
+        """The paper's effect on the scale of the analysis; None without a figure."""
+        if self.level == "secondary":
+            return self.result.effect5
+        of_gap = self.result.measure["of"] == "gap"
+        if self.level == "part" and of_gap and self.part.endswith("test error"):
+            return None  # the paper's figure is that of the gap
+        return self.result.effect
+
+    @property
+    def unit(self) -> str:
+        """Unit for readers: ``×``, ``points`` or ``% of the test error``."""
+        return self.result.unit_of(self.part)
+
+    def to_reader(self, effect: float) -> float:
+        """Convert an effect from the scale of the analysis to the unit for readers."""
+        value = self.result.to_reader(effect, self.part)
+        assert value is not None, "only None gives None"
+        return value
+
+    @property
+    def paper(self) -> str:
+        """The paper's effect with its unit, or ``no figure``."""
+        return figure(self.result, self.effect, self.part) or "no figure"
 
     @property
     def elsewhere(self) -> bool:
         """Whether the paper's figure is for other data or another network; False without one."""
-        return self.paper_effect is not None and not self.result.at_paper
+        return self.effect is not None and not self.result.at_paper
 
     @property
     def paper_and_place(self) -> str:
         """The paper's figure, marked if it is for other data or another network."""
         return self.paper + " (other data or network)" * self.elsewhere
+
+    @property
+    def ours(self) -> str:
+        """Estimate and interval: ``1.034× [1.011, 1.058]``; a dash without an estimate."""
+        texts = measured(self.result, self.verdict) if self.verdict else ()
+        return " ".join(filter(None, texts)) or "–"
+
+    @property
+    def points(self) -> str:
+        """Difference in percentage points where the effect is a ratio of errors; else empty."""
+        points = self.result.points.get(self.part) if self.verdict and self.unit == "×" else None
+        if points is None:
+            return ""
+        return "+" * (points >= 0.0005) + number(100 * points, 1)
 
 
 def order_of(result: ClaimResult) -> tuple[int, str, str]:
@@ -63,36 +125,11 @@ def order_of(result: ClaimResult) -> tuple[int, str, str]:
 
 def rows_of(result: ClaimResult) -> list[Row]:
     """Return the row of a claim, those of its parts if it has several, those of the top-5 error."""
-    title, verdicts = spoken(result.claim), result.verdicts
-    rows = [_row(result, title, "claim", verdicts[0] if len(verdicts) == 1 else None)]
+    verdicts = result.verdicts
+    rows = [Row(result, "claim", verdicts[0] if len(verdicts) == 1 else None)]
     if len(verdicts) > 1:
-        rows += [_row(result, verdict.part, "part", verdict) for verdict in verdicts]
-    return rows + [_row(result, f"{v.part}, secondary", "secondary", v) for v in result.secondary]
-
-
-def _row(result: ClaimResult, name: str, level: Level, verdict: Verdict | None) -> Row:
-    part, ours, points = "", "–", None
-    if verdict:
-        part = verdict.part
-        ours = " ".join(filter(None, measured(result, verdict))) or "–"
-        points = result.points.get(part) if result.unit_of(part) == "×" else None
-    effect = result.effect5 if level == "secondary" else result.effect
-    if level == "part" and result.measure["of"] == "gap" and part.endswith("test error"):
-        effect = None  # the paper's figure is that of the gap
-    judged = result if level == "claim" or not verdict else replace(result, label=verdict.label)
-    return Row(
-        result,
-        name,
-        level,
-        icon(judged),
-        judged.word,
-        verdict.n if verdict else result.n,
-        figure(result, effect, part) or "no figure",
-        ours,
-        "" if points is None else ("+" if points >= 0.0005 else "") + number(100 * points, 1),
-        verdict,
-        effect,
-    )
+        rows += [Row(result, "part", verdict) for verdict in verdicts]
+    return rows + [Row(result, "secondary", verdict) for verdict in result.secondary]
 
 
 def standing(result: ClaimResult | None) -> str:

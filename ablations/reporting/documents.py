@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ablations import words
 from ablations.claims.results import ClaimResult
-from ablations.reporting import claims, labels, mistakes, plots, strips, tables
+from ablations.reporting import claims, labels, mistakes, plots, tables
 from ablations.reporting.evidence import Evidence, Section
 
 if TYPE_CHECKING:  # it imports torch
@@ -95,7 +95,6 @@ _TEMPLATES.globals |= {
     "claims": claims,
     "labels": labels,
     "mistakes": mistakes,
-    "strips": strips,
     "tables": tables,
     "words": words,
 }

@@ -101,11 +101,6 @@ class Section:
         return [run for arm in self.arms for run in arm.runs]
 
     @property
-    def several(self) -> bool:
-        """Whether an arm has several runs, so that there are means and ranges over seeds."""
-        return any(len(arm.runs) > 1 for arm in self.arms)
-
-    @property
     def groups(self) -> list[tuple[str, list[ClaimResult]]]:
         """The families of the claims that are not excluded, by title."""
         groups = [

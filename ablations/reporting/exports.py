@@ -155,7 +155,7 @@ def _verdict(section: Section, row: Row) -> dict[str, Any]:
     }
     part = verdict.part if verdict else ""
     values["unit"] = result.unit_of(part).replace("×", "ratio")
-    values["paper"] = result.to_reader(row.paper_effect, part)
+    values["paper"] = result.to_reader(row.effect, part)
     if verdict:
         low, high = (result.to_reader(end, part) for end in label_interval(verdict))
         values |= {

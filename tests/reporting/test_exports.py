@@ -5,17 +5,14 @@ import io
 import re
 from pathlib import Path
 from statistics import mean
-from xml.etree import ElementTree
 
 import pytest
 from records import make_result
 
-from ablations.reporting import exports, figures
+from ablations.reporting import exports
 from ablations.reporting.claims import rows_of
 from ablations.reporting.evidence import gather
 from ablations.reporting.exports import latex, runs_csv, verdicts_csv, verdicts_tex
-from ablations.reporting.plots import draw
-from ablations.reporting.strips import forest
 from ablations.reporting.tables import arms_table
 from ablations.words import mean_sd
 
@@ -138,72 +135,3 @@ def test_without_claims_there_is_no_table(folder):
     assert "tabular" not in verdicts_tex(evidence)
     assert lines(verdicts_csv(evidence)) == []
     assert len(lines(runs_csv(evidence))) == 1
-
-
-# Figures
-
-DRAWN = ("lrn_lowers_error", "batchnorm_beats_lrn")
-SVG = "{http://www.w3.org/2000/svg}"
-
-
-@pytest.fixture(scope="module")
-def drawn(written, tmp_path_factory) -> list[Path]:
-    """The figures of a study of two claims."""
-    (section,) = gather(written).sections
-    section.results[:] = [r for r in section.results if r.claim in DRAWN]
-    return figures.save(tmp_path_factory.mktemp("report") / "figures", [section], draw([section]))
-
-
-def test_each_figure_is_an_svg_and_a_pdf(drawn):
-    lrn = [f"small-lrn-lowers-error-{name}" for name in ("seeds", "train", "val")]
-    names = ["small-forest", *lrn, "small-batchnorm-beats-lrn-seeds"]
-    assert [path.name for path in drawn] == [
-        f"{n}.{kind}" for n in names for kind in ("svg", "pdf")
-    ]
-    for path in drawn[1::2]:
-        assert path.read_bytes().startswith(b"%PDF-")
-        assert b"CreationDate" not in path.read_bytes()
-
-
-def test_the_forest_of_a_study_says_all_of_each_claim(written, drawn):
-    (section,) = gather(written).sections
-    root = ElementTree.parse(drawn[0]).getroot()
-    assert root.attrib["width"] == "800"
-    texts = " ".join("".join(text.itertext()) for text in root.iter(f"{SVG}text"))
-    texts = texts.replace("\N{NO-BREAK SPACE}", " ")
-    for chart in forest(r for r in section.shown if r.claim in DRAWN):
-        for name, note, _, *numbers in chart.rows:
-            assert all(text in texts for text in (name, note, *numbers))
-    sizes = re.findall(r"font(?:-size)?: (?:\w+ )?([\d.]+)px", drawn[0].read_text())
-    assert sizes
-    assert min(map(float, sizes)) >= 12
-    # A light ground under dark text, whatever the page has behind it.
-    assert "fill: #ffffff" in drawn[0].read_text()
-
-
-@pytest.mark.parametrize("labels", [1, 0])
-def test_claims_without_an_estimate_have_their_row_in_the_forest(folder, labels):
-    decided = [make_result("decided", {"": ([0.28, 0.281, 0.279], [0.25, 0.251, 0.25])})] * labels
-    waiting = [
-        make_result("first", {"": ([0.3], [0.29])}),
-        make_result("second", {}, label="", effect=None),
-        make_result("third", {}, scale="plain", label="", measure={"of": "neighbors"}),
-    ]
-    folder.study(*decided, *waiting)
-    (section,) = gather(folder.path).sections
-    svg, *_ = figures.save(folder.path / "figures", [section], draw([section]))
-    texts = set(ElementTree.parse(svg).getroot().itertext())
-    assert {"First", "Second", "Third", "no estimate"} <= texts
-    assert ("Decided" in texts) == bool(labels)
-
-
-def test_a_figure_by_itself_names_what_it_shows(drawn):
-    texts = {path.stem: set(ElementTree.parse(path).getroot().itertext()) for path in drawn[::2]}
-    assert {"LRN lowers error", "Batchnorm beats LRN", "1.120× [1.113, 1.127]"} <= texts[
-        "small-forest"
-    ]
-    for name in ("seeds", "train", "val"):
-        arms = {"without: norm=none", "with: baseline"}
-        assert arms <= texts[f"small-lrn-lowers-error-{name}"]
-    # Colors are those of a light page, not variables of a style sheet.
-    assert not any("var(" in path.read_text() for path in drawn[::2])
