@@ -27,7 +27,6 @@ CPU = {
     ("sweep of 12 short runs, whole commands", "loop over the template's command"): 3.0,
     ("start of a warm run in a sweep", "one second"): 1.0,
     **{(f"report on {count} records", SECOND): 1.0 for count in (1, 10, 100, 1000)},
-    **{(f"plan of {count} runs", SECOND): 1.0 for count in (1, 10, 100)},
     ("cifar_conv in DDP, 1 rank", "bare DDP"): 0.97,
     ("cifar_conv in DDP, 2 ranks", "bare DDP"): 0.97,
     ("peak memory, AlexNet-227, batch 128", LOOP): 1.15,

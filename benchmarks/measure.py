@@ -68,21 +68,3 @@ def alternate(
             taken = stated if isinstance(stated, float) else time.perf_counter() - start
             found[name].append(taken * 1e3)
     return found
-
-
-def missing(workload: str, peer: str) -> Row:
-    """Return the row of a peer that is not installed."""
-    return Row(workload, peer, [], [], note="not installed")
-
-
-def spread(values: list[float]) -> tuple[float, float, float]:
-    """Return the lower quartile, the median and the upper quartile.
-
-    Example:
-        >>> spread([1.0, 2.0, 3.0, 4.0, 5.0])
-        (2.0, 3.0, 4.0)
-    """
-    if len(values) == 1:
-        return values[0], values[0], values[0]
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
-    return low, middle, high

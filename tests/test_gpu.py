@@ -80,7 +80,8 @@ def test_every_network_takes_a_step(network, precision, monkeypatch):
 
     crop = min(MODELS[network].crops[1], 227)
     width = "1" if network is Model.lenet5 else "0.25"
-    more = [f"width={width}", "init=paper", "recipe.lr=1e-4", f"recipe.precision={precision.value}"]
+    more = [f"width={width}", "init=paper", "recipe.lr=1e-4", f"trainer={GPU}"]
+    more += [f"recipe.precision={precision.value}"]
     config = configure(network.value, crop, crop, 8, *more)
     losses = []
     step = Classifier.training_step
@@ -90,7 +91,7 @@ def test_every_network_takes_a_step(network, precision, monkeypatch):
         return losses[-1]
 
     monkeypatch.setattr(Classifier, "training_step", note)
-    suite(config, store(crop, 64), 2, device=DEVICE)
+    suite(config, store(crop, 64))
     assert len(losses) > 2
     assert torch.stack(losses).isfinite().all()
     assert losses[0].device.type == DEVICE

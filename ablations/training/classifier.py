@@ -123,7 +123,7 @@ class Classifier(pl.LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Augment and classify a batch; return its share of the mean loss of the global batch."""
         images, labels, draws, rows, share = self._unpack(batch, batch_idx)
-        inputs = self._augment(images, draws)
+        inputs = self.augment(images, draws)
         for index, layer in enumerate(self.dropouts):
             layer.draw(derive(self.stream, "dropout", index, self.current_epoch, batch_idx), rows)
         logits = self.network(inputs)
@@ -309,7 +309,8 @@ class Classifier(pl.LightningModule):
             augmentation=self.run.techniques.augmentation,
         )
 
-    def _augment(self, images: Tensor, draws: Draws) -> Tensor:
+    def augment(self, images: Tensor, draws: Draws) -> Tensor:
+        """Return the network's inputs for images of shape (N, S, S, 3), uint8."""
         crops = crop_and_flip(images, draws.top, draws.left, draws.flip, self.run.data.crop)
         inputs = to_input(crops, self.mean)
         if not colors(self.run.techniques.augmentation):
