@@ -77,8 +77,7 @@ def response_normalization(
     if kernels_take(rows):
         rows = FusedResponseNorm.apply(rows, k, alpha)
     else:
-        window = _five_by_shifts() if _blockwise(rows) else _five_by_band_matrix
-        rows = _DivideByEnergy.apply(rows, window, k, alpha)
+        rows = _DivideByEnergy.apply(rows, _five_channels(), k, alpha)
     return rows.reshape(n, height, width, channels).permute(0, 3, 1, 2)
 
 
@@ -162,29 +161,17 @@ def _wide(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def _blockwise(x: Tensor) -> bool:
-    return x.device.type == "cpu" and not torch.compiler.is_compiling()
-
-
 def _blocks(*tensors: Tensor) -> Iterable[tuple[Tensor, ...]]:
     """Split tensors of one shape into blocks of rows on a CPU; return one block elsewhere."""
     first = tensors[0]
-    if not _blockwise(first):
+    if first.device.type != "cpu":
         return [tensors]
     rows = max(1, 2**18 // (first.element_size() * first.shape[1:].numel()))
     return zip(*(tensor.split(rows) for tensor in tensors), strict=True)
 
 
-def _five_by_band_matrix(a: Tensor, b: Tensor) -> Tensor:
-    """Sum a * b over five channels of (N, C) by a matrix product: one pass over GPU memory."""
-    channel = torch.arange(a.shape[1], device=a.device)
-    band = ((channel[:, None] - channel).abs() <= 2).to(a.dtype)
-    # Calls with `out` are exempt from autocast, which would sum in half precision.
-    return torch.mm(a * b, band, out=torch.empty_like(a))
-
-
-def _five_by_shifts() -> Window:
-    """Return a window function for (N, C) that adds shifted copies, for a CPU."""
+def _five_channels() -> Window:
+    """Return a window function for (N, C) that sums over five channels by adding shifted copies."""
     buffers: dict[int, Tensor] = {}  # for the products, by number of rows
 
     def window(a: Tensor, b: Tensor) -> Tensor:

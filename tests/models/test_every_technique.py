@@ -125,13 +125,3 @@ def test_weights_to_decay_are_those_of_all_layers_but_normalization(network: Mod
 def test_features_are_what_the_last_layer_sees(network: Model) -> None:
     net, x = build(run(network), 3).eval(), images(network)
     assert torch.equal(list(net)[-1](features(net, x)), net(x))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("network", list(CROPS))
-def test_networks_compile_into_one_graph(network: Model) -> None:
-    net, x = build(run(network), 3), images(network)
-    expected = outputs(net, x)
-    draw_masks(net)
-    compiled = torch.compile(net, fullgraph=True, backend="aot_eager")
-    torch.testing.assert_close(compiled(x), expected)
