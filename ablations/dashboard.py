@@ -17,16 +17,13 @@ from ablations.keys import OUTPUT, command_line
 from ablations.reporting.evidence import gather
 
 
-def save_boards(
-    output: Path, entity: str | None, project: str, study: str | None = None
-) -> list[str]:
+def save_boards(output: Path, entity: str | None, project: str) -> list[str]:
     """Build or update the workspace and the report of a project from local records.
 
     Args:
         output: Folder of the runs.
         entity: Team or user; None takes the account's default.
         project: The project.
-        study: Report on this study or experiment only; None for all.
 
     Returns:
         Their URLs.
@@ -40,11 +37,6 @@ def save_boards(
             "pip install 'alexnet-ablations[dashboard]'"
         )
     sections = gather(output).sections
-    if study is not None:
-        known = [section.name for section in sections]
-        if study not in known:
-            raise _unknown(study, known)
-        sections = [section for section in sections if section.name == study]
     # Imported here, so that the errors above appear at once.
     import wandb
 
@@ -58,7 +50,7 @@ def save_boards(
         from ablations.tracking import workspace
 
         entity = entity or wandb.Api(timeout=30).default_entity or ""
-        return workspace.save(output, entity, project, sections, study or "")
+        return workspace.save(output, entity, project, sections)
     except Exception as error:
         if not type(error).__module__.startswith("wandb"):
             raise
@@ -66,33 +58,23 @@ def save_boards(
         raise ConfigError(f"W&B: {reason}; next step: `wandb login`, or try again later") from None
 
 
-def write_agent_sweeps(folder: Path, study: str | None = None) -> list[Path]:
+def write_agent_sweeps(folder: Path) -> list[Path]:
     """Write sweep files for W&B agents, for each claim of each study.
 
     Args:
         folder: Created if it does not exist.
-        study: Write the files of this study only; None for all.
 
     Returns:
         The files.
 
     Raises:
-        ConfigError: There is no such study, or the folder cannot be written.
+        ConfigError: The folder cannot be written.
     """
-    files = study_files()
-    if study is not None:
-        if study not in files:
-            raise _unknown(study, list(files))
-        files = {study: files[study]}
     # Slow to import: Hydra and the networks, which compose the arms.
     from ablations.tracking import agents
 
     writable(folder, f"--agents {folder}", "--agents FOLDER")
-    return [path for file in files.values() for path in agents.write_sweeps(file, folder)]
-
-
-def _unknown(study: str, known: list[str]) -> ConfigError:
-    return ConfigError(f"--study {study}: must be one of {', '.join(sorted(known))}")
+    return [path for file in study_files().values() for path in agents.write_sweeps(file, folder)]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -107,19 +89,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--project", default=Logger().project, help="W&B project (default: %(default)s)"
     )
     parser.add_argument("--entity", help="W&B team or user (default: the account's)")
-    parser.add_argument("--study", help="report on this study or experiment only (default: on all)")
     parser.add_argument(
         "--agents",
         type=Path,
         metavar="FOLDER",
-        help="write sweep files for W&B agents, for each claim of a study, and upload nothing",
+        help="write sweep files for W&B agents, for each claim of each study, and upload nothing",
     )
     given = parser.parse_args(arguments)
     with ended_in_words():
         if given.agents:
-            lines = write_agent_sweeps(given.agents, given.study)
+            lines = write_agent_sweeps(given.agents)
         else:
-            lines = save_boards(given.output, given.entity, given.project, given.study)
+            lines = save_boards(given.output, given.entity, given.project)
         print(*lines, sep="\n")
 
 

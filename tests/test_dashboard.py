@@ -56,17 +56,10 @@ def test_it_saves_both_and_prints_their_addresses(trained, wandb_server, capsys)
     assert wandb_server.runs == {}  # verdicts are no runs
 
 
-def test_a_study_that_is_not_there_is_named_with_those_that_are(trained, tmp_path):
-    assert "--study nothing: must be one of smoke" in ended("--study", "nothing")
-    assert "must be one of demo, " in ended("--agents", str(tmp_path), "--study", "nothing")
-
-
 def test_sweeps_for_agents_go_into_a_folder_of_the_users(tmp_path, capsys):
     dashboard.main(["--agents", str(tmp_path / "agents")])
     written = sorted((tmp_path / "agents").iterdir())
     assert sorted(capsys.readouterr().out.split()) == [str(path) for path in written]
     assert any(path.name.startswith("demo-") for path in written)
-    dashboard.main(["--agents", str(tmp_path / "one"), "--study", "pair"])
-    assert {path.name.partition("-")[0] for path in (tmp_path / "one").iterdir()} == {"pair"}
     (tmp_path / "file").touch()
     assert "--agents" in ended("--agents", str(tmp_path / "file"))

@@ -138,9 +138,7 @@ def report(entity: str, project: str, sections: list[Section]) -> Report:
     )
 
 
-def save(
-    output: Path, entity: str, project: str, sections: list[Section], study: str = ""
-) -> list[str]:
+def save(output: Path, entity: str, project: str, sections: list[Section]) -> list[str]:
     """Save the workspace and the report in W&B, and replace those of an earlier call.
 
     Args:
@@ -148,7 +146,6 @@ def save(
         entity: Team or user.
         project: The project.
         sections: Sections of the report.
-        study: Write a separate report on this study; empty for the report on all.
 
     Returns:
         Their URLs.
@@ -162,7 +159,7 @@ def save(
             workspace(entity, project),
             ("sections", "settings", "runset_settings"),
         ),
-        f"report {study}".strip(): (report(entity, project, sections), ("blocks", "description")),
+        "report": (report(entity, project, sections), ("blocks", "description")),
     }
     for name, (board, contents) in boards.items():
         if old := _load(type(board), here.get(name)):

@@ -236,11 +236,3 @@ def test_what_was_deleted_there_is_made_anew(sections, runs_dir, wandb_server):
     second = save(runs_dir, *PLACE, sections)
     assert second[0] != first[0]
     assert save(runs_dir, *PLACE, sections) == second
-
-
-def test_a_study_has_a_report_of_its_own(sections, runs_dir, wandb_server):
-    everything = save(runs_dir, *PLACE, sections)
-    alone = save(runs_dir, *PLACE, sections, "small")
-    assert alone[0] == everything[0]
-    assert alone[1] != everything[1]
-    assert save(runs_dir, *PLACE, sections) == everything
