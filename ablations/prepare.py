@@ -2,7 +2,6 @@
 
 import json
 import sys
-import time
 from pathlib import Path
 
 if __package__ in {None, ""}:
@@ -10,51 +9,22 @@ if __package__ in {None, ""}:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from omegaconf import DictConfig
-from rich.console import Console
-from rich.status import Status
 from rich.table import Column, Table
 from rich.text import Text
 
 from ablations import composition
 from ablations.config import Config
 from ablations.data.store import Store, prepare
-from ablations.launch.display import make_console
-
-LINE_SECONDS = 15.0
-
-
-class Reporter:
-    """Shows progress: one updated line on a terminal, elsewhere a line at most every 15 seconds.
-
-    Args:
-        console: Where to print.
-        status: Status line of the terminal.
-    """
-
-    def __init__(self, console: Console, status: Status) -> None:
-        self.console, self.status = console, status
-        self.last = -LINE_SECONDS
-
-    def __call__(self, line: str) -> None:
-        """Show a line of progress."""
-        if self.console.is_terminal:
-            self.status.update(Text(line))
-        elif time.monotonic() - self.last >= LINE_SECONDS:
-            self.last = time.monotonic()
-            self.console.print(line, highlight=False)
+from ablations.launch.display import make_console, show
 
 
 def prepare_one(composed: DictConfig) -> None:
     """Prepare the data of a configuration, and print a summary."""
     console = make_console()
     config = composition.to_config(composed)
-    try:
-        with console.status("") as status, composition.in_start_folder():
-            cache = Path(config.cache) if config.cache else None
-            store = prepare(config.data, cache, Reporter(console, status))
-    except KeyboardInterrupt:
-        console.print("interrupted; nothing was saved, and the same command starts over")
-        raise
+    with composition.in_start_folder():
+        cache = Path(config.cache) if config.cache else None
+        store = prepare(config.data, cache, lambda line: show(console, "data", line))
     console.print(describe(config, store))
     console.print(str(store.path), soft_wrap=True, highlight=False)
 

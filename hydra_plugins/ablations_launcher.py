@@ -1,7 +1,6 @@
 """Hydra's launcher ``local``, the default: all jobs of a sweep in one plan and one table.
 
-A callback prints where other launchers and sweepers write their results. Hydra finds launchers only
-in this namespace package.
+Hydra finds launchers only in this namespace package.
 """
 
 from collections.abc import Sequence
@@ -106,20 +105,11 @@ def _return_or_raise(outcome: float | Exception | None, _: DictConfig) -> float 
     return outcome
 
 
-class WhereResultsAre(Callback):
-    """Prints the folder of submitit's jobs, and the result of a sweeper."""
-
-    def on_multirun_start(self, config: DictConfig, **rest: Any) -> None:
-        """Print the folder of the jobs, whose output is not shown in the terminal."""
-        if logs := config.hydra.launcher.get("submitit_folder"):
-            print(
-                f"jobs  their output is in {Path(logs).parent}; the same command with plan=true "
-                "instead of hydra/launcher shows which runs are finished",
-                flush=True,
-            )
+class ShowSearch(Callback):
+    """Prints the result of a sweeper such as Optuna's, which only writes it into a file."""
 
     def on_multirun_end(self, config: DictConfig, **rest: Any) -> None:
-        """Print the results file that a sweeper such as Optuna's has written."""
+        """Print the results file."""
         found = Path(config.hydra.sweep.dir) / "optimization_results.yaml"
         sweeper = config.hydra.runtime.choices["hydra/sweeper"]
         if sweeper != "basic" and found.exists():

@@ -2,18 +2,15 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from rich.console import Console
 
 from ablations import prepare
 from ablations.composition import compose
-from ablations.config import Run, Storage
 from ablations.training.optimizer import RateSchedule
 
 
@@ -50,15 +47,6 @@ def test_the_released_rate_falls_after_25_51_and_79_epochs():
         assert schedule.factor(epochs * steps) == pytest.approx(0.1**divisions)
 
 
-def test_storage_is_no_part_of_a_runs_identity():
-    run = compose(["experiment=imagenet"]).run
-    assert replace(run, data=replace(run.data, storage=Storage.raw)).run_id == run.run_id
-    older = compose(["experiment=cifar10"]).run
-    values = older.to_dict()
-    del values["data"]["storage"]
-    assert Run.from_dict(values) == older
-
-
 def run_command(*overrides: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(Path(prepare.__file__)), *overrides]
     environment = {**os.environ, "COLUMNS": "200"}
@@ -88,35 +76,6 @@ def test_the_command_says_what_it_made(photographs: Path, tmp_path: Path, monkey
     assert moved.splitlines()[-1] == str(path)
     assert "Mine" in moved
     assert "photographs" not in moved
-
-
-def test_a_missing_folder_is_one_line():
-    made = run_command("experiment=imagenet")
-    assert made.returncode == 1
-    assert re.fullmatch(r"error: data\.path=None: no training images .*\n", made.stderr)
-
-
-def test_ctrl_c_ends_in_a_sentence(capsys, monkeypatch):
-    def interrupted(*arguments: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(prepare, "prepare", interrupted)
-    monkeypatch.setattr(sys, "argv", ["prepare.py"])
-    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    with pytest.raises(SystemExit) as stopped:
-        prepare.main()
-    assert stopped.value.code == 130
-    assert "the same command starts over" in capsys.readouterr().out
-
-
-def test_progress_outside_a_terminal_is_a_line_now_and_then(capsys, monkeypatch):
-    console = Console()
-    clock = iter((0, 0, 5, 16, 16, 17))
-    monkeypatch.setattr(prepare.time, "monotonic", lambda: next(clock))
-    report = prepare.Reporter(console, console.status(""))
-    for n in range(4):
-        report(f"line {n}")
-    assert capsys.readouterr().out.splitlines() == ["line 0", "line 2"]
 
 
 @pytest.mark.slow

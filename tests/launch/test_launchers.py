@@ -116,18 +116,6 @@ def test_slurm_under_another_launcher_is_refused(hydra):
     assert not files("runs/[!.]*")
 
 
-def test_submitit_says_where_its_jobs_write_and_without_slurm_that_it_is_not_there(
-    hydra, monkeypatch, capsys
-):
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    monkeypatch.setenv("PATH", "")
-    with pytest.raises(SystemExit) as ended:
-        hydra(task.train_one, "-m", SWEEP, "hydra/launcher=submitit_slurm", "hydra.sweep.dir=here")
-    assert str(ended.value).startswith("error: hydra/launcher=submitit_slurm: Could not detect")
-    assert "\n" not in str(ended.value)
-    assert "jobs  their output is in here/.submitit;" in capsys.readouterr().out
-
-
 @pytest.mark.filterwarnings("ignore")
 def test_what_a_search_has_found_is_shown(hydra, capsys):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
