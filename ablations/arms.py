@@ -21,29 +21,20 @@ _KEYS = (
 )
 
 
-def arm_labels(runs: Sequence[Run], bases: Sequence[Run]) -> list[str]:
-    """Name the runs of a command by the swept keys.
+def arm_labels(arms: Sequence[str]) -> list[str]:
+    """Return the names of a command's arms without what all change; a single arm keeps its name.
 
-    If the baseline is among the runs, its name lists the swept keys and the others are named by
-    what they change in it: ``baseline (pooling=overlap)``, ``pooling=nonoverlap``. Otherwise each
-    name lists all swept keys. Runs that differ in their seeds at most are named by what they change
-    in the experiment, apart from the data.
-
-    Args:
-        runs: The runs.
-        bases: The run of the unchanged experiment behind each.
+    Examples:
+        >>> arm_labels(["recipe.lr=1", "pooling=nonoverlap recipe.lr=1"])
+        ['baseline', 'pooling=nonoverlap']
     """
-    swept = [key for key in _KEYS if any(run.flat[key] != runs[0].flat[key] for run in runs)]
-    named = swept or [key for key in _KEYS if not key.startswith("data.")]
-    changed = [
-        [key for key in named if run.flat[key] != base.flat[key]]
-        for run, base in zip(runs, bases, strict=True)
-    ]
-    if swept and all(changed):
-        return [_name(run, swept) for run in runs]
+    if len(set(arms)) == 1:
+        return list(arms)
+    changes = [changes_of(arm) for arm in arms]
+    common = shared(changes)
     return [
-        _name(run, keys) or (f"{BASELINE} ({_name(run, swept)})" if swept else BASELINE)
-        for run, keys in zip(runs, changed, strict=True)
+        name_of({key: text for key, text in each.items() if common.get(key) != text})
+        for each in changes
     ]
 
 
@@ -117,11 +108,8 @@ def difference(run: Run, base: Run) -> str:
 
     An arm without a difference is the ``baseline``.
     """
-    return _name(run, [key for key in _KEYS if run.flat[key] != base.flat[key]]) or BASELINE
-
-
-def _name(run: Run, keys: Sequence[str]) -> str:
-    return " ".join(f"{key}={_word(run.flat[key])}" for key in keys)
+    changed = [key for key in _KEYS if run.flat[key] != base.flat[key]]
+    return name_of({key: f"{key}={_word(run.flat[key])}" for key in changed})
 
 
 def _word(value: Any) -> str:

@@ -85,13 +85,14 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
     read = _reader(report)
     run_ids, merged = [], 0
     # Runs that compare equal have different ids if a callback takes 1 in one and 1.0 in the other.
-    distinct: dict[tuple[str, Run], tuple[Job, Run]] = {}
+    distinct: dict[tuple[str, Run], Job] = {}
     for config, base in configs:
         job = _job(config, base, *read(config), starts[config.pretrained])
-        first, _ = distinct.setdefault((job.run.run_id, job.run), (job, base))
+        first = distinct.setdefault((job.run.run_id, job.run), job)
         merged += first.trainer != job.trainer
         run_ids.append(job.run.run_id)
-    jobs = _label(list(distinct.values()))
+    labels = arm_labels([job.arm for job in distinct.values()])
+    jobs = [replace(job, label=label) for job, label in zip(distinct.values(), labels, strict=True)]
     records = {
         job.run.run_id: record
         for job in jobs
@@ -144,12 +145,6 @@ def _reader(report: Callable[[str], None]) -> Callable[[Config], tuple[Store, in
         return store, images(store, config.data.train_limit, config.data.val_size)
 
     return read
-
-
-def _label(jobs: list[tuple[Job, Run]]) -> list[Job]:
-    """Label the jobs of a sweep by the settings in which they differ."""
-    labels = arm_labels([job.run for job, _ in jobs], [base for _, base in jobs])
-    return [replace(job, label=label) for (job, _), label in zip(jobs, labels, strict=True)]
 
 
 def _start(run: str | None, output: Path) -> Path | None:

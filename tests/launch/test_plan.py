@@ -195,15 +195,6 @@ def test_jobs_know_their_data_their_hardware_and_their_arm(plan_of, tiny_config:
     assert job.trainer.threads == 2
 
 
-def test_a_sweep_names_the_default_arm_too(plan_of, tiny_config: Config):
-    plan = plan_of(tiny_config, replace(tiny_config, pooling=Pooling.nonoverlap))
-    assert [job.label for job in plan.jobs] == [
-        "baseline (pooling=overlap)",
-        "pooling=nonoverlap",
-    ]
-    assert [job.arm for job in plan.jobs] == ["baseline", "pooling=nonoverlap"]
-
-
 def test_time_is_estimated_from_finished_runs_like_it(plan_of, tiny_config, record, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
     configs = [replace(tiny_config, seed=seed) for seed in range(3)]
