@@ -3,7 +3,6 @@
 import argparse
 import io
 import json
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,6 @@ if __package__ in {None, ""}:
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import ablations
-from ablations.config import ConfigError
 from ablations.errors import ended_in_words, writable
 from ablations.files import write_atomically
 from ablations.keys import RUN, command_line
@@ -89,8 +87,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     given = parser.parse_intermixed_args(arguments)
     with ended_in_words():
-        if given.to_hub and not re.fullmatch(r"[\w.-]+/[\w.-]+", given.to_hub):
-            raise ConfigError(f"--to-hub {given.to_hub}: must be OWNER/NAME, such as me/alexnet")
         written = export(given.run, given.output, given.to, onnx=given.onnx)
         for path in written:
             print(f"{path} ({path.stat().st_size / 1024:,.0f} kB)")

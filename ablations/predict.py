@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 if __package__ in {None, ""}:
@@ -24,24 +24,18 @@ def find_images(places: Sequence[Path]) -> list[Path]:
     Raises:
         ConfigError: A file does not exist, or a folder has no images.
     """
-    return [path for place in places for path in _images(place)]
-
-
-def _images(place: Path) -> Iterator[Path]:
-    if not place.is_dir():
-        if not place.exists():
-            raise ConfigError(
-                f"{place}: no such file; next step: give an image or a folder of images"
-            )
-        yield place
-        return
     suffixes = Image.registered_extensions()
-    found = sorted(path for path in place.rglob("*") if path.suffix.lower() in suffixes)
-    if not found:
-        raise ConfigError(
-            f"{place}: no image below this folder; next step: give another folder, or files"
-        )
-    yield from found
+    images: list[Path] = []
+    for place in places:
+        below = sorted(path for path in place.rglob("*") if path.suffix.lower() in suffixes)
+        found = [place] if place.is_file() else below
+        if not found:
+            raise ConfigError(
+                f"{place}: no such file, or no image below this folder; next step: give an image "
+                "or a folder of images"
+            )
+        images += found
+    return images
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

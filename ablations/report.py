@@ -10,7 +10,6 @@ if __package__ in {None, ""}:
     # Run as a file: import from the folder above, so that no module here shadows a library.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from ablations.config import ConfigError
 from ablations.errors import ended_in_words, writable
 from ablations.files import write_atomically
 from ablations.keys import command_line
@@ -116,11 +115,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="do not save figures as SVG and PDF; report.html still has them",
     )
     given = parser.parse_intermixed_args(arguments)
+    folders = [*given.folders, *filter(None, [given.output])] or [Path("runs")]
+    if len(folders) > 2 or (given.folders and given.output):
+        parser.error("give one folder of runs, or two to compare, or --output")
     with ended_in_words():
         from ablations.reporting.evidence import gather, gather_two, unfinished
         from ablations.reporting.labels import tally
 
-        folders = _folders(given.folders, given.output)
         two = len(folders) == 2
         evidence = gather_two(*folders) if two else gather(*folders)
         to: Path = given.to or (Path(COMPARISON) if two else folders[0])
@@ -137,22 +138,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 print(f"{path} ({-(-path.stat().st_size // 1024):,} kB)")
         if drawn := [path for path in written if path.parent != to]:
             print(f"{to / FIGURES} ({count(len(drawn), 'file')})")
-
-
-def _folders(folders: list[Path], output: Path | None) -> list[Path]:
-    """Return the one or two folders that the command names."""
-    given = " ".join(map(str, folders))
-    if folders and output:
-        raise ConfigError(
-            f"--output {output}: the folder of the runs is already given, {given}; next step: "
-            "remove --output"
-        )
-    if len(folders) > 2:
-        raise ConfigError(
-            f"{given}: {len(folders)} folders; the report takes one, or two to compare; next step: "
-            "compare two at a time"
-        )
-    return folders or [output or Path("runs")]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import re
 import sys
 import time
 from collections.abc import Sequence
-from math import inf
 from pathlib import Path
 from shlex import quote
 from textwrap import fill, indent
@@ -22,7 +21,7 @@ if __package__ in {None, ""}:
 from rich.console import Console
 from rich.text import Text
 
-from ablations.claims.files import ad_hoc, claim_files, read_claims, read_study, study_files
+from ablations.claims.files import ad_hoc, read_claims, read_study, study_files
 from ablations.claims.schema import Claim, Study
 from ablations.config import ConfigError
 from ablations.errors import ended_in_words
@@ -39,7 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: 0 after a complete study, 1 after a failed run or an error.
     """
-    options = _parser().parse_intermixed_args(arguments)
+    parser = _parser()
+    options = parser.parse_intermixed_args(arguments)
+    if options.seeds is not None and options.seeds < 2:
+        parser.error("argument --seeds: must be at least 2")
+    if options.rate is not None and not options.rate > 0:
+        parser.error("argument --rate: must be above 0")
     console = make_console()
     overrides = [word for word in options.words if "=" in word]
     names = [word for word in options.words if "=" not in word]
@@ -99,10 +103,6 @@ def _find(
     """Return the study, the requested claims, all claims of the study, and other overrides."""
     studies = study_files()
     chosen = [name for name in names if name in studies]
-    if both := [name for name in chosen if name in claim_files()]:
-        raise ConfigError(
-            f"{both[0]}: names a study and a claim; next step: rename one of the files"
-        )
     if len(chosen) > 1:
         raise ConfigError(f"{' '.join(chosen)}: several studies; next step: give one study")
     if not chosen:
@@ -137,14 +137,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--plan", action="store_true", help="show runs and power; train nothing")
     parser.add_argument(
         "--rate",
-        type=_rate,
+        type=float,
         metavar="N",
         help="training images/s of one device, for the hours of the plan (default: as measured in "
         "finished runs)",
     )
     parser.add_argument(
         "--seeds",
-        type=_pairs,
+        type=int,
         metavar="N",
         help="train at most N pairs; the planned looks and error rates stay the same",
     )
@@ -162,22 +162,6 @@ def _parser() -> argparse.ArgumentParser:
         help="folder of the ledgers, STUDY/ledger.jsonl (default: results)",
     )
     return parser
-
-
-def _pairs(text: str) -> int:
-    if not text.isdigit() or int(text) < 2:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of pairs; must be 2 or more")
-    return int(text)
-
-
-def _rate(text: str) -> float:
-    try:
-        rate = float(text)
-    except ValueError:
-        rate = 0.0
-    if not 0 < rate < inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of images/s; must be above 0")
-    return rate
 
 
 def _seconds(text: str) -> float:

@@ -65,7 +65,8 @@ class TrainedNetwork(nn.Module):
                 "another run, or train one with a lower recipe.lr"
             )
         content = checkpoint(folder / CHECKPOINT)
-        hyperparameters, trained = _hyperparameters(content, folder)
+        hyperparameters = {"names": (), **content["hyper_parameters"]}  # earlier ones had no names
+        trained = Run.from_dict(hyperparameters["run"])
         if trained.run_id != record.run_id:
             raise ConfigError(
                 f"{folder / CHECKPOINT}: belongs to run {trained.run_id}; next step: copy the "
@@ -144,17 +145,6 @@ class TrainedNetwork(nn.Module):
         return [
             (self.classes[n], p) for n, p in zip(numbers.tolist(), values.tolist(), strict=True)
         ]
-
-
-def _hyperparameters(content: dict[str, Any], folder: Path) -> tuple[dict[str, Any], Run]:
-    try:
-        given = {"names": (), **content["hyper_parameters"]}  # earlier checkpoints have no names
-        return given, Run.from_dict(given["run"])
-    except (KeyError, ConfigError):
-        raise ConfigError(
-            f"{folder / CHECKPOINT}: written by an earlier version; next step: load it with that "
-            "version, or train the run again in another folder with output=FOLDER"
-        ) from None
 
 
 def _read(image: Picture, size: int) -> Any:

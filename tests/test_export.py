@@ -21,7 +21,7 @@ import ablations
 from ablations import models
 from ablations.config import ConfigError, Job, Model, Run
 from ablations.data.store import Store
-from ablations.export import export, main
+from ablations.export import export
 from ablations.exporting.card import write_card
 from ablations.exporting.plain import PlainNetwork, plain_network
 from ablations.record import Record
@@ -68,23 +68,12 @@ runpy.run_path("model.py", run_name="__main__")
     assert done.stdout.splitlines() == ["image.png", *lines]
 
 
-def test_the_module_without_an_image_prints_its_usage(exported, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["model.py"])
-    with pytest.raises(SystemExit, match=r"usage: python model\.py IMAGE"):
-        runpy.run_path(str(exported / "model.py"), run_name="__main__")
-
-
-def test_safetensors_and_the_state_dict_hold_the_same(exported):
-    state = torch.load(exported / "model.pth", weights_only=True)
-    same = load_file(exported / "model.safetensors")
-    assert state.keys() == same.keys()
-    assert all(torch.equal(state[name], same[name]) for name in state)
-
-
 def test_the_layers_have_torchvisions_names(exported):
     theirs = set(torchvision.models.alexnet(num_classes=10).state_dict())
-    ours = torch.load(exported / "model.pth", weights_only=True)
-    assert set(ours) == theirs | {"mean"}
+    state = torch.load(exported / "model.pth", weights_only=True)
+    assert set(state) == theirs | {"mean"}
+    same = load_file(exported / "model.safetensors")
+    assert all(torch.equal(same[name], state[name]) for name in state)
 
 
 def test_the_card_and_the_configuration_say_what_the_network_is(exported, record):
@@ -130,14 +119,11 @@ def test_the_card_has_a_top5_error_only_if_it_can_differ_from_zero(record, class
 CHOICES = [
     {},
     {"edition": "released"},
-    {"edition": "released", "norm": "none"},
     {"norm": "batchnorm", "pooling": "nonoverlap"},
-    {"towers": "half", "activation": "tanh"},
     {"towers": "merged", "activation": "sigmoid", "dropout": "off"},
     {"depth": "six", "norm": "batchnorm"},
     {"depth": "no_conv3_conv4"},
 ]
-SIZES = {Model.alexnet: 67, Model.alexnet_small: 28, Model.cifar_conv: 24}
 
 
 def fresh(record: Record, model: Model, crop: int, **techniques: str) -> TrainedNetwork:
@@ -162,15 +148,14 @@ def made_of(plain: PlainNetwork, folder: Path) -> torch.nn.Module:
     return network.eval()
 
 
-@pytest.mark.parametrize("model", [Model.alexnet, Model.alexnet_small])
 @pytest.mark.parametrize("techniques", CHOICES, ids=lambda given: "-".join(given.values()))
-def test_every_technique_can_be_exported(record, tmp_path, model, techniques):
-    check(fresh(record, model, SIZES[model], **techniques), tmp_path)
+def test_every_technique_can_be_exported(record, tmp_path, techniques):
+    check(fresh(record, Model.alexnet_small, 28, **techniques), tmp_path)
 
 
 @pytest.mark.parametrize(
     ("model", "crop"),
-    [(Model.cifar_conv, 24), (Model.torch_style, 224), (Model.half_tower_v2, 224)],
+    [(Model.alexnet, 67), (Model.cifar_conv, 24), (Model.torch_style, 224)],
 )
 def test_other_networks_of_torchs_layers_can_be_exported(record, tmp_path, model, crop):
     check(fresh(record, model, crop), tmp_path)
@@ -208,35 +193,12 @@ def test_onnx_gives_the_same_logits(finished, tmp_path, pixels):
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_the_command_names_its_files(finished, tmp_path, capsys):
-    main([finished.name, "--output", str(finished.parent)])
-    folder = Path("exported") / finished.name
-    names = ["model.py", "model.pth", "model.safetensors", "config.json", "README.md"]
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split(" (")[0] for line in lines] == [str(folder / name) for name in names]
-    assert {path.name for path in folder.iterdir()} == set(names)
-
-
 def test_the_onnx_file_of_an_earlier_export_is_removed_and_files_of_others_stay(finished, tmp_path):
     (tmp_path / "to").mkdir()
     for name in ("model.onnx", "other.onnx"):
         (tmp_path / "to" / name).write_text("of another network")
     written = export(finished, to=tmp_path / "to")
     assert set((tmp_path / "to").iterdir()) == {*written, tmp_path / "to" / "other.onnx"}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--to", "file"], r"error: --to file: cannot write there .* --to FOLDER"),
-        (["--to-hub", "alexnet"], r"error: --to-hub alexnet: must be OWNER/NAME"),
-    ],
-    ids=["to", "to-hub"],
-)
-def test_a_wrong_target_is_named_in_one_line(finished, tmp_path, arguments, message):
-    (tmp_path / "file").touch()
-    with pytest.raises(SystemExit, match=message):
-        main([str(finished), *arguments])
 
 
 @pytest.fixture
@@ -263,11 +225,8 @@ def test_the_files_are_uploaded_to_a_model_of_the_hub(finished, tmp_path, hub, s
 def test_a_refused_upload_ends_in_one_line(finished, hub, start):
     arguments = (str(finished), "--to-hub", "me/alexnet")
     program = (str(REPOSITORY / "ablations" / "export.py"),)
-    nobody = start(*arguments, program=program, **hub)
-    away = start(*arguments, program=program, **hub | {"HF_ENDPOINT": "http://127.0.0.1:9"})
-    for command in (nobody, away):
-        command.finish()
-        assert command.code == 1
-        (line,) = command.err.splitlines()
-        assert line.startswith("error: --to-hub me/alexnet: the upload failed (")
-        assert "hf auth login" in line
+    command = start(*arguments, program=program, **hub).finish()
+    assert command.code == 1
+    (line,) = command.err.splitlines()
+    assert line.startswith("error: --to-hub me/alexnet: the upload failed (")
+    assert "hf auth login" in line

@@ -43,23 +43,6 @@ def test_the_same_runs_give_the_same_files(runs, tmp_path):
     assert {"verdicts.csv", "verdicts.tex", "small-forest.pdf", "small-a-seeds.svg"} <= first.keys()
 
 
-def test_the_command_writes_beside_the_runs_and_names_the_files(runs, capsys):
-    main(["--output", str(runs), "--no-pictures"])
-    out = capsys.readouterr().out
-    assert str(runs / "RESULTS.md") in out
-    assert str(runs / "report.html") in out
-    assert "First kernels" not in (runs / "report.html").read_text()
-
-
-def test_the_folder_of_figures_is_named_once_or_left_out(runs_dir, capsys):
-    save_study(runs_dir, [make_result("a", {"": ([0.28, 0.281, 0.279], [0.25, 0.251, 0.25])})])
-    main(["--output", str(runs_dir), "--no-pictures", "--no-figures"])
-    assert str(runs_dir / "figures") not in capsys.readouterr().out
-    assert not (runs_dir / "figures").exists()
-    main(["--output", str(runs_dir), "--no-pictures"])
-    assert f"{runs_dir / 'figures'} (4 files)" in capsys.readouterr().out
-
-
 def test_missing_checkpoints_are_told(runs, tmp_path):
     for path in runs.glob("*/last.ckpt"):
         path.unlink()
@@ -130,23 +113,10 @@ def test_two_folders_are_compared_claim_by_claim(two):
     }
 
 
-def test_options_may_stand_between_the_folders(two):
-    main([str(two[0]), "--no-pictures", "--to", "between", str(two[1])])
-    assert Path("between/RESULTS.md").exists()
-
-
-def test_one_folder_can_be_given_by_itself(two):
-    main([str(two[0]), "--no-pictures", "--no-figures"])
-    text = (two[0] / "RESULTS.md").read_text()
-    assert "Side by side" not in text
-
-
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         (["first/runs", "first/../first/runs"], "the same folder"),
-        (["first/runs", "second/runs", "third"], "3 folders"),
-        (["first/runs", "--output", "second/runs"], "already given"),
         (["first/runs", "nowhere"], "no records and no verdicts in nowhere"),
         (["first/runs", "plain"], "plain: no verdicts to compare"),
     ],
@@ -157,18 +127,6 @@ def test_folders_that_cannot_be_compared_are_named(two, finished, given, message
         main([*given, "--no-pictures"])
     assert "\n" not in str(error.value)
     assert not Path("comparison").exists()
-
-
-def test_the_command_counts_claims_extensions_and_controls(runs_dir, capsys):
-    values = {"": ([0.28, 0.281, 0.279], [0.25, 0.251, 0.25])}
-    families = {"a": "paper", "b": "paper", "c": "extension", "d": "control"}
-    save_study(
-        runs_dir, [make_result(name, values, family=family) for name, family in families.items()]
-    )
-    main(["--output", str(runs_dir), "--no-pictures", "--no-figures"])
-    assert capsys.readouterr().out.splitlines()[0] == (
-        "Small study: claims: holds here (2); extensions: holds here (1); controls: false alarm (1)"
-    )
 
 
 @pytest.mark.parametrize(

@@ -36,14 +36,10 @@ def test_without_a_name_it_lists_studies_and_claims(capsys):
     ("arguments", "words"),
     [
         (("overlap_pooling_lower_error",), "did you mean overlap_pooling_lowers_error"),
-        (("mian",), "did you mean main"),  # not a claim that is named before it
         (("overlap*", "experiment=smok"), "experiment=smok: does not exist; experiment takes"),
-        (("overlap*", "experiment=smoke", "dropot=on"), "dropot: no such key"),
-        (("overlap*", "experiment=smoke", "dropout=maybe"), "dropout takes on | off"),
         (("overlap*", "pooling=overlap"), "sets pooling; next step: remove one of them"),
         (("overlap*", "seed=1"), "`seed` cannot be set in a claim or a study"),
         (("demo", "recipe.epochs=1"), "the study demo fixes recipe.epochs"),
-        (("demo", "max_epochs=1"), "max_epochs: no such key; did you mean recipe.epochs?"),
         (("demo", "relu"), "several studies; next step"),
     ],
 )
@@ -65,28 +61,14 @@ def test_runs_on_several_nodes_wait_for_torchrun(cache, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("all", "--seeds", "1"), "'1' is not a number of pairs; must be 2 or more"),
-        (("all", "--rate", "0"), "'0' is not a number of images/s; must be above 0"),
+        (("all", "--seeds", "1"), "--seeds: must be at least 2"),
+        (("all", "--rate", "0"), "--rate: must be above 0"),
         (("all", "--budget", "soon"), "'soon' is not a time such as 30min, 2h or 1d"),
     ],
 )
 def test_options_say_what_they_take(capsys, arguments, words):
     assert exit_of(*arguments) == 2
     assert words in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("90min", 5400), ("1.5 h", 5400), ("1d", 86400)])
-def test_a_budget_is_a_time(text, seconds):
-    assert reproduce._seconds(text) == seconds
-
-
-def test_a_plan_of_data_that_are_not_there_is_shown(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
-    reproduce.main(["lrn_lowers_error", "--plan", "experiment=imagenet", "logger=none"])
-    shown = capsys.readouterr().out
-    assert "not prepared; finished runs are not counted" in shown
-    assert "at most 36 runs" in shown
-    assert not list(Path.cwd().iterdir())
 
 
 def test_the_price_of_imagenet_follows_from_a_rate(capsys, monkeypatch):

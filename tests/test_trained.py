@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -91,16 +89,6 @@ def test_an_earlier_checkpoint_without_names_has_class_numbers(runs, finished):
     assert ablations.load(finished.name, runs).classes == [str(n) for n in range(10)]
 
 
-@pytest.mark.parametrize("digits", [12, 4])
-def test_a_run_is_found_by_its_id_or_the_first_digits(runs, finished, record, digits):
-    assert ablations.load(finished.name[:digits], runs).record == record
-
-
-def test_a_folder_is_enough_from_wherever(runs, finished, record, monkeypatch):
-    monkeypatch.chdir(runs / finished.name)
-    assert ablations.load(".").record == record
-
-
 def no_record(folder: Path) -> None:
     (folder / RECORD).unlink()
 
@@ -116,10 +104,6 @@ def no_checkpoint(folder: Path) -> None:
     (folder / CHECKPOINT).unlink()
 
 
-def cut(folder: Path) -> None:
-    (folder / CHECKPOINT).write_bytes((folder / CHECKPOINT).read_bytes()[:1000])
-
-
 def flipped(folder: Path) -> None:
     content = bytearray((folder / CHECKPOINT).read_bytes())
     content[len(content) // 2] ^= 1
@@ -128,10 +112,6 @@ def flipped(folder: Path) -> None:
 
 def of_another_run(folder: Path) -> None:
     change_checkpoint(folder, run=ablations.load(folder).run.to_dict() | {"seed": 9})
-
-
-def earlier(folder: Path) -> None:
-    change_checkpoint(folder, run=None)
 
 
 def twin(folder: Path) -> None:
@@ -144,10 +124,8 @@ def twin(folder: Path) -> None:
         (no_record, "has not finished; next step"),
         (diverged, "diverged, so there is no network; next step"),
         (no_checkpoint, "last.ckpt: No such file"),
-        (cut, "not a complete checkpoint; next step"),
         (flipped, "not a complete checkpoint; next step"),
         (of_another_run, "belongs to run [0-9a-f]{12}; next step"),
-        (earlier, "written by an earlier version; next step"),
         (twin, r"matches 2 runs in .*; next step: give more digits"),
         (shutil.rmtree, r"no such run in .*; next step"),
     ],
@@ -166,12 +144,3 @@ def test_no_image_and_no_such_views_are_refused(trained, tmp_path):
         trained.predict([tmp_path / "notes.png"])
     with pytest.raises(ConfigError, match="views=two: must be center or ten_view"):
         trained.predict([], "two")
-
-
-def test_importing_the_package_loads_no_torch():
-    code = (
-        "import sys, ablations; assert callable(ablations.load); assert 'torch' not in sys.modules"
-    )
-    subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(__file__).resolve().parents[1], check=True
-    )
