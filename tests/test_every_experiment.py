@@ -107,12 +107,3 @@ def write_images(path: str, count: int) -> None:
         images.append({"bytes": file.getvalue(), "path": None})
     labels = [number % 10 for number in range(count)]
     pq.write_table(pa.table({"image": images, "label": labels}), path)
-
-
-@pytest.mark.slow
-def test_an_experiment_that_cannot_download_says_what_to_do(start):
-    command = start("experiment=cifar10", "trainer=cpu").finish(120)
-    assert command.code == 1
-    assert command.err.startswith("error: data.source=cifar10: cannot download")
-    assert "next step: " in command.err
-    assert command.err.count("\n") == 1

@@ -14,7 +14,7 @@ def test_the_contracts_of_import_linter_are_kept():
 
 
 def test_a_command_answers_before_what_its_work_needs_is_loaded():
-    code = "import sys, ablations.run; print(*sys.modules)"
+    code = "import sys, ablations.run, ablations.reproduce, ablations.report; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True
     )

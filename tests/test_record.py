@@ -171,9 +171,6 @@ def test_the_test_error_is_that_of_the_view(record: Record):
     assert [record.test_error(view, k) for view in scores for k in (1, 5)] == [0.4, 0.2, 0.3, 0.1]
 
 
-@pytest.mark.parametrize(("classes", "top1", "top5"), [(10, 0.9, 0.5), (4, 0.75, 0.0)])
-def test_a_diverged_run_counts_as_chance(record: Record, classes: int, top1: float, top5: float):
-    data = replace(record.data, classes=classes)
-    record = replace(record, status="diverged", test={}, data=data)
-    assert record.test_error("ten_view", 1) == top1
-    assert record.test_error("ten_view", 5) == top5
+def test_a_diverged_run_counts_as_chance(record: Record):
+    record = replace(record, status="diverged", test={}, data=replace(record.data, classes=4))
+    assert [record.test_error("ten_view", k) for k in (1, 5)] == [0.75, 0.0]

@@ -1,6 +1,5 @@
 """The command ``run.py``, first without training: what it plans, starts and prints."""
 
-import io
 import os
 import re
 import signal
@@ -8,7 +7,6 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +79,6 @@ def test_plan_runs_and_table(run, cluster: Cluster):
     assert re.search(".*".join(parts), text, re.DOTALL)
 
 
-def test_a_run_says_where_its_record_is(run, cluster: Cluster):
-    _, text = run()
-    (path,) = Path("runs").glob("*/record.json")
-    assert f"record  {path.parent.resolve()}\n" in text
-
-
 def test_a_sweep_lists_the_run_ids_of_each_arm_by_seed(run, cluster: Cluster):
     _, text = run("-m", "seed=1,0", "pooling=overlap,nonoverlap")
     records = [load(path.parent) for path in Path("runs").glob("*/record.json")]
@@ -106,13 +98,12 @@ def test_the_same_command_again_trains_nothing_and_one_more_seed_one_run(run, cl
     assert cluster.begun == [0, 1, 2]
 
 
-@pytest.mark.parametrize("words", [["seed=0"], ["-m", "seed=0,1"]], ids=["run", "sweep"])
-def test_a_failure_is_counted_and_repeated(words: list[str], run, cluster: Cluster):
+def test_a_failure_is_counted_and_repeated(run, cluster: Cluster):
     cluster.fails = (0,)
-    code, _ = run(*words)
-    assert code.startswith(f"error: 1 of {len(cluster.begun)} runs failed; next step: ")
+    code, _ = run("-m", "seed=0,1")
+    assert code.startswith("error: 1 of 2 runs failed; next step: ")
     cluster.fails, cluster.begun = (), []
-    assert run(*words)[0] == 0
+    assert run("-m", "seed=0,1")[0] == 0
     assert cluster.begun == [0]
 
 
@@ -130,12 +121,9 @@ def test_the_next_step_of_a_failure_is_to_correct_what_repeating_cannot(
     assert run()[0] == f"error: 1 of 1 runs failed; next step: {step}"
 
 
-@pytest.mark.parametrize("last", ["2,3,abc", "2,3,-1"], ids=["typo", "out of range"])
-def test_a_mistake_in_the_last_job_is_found_before_the_first_begins(
-    last: str, run, cluster: Cluster
-):
-    code, text = run("-m", f"seed={last}")
-    assert str(code).startswith(f"error: seed={last.rpartition(',')[2]}")
+def test_a_mistake_in_the_last_job_is_found_before_the_first_begins(run, cluster: Cluster):
+    code, text = run("-m", "seed=2,3,-1")
+    assert str(code).startswith("error: seed=-1")
     assert (cluster.begun, text) == ([], "")
 
 
@@ -170,17 +158,15 @@ def test_a_plan_shows_what_is_finished_and_left_and_trains_nothing(run, cluster:
 # The console script
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
-def test_the_console_script_lists_its_commands(arguments: list[str], monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["ablations", *arguments])
+def test_the_console_script_lists_its_commands(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["ablations"])
     console_script.main()
     text = capsys.readouterr().out
     assert all(f"ablations {name}" in text for name in console_script.COMMANDS)
 
 
-@pytest.mark.parametrize("words", [[], ["run"], ["prepare"]])
-def test_the_console_script_has_the_version_of_the_package(words, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["ablations", *words, "--version"])
+def test_the_console_script_has_the_version_of_the_package(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["ablations", "--version"])
     console_script.main()
     assert capsys.readouterr().out == f"ablations {ablations.__version__}\n"
 
@@ -222,20 +208,12 @@ def test_the_console_script_hands_on_its_arguments(arguments, message, monkeypat
 
 
 @pytest.mark.parametrize("name", console_script.COMMANDS)
-@pytest.mark.parametrize("as_file", [False, True])
-def test_the_help_begins_with_the_command_and_fits_80_columns(
-    name: str, as_file: bool, monkeypatch, capsys
-):
-    words = [f"ablations/{name}.py"] if as_file else ["ablations", name]
-    monkeypatch.setattr(sys, "argv", [*words, "--help"])
+def test_the_help_begins_with_the_command(name: str, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["ablations", name, "--help"])
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
-    monkeypatch.setenv("COLUMNS", "80")
-    command = import_module(f"ablations.{name}") if as_file else console_script
     with suppress(SystemExit):
-        command.main()
-    text = capsys.readouterr().out
-    assert text.startswith(f"usage: {'python ' * as_file}{' '.join(words)} [")
-    assert max(map(len, text.splitlines())) <= 80
+        console_script.main()
+    assert capsys.readouterr().out.startswith(f"usage: ablations {name} [")
 
 
 # As a process
@@ -274,28 +252,3 @@ def test_sigterm_leaves_a_checkpoint_on_one_device(start, tiny):
     os.kill(command.process.pid, signal.SIGTERM)
     assert command.finish(120).code == 143
     assert not command.left_over(5)
-
-
-@pytest.mark.slow
-def test_a_broken_image_is_named_in_one_line(start, tiny):
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.new("RGB", (16, 16)).save(file, "PNG")
-    images = [{"bytes": file.getvalue(), "path": "x"}] * 60
-    labels = pa.array([n % 10 for n in range(60)])
-    pq.write_table(pa.table({"image": pa.array(images), "label": labels}), "test.parquet")
-    images[7] = {"bytes": file.getvalue()[:40], "path": "x"}
-    pq.write_table(pa.table({"image": pa.array(images), "label": labels}), "broken.parquet")
-    command = start(
-        *tiny,
-        "data.source=huggingface",
-        "data.train=[broken.parquet]",
-        "data.test=[test.parquet]",
-    ).finish(120)
-    assert command.code == 1
-    assert command.err.count("\n") == 1
-    assert "broken.parquet row 7: cannot be decoded" in command.err
-    assert "data.skip_broken=true" in command.err
