@@ -640,5 +640,6 @@ def first_problem(error: Exception) -> str:
     """Return the first problem in a file, in one line: of pydantic's, as ``KEY: MESSAGE``."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
-        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        key = ".".join(str(part) for part in first["loc"])
+        return f"{key}: {first['msg']}" if key else first["msg"]
     return " ".join(str(error).split())
