@@ -140,7 +140,7 @@ def _fair_rates(runs: Runs, arms: Mapping[str, Choice]) -> Check:
         return Check(
             "fair rates", False, "the study tunes no learning rate (required: `tuning` in its file)"
         )
-    chosen = [f"{arms[side].tuned[0]} {side} the technique" for side in SIDES]
+    chosen = [f"{arms[side].tuned} {side} the technique" for side in SIDES]
     extended = max(arms[side].extended for side in SIDES)
     text = f"chosen on seeds {', '.join(map(str, tuning.seeds))}: {', '.join(chosen)}"
     if extended:

@@ -114,7 +114,11 @@ class Runs:
                 self._check_arms(claim)
                 found.append(claim)
         if self.plan_only and not is_prepared(self.given.data, self.cache):
-            self._admit_without_data()
+            known = self.study.fingerprint or ""
+            counted = "found by the fingerprint of the study" if known else "not counted"
+            self._report(f"not prepared; finished runs are {counted}")
+            run, names = replace(self.given.run, fingerprint=known), ["baseline"] * 3
+            self._template = Job(run, *names, self.given.trainer, self.given.logger, store="")
             return found
         # Without arms, the baseline prepares the data.
         configs = [(self.config(arm), self.given.run) for arm in arms]
@@ -167,16 +171,6 @@ class Runs:
                 )
             admitted += arms
         return admitted
-
-    def _admit_without_data(self) -> None:
-        given, known = self.given, self.study.fingerprint
-        self._report(
-            "not prepared; finished runs are "
-            + ("found by the fingerprint of the study" if known else "not counted")
-        )
-        run = replace(given.run, fingerprint=known or "")
-        name = "baseline"
-        self._template = Job(run, name, name, name, given.trainer, given.logger, store="")
 
     def _report(self, line: str) -> None:
         show(self.console, "data", line)

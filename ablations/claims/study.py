@@ -13,9 +13,6 @@ from pathlib import Path
 from ablations.claims.gates import gate, gate_jobs, learns
 from ablations.claims.ledger import Ledger, Look, alpha_after, history
 from ablations.claims.measures import (
-    SIDES,
-    Pairs,
-    Values,
     compare,
     compare_top5,
     finite,
@@ -26,7 +23,7 @@ from ablations.claims.measures import (
     warnings,
 )
 from ablations.claims.results import ArmResult, ClaimResult, StudyResult, commit_of_rules, save
-from ablations.claims.runs import Arm, Runs, arms_of
+from ablations.claims.runs import Runs
 from ablations.claims.schema import ERRORS, Claim
 from ablations.claims.tuning import Choice, choose_all
 from ablations.config import NUMERICS, Job
@@ -98,11 +95,6 @@ class ClaimRun:
 
     # Pairs
 
-    def arms(self, part: str) -> dict[str, Arm]:
-        """Return the overrides of the arms of a part, tuned keys included."""
-        arms = dict(zip(SIDES, arms_of(self.claim, part), strict=True))
-        return {side: (*arm, *self.choices[part][side].tuned) for side, arm in arms.items()}
-
     def seeds(self, pair: int) -> range:
         """Return the seeds of a pair: several for an ensemble."""
         size = self.claim.ensemble or 1
@@ -112,10 +104,10 @@ class ClaimRun:
     def pair_jobs(self, pair: int) -> list[Job]:
         """Return the runs of a pair."""
         return [
-            self.runs.job(arm, seed)
-            for part in self.choices
+            self.runs.job(choice.arm, seed)
+            for arms in self.choices.values()
             for seed in self.seeds(pair)
-            for arm in self.arms(part).values()
+            for choice in arms.values()
         ]
 
     def jobs(self, pairs: int) -> list[Job]:
@@ -190,56 +182,50 @@ class ClaimRun:
             return [blank], []
         complete = self._complete
         self.looked = max((n for n in self.looks if n <= len(complete)), default=0)
-        top1, top5, means, arms, texts = [], [], {}, {}, []
-        for part in self.choices:
+        top1, top5, means, results, texts = [], [], {}, {}, []
+        for part, arms in self.choices.items():
             pairs = {
                 self.seeds(pair)[0]: {
-                    side: self.runs.records(self.runs.job(arm, seed) for seed in self.seeds(pair))
-                    for side, arm in self.arms(part).items()
+                    side: self.runs.records(self.runs.job(choice.arm, n) for n in self.seeds(pair))
+                    for side, choice in arms.items()
                 }
                 for pair in complete[: self.looked]
             }
-            views = {side: self.runs.view(arm) for side, arm in self.arms(part).items()}
+            views = {side: self.runs.view(choice.arm) for side, choice in arms.items()}
             values = measure_pairs(self.runs, self.claim, pairs, views)
+            firsts = {side: self.runs.job(c.arm, study.first_seed) for side, c in arms.items()}
             learned = learns(runs_of(pairs), "paired")
-            obstacle = blank.obstacle or ("" if learned.passed else str(learned))
-            blank_part = replace(blank, part=part, pool=self._pool(part), obstacle=obstacle)
+            blank_part = replace(
+                blank,
+                part=part,
+                # Comparisons with the same baseline, unless both arms read the same runs.
+                pool="" if self.claim.reads_one_run else firsts["with"].run.run_id,
+                obstacle=blank.obstacle or ("" if learned.passed else str(learned)),
+            )
             top1 += compare(self.claim, study, pairs, values, blank_part)
             if judges_top5(self.claim, study, pairs):
                 values5 = measure_pairs(self.runs, self.claim, pairs, views, 5)
                 top5.append(compare_top5(self.claim, study, pairs, values5, blank_part))
             means[part] = points(self.claim, values)
-            arms[part] = self._arm_results(part, pairs, values)
+            results[part] = {
+                side: ArmResult(
+                    name=firsts[side].arm,
+                    tuned=choice.tuned,
+                    scores={f"{value:g}": finite(score) for value, score in choice.scores.items()},
+                    runs={seed: [run.run_id for run in pair[side]] for seed, pair in pairs.items()},
+                    values={seed: finite(value) for seed, value in values[side].items()},
+                )
+                for side, choice in arms.items()
+            }
             texts += [_with_part(part, text) for text in warnings(self.claim, pairs, values)]
         texts += [
-            f"{side} the technique, the best value {choice.tuned[0]} is on the edge of its grid"
-            for choices in self.choices.values()
-            for side, choice in choices.items()
+            f"{side} the technique, the best value {choice.tuned} is on the edge of its grid"
+            for arms in self.choices.values()
+            for side, choice in arms.items()
             if choice.at_edge
         ]
-        self.result = replace(self.result, points=means, arms=arms, warnings=texts)
+        self.result = replace(self.result, points=means, arms=results, warnings=texts)
         return top1, top5
-
-    def _pool(self, part: str) -> str:
-        """Return a key of the baseline arm; empty if both arms read the same runs."""
-        if self.claim.reads_one_run:
-            return ""
-        arm, _ = arms_of(self.claim, part)
-        baseline = self.runs.job(arm, self.runs.study.first_seed)
-        return f"{baseline.run.run_id} {self.choices[part]['with'].tuned}"
-
-    def _arm_results(self, part: str, pairs: Pairs, values: Values) -> dict[str, ArmResult]:
-        found = {}
-        for side, arm in self.arms(part).items():
-            choice = self.choices[part][side]
-            found[side] = ArmResult(
-                name=self.runs.job(arm, self.runs.study.first_seed).arm,
-                tuned=choice.tuned[0] if choice.tuned else "",
-                scores={f"{value:g}": finite(score) for value, score in choice.scores.items()},
-                runs={seed: [run.run_id for run in pair[side]] for seed, pair in pairs.items()},
-                values={seed: finite(value) for seed, value in values[side].items()},
-            )
-        return found
 
     def judge(self, verdicts: list[Verdict], secondary: list[Verdict]) -> None:
         """Add verdicts to the result.
@@ -287,7 +273,10 @@ class StudyRun:
         others = runs.admit(here, others)
         self.study = runs.study
         self.ledger = Ledger(self.study.name, runs.cache, results)
-        self.rules = {claim.name: self._rule_with_power(claim) for claim in asked}
+        rules = [(claim, self._rule(claim)) for claim in asked]
+        self.rules = {
+            claim.name: replace(rule, chance=self._chance(claim, rule)) for claim, rule in rules
+        }
         self.active = [ClaimRun(runs, claim, self.rules[claim.name]) for claim in here]
         # Their finished pairs belong to the pools of the requested claims.
         self.others = [ClaimRun(runs, claim, self._rule(claim)) for claim in others]
@@ -303,7 +292,6 @@ class StudyRun:
         attempt = study.attempt(claim, context)
         key = claim.name, self.runs.fingerprint, attempt
         earlier = self.ledger.earlier(*key)
-        alpha, shared = alpha_after(earlier, ALPHA), max(1, len(family))
         return ClaimResult(
             claim=claim.name,
             statement=claim.statement,
@@ -323,8 +311,8 @@ class StudyRun:
             looks=list(study.looks_of(claim)),
             attempt=attempt,
             rule=study.rule_of(claim),
-            alpha=alpha,
-            claims_in_family=shared,
+            alpha=alpha_after(earlier, ALPHA),
+            claims_in_family=max(1, len(family)),
             excluded=self.excluded.get(claim.name, ""),
             history=history(earlier, self.ledger.own_looks(*key)),
         )
@@ -332,21 +320,20 @@ class StudyRun:
     def _family(self, claim: Claim) -> list[str]:
         """Return the names of the claims that share the error rate with a claim.
 
-        Claims that do not apply at the experiment do not count.
+        A control is judged alone. Claims that do not apply at the experiment do not count.
         """
-        alike = [other for other in self.claims if other.family == claim.family]
-        if claim.family == "control":  # judged alone
-            alike = [claim]
+        control = claim.family == "control"
+        alike = [claim] if control else [c for c in self.claims if c.family == claim.family]
         return sorted(other.name for other in alike if other.name not in self.excluded)
 
-    def _rule_with_power(self, claim: Claim) -> ClaimResult:
-        """Return the rule of a claim with P(holds), see :attr:`ClaimResult.chance`."""
-        study, rule = self.study, self._rule(claim)
+    def _chance(self, claim: Claim, rule: ClaimResult) -> list[float] | None:
+        """Return P(holds) of a claim, see :attr:`ClaimResult.chance`."""
+        study = self.study
         sd = study.plan_of(claim).planning_sd
         if sd is None and claim.measure.of in ERRORS and not claim.reads_one_run:
             sd = study.planning_sd
         if sd is None:
-            return rule
+            return None
         effect = rule.effect or 2 * rule.margin
         comparable = [
             other
@@ -357,10 +344,9 @@ class StudyRun:
         pool = len(comparable) if claim in comparable else 1  # claims that share its baseline
         level, looks = rule.alpha / rule.claims_in_family, study.looks_of(claim)
         parts = len(claim.comparisons)
-        chance = [
+        return [
             chance_to_hold(k * effect, sd, rule.margin, looks, level, pool, parts) for k in (1, 2)
         ]
-        return replace(rule, chance=chance)
 
     def jobs(self) -> dict[str, list[Job]]:
         """Return the runs of the plan by claim: tuning, gate, and pairs up to the last look.

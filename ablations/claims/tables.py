@@ -23,7 +23,6 @@ _STYLES = {
     Label.undecided: "yellow",
 }
 _EXCLUDED = "excluded"
-_HOURS = "hours"
 
 
 def show_plan(console: Console, run: StudyRun, rate: float | None = None) -> None:
@@ -35,34 +34,24 @@ def show_plan(console: Console, run: StudyRun, rate: float | None = None) -> Non
         rate: Training images/s of one device; None takes the rates of finished runs.
     """
     study, timing = run.result(), Timing(run.runs.output, rate)
-    by_claim = {
-        name: {job.run.run_id: job for job in jobs} for name, jobs in run.jobs().items() if jobs
-    }
-    hours = {
-        name: needed
-        for name, found in by_claim.items()
-        if (needed := timing.device_hours([*found.values()])) is not None
-    }
+    by_claim = {name: {job.run.run_id: job for job in jobs} for name, jobs in run.jobs().items()}
+    hours = {name: timing.device_hours([*jobs.values()]) for name, jobs in by_claim.items()}
     console.print(fit(console, _plan_table(study, hours)))
     _show_excluded(console, study.results)
-    powers = [result.chance for result in study.results if not result.excluded]
-    unknown = "" if all(powers) else "; ?: the study has no planning_sd for the claim"
     show(
         console,
         "P(holds)",
         "probability of the label `holds here` if the true effect is Δ, which is the paper's "
-        f"effect or twice the margin{unknown}",
+        "effect or twice the margin; ?: the study has no planning_sd for the claim",
     )
-    weak = [r.claim for r in study.results if r.chance and r.chance[1] < 0.5]
-    for name in weak:
-        show(console, spoken(name), "not resolvable by this study: P(holds) < 0.5 at 2Δ")
-    if hours:
-        speed = f" that trains {rate:,.0f} images/s" if rate else ""
-        show(
-            console, _HOURS, f"time of all runs of the claim, finished ones too, on a device{speed}"
-        )
+    for result in study.results:
+        if result.chance and result.chance[1] < 0.5:
+            text = "not resolvable by this study: P(holds) < 0.5 at 2Δ"
+            show(console, spoken(result.claim), text)
+    speed = f" that trains {rate:,.0f} images/s" if rate else ""
+    show(console, "hours", f"time of all runs of the claim, finished ones too, on a device{speed}")
+    users = Counter(run_id for jobs in by_claim.values() for run_id in jobs)
     jobs = {run_id: job for found in by_claim.values() for run_id, job in found.items()}
-    users = Counter(run_id for found in by_claim.values() for run_id in found)
     left = [job for job in jobs.values() if run.runs.record(job) is None]
     device_hours = timing.device_hours(left) if rate and left else None
     parts = [
@@ -78,28 +67,25 @@ def show_plan(console: Console, run: StudyRun, rate: float | None = None) -> Non
     show_slow_precision(console, left)
 
 
-def _plan_table(study: StudyResult, hours: Mapping[str, float]) -> Table:
-    """Return a row for each claim; without a column of hours if none is known."""
+def _plan_table(study: StudyResult, hours: Mapping[str, float | None]) -> Table:
+    """Return a row for each claim."""
     table = _table(
         f"Plan: {study.title}, {study.dataset}",
-        *("claim", "looks", ">margin", ">P(holds) at Δ", ">at 2Δ", f">{_HOURS}"),
+        *("claim", "looks", ">margin", ">P(holds) at Δ", ">at 2Δ", ">hours"),
     )
     for result in study.results:
-        name = spoken(result.claim)
         if result.excluded:
-            table.add_row(name, Text(_EXCLUDED, "dim"))
+            table.add_row(spoken(result.claim), Text(_EXCLUDED, "dim"))
             continue
         chance = [f"{value:.2f}" for value in result.chance] if result.chance else ["?", "?"]
-        needed = hours.get(result.claim)
+        needed = hours[result.claim]
         table.add_row(
-            name,
+            spoken(result.claim),
             ", ".join(map(str, result.looks)),
             figure(result, result.margin),
             *chance,
             "?" if needed is None else f"{needed:,.1f}" if needed < 10 else f"{needed:,.0f}",
         )
-    if not hours:
-        table.columns.pop()
     return table
 
 
@@ -120,24 +106,18 @@ def show_verdicts(
     )
     results = [result for result in study.results if result.claim in names]
     for result in results:
+        name, paper = spoken(result.claim), figure(result, result.effect)
         if result.excluded:
-            table.add_row(spoken(result.claim), "", "", "", "", Text(_EXCLUDED, "dim"))
+            table.add_row(name, "", "", "", "", Text(_EXCLUDED, "dim"))
             continue
-        several = len(result.verdicts) > 1
-        if several or not result.verdicts:
-            table.add_row(
-                spoken(result.claim), figure(result, result.effect), "", "", "", _label(result)
-            )
+        if len(result.verdicts) != 1:
+            table.add_row(name, paper, "", "", "", _label(result))
         for verdict in result.verdicts:
-            name = f"  {verdict.part}" if several else spoken(result.claim)
-            label = verdict.label.word(result.at_paper) if several else _label(result)
-            table.add_row(
-                name,
-                "" if several else figure(result, result.effect),
-                *measured(result, verdict),
-                str(verdict.n),
-                label,
-            )
+            found = [*measured(result, verdict), str(verdict.n)]
+            if len(result.verdicts) == 1:
+                table.add_row(name, paper, *found, _label(result))
+            else:
+                table.add_row(f"  {verdict.part}", "", *found, verdict.label.word(result.at_paper))
     if last:
         _show_excluded(console, results)
         for result in results:

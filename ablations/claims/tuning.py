@@ -16,7 +16,7 @@ class Choice:
     """The tuned value of one arm.
 
     Attributes:
-        arm: Overrides of the arm, with the chosen value.
+        arm: Overrides of the arm, with the tuned value.
         tuned: The override that sets the value: the first of the grid while runs are missing; empty
             if the study tunes nothing.
         scores: Mean score of each value over the tuning seeds; smaller is better.
@@ -28,7 +28,7 @@ class Choice:
     """
 
     arm: Arm
-    tuned: Arm = ()
+    tuned: str = ""
     scores: dict[float, float] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
     at_edge: bool = False
@@ -45,15 +45,18 @@ def choose_all(runs: Runs, claim: Claim) -> dict[str, dict[str, Choice]]:
     choices = {}
     for part in claim.comparisons:
         arms = dict(zip(SIDES, arms_of(claim, part), strict=True))
+        shared = None
         if claim.family == "control":
-            arms = dict.fromkeys(SIDES, arms["without"])
+            shared = arms["without"]
         elif claim.reads_one_run:
-            arms = dict.fromkeys(SIDES, arms["with"])
-        choices[part] = {side: choose(runs, claim, side, arm) for side, arm in arms.items()}
+            shared = arms["with"]
+        choices[part] = {
+            side: choose(runs, claim, side, arm, shared or arm) for side, arm in arms.items()
+        }
     return choices
 
 
-def choose(runs: Runs, claim: Claim, side: str, arm: Arm) -> Choice:
+def choose(runs: Runs, claim: Claim, side: str, arm: Arm, tuned: Arm) -> Choice:
     """Choose the tuned value of an arm from existing records.
 
     The score is the validation error, or for claims on times the claim's own measure; ties go to
@@ -65,35 +68,37 @@ def choose(runs: Runs, claim: Claim, side: str, arm: Arm) -> Choice:
         claim: The claim.
         side: ``with`` or ``without``.
         arm: Overrides of the arm, without the tuned key.
+        tuned: The arm whose runs decide.
     """
     tuning, choice = runs.study.tuning, Choice(arm)
     if tuning is None:
         return choice
     values = grid = runs.study.grid_of(claim, side)
-    checked = arm if claim.measure.of in TIMES else (*arm, *runs.with_validation)
+    if claim.measure.of not in TIMES:
+        tuned = (*tuned, *runs.with_validation)
     while True:
         jobs = {
-            value: [runs.job((*checked, f"{tuning.key}={value:g}"), seed) for seed in tuning.seeds]
+            value: [runs.job((*tuned, f"{tuning.key}={value:g}"), seed) for seed in tuning.seeds]
             for value in values
         }
         choice.jobs = [job for group in jobs.values() for job in group]
         choice.missing = [job for job in choice.jobs if runs.record(job) is None]
         if choice.missing:
-            choice.tuned = (f"{tuning.key}={grid[0]:g}",)
-            return choice
+            best = grid[0]
+            break
         found = {value: runs.records(group) for value, group in jobs.items()}
         ranks = {value: _score(runs, claim, side, records) for value, records in found.items()}
         best = min(values, key=lambda value: ranks[value])
+        choice.scores = {value: rank[0] for value, rank in ranks.items()}
+        choice.records = found[best]
         choice.at_edge = best in (values[0], values[-1])
         if not choice.at_edge or choice.extended == tuning.extensions:
             break
         choice.extended += 1
         beyond = best / tuning.factor if best == values[0] else best * tuning.factor
         values = sorted([*values, float(f"{beyond:.6g}")])
-    choice.tuned = (f"{tuning.key}={best:g}",)
-    choice.arm = (*arm, *choice.tuned)
-    choice.scores = {value: rank[0] for value, rank in ranks.items()}
-    choice.records = found[best]
+    choice.tuned = f"{tuning.key}={best:g}"
+    choice.arm = (*arm, choice.tuned)
     return choice
 
 
