@@ -1,5 +1,4 @@
 from dataclasses import replace
-from math import log
 
 import numpy as np
 import pytest
@@ -95,20 +94,7 @@ def test_no_label_improves_because_unrelated_claims_were_added(effect, spread):
         assert ranks == sorted(ranks)
 
 
-def test_a_margin_on_ratios_means_the_same_at_every_error():
-    # LRN: 42.03 to 40.66 %, a ratio of 1.034; at 15 % error it is the same ratio.
-    margin = log(0.4203 / 0.4066) / 2
-    for high, low in ((0.4203, 0.4066), (0.1551, 0.15)):
-        assert verdict(log(high / low), spread=1 / 3, margin=margin).label is Label.holds
-
-
 # Pools
-
-
-def test_claims_with_another_baseline_change_no_verdict():
-    alone = decide([comparison(0.2, pool="a")], 3)
-    others = [comparison(0.5, claim="d", pool="b", spread=9.0), comparison(-1, claim="e")]
-    assert decide([comparison(0.2, pool="a"), *others], 3)[0] == alone[0]
 
 
 def test_a_claim_that_goes_on_does_not_change_the_verdict_of_one_that_stopped():
@@ -122,20 +108,17 @@ def test_a_claim_that_goes_on_does_not_change_the_verdict_of_one_that_stopped():
 # Incomplete, not testable, open, undecided
 
 
-@pytest.mark.parametrize("margin", [0.1, 10.0])
-def test_equal_differences_are_incomplete(margin):
-    (found,) = decide([Comparison("c", dict.fromkeys(range(5), 0.3), margin)], 1)
+def test_equal_differences_are_incomplete():
+    (found,) = decide([Comparison("c", dict.fromkeys(range(5), 0.3), 0.1)], 1)
     assert found.label is Label.incomplete
     assert "equal" in found.reason
 
 
-@pytest.mark.parametrize(
-    ("n", "reason"), [(0, "no pairs"), (1, "first look is at 3"), (2, "2 pairs")]
-)
-def test_before_the_first_look_a_claim_is_incomplete(n, reason):
+@pytest.mark.parametrize("n", [0, 2])
+def test_before_the_first_look_a_claim_is_incomplete(n):
     found = verdict(0.2, n=n)
     assert (found.label, found.estimate) == (Label.incomplete, None)
-    assert reason in found.reason
+    assert found.reason == f"{n} pairs so far, the first look is at 3"
 
 
 def test_a_missing_run_comes_before_the_gate_and_the_gate_before_everything_else():
@@ -175,11 +158,8 @@ def test_an_undecided_claim_says_what_it_can_resolve_and_what_would_decide():
     [
         ({"effect": 0.2}, {"effect": 0.3}, Label.holds),
         ({"effect": 0.2}, {"effect": 0.1}, Label.direction),
-        ({"effect": 0.2}, {"effect": -0.2}, Label.opposite),
         ({"effect": 0.0}, {"effect": -0.2}, Label.opposite),
-        ({"effect": 0.2}, {"effect": 0.0}, Label.no_effect),
         ({"effect": 0.2}, {"effect": 0.2, "spread": 20.0}, Label.undecided),
-        ({"effect": 0.2}, {"effect": 0.2, "obstacle": "not trained out"}, Label.not_testable),
         ({"effect": 0.2}, {"effect": 0.2, "n": 0}, Label.incomplete),
     ],
 )

@@ -20,14 +20,6 @@ def test_it_is_how_often_the_rule_says_that_a_claim_holds(effect):
     assert chance_to_hold(effect, 0.5, 1.0, LOOKS, 0.05) == pytest.approx(held / 400, abs=0.08)
 
 
-def test_it_grows_with_the_effect_and_falls_with_the_family():
-    alone, twice = (chance_to_hold(k, 1.0, 1.0, LOOKS, 0.05) for k in (2.0, 4.0))
-    family = chance_to_hold(4.0, 1.0, 1.0, LOOKS, 0.05 / 11)
-    pooled = chance_to_hold(4.0, 1.0, 1.0, LOOKS, 0.05 / 11, 11)
-    assert alone < twice
-    assert family < pooled < twice
-
-
 def test_a_claim_with_parts_holds_if_all_of_them_do():
     rng = np.random.default_rng(4)
     held = 0

@@ -42,11 +42,3 @@ def test_planted_effects_are_right_or_undecided(rng):
     for right, fair in simulate.planted(rng, 60).values():
         assert fair >= 0.95
         assert right >= 0.9
-
-
-@pytest.mark.slow
-def test_intervals_cover(rng):
-    mean, worst, together = simulate.coverage(rng, "normal", 200)
-    assert mean >= 0.95
-    assert worst >= 0.95
-    assert together >= 0.95
