@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from math import inf, isfinite, log, nan
+from math import inf, log, nan
 from pathlib import Path
 from statistics import mean
 
@@ -138,9 +138,7 @@ def compare(
     return [replace(found, part=f"{blank.part} gap".strip()), test_error]
 
 
-def compare_top5(
-    claim: Claim, study: Study, pairs: Pairs, values: Values, blank: Comparison
-) -> Comparison:
+def compare_top5(claim: Claim, study: Study, values: Values, blank: Comparison) -> Comparison:
     """Return the secondary comparison of the top-5 error, see :func:`compare`."""
     ratio = study.scale_of(claim) == "ratio"
     return replace(
@@ -155,10 +153,11 @@ def compare_top5(
     )
 
 
-def judges_top5(claim: Claim, study: Study, pairs: Pairs) -> bool:
+def judges_top5(claim: Claim, pairs: Pairs) -> bool:
     """Return whether to judge the top-5 error: given in the paper, and 100 classes or more."""
-    known = study.effect_of(claim, 5) is not None
-    return known and any(pair["with"][0].data.classes >= 100 for pair in pairs.values())
+    return bool(claim.paper.top5) and any(
+        pair["with"][0].data.classes >= 100 for pair in pairs.values()
+    )
 
 
 def _pool(blank: Comparison, measure: str) -> str:
@@ -237,20 +236,21 @@ def points(claim: Claim, values: Values) -> float | None:
 def warnings(claim: Claim, pairs: Pairs, values: Values) -> list[str]:
     """Return warnings about the runs of a part."""
     found = []
-    for side in SIDES if claim.measure.of in TIMES else ():
-        late = sum(
+    for side, runs in runs_of(pairs).items():
+        late = claim.measure.of in TIMES and sum(
             _first_fall(claim, pair[side][0]) < values[side][seed] < inf
             for seed, pair in pairs.items()
         )
-        if late:
-            found.append(
-                f"{side} the technique {late} of {len(pairs)} runs reach the target after the "
-                "learning rate first falls, so the schedule affects the time"
-            )
-    for side, runs in runs_of(pairs).items():
-        for what, count in (
-            ("diverged", sum(run.status == "diverged" for run in runs)),
-            ("are at chance", sum(run.at_chance for run in runs)),
+        diverged = sum(run.status == "diverged" for run in runs)
+        at_chance = sum(run.at_chance for run in runs)
+        for count, what in (
+            (
+                late,
+                "reach the target after the learning rate first falls, so the schedule affects "
+                "the time",
+            ),
+            (diverged, "diverged"),
+            (at_chance, "are at chance"),
         ):
             if count:
                 found.append(f"{side} the technique {count} of {len(runs)} runs {what}")
@@ -343,8 +343,3 @@ def _predictions(
         f"{output / run_id / PREDICTIONS}: missing, but needed for an ensemble; next step: delete "
         "that folder and repeat the command, which trains its run again"
     )
-
-
-def finite(number: float) -> float | None:
-    """Return a number, or None if it is not finite, as JSON requires."""
-    return number if isfinite(number) else None

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from rich.console import Console
@@ -61,13 +61,12 @@ class Runs:
         *,
         plan_only: bool = False,
     ) -> None:
-        for item in overrides:
-            if not is_free(item):
-                compose([item])  # an unknown key has its own error
-                raise ConfigError(
-                    f"{item}: the study {study.name} fixes {key_of(item)}; next step: change its "
-                    f"file and raise its version, or set only {', '.join(FREE_KEYS)}"
-                )
+        for item in (item for item in overrides if not is_free(item)):
+            compose([item])  # an unknown key has its own error
+            raise ConfigError(
+                f"{item}: the study {study.name} fixes {key_of(item)}; next step: change its "
+                f"file and raise its version, or set only {', '.join(FREE_KEYS)}"
+            )
         self.given = compose([f"experiment={study.experiment}", *study.changes, *overrides])
         imagenet = self.given.data.source is Source.imagenet  # `data.path` selects no other data
         chosen = {key_of(item) for item in overrides} - ({"data.path"} if imagenet else set())
@@ -77,8 +76,8 @@ class Runs:
         self.cache = Path(self.given.cache) if self.given.cache else None
         self.console, self.deadline, self.plan_only = console, deadline, plan_only
         self.failed: set[str] = set()
-        self._configs: dict[Arm, Config] = {}
-        self._jobs: dict[tuple[Arm, int], Job] = {}
+        # Each look requests all pairs again.
+        self.config, self.job = cache(self._compose), cache(self._job)
         self._records: dict[str, Record] = {}
         self._template: Job | None = None
         self._left_elsewhere = False
@@ -117,8 +116,9 @@ class Runs:
             known = self.study.fingerprint or ""
             counted = "found by the fingerprint of the study" if known else "not counted"
             self._report(f"not prepared; finished runs are {counted}")
-            run, names = replace(self.given.run, fingerprint=known), ["baseline"] * 3
-            self._template = Job(run, *names, self.given.trainer, self.given.logger, store="")
+            run, name = replace(self.given.run, fingerprint=known), "baseline"
+            trainer, logger = self.given.trainer, self.given.logger
+            self._template = Job(run, name, name, name, trainer, logger, store="")
             return found
         # Without arms, the baseline prepares the data.
         configs = [(self.config(arm), self.given.run) for arm in arms]
@@ -197,11 +197,9 @@ class Runs:
         experiment = compose([f"experiment={self.study.experiment}"])
         return (f"data.val_size={experiment.data.val_size}",)
 
-    def config(self, arm: Arm) -> Config:
+    def _compose(self, arm: Arm) -> Config:
         """Compose an arm; ``KEY=x0.5`` is half of the study's value."""
-        if arm not in self._configs:
-            self._configs[arm] = alter(self.given, [self._absolute(item) for item in arm])
-        return self._configs[arm]
+        return alter(self.given, [self._absolute(item) for item in arm])
 
     def _absolute(self, item: str) -> str:
         key, _, value = item.partition("=")
@@ -214,13 +212,8 @@ class Runs:
             return f"{key}={base * factor:g}"
         raise ConfigError(f"{item}: {key} has no numeric value to multiply")
 
-    def job(self, arm: Arm, seed: int) -> Job:
-        """Return the job of an arm at a seed."""
-        if (arm, seed) not in self._jobs:  # each look requests all pairs again
-            self._jobs[arm, seed] = self._job(arm, seed)
-        return self._jobs[arm, seed]
-
     def _job(self, arm: Arm, seed: int) -> Job:
+        """Return the job of an arm at a seed."""
         assert self._template is not None, "admit() must be called first"
         config = self.config(arm)
         run = replace(config.run, seed=seed).on_data(self.fingerprint, self.dataset)

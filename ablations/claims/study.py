@@ -15,7 +15,6 @@ from ablations.claims.ledger import Ledger, Look, alpha_after, history
 from ablations.claims.measures import (
     compare,
     compare_top5,
-    finite,
     judges_top5,
     measure_pairs,
     points,
@@ -27,7 +26,7 @@ from ablations.claims.runs import Runs
 from ablations.claims.schema import ERRORS, Claim
 from ablations.claims.tuning import Choice, choose_all
 from ablations.config import NUMERICS, Job
-from ablations.stats.labels import Comparison, Verdict, decide, joint
+from ablations.stats.labels import Comparison, Verdict, decide, finite, joint
 from ablations.stats.power import chance_to_hold
 from ablations.words import count
 
@@ -203,9 +202,9 @@ class ClaimRun:
                 obstacle=blank.obstacle or ("" if learned.passed else str(learned)),
             )
             top1 += compare(self.claim, study, pairs, values, blank_part)
-            if judges_top5(self.claim, study, pairs):
+            if judges_top5(self.claim, pairs):
                 values5 = measure_pairs(self.runs, self.claim, pairs, views, 5)
-                top5.append(compare_top5(self.claim, study, pairs, values5, blank_part))
+                top5.append(compare_top5(self.claim, study, values5, blank_part))
             means[part] = points(self.claim, values)
             results[part] = {
                 side: ArmResult(

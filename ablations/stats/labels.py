@@ -251,10 +251,10 @@ def _judge(comparison: Comparison, comparisons: Sequence[Comparison], claims: in
         verdict,
         label=label,
         reason=reason,
-        low=_finite(low),
-        high=_finite(high),
-        inner_low=_finite(inner_low),
-        inner_high=_finite(inner_high),
+        low=finite(low),
+        high=finite(high),
+        inner_low=finite(inner_low),
+        inner_high=finite(inner_high),
         level=levels[look],
         sd=sd,
         own_sd=own_sd,
@@ -265,7 +265,8 @@ def _judge(comparison: Comparison, comparisons: Sequence[Comparison], claims: in
     )
 
 
-def _finite(number: float) -> float | None:
+def finite(number: float) -> float | None:
+    """Return a number, or None if it is not finite, as JSON requires."""
     return number if isfinite(number) else None
 
 

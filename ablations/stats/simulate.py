@@ -220,9 +220,7 @@ def table(rng: Generator, studies: int) -> str:
     lines = [
         f"Through `decide`, looks at {', '.join(map(str, LOOKS))} pairs, {CLAIMS} claims with one "
         f"baseline, seed {SEED}. Counts are of simulated studies.",
-        "",
-        "| family-wise error, no effect anywhere | target | wrong / studies |",
-        "|---|---|---|",
+        *_head("family-wise error, no effect anywhere | target | wrong / studies"),
     ]
     cases = {
         **{call: (Claims(), call) for call in CALLS},
@@ -236,40 +234,28 @@ def table(rng: Generator, studies: int) -> str:
     for name, (claims, call) in cases.items():
         wrong = family_wise_error(rng, claims, call, studies)
         lines.append(f"| {name} | ≤ .05 | {wrong} / {studies} = {wrong / studies:.3f} |")
-    lines += [
-        "",
-        "| P(holds) at a true effect of 0.8 δ, one claim | target | n = 3 | 5 | 8 | 16 |",
-        "|---|---|---|---|---|---|",
-    ]
+    lines += _head("P(holds) at a true effect of 0.8 δ, one claim | target | n = 3 | 5 | 8 | 16")
     repeats = few * 10
     for sd in (0.05, 0.2, 0.5, 1.0):
         held = [
             [v.label is Label.holds for v in alone(rng, 0.8, sd, n, repeats)] for n in (*LOOKS, 16)
         ]
         lines.append(f"| sd of a difference {sd:g} δ, {repeats} repeats | ≤ .05 | {_means(held)} |")
-    lines += [
-        "",
-        f"| coverage, {studies} studies | target | mean | worst claim | all together |",
-        "|---|---|---|---|---|",
-    ]
+    lines += _head(f"coverage, {studies} studies | target | mean | worst claim | all together")
     for generator in GENERATORS:
         cells = " | ".join(f"{share:.3f}" for share in coverage(rng, generator, studies))
         lines.append(f"| {generator} | ≥ .95 | {cells} |")
     covered = [[_covers(v) for v in alone(rng, 0.0, 1.0, n, repeats)] for n in LOOKS]
     lines.append(f"| one claim alone, n = 3, 5, 8, {repeats} repeats | ≥ .95 | {_means(covered)} |")
-    lines += [
-        "",
-        f"| planted effect (δ = 4 sd), {few} studies | target | right | right or undecided |",
-        "|---|---|---|---|",
-    ]
+    lines += _head(
+        f"planted effect (δ = 4 sd), {few} studies | target | right | right or undecided"
+    )
     names = {0.0: "0", 0.5: "δ/2", 2.0: "2δ", 4.0: "4δ", -2.0: "−2δ"}
     for effect, (right, fair) in planted(rng, few).items():
         lines.append(f"| {names[effect]} | ≥ .95 right or undecided | {right:.3f} | {fair:.3f} |")
-    lines += [
-        "",
-        "| P(holds) by sd of a difference, family of 11 | 0.1 δ | 0.25 δ | 0.5 δ | 1 δ | 2 δ |",
-        "|---|---|---|---|---|---|",
-    ]
+    lines += _head(
+        "P(holds) by sd of a difference, family of 11 | 0.1 δ | 0.25 δ | 0.5 δ | 1 δ | 2 δ"
+    )
     for name, effect in (("true effect Δ = 2 δ", 2.0), ("true effect 2 Δ = 4 δ", 4.0)):
         cells = [
             chance_to_hold(effect, sd, 1.0, LOOKS, 0.05 / CLAIMS, CLAIMS)
@@ -277,6 +263,10 @@ def table(rng: Generator, studies: int) -> str:
         ]
         lines.append(f"| {name} | {' | '.join(f'{cell:.2f}' for cell in cells)} |")
     return "\n".join(lines)
+
+
+def _head(cells: str) -> list[str]:
+    return ["", f"| {cells} |", "|" + "---|" * len(cells.split(" | "))]
 
 
 def _means(groups: Sequence[Sequence[bool]]) -> str:

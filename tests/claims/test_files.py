@@ -83,15 +83,12 @@ def study_message_of(text: str, claim: str = PLAIN) -> str:
         ("  data: ImageNet\n", "", 10, "paper.data: Field required"),
         ("[recipe.lr=0.02]", "[recipe.lr]", 5, "common.0: must be KEY=VALUE"),
         ("[recipe.lr=0.02]", "[trainer.devices=2]", 5, "`trainer.devices` cannot be set in a cl"),
-        ("effect: 0.004", "effect: .nan", 13, "paper.effect: Input should be a finite number"),
         ("smoke: too", "smok: too", 19, "there is no experiment or model `smok`; it takes"),
         # Fields that contradict each other.
         ("without: [", "parts: {a: {without: [x=1]}}\nwithout: [", 1, "parts: cannot be combined"),
         ("excluded:", "margin: 1.02\nexcluded:", 1, "why: missing; next step: give the reason"),
         ("excluded:", "margin: 1.0\nexcluded:", 1, "margin: must be above 1 for this measure"),
         ("  effect: 0.004\n", "", 1, "margin: missing; required if the paper gives no"),
-        ("  error: 0.4\n", "", 1, "paper.error: missing"),
-        ("technique: pooling", "technique: ensemble", 1, "ensemble: required for technique"),
         ("of: test_error", "of: neighbors", 1, "measure.of: must be neighbors for technique"),
         ("of: test_error", "of: epochs_to_error", 1, "for times a ratio above 1"),
         # Not YAML, or not a mapping.
@@ -113,10 +110,8 @@ def test_a_mistake_in_a_claim_is_named_with_its_line(old, new, line, words) -> N
         ("experiment: smoke", "experiment: smok", 2, "experiment: there is no experiment or mod"),
         ("[recipe.epochs=3]", "[seed=3]", 3, "changes.0: `seed` cannot be set in"),
         ("  a_claim:", "  a_claim: 5\n  b_claim:", 5, "claims.a_claim"),
-        ("[3, 5]\n", "[5, 3]\n", 6, "claims.a_claim.looks: must be increasing numbers"),
         ("[3, 5, 8]", "[1, 5]", 10, "looks.0: Input should be greater than or equal to 2"),
         ("with: [0.01, 0.02], ", "", 7, "claims.a_claim.grid.with: Field required"),
-        ("[0.01, 0.02]\n", "[0.01]\n", 13, "tuning.values: List should have at least 2 items"),
         ("  key: recipe.lr", "  key: init", 12, "tuning.key: String should match pattern"),
     ],
 )
@@ -152,11 +147,9 @@ def test_a_study_gives_no_margin_where_the_paper_gives_a_figure_and_no_error_of_
     "content",
     [
         pytest.param(CLAIM.encode("utf-16"), id="utf-16"),
-        pytest.param(CLAIM.replace("points", "poi\0nts"), id="NUL"),
         pytest.param(CLAIM + "? [a, b]\n: c\n", id="a list as a key"),
         pytest.param("a: " + "[" * 5000, id="deeply nested"),
         pytest.param("a: 2012-99-99", id="a date that does not exist"),
-        pytest.param(CLAIM + "other: !!python/object:os.system x\n", id="an object"),
     ],
 )
 def test_what_is_not_yaml_or_not_plain_values_is_refused_in_one_line(content: str | bytes) -> None:
@@ -221,12 +214,6 @@ def test_a_study_may_only_list_its_claims(claims: str) -> None:
     path = write("studies/a_study.yaml", f"title: A\nexperiment: smoke\nclaims: {claims}\n")
     study, [claim] = read_study(path)
     assert study.plan_of(claim) == ClaimPlan()
-
-
-def test_every_shipped_study_is_valid() -> None:
-    for path in sorted((shipped("sweeps") / "studies").glob("*.yaml")):
-        study, claims = read_study(path)
-        assert [claim.name for claim in claims] == list(study.claims)
 
 
 # Claims without a study
