@@ -61,11 +61,11 @@ class Runs:
         *,
         plan_only: bool = False,
     ) -> None:
-        for item in (item for item in overrides if not is_free(item)):
-            compose([item])  # an unknown key has its own error
+        if fixed := [item for item in overrides if not is_free(item)]:
+            compose(fixed)  # an unknown key has its own error
             raise ConfigError(
-                f"{item}: the study {study.name} fixes {key_of(item)}; next step: change its "
-                f"file and raise its version, or set only {', '.join(FREE_KEYS)}"
+                f"{fixed[0]}: the study {study.name} fixes {key_of(fixed[0])}; next step: change "
+                f"its file and raise its version, or set only {', '.join(FREE_KEYS)}"
             )
         self.given = compose([f"experiment={study.experiment}", *study.changes, *overrides])
         imagenet = self.given.data.source is Source.imagenet  # `data.path` selects no other data
