@@ -1,7 +1,6 @@
-"""Adds the reports of finished studies, the notebook and the repository's address to the site."""
+"""Adds the reports of finished studies and the notebook to the site."""
 
 import json
-import tomllib
 from base64 import b64decode
 from pathlib import Path
 from typing import Any
@@ -12,15 +11,6 @@ from mkdocs.structure.pages import Page
 
 MARK = "<!-- reports -->"
 NOTEBOOK = "claim.ipynb"
-
-
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Link to the repository once ``pyproject.toml`` has its address."""
-    project = tomllib.loads((_root(config) / "pyproject.toml").read_text())["project"]
-    if address := project.get("urls", {}).get("Repository"):
-        config.repo_url = address
-        config.repo_name = "/".join(address.rstrip("/").split("/")[-2:])
-    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

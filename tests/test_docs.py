@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import fields
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -177,36 +176,11 @@ def of_site(name: str) -> Any:
     return module
 
 
-def test_the_picture_is_that_of_the_network():
-    """``python docs/pictures.py`` draws it."""
-    assert (DOCS / "pictures/network.html").read_text() == of_site("pictures").network()
-
-
 def test_the_page_of_the_notebook_has_its_outputs():
     text, pictures = of_site("hooks").read_notebook(json.loads((DOCS / "claim.ipynb").read_text()))
     assert re.search(rf"```text\n(.*\n)*.* pairs: ({'|'.join(Label)})\n```", text)
     assert "![Output of the cell above](notebook-0.png)" in text
     assert [content[:4] for content in pictures.values()] == [b"\x89PNG"]
-
-
-@pytest.mark.parametrize(
-    ("urls", "address", "name"),
-    [
-        ("", None, None),
-        (
-            '[project.urls]\nRepository = "https://forge.example/a/b/"',
-            "https://forge.example/a/b/",
-            "a/b",
-        ),
-    ],
-)
-def test_the_site_links_to_the_repository_of_the_project(urls, address, name, tmp_path):
-    (tmp_path / "pyproject.toml").write_text(f'[project]\nname = "x"\n{urls}\n')
-    config = SimpleNamespace(
-        config_file_path=str(tmp_path / "mkdocs.yml"), repo_url=None, repo_name=None
-    )
-    of_site("hooks").on_config(config)
-    assert (config.repo_url, config.repo_name) == (address, name)
 
 
 def test_roles_in_docstrings_become_links():
