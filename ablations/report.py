@@ -43,8 +43,8 @@ def report(
         ConfigError: The folder of the report cannot be written.
     """
     # Imported here, so that a lack of memory is reported in one line.
-    from ablations.reporting.documents import page, results
-    from ablations.reporting.exports import runs_csv, verdicts_csv, verdicts_tex
+    from ablations.reporting.documents import page, results, verdicts_tex
+    from ablations.reporting.exports import runs_csv, verdicts_csv
     from ablations.reporting.plots import draw as draw_plots
     from ablations.reporting.plots import save
 
@@ -93,7 +93,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="folder of the runs (default: runs), or two to compare their studies",
     )
     parser.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="folder of the runs, instead of the argument"
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        action="append",
+        default=[],
+        help="the same as an option, as other commands have it",
     )
     parser.add_argument(
         "--to",
@@ -115,9 +120,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="do not save figures as SVG and PDF; report.html still has them",
     )
     given = parser.parse_intermixed_args(arguments)
-    folders = [*given.folders, *filter(None, [given.output])] or [Path("runs")]
-    if len(folders) > 2 or (given.folders and given.output):
-        parser.error("give one folder of runs, or two to compare, or --output")
+    folders = [*given.folders, *given.output] or [Path("runs")]
+    if len(folders) > 2:
+        parser.error("give one folder of runs, or two to compare")
     with ended_in_words():
         from ablations.reporting.evidence import gather, gather_two, unfinished
         from ablations.reporting.labels import tally

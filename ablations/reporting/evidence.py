@@ -214,24 +214,21 @@ def gather_two(one: Path, other: Path) -> Evidence:
         raise ConfigError(
             f"{one} {other}: the same folder; next step: name the folders of two studies"
         )
-    names = [folder.resolve().name for folder in (one, other)]
-    if names[0] == names[1]:
-        names = [str(one), str(other)]
     sections, missing = [], []
-    for key, folder, name in zip("ab", (one, other), names, strict=True):
+    for key, folder in zip("ab", (one, other), strict=True):
         found = gather(folder)
         if not any(section.study for section in found.sections):
             raise ConfigError(
                 f"{folder}: no verdicts to compare; next step: test claims with "
                 f"ablations/reproduce.py output={folder}"
             )
-        missing += [f"{name}: {text}" for text in found.missing]
+        missing += [f"{folder}: {text}" for text in found.missing]
         sections += [
             replace(
                 section,
                 key=slug(key, section.key),
-                title=f"{section.title} ({name})",
-                name=f"{name}/{section.name}",
+                title=f"{section.title} ({folder})",
+                name=f"{folder}/{section.name}",
             )
             for section in found.sections
         ]
@@ -364,18 +361,15 @@ def _kind(run: Record) -> tuple[str, int]:
 
 
 def _refuse_mixture(where: str, runs: Iterable[Record]) -> None:
-    kinds: dict[tuple[str, int], list[str]] = {}
-    for run in runs:
-        kinds.setdefault(_kind(run), []).append(run.run_id)
+    kinds = {_kind(run): run.run_id for run in runs}
     if len(kinds) > 1:
-        lines = [
-            f"  data {data[:12]}, numerics {numerics}: {count(len(ids), 'run')}, such as "
-            f"{', '.join(ids[:3])}\n"
-            for (data, numerics), ids in kinds.items()
-        ]
+        found = "; ".join(
+            f"data {data[:12]}, numerics {numerics} (such as run {run_id})"
+            for (data, numerics), run_id in kinds.items()
+        )
         raise ConfigError(
-            f"{where}: runs of different data or numerics are never pooled\n{''.join(lines)}"
-            "next step: move one kind into another folder, and report on each with --output"
+            f"{where}: runs of different data or numerics are never pooled: {found}; next step: "
+            "move one kind into another folder, and report on each with --output"
         )
 
 
