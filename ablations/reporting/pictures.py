@@ -41,13 +41,6 @@ class Picture(NamedTuple):
     text: str
 
 
-class Kernels(NamedTuple):
-    """First kernels of a tower, side by side; colorfulness of each, from 0 (gray) to 1."""
-
-    image: Picture
-    colors: list[float]
-
-
 class Prediction(NamedTuple):
     """A test image, its text the true class, with the five most probable classes.
 
@@ -88,7 +81,7 @@ class Figures:
     """
 
     run: Record
-    kernels: list[Kernels]
+    kernels: list[Picture]
     predictions: list[Prediction] = field(default_factory=list)
     neighbors: list[NearestNeighbors] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
@@ -128,9 +121,8 @@ def most_wrong(output: Path, runs: Sequence[Record]) -> MostWrong | None:
     """
     for run in runs:
         folder = output / run.run_id
-        if (folder / PREDICTIONS).exists() and (store := prepared(folder, run)):
-            with np.load(folder / PREDICTIONS) as predictions:
-                probabilities = predictions[run.evaluation].astype(np.float32)
+        probabilities = _probabilities(folder, run.evaluation)
+        if probabilities is not None and (store := prepared(folder, run)):
             labels, best = store.test_labels, probabilities.argmax(1)
             true = probabilities[np.arange(len(labels)), labels]
             # Many probabilities are rounded to zero; the most confident mistakes then come first.
@@ -139,6 +131,14 @@ def most_wrong(output: Path, runs: Sequence[Record]) -> MostWrong | None:
             tops = [(best[row], labels[row]) for row in chosen]
             return MostWrong(run, _show(store, probabilities, chosen, tops))
     return None
+
+
+def _probabilities(folder: Path, view: str) -> NDArray[np.float32] | None:
+    """Return the probabilities of the test images in a view; None if they were not saved."""
+    if not (folder / PREDICTIONS).exists():
+        return None
+    with np.load(folder / PREDICTIONS) as predictions:
+        return predictions[view].astype(np.float32)
 
 
 def _draw(run: Record, folder: Path) -> Figures:
@@ -153,29 +153,26 @@ def _draw(run: Record, folder: Path) -> Figures:
             "The prepared images of this run are not here: no predictions and no neighbors."
         )
         return figures
-    if (folder / PREDICTIONS).exists():
-        with np.load(folder / PREDICTIONS) as predictions:
-            probabilities = predictions["ten_view"].astype(np.float32)
-        figures.predictions = _predictions(store, probabilities)
-    else:
+    probabilities = _probabilities(folder, "ten_view")
+    if probabilities is None:
         figures.missing.append(f"No {PREDICTIONS} beside the record: no predictions.")
+    else:
+        figures.predictions = _predictions(store, probabilities)
     figures.neighbors = _neighbors(job, network, store)
     return figures
 
 
-def _kernels(network: torch.nn.Sequential) -> list[Kernels]:
+def _kernels(network: torch.nn.Sequential) -> list[Picture]:
     first, *rest = (m for m in network.modules() if isinstance(m, torch.nn.Conv2d))
     # §3.2: the second convolution sees the kernels of its own tower only.
     towers = first.weight.detach().double().chunk(rest[0].groups if rest else 1)
     found = []
     for number, kernels in enumerate(towers, start=1):
-        colors = colorfulness(kernels.numpy())
+        color = 100 * colorfulness(kernels.numpy()).mean()
         count, _, height, width = kernels.shape
-        text = (
-            f"{count} kernels of {height} × {width} pixels, mean color {100 * colors.mean():.0f} %"
-        )
+        text = f"{count} kernels of {height} × {width} pixels, mean color {color:.0f} %"
         text = f"Tower {number}: {text}" if len(towers) > 1 else text
-        found.append(Kernels(Picture(data_uri(mosaic(kernels)), text), colors.tolist()))
+        found.append(Picture(data_uri(mosaic(kernels)), text))
     return found
 
 
@@ -214,28 +211,22 @@ def _predictions(store: Store, probabilities: NDArray[np.float32]) -> list[Predi
     chosen = [
         int(row)
         for kind in (correct, ~correct)
-        for row in spread(np.flatnonzero(kind), labels, PREDICTED // 2)
+        for row in firsts(np.flatnonzero(kind), labels, PREDICTED // 2)
     ]
     best = np.argsort(-probabilities[chosen], kind="stable")[:, :5]
     return _show(store, probabilities, chosen, best)
 
 
-def spread(rows: NDArray[np.intp], labels: NDArray[np.integer], number: int) -> NDArray[np.intp]:
-    """Return up to ``number`` of the rows, from as many classes as possible.
-
-    Of each class the first rows are taken; with more classes than ``number``, the classes are
-    evenly spaced.
+def firsts(rows: NDArray[np.intp], labels: NDArray[np.integer], most: int) -> NDArray[np.intp]:
+    """Return the first row of each class, in ascending order, and not more than ``most``.
 
     Args:
         rows: Rows to choose from, in ascending order.
         labels: Class number by row.
-        number: How many to choose.
+        most: How many to choose.
     """
-    by_class = rows[np.argsort(labels[rows], kind="stable")]
-    _, starts, counts = np.unique(labels[by_class], return_index=True, return_counts=True)
-    ranks = np.arange(len(by_class)) - np.repeat(starts, counts)
-    pool = by_class[np.argsort(ranks, kind="stable")][: max(number, len(starts))]
-    return pool[np.linspace(0, len(pool) - 1, min(number, len(pool))).round().astype(int)]
+    _, places = np.unique(labels[rows], return_index=True)
+    return rows[np.sort(places)][:most]
 
 
 def _show(
@@ -255,10 +246,8 @@ def _show(
 def _neighbors(job: Job, network: torch.nn.Sequential, store: Store) -> list[NearestNeighbors]:
     train, _ = store.split(job.run.data.train_limit, job.run.data.val_size)
     pool = train[np.linspace(0, len(train) - 1, min(POOL, len(train))).astype(int)]
-    # The first test image of each of the first classes.
     labels, names = store.test_labels, classes(store.classes)
-    _, firsts = np.unique(labels, return_index=True)
-    queries = np.sort(firsts)[:QUERIES]
+    queries = firsts(np.arange(len(labels)), labels, QUERIES)
     images = np.concatenate([store.test_images[queries], store.train_images[pool]])
     crop, mean = job.run.data.crop, input_mean(job.run, store)
     features = torch.cat(
