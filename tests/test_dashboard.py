@@ -34,12 +34,6 @@ def test_without_its_package_it_names_the_extra(trained, monkeypatch):
     assert "pip install 'alexnet-ablations[dashboard]'" in ended()
 
 
-def test_without_a_login_it_names_the_next_step(trained, monkeypatch):
-    monkeypatch.setattr("wandb.login", lambda **options: False)
-    monkeypatch.setitem(sys.modules, "ablations.tracking.workspace", None)  # before slow imports
-    assert "`wandb login`" in ended()
-
-
 def test_a_server_that_refuses_is_named(trained, wandb_server):
     wandb_server.refusal = 401
     message = ended()
