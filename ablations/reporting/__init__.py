@@ -8,9 +8,9 @@
 ``drawing``     the style of figures; SVG and PDF files, and elements of the page
 ``forest``      forest plot, and gaps between training and test error
 ``plots``       points by seed and learning curves; all figures of a report
-``exports``     ``runs.csv``, ``verdicts.csv`` and the LaTeX table
+``exports``     ``runs.csv`` and ``verdicts.csv``
 ``mistakes``    confusion of the classes in each arm
 ``pictures``    kernels, predictions and nearest neighbors of one network; imports torch
-``documents``   renders ``templates`` to ``RESULTS.md`` and ``report.html``
+``documents``   renders ``templates``: ``RESULTS.md``, ``report.html``, ``verdicts.tex``
 ==============  ==================================================================================
 """

@@ -1,4 +1,4 @@
-"""Renders ``RESULTS.md`` and ``report.html`` from their templates."""
+"""Renders ``RESULTS.md``, ``report.html`` and ``verdicts.tex`` from their templates."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -55,6 +55,11 @@ def claims_table(results: Sequence[ClaimResult]) -> str:
     return _TEMPLATES.get_template("claims.md").render(results=results)
 
 
+def verdicts_tex(evidence: Evidence) -> str:
+    """Return ``verdicts.tex``: a table for each study; needs array and booktabs."""
+    return _TEMPLATES.get_template("verdicts.tex").render(sections=evidence.sections)
+
+
 def escape(text: str) -> str:
     r"""Return text that Markdown shows as it is, in one line: no HTML, links, emphasis or cells.
 
@@ -64,6 +69,27 @@ def escape(text: str) -> str:
     """
     text = re.sub(r"[\\`*|]|(?<=\])\(", r"\\\g<0>", " ".join(text.split()))
     return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+def latex(text: str) -> str:
+    r"""Return text that LaTeX shows as it is.
+
+    Examples:
+        >>> print(latex("5 % of a_b, −1.2 [1.01×, ∞]"))
+        5 \% of a\_b, $-$1.2 {[}1.01$\times$, $\infty$]
+    """
+    return re.sub(r"\W|_", lambda found: _LATEX.get(found[0], found[0]), " ".join(text.split()))
+
+
+_LATEX = {
+    **{character: f"\\{character}" for character in "%&#_${}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"},
+    # After `\\` a bracket would be an option of it.
+    "[": "{[}",
+    **{"–": "--", "§": r"\S{}", "×": r"$\times$", "−": "$-$", "±": r"$\pm$", "∞": r"$\infty$"},
+    **{"≤": r"$\le$", "≥": r"$\ge$", "Δ": r"$\Delta$", "…": r"\ldots{}", "’": "'"},
+}
 
 
 def _overview(sections: list[Section]) -> list[list[ClaimResult | None]]:
@@ -76,7 +102,8 @@ def _overview(sections: list[Section]) -> list[list[ClaimResult | None]]:
 
 _TEMPLATES = Environment(
     loader=PackageLoader("ablations.reporting"),
-    autoescape=lambda name: name is not None and not name.endswith(".md"),
+    autoescape=lambda name: name is not None and name.endswith(".html"),
+    keep_trailing_newline=True,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
@@ -86,6 +113,7 @@ _TEMPLATES.filters |= {
     "count": words.count,
     "escaped": escape,
     "icon": labels.icon,
+    "latex": latex,
     "sentence": words.sentence,
     "spoken": words.spoken,
     "tally": labels.tally,

@@ -1,4 +1,4 @@
-"""The results for other programs: ``runs.csv``, ``verdicts.csv`` and ``verdicts.tex``.
+"""The results for other programs: ``runs.csv`` and ``verdicts.csv``.
 
 ``docs/sharing.md`` documents the columns.
 """
@@ -6,7 +6,6 @@
 import csv
 import io
 import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -55,67 +54,6 @@ def verdicts_csv(evidence: Evidence) -> str:
     )
 
 
-def verdicts_tex(evidence: Evidence) -> str:
-    """Return ``verdicts.tex``: a table for each study; needs array and booktabs."""
-    head = r"Claim & Section & Paper & Ours [interval] & $n$ & Label \\"
-    lines = [r"% \usepackage{array,booktabs}"]
-    for section in evidence.sections:
-        if not section.shown:
-            continue
-        lines += [
-            "",
-            r"\begin{table}",
-            r"  \centering\footnotesize\setlength{\tabcolsep}{4pt}",
-            f"  \\caption{{{latex(f'{section.title}, {section.dataset}')}. {_NOTE}}}",
-            f"  \\label{{tab:{re.sub(r'[^a-z0-9]+', '-', section.key)}}}",
-            f"  \\begin{{tabular}}{{@{{}}{_COLUMNS}@{{}}}}",
-            r"    \toprule",
-            f"    {head}",
-        ]
-        for _, results in section.groups:
-            lines.append(r"    \midrule")
-            for row in (row for result in results for row in rows_of(result)):
-                whole = row.level == "claim"
-                cells = (
-                    ("" if whole else r"\quad ") + latex(row.name),
-                    latex(row.result.section if whole else ""),
-                    "" if row.level == "part" else latex(row.paper) + r"$^*$" * row.elsewhere,
-                    latex(row.ours),
-                    f"{row.n}",
-                    latex(row.label),
-                )
-                lines.append(f"    {' & '.join(cells)} \\\\")
-        lines += [r"    \bottomrule", r"  \end{tabular}", r"\end{table}"]
-    return "\n".join(lines) + "\n"
-
-
-def latex(text: str) -> str:
-    r"""Return text that LaTeX shows as it is.
-
-    Examples:
-        >>> print(latex("5 % of a_b, −1.2 [1.01×, ∞]"))
-        5 \% of a\_b, $-$1.2 {[}1.01$\times$, $\infty$]
-    """
-    return re.sub(r"\W|_", lambda found: _LATEX.get(found[0], found[0]), " ".join(text.split()))
-
-
-_NOTE = r"Effects are above 1 or positive in the paper's direction; $^*$: other data or network."
-_WIDTHS = (0.24, 0.1, 0.12, 0.22, None, 0.16)
-_COLUMNS = "".join(
-    rf">{{\raggedright\arraybackslash}}p{{{width}\linewidth}}" if width else "r"
-    for width in _WIDTHS
-)
-_LATEX = {
-    **{character: f"\\{character}" for character in "%&#_${}"},
-    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
-    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}"},
-    # After `\\` a bracket would be an option of it.
-    "[": "{[}",
-    **{"–": "--", "§": r"\S{}", "×": r"$\times$", "−": "$-$", "±": r"$\pm$", "∞": r"$\infty$"},
-    **{"≤": r"$\le$", "≥": r"$\ge$", "Δ": r"$\Delta$", "…": r"\ldots{}", "’": "'"},
-}
-
-
 def _run(section: Section, arm: Arm, run: Record) -> dict[str, Any]:
     scores = {"train": run.train, "val": run.val}
     scores |= {view: run.test.get(view) for view in VIEWS}
@@ -151,22 +89,22 @@ def _verdict(section: Section, row: Row) -> dict[str, Any]:
         "row": row.level,
         "label": row.label,
         "n": row.n,
+        "part": row.part,
+        "unit": row.unit.replace("×", "ratio"),
+        "paper": result.to_reader(row.effect, row.part),
         "paper_data": "own" if result.at_paper else "other",
     }
-    part = verdict.part if verdict else ""
-    values["unit"] = result.unit_of(part).replace("×", "ratio")
-    values["paper"] = result.to_reader(row.effect, part)
     if verdict:
-        low, high = (result.to_reader(end, part) for end in label_interval(verdict))
+        low, high = (result.to_reader(end, row.part) for end in label_interval(verdict))
         values |= {
-            **{name: getattr(verdict, name) for name in ("part", "sd", "df", "final", "reason")},
-            "estimate": result.to_reader(verdict.estimate, part),
+            **{name: getattr(verdict, name) for name in ("sd", "df", "final", "reason")},
+            "estimate": result.to_reader(verdict.estimate, row.part),
             "low": low,
             "high": high,
-            "margin": result.to_reader(verdict.margin, part),
+            "margin": result.to_reader(verdict.margin, row.part),
             "error_rate": verdict.level,
         }
-        if row.level != "secondary" and (points := result.points.get(part)) is not None:
+        if row.level != "secondary" and (points := result.points.get(row.part)) is not None:
             values["points"] = 100 * points
     return values
 

@@ -108,13 +108,6 @@ def test_claims_are_counted_by_label():
     assert tally(results) == "holds here (3), no effect here (1), undecided (1)"
 
 
-@pytest.mark.parametrize("label", list(Label))
-def test_reproduced_is_said_at_the_papers_own_setting_only(label):
-    (elsewhere,), (there,) = labeled(label), labeled(label, at_paper=True)
-    assert elsewhere.word not in ("reproduced", "contradicted")
-    assert (there.word == "reproduced") is (label is Label.holds)
-
-
 @pytest.mark.parametrize(
     ("label", "found"),
     [

@@ -18,9 +18,8 @@ from ablations.claims.gates import Check
 from ablations.claims.measures import SIDES
 from ablations.reporting import documents
 from ablations.reporting.claims import details_of, plan_of, rows_of, warnings_of
-from ablations.reporting.documents import results
+from ablations.reporting.documents import results, verdicts_tex
 from ablations.reporting.evidence import Evidence, gather
-from ablations.reporting.exports import verdicts_tex
 from ablations.reporting.labels import GLOSSARY, ICONS, RULES
 from ablations.reporting.plots import draw
 from ablations.reporting.tables import arms_table, provenance
@@ -171,11 +170,6 @@ def test_nowhere_is_a_negative_zero(folder):
         assert re.findall(r"(?<!\w)[-−]\$?0(?:\.0+)?(?![\d.])", text) == []
 
 
-def test_the_headline_counts_the_papers_claims_only(html):
-    tally = re.search(r'<ul class="tally">.*?</ul>', html, flags=re.DOTALL)[0]
-    assert sum(int(n) for n in re.findall(r"<b>(\d+)</b>", tally)) == 8
-
-
 def test_studies_are_shown_side_by_side(study):
     values = {"": ([0.5, 0.502, 0.501], [0.4, 0.402, 0.401])}
     study.study(
@@ -243,18 +237,6 @@ def test_a_study_that_was_stopped_before_its_pairs_has_no_further_runs(paired, f
     assert "2 runs for tuning and the gate" in text or paired
     assert ("no finished pairs here" in text) == (not paired)
     assert "no records here" not in text
-
-
-@pytest.mark.parametrize("judged", [True, False])
-def test_links_within_the_results_have_their_headings(judged, folder):
-    runs = {"with": [folder.add(0.25, 1)]}
-    if judged:
-        folder.study(make_result("lrn_lowers_error", {"": ([0.28], [0.25])}, runs=runs))
-    text = results(gather(folder.path))
-    headings = {slug(title) for title in re.findall("^#+ (.*)$", text, re.MULTILINE)}
-    links = re.findall(r"\]\(#([^)]+)\)", text)
-    assert bool(links) == judged
-    assert set(links) <= headings
 
 
 HOSTILE = "<script>alert(1)</script>|`a`*b*[x](y)\n# \"'& $\\frac{$ [/nope]"
@@ -349,7 +331,7 @@ browser = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed
 
 @pytest.mark.slow
 @browser
-@pytest.mark.parametrize("width", [360, 420, 1100, 1400])
+@pytest.mark.parametrize("width", [360, 1400])
 def test_in_a_browser_every_drawing_is_seen_and_nothing_overflows(html, width, ask):
     found = ask(
         html,
@@ -373,8 +355,8 @@ def test_in_a_browser_every_drawing_is_seen_and_nothing_overflows(html, width, a
 
 @pytest.mark.slow
 @browser
-@pytest.mark.parametrize("width", [360, 1100])
-def test_in_a_browser_long_names_do_not_overflow(folder, width, ask):
+def test_in_a_browser_long_names_do_not_overflow(folder, ask):
+    width = 360
     long = "recipe.milestones=[" + "0.25,0.5," * 30 + "0.75]"
     names = ("baseline", f"norm=none data.crop=24 {long}")
     runs = {
@@ -455,20 +437,3 @@ def test_in_a_browser_the_index_marks_the_claim_in_view(html, width, wide, ask):
         "top": 0,
         "after": wide,
     }
-
-
-@pytest.mark.slow
-@browser
-@pytest.mark.parametrize(("width", "position"), [(1400, "sticky"), (420, "static")])
-def test_in_a_browser_the_page_reads_without_scripts(html, width, position, ask):
-    found = ask(
-        re.sub(r"<script>.*?</script>", "", html, flags=re.DOTALL),
-        width,
-        """
-        const nav = document.querySelector("nav");
-        return {position: getComputedStyle(nav).position, open: nav.firstElementChild.open,
-          buttons: document.querySelectorAll("button").length};
-        """,
-    )
-    # An open list that stays in place would hide the page of a phone.
-    assert found == {"position": position, "open": True, "buttons": 0}

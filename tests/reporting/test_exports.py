@@ -11,8 +11,9 @@ from records import make_result
 
 from ablations.reporting import exports
 from ablations.reporting.claims import rows_of
+from ablations.reporting.documents import latex, verdicts_tex
 from ablations.reporting.evidence import gather
-from ablations.reporting.exports import latex, runs_csv, verdicts_csv, verdicts_tex
+from ablations.reporting.exports import runs_csv, verdicts_csv
 from ablations.reporting.tables import arms_table
 from ablations.words import mean_sd
 
