@@ -8,7 +8,6 @@ import subprocess
 from collections import Counter
 from html import unescape
 from html.parser import HTMLParser
-from importlib.resources import files
 from itertools import pairwise
 
 import pytest
@@ -117,29 +116,6 @@ def test_colors_are_the_style_sheets(html):
         assert re.search(rf"\.c-{name}\b[^}}]*\{{ color: var", html)
 
 
-def test_text_has_contrast_in_light_and_dark():
-    sheet = (files("ablations.reporting") / "templates" / "report.css").read_text()
-    light, dark, _ = re.split("@media", sheet, maxsplit=2)
-    colors = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", light))
-    for scheme in (colors, colors | dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", dark))):
-        for text in ("ink", "muted", "accent", *(name for name in ICONS if name in scheme)):
-            for ground in ("surface", "page"):
-                assert contrast(scheme[text], scheme[ground]) >= 4.5, (text, ground)
-        assert contrast(scheme["muted"], scheme["band"]) >= 4.5
-
-
-def contrast(*colors: str) -> float:
-    """The ratio of contrast of two colors by the rules of WCAG 2."""
-
-    def luminance(color: str) -> float:
-        parts = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-        linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
-        return sum(w * x for w, x in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-
-    low, high = sorted(map(luminance, colors))
-    return (high + 0.05) / (low + 0.05)
-
-
 def test_the_index_names_each_claim_with_its_label(html, written):
     (index,) = re.findall(r"<nav .*?</nav>", html, flags=re.DOTALL)
     (section,) = gather(written).sections
@@ -180,12 +156,8 @@ def test_studies_are_shown_side_by_side(study):
     )
     study.add(0.3, 0, experiment="smoke")
     html = page(gather(study.path))
-    row = re.search(r'<th scope="row">LRN lowers error.*?</tr>', html, flags=re.DOTALL)[0]
-    assert re.findall(r'<a href="(#[^"]+)"', row) == [
-        "#small-lrn-lowers-error",
-        "#tiny-imagenet-lrn-lowers-error",
-    ]
-    assert row.count("holds here") == 2
+    rows = re.findall(r'<tr><th scope="row"><a href="([^"]+)">LRN lowers error', html, re.DOTALL)
+    assert rows == ["#small-lrn-lowers-error", "#tiny-imagenet-lrn-lowers-error"]
     test_ids_are_unique_and_references_have_their_targets(html, Outline(html))
 
 
@@ -217,26 +189,6 @@ def test_both_have_all_that_is_known(written, html):
     for text in (re.sub(r"<[^>]+>", " ", html), results(evidence).replace("\\", "")):
         shown = " ".join(unescape(text).split()).lower()
         assert [fact for fact in known if fact.lower() not in shown] == []
-
-
-def test_both_name_the_arms_at_chance(folder):
-    folder.add(0.2, 1)
-    folder.add(0.9, 1, arm="pooling=nonoverlap")
-    evidence = gather(folder.path)
-    for text in (re.sub(r"<[^>]+>", "", page(evidence)), results(evidence).replace("*", "")):
-        assert re.findall("At chance: (.*?);", text) == ["1 of 1 run of pooling=nonoverlap"]
-
-
-@pytest.mark.parametrize("paired", [False, True])
-def test_a_study_that_was_stopped_before_its_pairs_has_no_further_runs(paired, folder):
-    for seed in (1000, 1001, *[100] * paired):
-        folder.add(0.25, seed)
-    folder.study(make_result("lrn_lowers_error", {}, label="", differences={}))
-    text = unescape(re.sub(r"<[^>]+>", "", page(gather(folder.path))))
-    assert ("2 further runs for tuning and the gate" in text) == paired
-    assert "2 runs for tuning and the gate" in text or paired
-    assert ("no finished pairs here" in text) == (not paired)
-    assert "no records here" not in text
 
 
 HOSTILE = "<script>alert(1)</script>|`a`*b*[x](y)\n# \"'& $\\frac{$ [/nope]"
