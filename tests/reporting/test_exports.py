@@ -128,11 +128,3 @@ def test_text_from_files_is_text_in_latex(folder):
     assert "$" not in unescaped
     assert re.findall(r"^[^%\n]+%", unescaped, re.MULTILINE) == []
     assert unescaped.count("{") == unescaped.count("}")
-
-
-def test_without_claims_there_is_no_table(folder):
-    folder.add(0.25, 0)
-    evidence = gather(folder.path)
-    assert "tabular" not in verdicts_tex(evidence)
-    assert lines(verdicts_csv(evidence)) == []
-    assert len(lines(runs_csv(evidence))) == 1

@@ -54,16 +54,6 @@ def test_beyond_twenty_classes_there_are_pairs_only(folder):
     assert html.count("<td>class 1</td>") == 1
 
 
-def test_the_page_has_each_arm_the_baseline_unfolded(folder):
-    add(folder, 0, [0, 1], [0, 0], 2)
-    add(folder, 0, [0, 1], [0, 0], 2, arm="<b>norm=none")
-    html = page(gather(folder.path), {})
-    _, chapter = html.split("<h3>Confused classes</h3>")
-    assert chapter.count('<table class="confusion">') == 2
-    assert chapter.index("<h4>baseline</h4>") < chapter.index("<table") < chapter.index("<details>")
-    assert "<b>norm" not in html
-
-
 def test_classes_have_the_names_of_the_data(finished, record):
     (section,) = gather(finished.parent).sections
     (found,) = confusions(section)

@@ -51,13 +51,6 @@ def test_there_are_grids_over_arms_rates_and_seeds_for_each_claim(sweeps):
     assert sweeps["ten_views_lower_error-verdict"]["parameters"]["seed"] == {"values": [100, 101]}
 
 
-def test_values_relative_to_the_study_are_resolved(sweeps):
-    grid = sweeps["larger_and_longer_is_better-verdict"]["parameters"]
-    assert grid["recipe.epochs"] == {"values": [4, 1]}
-    whole, half = grid["width"]["values"]
-    assert half == whole / 2
-
-
 def points(path: Path) -> Iterator[list[str]]:
     """Yield what an agent gives ``run.py``, for every point of a grid."""
     sweep = load_sweep_config(str(path))
