@@ -111,6 +111,7 @@ def gaps(section: Section) -> Panel | None:
 def _charts(section: Section, sizes: Mapping[str, int]) -> tuple[Figure, list[Axes]]:
     """Return a figure with the title of the section, and axes for rows by their title."""
     figure = blank(WIDTH, 130 + 60 * len(sizes) + ROW * sum(sizes.values()))
+    figure.set_layout_engine("constrained", w_pad=14 / 72, h_pad=8 / 72)
     figure.suptitle(section.title, x=0.02, ha="left", size=18, weight="bold")
     shape = {"height_ratios": list(sizes.values()), "squeeze": False}
     charts = figure.subplots(len(sizes), **shape)[:, 0].tolist()
