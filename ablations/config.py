@@ -132,7 +132,7 @@ class DataConfig:
             ``imagenet``: the folder of ILSVRC-2012's archives, class folders or parquet files;
             ``cifar10``: the folder of its archive (null downloads it). The folder of a store made
             by ``prepare.py`` also works.
-        train: ``huggingface``: training files (``*`` allowed) instead of ``path``, or the names of
+        train: ``huggingface``: parquet files (``*`` allowed) instead of ``path``, or the names of
             splits of ``path``; empty takes the split ``train``.
         test: The same for the test images; empty takes ``test`` or ``validation``, or a sixth of
             the only split.

@@ -20,7 +20,7 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler logs each start 
 
 import torch
 
-from ablations.data.executors import cpu_cores
+from ablations.data.cpu import cpu_cores
 from ablations.training.environment import device_name, provenance
 from ablations.training.fit import keep_freed_memory
 from benchmarks import goals, gpu, processes, training

@@ -7,114 +7,38 @@ kill the process.
 import hashlib
 import json
 import os
-import shutil
 import time
 import zlib
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
 from PIL import UnidentifiedImageError
 
 from ablations.config import ConfigError, DataConfig, Storage
+from ablations.data.cpu import cpu_cores
 from ablations.data.decode import decode
-from ablations.data.executors import cpu_cores, processes
-from ablations.data.jpeg import encode
+from ablations.data.images import encode
 from ablations.data.sources import Report, Sample, SourceData, Split
 from ablations.data.statistics import PixelSums
 from ablations.words import duration
 
 LAYOUT = 4  # increase when the decoding or the layout of stores changes
-CHUNK_BYTES = 2**24  # of decoded pixels per task of a process or thread
-# Upper estimate for photographs at the quality of `encode`, to check the disk space.
-JPEG_BYTES_PER_PIXEL = 0.6
-
-
-class Encoded(NamedTuple):
-    """A chunk of images in stored form.
-
-    Attributes:
-        content: Concatenated bytes of the images that could be decoded.
-        lengths: Number of bytes of each of them.
-        crcs: CRC-32 of the bytes of each of them.
-        kept: For each image of the chunk, whether it could be decoded.
-        broken: Reason for each image that could not be decoded, by file or row.
-        sums: Sums over the pixels as they are read from the store.
-    """
-
-    content: bytes
-    lengths: list[int]
-    crcs: list[int]
-    kept: list[bool]
-    broken: dict[str, str]
-    sums: PixelSums
-
-
-def encode_images(samples: list[Sample], size: int, storage: Storage) -> Encoded:
-    """Decode, scale and encode images; images that cannot be decoded are listed in the result.
-
-    Args:
-        samples: The images.
-        size: Height and width of the stored images, in pixels.
-        storage: Format of the stored images.
-
-    Raises:
-        ConfigError: A file cannot be read.
-    """
-    broken: dict[str, str] = {}
-    parts: list[bytes] = []
-    pixels = np.empty((len(samples), size, size, 3), np.uint8)
-    for sample in samples:
-        content = _read(sample)
-        target = pixels[len(parts)]
-        try:
-            target[...] = decode(content, size)
-        except MemoryError:
-            raise  # not the fault of the image
-        except UnidentifiedImageError:
-            broken[sample.where] = "no known image format" if content else "empty file"
-            continue
-        except Exception as error:  # decoders raise errors of many types on broken bytes
-            broken[sample.where] = str(error)
-            continue
-        if storage is Storage.jpeg:
-            parts.append(encode(target))
-            target[...] = decode(parts[-1], size)  # as read from the store
-        else:
-            parts.append(target.tobytes())
-    sums = PixelSums(size)
-    sums.add(pixels[: len(parts)])
-    kept = [sample.where not in broken for sample in samples]
-    lengths, crcs = [len(part) for part in parts], [zlib.crc32(part) for part in parts]
-    return Encoded(b"".join(parts), lengths, crcs, kept, broken, sums)
-
-
-def _read(sample: Sample) -> bytes | np.ndarray:
-    try:
-        return sample.content.read_bytes() if isinstance(sample.content, Path) else sample.content
-    except OSError as error:
-        raise ConfigError(
-            f"{sample.where}: cannot be read ({error.strerror}); next step: give access to it, and "
-            "repeat the command"
-        ) from None
+GROUP = 500  # images in memory at a time
 
 
 def build(images: SourceData, folder: Path, data: DataConfig, report: Report) -> None:
     """Write the arrays of a store into a folder, and then its manifest.
 
     Raises:
-        ConfigError: A split is empty, a test image has a class without training images, a file
-            cannot be read, or the disk is too small.
+        ConfigError: A split is empty, or a test image has a class without training images.
         OSError: The folder cannot be written.
     """
     _check_classes(images)
-    _require_space(images, folder, data)
     train, sums, skipped = _write_split(folder, "train", images.train, data, report)
     test, _, broken = _write_split(folder, "test", images.test, data, report)
     arrays, skipped = train | test, skipped | broken
@@ -137,8 +61,7 @@ def build(images: SourceData, folder: Path, data: DataConfig, report: Report) ->
     manifest["sha256"] = seal(manifest)
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
     counts = [arrays[f"{split}_labels"]["shape"][0] for split in ("train", "test")]
-    if data.skip_broken or not skipped:  # otherwise an error reports them
-        report(f"decoded {counts[0]:,} training and {counts[1]:,} test images")
+    report(f"decoded {counts[0]:,} training and {counts[1]:,} test images")
 
 
 def fingerprint(arrays: dict[str, Any]) -> str:
@@ -156,11 +79,8 @@ def seal(manifest: dict[str, Any]) -> str:
 
 def describe(array: np.ndarray) -> dict[str, Any]:
     """Return an array's dtype, shape and SHA-256, in the form of a manifest."""
-    return _description(array.dtype, array.shape, hashlib.sha256(np.ascontiguousarray(array).data))
-
-
-def _description(dtype: np.dtype, shape: tuple[int, ...], digest: Any) -> dict[str, Any]:
-    return {"dtype": dtype.str, "shape": list(shape), "sha256": digest.hexdigest()}
+    digest = hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+    return {"dtype": array.dtype.str, "shape": list(array.shape), "sha256": digest}
 
 
 def _save(folder: Path, name: str, array: np.ndarray) -> dict[str, Any]:
@@ -177,44 +97,38 @@ def _check_classes(images: SourceData) -> None:
         )
 
 
-def _require_space(images: SourceData, folder: Path, data: DataConfig) -> None:
-    pixels = (len(images.train.labels) + len(images.test.labels)) * data.size**2
-    needed = pixels * (3 if data.storage is Storage.raw else JPEG_BYTES_PER_PIXEL)
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise ConfigError(
-            f"cache={folder.parent}: the decoded images need {needed / 1e6:,.0f} MB, but only "
-            f"{free / 1e6:,.0f} MB are free; next step: choose a larger disk with cache=FOLDER"
-        )
-
-
 def _write_split(
     folder: Path, name: str, split: Split, data: DataConfig, report: Report
 ) -> tuple[dict[str, Any], PixelSums, dict[str, str]]:
     """Write a split; return the descriptions of its arrays, its pixel sums and broken images."""
-    total, size, jpeg = len(split.labels), data.size, data.storage is Storage.jpeg
-    sums, digest = PixelSums(size), hashlib.sha256()
+    total, jpeg = len(split.labels), data.storage is Storage.jpeg
+    image = () if jpeg else (data.size, data.size, 3)  # JPEG files are concatenated
+    sums, digest = PixelSums(data.size), hashlib.sha256()
     lengths: list[int] = []
     crcs: list[int] = []
     kept: list[bool] = []
     broken: dict[str, str] = {}
-    with (folder / f"{name}_images.npy").open("wb") as file:
-        _write_header(file, (0,) if jpeg else (0, size, size, 3))
-        begun = reported = time.monotonic()
-        for part in _encoded(split, data):
-            file.write(part.content)
-            digest.update(part.content)
-            sums += part.sums
-            lengths += part.lengths
-            crcs += part.crcs
-            kept += part.kept
-            broken |= part.broken
-            now = time.monotonic()
-            if now - reported > 1:
-                reported = now
-                left = (now - begun) / len(kept) * (total - len(kept))
+    samples, stored = iter(split.samples), partial(_stored, data=data, sums=sums)
+    begun = time.monotonic()
+    with (
+        (folder / f"{name}_images.npy").open("wb") as file,
+        ThreadPoolExecutor(cpu_cores()) as threads,
+    ):
+        _write_header(file, (0, *image))
+        while group := list(islice(samples, GROUP)):
+            for sample, content in zip(group, threads.map(stored, group), strict=True):
+                kept.append(isinstance(content, bytes))
+                if isinstance(content, str):
+                    broken[sample.where] = content
+                    continue
+                file.write(content)
+                digest.update(content)
+                lengths.append(len(content))
+                crcs.append(zlib.crc32(content))
+            if len(kept) < total:
+                left = (time.monotonic() - begun) / len(kept) * (total - len(kept))
                 report(f"decoding {name} images: {len(kept):,} of {total:,}, {duration(left)} left")
-        shape = (sum(lengths),) if jpeg else (len(lengths), size, size, 3)
+        shape = (sum(lengths) if jpeg else len(lengths), *image)
         file.seek(0)
         _write_header(file, shape)
         file.flush()
@@ -224,7 +138,8 @@ def _write_split(
             f"data.source={data.source.value}: no {name} images ({len(broken)} broken); next "
             "step: check the files"
         )
-    arrays = {f"{name}_images": _description(np.dtype(np.uint8), shape, digest)}
+    pixels = {"dtype": np.dtype(np.uint8).str, "shape": list(shape), "sha256": digest.hexdigest()}
+    arrays = {f"{name}_images": pixels}
     if jpeg:
         offsets = np.cumsum([0, *lengths])
         arrays[f"{name}_offsets"] = _save(folder, f"{name}_offsets", offsets)
@@ -239,30 +154,23 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     npy.write_array_header_1_0(file, header)
 
 
-def _encoded(split: Split, data: DataConfig) -> Iterator[Encoded]:
-    """Yield the encoded images in order, using all cores."""
-    length = max(1, CHUNK_BYTES // (data.size**2 * 3))
-    # Threads return pixels without a copy, but would block each other when encoding JPEG.
-    in_processes = data.storage is Storage.jpeg and len(split.labels) > length
-    with processes() if in_processes else ThreadPoolExecutor(cpu_cores()) as pool:
-        try:
-            yield from _in_order(pool, split, length, data)
-        except BrokenProcessPool:
-            raise ConfigError(
-                "a process that decodes images was killed, perhaps for lack of memory; next step: "
-                "repeat the command with more memory"
-            ) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _in_order(pool: Executor, split: Split, length: int, data: DataConfig) -> Iterator[Encoded]:
-    waiting: deque[Future[Encoded]] = deque()
-    samples = iter(split.samples)
-    while chunk := list(islice(samples, length)):
-        waiting.append(pool.submit(encode_images, chunk, data.size, data.storage))
-        # Only a few chunks ahead, because the data may not fit into memory.
-        if len(waiting) > 2 * cpu_cores():
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+def _stored(sample: Sample, data: DataConfig, sums: PixelSums) -> bytes | str:
+    """Return an image in stored form, and add it to ``sums``; if it is broken, return why."""
+    content = sample.content
+    try:
+        if isinstance(content, Path):
+            content = content.read_bytes()
+        pixels = decode(content, data.size)
+    except MemoryError:
+        raise  # not the fault of the image
+    except UnidentifiedImageError:
+        return "no known image format"
+    except Exception as error:  # decoders raise errors of many types on broken bytes
+        return str(error)
+    if data.storage is Storage.jpeg:
+        content = encode(pixels)
+        pixels = decode(content, data.size)  # as read from the store
+    else:
+        content = pixels.tobytes()
+    sums.add(pixels)
+    return content

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from platformdirs import user_cache_path
 
 from ablations.config import ConfigError
-from ablations.data.sources import Report
 
 
 def cache_folder() -> Path:
@@ -20,28 +19,19 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def writing_alone(path: Path, report: Report) -> Iterator[None]:
+def writing_alone(path: Path) -> Iterator[None]:
     """Hold the lock of one entry of the cache; wait while another process holds it.
 
     Args:
         path: The entry; its parent, the cache folder, is created if missing.
-        report: Called if another process holds the lock.
 
     Raises:
         ConfigError: The cache folder cannot be written, or the ``with`` block raised an OSError.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path.with_name(f"{path.name}.lock"))
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            report("waiting for another process that prepares the same data")
-            lock.acquire()
-        try:
+        with FileLock(path.with_name(f"{path.name}.lock")):
             yield
-        finally:
-            lock.release()
     except OSError as error:
         raise ConfigError(
             f"cache={path.parent}: cannot write there ({error.strerror or error}); next step: free "

@@ -21,11 +21,6 @@ def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> Source
         ConfigError: The files are missing and cannot be downloaded.
     """
     root = Path(data.path).expanduser() if data.path else cache / "cifar10"
-    if data.path and not root.is_dir():
-        raise ConfigError(
-            f"data.path={data.path}: no such folder for {CIFAR10.filename}; next step: create it, "
-            "or use data.source=huggingface for other data"
-        )
     try:
         root.mkdir(parents=True, exist_ok=True)
         if not any((root / name).exists() for name in CIFAR10_FILES):

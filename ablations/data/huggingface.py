@@ -1,24 +1,22 @@
 """Read parquet files, image folders and data sets of the Hub with Hugging Face's ``datasets``.
 
-Parquet files are streamed in place. Everything else is converted to Arrow files, which are deleted
+Parquet files are read in place. Everything else is converted to Arrow files, which are deleted
 once the store is built; downloads from the Hub stay in its cache (``$HF_HOME``). Images are read as
 encoded bytes or paths, and decoded like those of the other sources.
 """
 
-import errno
 import glob
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
-import pyarrow.parquet as pq
-from datasets import ClassLabel, Image, Value, concatenate_datasets, load_dataset
+import pyarrow.dataset as arrow
+from datasets import ClassLabel, Features, Image, Value, concatenate_datasets, load_dataset
 
 from ablations.config import ConfigError, DataConfig
 from ablations.data.sources import (
@@ -37,55 +35,37 @@ TEST_SPLITS = ("test", "validation", "valid", "val")  # the first one with label
 TEST_SHARE = 6  # without a test split, one in this many training images becomes a test image
 MOST_CLASSES = 100_000  # without class names; larger labels are not class numbers
 
-# Loads the named columns of a split (None: all) as a Dataset or IterableDataset.
-Load = Callable[[list[str] | None], Any]
-
 
 def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> SourceData:
     """Read all labels, and return iterables that read the images.
 
-    ``data.path`` is a folder, one or several files, or the name of a data set of the Hub;
-    ``data.train`` and ``data.test`` are files or names of splits.
+    ``data.path`` is a folder, one or several parquet files, or the name of a data set of the Hub;
+    ``data.train`` and ``data.test`` are parquet files or names of splits.
 
     Raises:
         ConfigError: The data cannot be loaded, or their splits, columns, class names or labels are
             invalid.
     """
+    report(f"reading {data.path or data.train[0]}")
+    # The libraries would also log the errors that they raise.
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    datasets.disable_progress_bars()
     if data.files_given:
-        return read_files(
-            match_files("train", data.train), match_files("test", data.test), data, scratch
-        )
-    report(f"reading {data.path}")
-    splits, name = _find_splits(data, scratch)
-    return _images(name, *_choose(data, splits, name), report)
-
-
-def read_files(
-    train: Sequence[str], test: Sequence[str], data: DataConfig, scratch: Path
-) -> SourceData:
-    """Read the given files of each split; see :func:`read`.
-
-    Args:
-        train: Paths of the training files.
-        test: Paths of the test files.
-        data: ``image`` and ``label`` name the columns; None detects them by type.
-        scratch: Folder for Arrow files.
-
-    Raises:
-        ConfigError: As :func:`read`.
-    """
-    name, parts = _name(train), []
-    for split, files in (("train", train), ("test", test)):
-        where = files[0] if len(files) == 1 else f"{name} {split}"
-        parts.append(_Part(partial(_load_files, files, scratch), where, data))
-    return _images(name, *parts)
+        train, test = match_files("train", data.train), match_files("test", data.test)
+        name = _name(train)
+        return _images(name, _parquet("train", train, data), _parquet("test", test, data), report)
+    if local_folder(data) or hub_name(data):
+        splits, name = _load_splits(data, scratch)
+        return _images(name, *_choose(data, splits, name), report)
+    files = match_files("path", [str(data.path)])
+    return _images(_name(files), _parquet("train", files, data), None, report)
 
 
 class _Part:
     """The rows of a split, with all labels in memory.
 
     Args:
-        load: Loads columns of the split.
+        rows: The rows, whose schema has the features of `datasets`.
         where: Name of the split, for messages.
         data: ``image`` and ``label`` name the columns; None detects them by type.
 
@@ -94,9 +74,10 @@ class _Part:
         classes: Class names, if the files have them.
     """
 
-    def __init__(self, load: Load, where: str, data: DataConfig) -> None:
-        self.load, self.where = load, where
-        features: dict[str, Any] = dict(load(None).features)
+    def __init__(self, rows: arrow.Dataset, where: str, data: DataConfig) -> None:
+        self.rows, self.where = rows, where
+        with _loading(where, "download or export the data again"):
+            features: dict[str, Any] = dict(Features.from_arrow_schema(rows.schema))
         images = [name for name, kind in features.items() if isinstance(kind, Image)]
         images = images or [name for name, kind in features.items() if _holds_bytes(kind)]
         classes = [name for name, kind in features.items() if isinstance(kind, ClassLabel)]
@@ -107,9 +88,11 @@ class _Part:
         self.classes: list[str] | None = getattr(features[label], "names", None)
 
     def _values(self, column: str, at_once: int) -> Iterator[Any]:
+        # Nothing is read ahead, because the images may not fit into memory.
+        batches = {"batch_size": at_once, "batch_readahead": 0, "fragment_readahead": 0}
         with _loading(self.where, "download or export the data again"):
-            for table in self.load([column]).with_format("arrow").iter(at_once):
-                yield from table[column].to_pylist()
+            for batch in self.rows.to_batches(columns=[column], **batches):
+                yield from batch[column].to_pylist()
 
     def numbers(self, number_of: dict[Any, int]) -> np.ndarray:
         """Return the class number of each row, shape (N,), int64."""
@@ -145,44 +128,22 @@ class _Part:
 @contextmanager
 def _loading(what: str, next_step: str) -> Iterator[None]:
     """Turn any error while data are loaded into a ConfigError of one line."""
-    # The libraries would also log the errors that they raise.
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
-    datasets.disable_progress_bars()
     try:
         yield
-    except ConfigError:
-        raise
     except Exception as error:  # of datasets, huggingface_hub, httpx, pyarrow, fsspec
-        cause: BaseException = error
-        while cause.__cause__:
-            cause = cause.__cause__
-        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise ConfigError(
-                f"{what}: the disk is full; next step: free space, or choose a larger disk with "
-                "cache=FOLDER or, for downloads from the Hub, HF_HOME=FOLDER"
-            ) from None
-        text = " ".join(str(cause).split()) or type(cause).__name__
+        text = " ".join(str(error.__cause__ or error).split())
         raise ConfigError(f"{what}: cannot be read ({text}); next step: {next_step}") from None
 
 
-def _load_files(files: Sequence[str], scratch: Path, columns: list[str] | None) -> Any:
-    """Load files as one split."""
-    parquet = files[0].endswith(".parquet")
-    for file in files if parquet else ():
-        with _loading(file, "download or export this parquet file again"):
-            pq.read_schema(file)
-    # Escaped, because `datasets` treats paths as patterns.
-    data_files = {"train": [glob.escape(file) for file in files]}
-    given = {"data_files": data_files, "split": "train", "cache_dir": str(scratch)}
-    with _loading(", ".join(files), "check that these files have the same columns"):
-        if parquet:
-            # A stream reads all columns unless they are named here.
-            return load_dataset("parquet", streaming=True, columns=columns, **given)
-        return _select(load_dataset("imagefolder", **given), columns)
+def _parquet(split: str, files: Sequence[str], data: DataConfig) -> _Part:
+    where = files[0] if len(files) == 1 else f"{_name(files)} {split}"
+    with _loading(where, "check that these are parquet files, or download them again"):
+        rows = arrow.dataset(list(files), format="parquet")
+    return _Part(rows, where, data)
 
 
-def _find_splits(data: DataConfig, scratch: Path) -> tuple[dict[str, Load], str]:
-    """Find the splits of ``data.path``; return them by name, and the name of the data set."""
+def _load_splits(data: DataConfig, scratch: Path) -> tuple[dict[str, datasets.Dataset], str]:
+    """Load the splits of ``data.path``; return them by name, and the name of the data set."""
     path, revision = str(data.path), None
     if folder := local_folder(data):
         path, name = str(folder), folder.name
@@ -191,27 +152,18 @@ def _find_splits(data: DataConfig, scratch: Path) -> tuple[dict[str, Load], str]
                 f"data.path={data.path}: `datasets` treats *, ? and [ in a folder's name as a "
                 "pattern; next step: rename the folder, or use a link to it"
             )
-        next_step = (
-            "put the images of each class into train/CLASS/ and test/CLASS/; if there are several "
-            "configurations, set data.subset=NAME"
-        )
-    elif name := hub_name(data):
-        revision, _ = hub_commit(name)
+        next_step = "put the images of each class into train/CLASS/ and test/CLASS/"
+    else:
+        name = path
+        revision = hub_commit(name)
         next_step = (
             "check the name (a local path, or OWNER/NAME on the Hugging Face Hub) and the network; "
-            "if there are several configurations, set data.subset=NAME; for gated data, run "
-            "`hf auth login`"
+            "for gated data, run `hf auth login`"
         )
-    else:
-        files = match_files("path", [path])
-        return {"train": partial(_load_files, files, scratch)}, _name(files)
+    next_step += "; if there are several configurations, set data.subset=NAME"
     with _loading(f"data.path={data.path}", next_step):
         splits = load_dataset(path, data.subset, revision=revision, cache_dir=str(scratch))
-    return {str(split): partial(_select, rows) for split, rows in splits.items()}, name
-
-
-def _select(rows: Any, columns: list[str] | None) -> Any:
-    return rows.select_columns(columns) if columns else rows
+    return {str(split): rows for split, rows in splits.items()}, name
 
 
 def _name(files: Sequence[str]) -> str:
@@ -253,7 +205,9 @@ def _column(
     )
 
 
-def _choose(data: DataConfig, splits: dict[str, Load], name: str) -> tuple[_Part, _Part | None]:
+def _choose(
+    data: DataConfig, splits: dict[str, datasets.Dataset], name: str
+) -> tuple[_Part, _Part | None]:
     """Return the training split and the test split, if there is one."""
 
     def part(key: str, names: Sequence[str]) -> _Part:
@@ -262,11 +216,8 @@ def _choose(data: DataConfig, splits: dict[str, Load], name: str) -> tuple[_Part
                 f"data.{key}=[{','.join(unknown)}]: no such split in {name}; valid values: "
                 f"{', '.join(splits)}"
             )
-
-        def load(columns: list[str] | None) -> Any:
-            return concatenate_datasets([splits[split](columns) for split in names])
-
-        return _Part(load, f"{name} {'+'.join(names)}", data)
+        rows = concatenate_datasets([splits[split] for split in names])
+        return _Part(arrow.dataset(rows.data.table), f"{name} {'+'.join(names)}", data)
 
     if data.train:
         return part("train", data.train), part("test", data.test)
@@ -287,9 +238,7 @@ def _choose(data: DataConfig, splits: dict[str, Load], name: str) -> tuple[_Part
 # Labels
 
 
-def _images(
-    name: str, train: _Part, test: _Part | None, report: Report = lambda line: None
-) -> SourceData:
+def _images(name: str, train: _Part, test: _Part | None, report: Report) -> SourceData:
     """Number the classes; without a test split, use some of the training images as one."""
     if test is None:
         classes, number_of = _classes(train.labels, train.classes)

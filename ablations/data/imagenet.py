@@ -9,11 +9,11 @@ import re
 import shutil
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 from torchvision.datasets import ImageFolder
 from torchvision.datasets.imagenet import (
     load_meta_file,
@@ -22,8 +22,8 @@ from torchvision.datasets.imagenet import (
     parse_val_archive,
 )
 
-from ablations.config import ConfigError, DataConfig
-from ablations.data.huggingface import read_files
+from ablations.config import ConfigError, DataConfig, Source
+from ablations.data import huggingface
 from ablations.data.sources import (
     DEVKIT,
     KAGGLE_LABELS,
@@ -40,74 +40,64 @@ from ablations.data.sources import (
 CLASSES = 1000  # data with another number of classes are not named ImageNet
 KAGGLE_WORDS = "LOC_synset_mapping.txt"
 
+Image = tuple[str, str]  # path and class, a WordNet id
+
 
 def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> SourceData:
     """List the images in ``data.path``; the official validation images are the test split.
 
     Raises:
-        ConfigError: An archive is damaged or cannot be unpacked, a folder holds no images, or a
-            validation image has no class.
+        ConfigError: An archive is damaged or cannot be unpacked, or a folder holds no images.
     """
     root = Path(data.path or "").expanduser().absolute()
     train, val = imagenet_files(data)
     if train[0].suffix == ".parquet":
-        return read_files([*map(str, train)], [*map(str, val)], data, scratch)
+        files = {"train": tuple(map(str, train)), "test": tuple(map(str, val))}
+        parquet = replace(data, source=Source.huggingface, path=None, **files)
+        return huggingface.read(parquet, cache, scratch, report)
     base = imagenet_base(root)
     try:
         words, val_wnids = _devkit(root, scratch)
-        if (root / TRAIN_TAR).exists():
+        if train[0].name == TRAIN_TAR:
             _unpack(base / "train", TRAIN_TAR, parse_train_archive, report)
-        if (root / VAL_TAR).exists():
+        if val[0].name == VAL_TAR:
             _unpack(base / "val", VAL_TAR, parse_val_archive, report, wnids=val_wnids)
-        train_images = ImageFolder(base / "train")
-        if any(path.is_dir() for path in (base / "val").iterdir()):
-            found = ImageFolder(base / "val")
-            test = [(path, found.classes[label]) for path, label in found.samples]
-        else:
-            test = _flat_folder(base / "val", root, val_wnids)
+        kaggle = val[-1].name == KAGGLE_LABELS
+        train_images = _class_folders(base / "train")
+        test_images = (
+            _flat_folder(base / "val", val[-1]) if kaggle else _class_folders(base / "val")
+        )
     except (OSError, RuntimeError, EOFError, tarfile.TarError) as error:
         raise ConfigError(
             f"data.path={root}: cannot read or unpack ImageNet ({error}); next step: provide write "
             "access and 150 GB of free space there, or download damaged files again"
         ) from None
-    classes = train_images.classes
-    number = train_images.class_to_idx
-    for path, name in test:
-        if name not in number:
-            raise ConfigError(
-                f"{path}: its class {name} has no training images; next step: check that {root} "
-                "contains only ILSVRC-2012"
-            )
+    classes = sorted({wnid for _, wnid in [*train_images, *test_images]})
     return SourceData(
         "ImageNet (ILSVRC-2012)" if len(classes) == CLASSES else root.name,
-        [words.get(name, name) for name in classes],
-        _split(train_images.samples),
-        _split([(path, number[name]) for path, name in test]),
+        [words.get(wnid, wnid) for wnid in classes],
+        _split(train_images, classes),
+        _split(test_images, classes),
     )
 
 
-def _split(images: list[tuple[str, int]]) -> Split:
-    labels = np.array([label for _, label in images], np.int64)
+def _split(images: list[Image], classes: list[str]) -> Split:
+    number = {wnid: n for n, wnid in enumerate(classes)}
+    labels = np.array([number[wnid] for _, wnid in images], np.int64)
     return Split(labels, (Sample(Path(path), path) for path, _ in images))
 
 
-def _flat_folder(folder: Path, root: Path, val_wnids: list[str]) -> list[tuple[str, str]]:
-    """Return path and class of each image in a folder without class folders, sorted by class."""
-    paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    table = root / KAGGLE_LABELS
-    if table.exists():
-        with table.open(newline="") as file:
-            rows = {row["ImageId"]: row["PredictionString"] for row in csv.DictReader(file)}
-        classes = [rows.get(path.stem, "none").split()[0] for path in paths]
-    elif len(paths) == len(val_wnids):
-        classes = val_wnids
-    else:
-        raise ConfigError(
-            f"{folder}: {len(paths)} images, but {len(val_wnids)} labels in {DEVKIT}; next step: "
-            "unpack ILSVRC2012_img_val.tar again"
-        )
-    found = zip(map(str, paths), classes, strict=True)
-    return sorted(found, key=lambda image: (image[1], image[0]))
+def _class_folders(folder: Path) -> list[Image]:
+    found = ImageFolder(folder)
+    return [(path, found.classes[label]) for path, label in found.samples]
+
+
+def _flat_folder(folder: Path, labels: Path) -> list[Image]:
+    """Return the images of a folder with their classes in Kaggle's table, sorted by class."""
+    with labels.open(newline="") as file:
+        wnids = {row["ImageId"]: row["PredictionString"][:9] for row in csv.DictReader(file)}
+    images = [(str(path), wnids.get(path.stem, "no label")) for path in folder.glob("[!.]*")]
+    return sorted(images, key=lambda image: (image[1], image[0]))
 
 
 def _devkit(root: Path, scratch: Path) -> tuple[dict[str, str], list[str]]:
@@ -128,22 +118,11 @@ def _devkit(root: Path, scratch: Path) -> tuple[dict[str, str], list[str]]:
 def _unpack(
     folder: Path, archive: str, parse: Callable[..., None], report: Report, **options: Any
 ) -> None:
-    """Unpack an archive into ``folder`` unless that exists; the folder is complete or absent.
-
-    Raises:
-        OSError: The disk is full, or the folder cannot be written.
-        RuntimeError: The archive is damaged.
-    """
+    """Unpack an archive into ``folder`` unless that exists; the folder is complete or absent."""
     if folder.is_dir():
         return
+    report(f"unpacking {archive}, once")
     partial = folder.with_name(f"{folder.name}.partial")
-    with FileLock(folder.with_name(f".{folder.name}.lock")):
-        if folder.is_dir():  # unpacked by another process
-            return
-        report(f"unpacking {archive}, once")
-        try:
-            shutil.rmtree(partial, ignore_errors=True)  # of a killed process
-            parse(folder.parent, folder=partial.name, **options)
-            partial.rename(folder)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(partial, ignore_errors=True)  # of a killed process
+    parse(folder.parent, folder=partial.name, **options)
+    partial.rename(folder)

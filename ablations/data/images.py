@@ -1,49 +1,56 @@
-"""Stored images that are read one at a time, to decode or verify them."""
+"""Stored images that are read one at a time, because they are JPEG files or are verified."""
 
+import io
 import zlib
-from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ablations.config import ConfigError
 
+# Optional: decodes straight into a batch; Pillow copies the bytes and the pixels.
+_simplejpeg = import_module("simplejpeg") if find_spec("simplejpeg") else None
 
-class Checksums(NamedTuple):
-    """CRC-32 checksums of the stored bytes of images.
+JPEG_QUALITY = 92
 
-    Attributes:
-        values: Shape (N,), uint32.
-        store: Folder of the store, for messages.
-        split: ``train`` or ``test``, for messages.
+
+def encode(pixels: np.ndarray) -> bytes:
+    """Encode an image, shape (S, S, 3), uint8, as JPEG."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=JPEG_QUALITY)
+    return file.getvalue()
+
+
+class StoredImages:
+    """The images of a split, with the indexing of an array.
+
+    Args:
+        file: File of the images, for messages.
+        content: Concatenated bytes of the images, shape (B,), uint8.
+        offsets: Start of each image, and end of the last, shape (N + 1,), int64.
+        size: Height and width, in pixels.
+        jpeg: Whether the images are JPEG files instead of pixels.
+        checksums: CRC-32 to verify each image against when it is read, shape (N,), uint32; None
+            verifies nothing.
     """
 
-    values: np.ndarray
-    store: str
-    split: str
-
-    def check(self, row: int, content: np.ndarray) -> None:
-        """Verify the stored bytes of an image against its checksum.
-
-        Raises:
-            ConfigError: The checksum differs.
-        """
-        if zlib.crc32(content.data) != self.values[row]:
-            raise ConfigError(
-                f"the data store {self.store} is damaged (image {row} of {self.split}_images: "
-                "checksum differs); next step: delete that folder and repeat the command, which "
-                "prepares the data again, or copy the store again"
-            )
-
-
-class StoredImages(ABC):
-    """Images that are read one at a time, with the indexing of an array.
-
-    Attributes:
-        shape: (N, S, S, 3).
-    """
-
-    shape: tuple[int, ...]
+    def __init__(
+        self,
+        file: Path,
+        content: np.ndarray,
+        offsets: np.ndarray,
+        size: int,
+        jpeg: bool,
+        checksums: np.ndarray | None = None,
+    ) -> None:
+        # A plain array, because each view of a numpy.memmap runs Python code.
+        self.file, self.content, self.offsets = file, content.view(np.ndarray), offsets
+        self.jpeg, self.checksums = jpeg, checksums
+        self.shape = (len(offsets) - 1, size, size, 3)
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -56,29 +63,23 @@ class StoredImages(ABC):
             self.read(int(row), target)
         return pixels.reshape(*index.shape, *self.shape[1:])
 
-    @abstractmethod
     def read(self, row: int, target: np.ndarray) -> None:
         """Write the pixels of an image into an array of shape (S, S, 3), uint8.
 
         Raises:
             ConfigError: The checksum of the image differs.
         """
-
-
-class CheckedPixels(StoredImages):
-    """Uncompressed images that are verified when they are read.
-
-    Args:
-        pixels: Shape (N, S, S, 3), uint8.
-        checksums: One for each image.
-    """
-
-    def __init__(self, pixels: np.ndarray, checksums: Checksums) -> None:
-        # A plain array, because each view of a numpy.memmap runs Python code.
-        self.pixels, self.checksums = pixels.view(np.ndarray), checksums
-        self.shape = pixels.shape
-
-    def read(self, row: int, target: np.ndarray) -> None:
-        """Copy the pixels of an image; see :class:`StoredImages`."""
-        target[...] = self.pixels[row]
-        self.checksums.check(row, target)
+        content = self.content[self.offsets[row] : self.offsets[row + 1]]
+        if self.checksums is not None and zlib.crc32(content.data) != self.checksums[row]:
+            raise ConfigError(
+                f"the data store {self.file.parent} is damaged (image {row} of {self.file.stem}: "
+                "checksum differs); next step: delete that folder and repeat the command, which "
+                "prepares the data again, or copy the store again"
+            )
+        if not self.jpeg:
+            target[...] = content.reshape(target.shape)
+        elif _simplejpeg:
+            _simplejpeg.decode_jpeg(content, "RGB", buffer=target)
+        else:
+            with Image.open(io.BytesIO(content.tobytes()), formats=("JPEG",)) as image:
+                target[...] = np.asarray(image)

@@ -9,7 +9,6 @@ that lasts until the images are read, and ``report`` is called with lines of pro
 """
 
 import glob
-import mimetypes
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -86,6 +85,7 @@ def find_files(data: DataConfig) -> list[tuple[str, int, int]]:
 
     Raises:
         ConfigError: A file or folder is missing or of another source, or a file is in both splits.
+        OSError: A file is a broken link.
     """
     match data.source:
         case Source.imagenet:
@@ -101,24 +101,17 @@ def find_files(data: DataConfig) -> list[tuple[str, int, int]]:
         case Source.huggingface if folder := local_folder(data):
             found = (Path(at, name) for at, _, names in os.walk(folder) for name in names)
             return sorted(_stamp(path) for path in found)
-        case Source.cifar10 if folder := local_folder(data):
-            _refuse_other_images(folder)
+        case Source.cifar10 if data.path:
+            folder = Path(data.path).expanduser()
+            if not any((folder / name).exists() for name in CIFAR10_FILES):
+                raise ConfigError(
+                    f"data.path={data.path}: has no {CIFAR10_FILES[0]}, which data.source=cifar10 "
+                    "reads; next step: put it into that folder, or add data.source=huggingface to "
+                    "read other images"
+                )
         case Source.huggingface if not hub_name(data):
             return [_stamp(path) for path in match_files("path", [data.path or ""])]
     return []
-
-
-def _refuse_other_images(folder: Path) -> None:
-    """Refuse a folder of other images, before CIFAR-10 is downloaded into it."""
-    if any((folder / name).exists() for name in CIFAR10_FILES):
-        return
-    splits = all((folder / split).is_dir() for split in ("train", "test"))
-    kinds = (mimetypes.guess_type(path)[0] or "" for path in folder.glob("*/*"))
-    if splits or any(kind.startswith("image/") for kind in kinds):
-        raise ConfigError(
-            f"data.path={folder}: has other images than CIFAR-10, which data.source=cifar10 reads; "
-            "next step: add data.source=huggingface"
-        )
 
 
 def local_folder(data: DataConfig) -> Path | None:
@@ -137,21 +130,21 @@ def hub_name(data: DataConfig) -> str | None:
 
 
 @cache
-def hub_commit(name: str) -> tuple[str | None, str]:
+def hub_commit(name: str) -> str | None:
     """Return the latest commit of a data set of the Hub, the same for all runs of a command.
 
     Args:
         name: ``OWNER/NAME``.
 
     Returns:
-        The commit and an empty string, or None and the reason why it is unknown.
+        The commit, or None if the Hub does not answer.
     """
     from huggingface_hub import HfApi  # takes half a second, and local data do not need it
 
     try:
-        return HfApi().dataset_info(name, timeout=HUB_SECONDS).sha, ""
-    except Exception as error:  # huggingface_hub and httpx raise many types
-        return None, str(error).partition("\n")[0] or type(error).__name__
+        return HfApi().dataset_info(name, timeout=HUB_SECONDS).sha
+    except Exception:  # huggingface_hub and httpx raise many types
+        return None
 
 
 def match_files(key: str, patterns: Sequence[str]) -> list[str]:
@@ -193,26 +186,24 @@ def imagenet_files(data: DataConfig) -> tuple[list[Path], list[Path]]:
     """
     root = Path(data.path or "").expanduser().absolute()
     base = imagenet_base(root)
-    train = _existing(root / TRAIN_TAR) or _classes(base / "train")
-    archive, folders = _existing(root / VAL_TAR), _classes(base / "val")
-    val = archive or folders or _existing(base / "val")
-    if val != folders:
-        # An archive or a single folder does not contain the classes of its images.
-        labels = _existing(root / DEVKIT) or _existing(root / KAGGLE_LABELS)
-        if not labels and not folders:
-            raise ConfigError(
-                f"data.path={root}: the labels of the validation images are missing; next step: "
-                f"add {DEVKIT} or Kaggle's {KAGGLE_LABELS}, or sort the images into class folders"
-            )
-        val += labels
+    train = [root / TRAIN_TAR] if (root / TRAIN_TAR).exists() else _class_folders(base / "train")
+    # The archive and Kaggle's folder do not have the classes of their images.
+    for val in (
+        [root / VAL_TAR, root / DEVKIT],
+        [base / "val", root / KAGGLE_LABELS],
+        _class_folders(base / "val"),
+    ):
+        if all(path.exists() for path in val):
+            break
     if not train and not val:
         train, val = sorted(root.rglob("train-*.parquet")), sorted(root.rglob("val*-*.parquet"))
     if not data.path or not train or not val:
+        missing = "validation images with labels" if train else "training images"
         raise ConfigError(
-            f"data.path={data.path}: no {'validation' if train else 'training'} images of ImageNet "
-            f"found; next step: use a data.path with {TRAIN_TAR}, {VAL_TAR} and {DEVKIT}, "
-            "with train/CLASS/ and val/CLASS/, or with the parquet files of ILSVRC/imagenet-1k "
-            "from the Hugging Face Hub"
+            f"data.path={data.path}: no {missing} of ImageNet found; next step: use a data.path "
+            f"with {TRAIN_TAR}, {VAL_TAR} and {DEVKIT}, with train/CLASS/ and val/CLASS/, with "
+            f"Kaggle's folders and {KAGGLE_LABELS}, or with the parquet files of "
+            "ILSVRC/imagenet-1k from the Hugging Face Hub"
         )
     return train, val
 
@@ -222,20 +213,11 @@ def imagenet_base(root: Path) -> Path:
     return root / KAGGLE_FOLDER if (root / KAGGLE_FOLDER).is_dir() else root
 
 
-def _existing(path: Path) -> list[Path]:
-    return [path] if path.exists() else []
-
-
-def _classes(split: Path) -> list[Path]:
+def _class_folders(split: Path) -> list[Path]:
     folders = sorted(split.iterdir()) if split.is_dir() else []
     return [path for path in folders if path.is_dir() and not path.name.startswith(".")]
 
 
 def _stamp(path: str | Path) -> tuple[str, int, int]:
-    try:
-        stat = os.stat(path)
-    except OSError as error:  # a broken or circular link
-        raise ConfigError(
-            f"{path}: {error.strerror}; next step: remove it, or give access to its target"
-        ) from None
+    stat = os.stat(path)
     return str(path), stat.st_size, stat.st_mtime_ns

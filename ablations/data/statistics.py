@@ -1,12 +1,12 @@
 """Compute the mean image and the principal colors of the training pixels."""
 
-from typing import Self
+from threading import Lock
 
 import numpy as np
 
 
 class PixelSums:
-    """Sums over pixels, as integers, which are exact in any order and grouping.
+    """Sums over pixels, as integers, which are exact in any order.
 
     Args:
         size: Height and width of the images, in pixels.
@@ -16,20 +16,16 @@ class PixelSums:
         self.count = 0
         self.total = np.zeros((size, size, 3), np.int64)
         self.products = np.zeros((3, 3), np.int64)
+        self._lock = Lock()
 
-    def add(self, pixels: np.ndarray) -> None:
-        """Add images, shape (N, S, S, 3), uint8."""
-        self.count += len(pixels)
-        self.total += pixels.sum(axis=0, dtype=np.int64)
-        for image in pixels:  # products of a whole image are exact in float64
-            flat = image.reshape(-1, 3).astype(np.float64)
-            self.products += (flat.T @ flat).astype(np.int64)
-
-    def __iadd__(self, other: "PixelSums") -> Self:
-        self.count += other.count
-        self.total += other.total
-        self.products += other.products
-        return self
+    def add(self, image: np.ndarray) -> None:
+        """Add an image, shape (S, S, 3), uint8; threads may add images at the same time."""
+        flat = image.reshape(-1, 3).astype(np.float64)
+        products = (flat.T @ flat).astype(np.int64)  # exact in float64 for one image
+        with self._lock:
+            self.count += 1
+            self.total += image
+            self.products += products
 
     def mean_image(self) -> np.ndarray:
         """Return the mean of each pixel over the images (§2): (S, S, 3), float32, 0 to 255."""

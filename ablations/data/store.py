@@ -15,20 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 
 from ablations.config import ConfigError, DataConfig, Run, Source
 from ablations.data import synthetic
 from ablations.data.build import LAYOUT, build, describe, seal
 from ablations.data.cache import cache_folder, writing_alone
-from ablations.data.images import CheckedPixels, Checksums, StoredImages
-from ablations.data.jpeg import JpegImages
+from ablations.data.images import StoredImages
 from ablations.data.sources import Report, find_files, hub_commit, hub_name
 from ablations.data.stratified import stratified_order
 from ablations.words import count
 
 VERIFIED_BYTES = 2**30  # stores up to this size are fully verified at every start
-UNREADABLE = (OSError, ValueError, RecursionError)  # raised by damaged files
 
 log = logging.getLogger(__name__)
 
@@ -58,21 +55,17 @@ class Store:
 
     @classmethod
     def open(cls, path: Path) -> "Store":
-        """Open a store that :func:`prepare` returned.
+        """Open a store that :func:`prepare` returned; of its files, only the manifest is verified.
 
         Raises:
             ConfigError: There is no store in the folder.
         """
         try:
-            return cls._read(path)
-        except UNREADABLE as error:
+            manifest = _manifest(path)
+        except Exception as error:  # a damaged file raises errors of many types
             raise ConfigError(
                 f"no data store in {path} ({error}); next step: prepare the data again"
             ) from None
-
-    @classmethod
-    def _read(cls, path: Path) -> "Store":
-        manifest = _manifest(path)
         return cls(
             path,
             manifest["name"],
@@ -84,18 +77,27 @@ class Store:
         )
 
     @classmethod
-    def of_run(cls, path: Path, run: Run) -> "Store":
-        """Open the store of a run, and verify it, because the plan may be days old.
+    def verified(cls, path: Path) -> "Store":
+        """Open a store, and verify its files as :func:`damage` does.
 
         Raises:
-            ConfigError: The store is missing or damaged, or holds other data.
+            ConfigError: The store is missing or damaged.
         """
         if reason := damage(path):
             raise ConfigError(
                 f"the data store {path} is missing or damaged ({reason}); next step: repeat the "
                 "run's command, which prepares the data, or copy the store again"
             )
-        store = cls.open(path)
+        return cls.open(path)
+
+    @classmethod
+    def of_run(cls, path: Path, run: Run) -> "Store":
+        """Open the store of a run, and verify it, because the plan may be days old.
+
+        Raises:
+            ConfigError: The store is missing or damaged, or holds other data.
+        """
+        store = cls.verified(path)
         if store.fingerprint != run.fingerprint:
             raise ConfigError(
                 f"the data store {path} has changed: its fingerprint is {store.fingerprint[:16]}, "
@@ -138,14 +140,17 @@ class Store:
         return np.array(_array(self.path, "mean_image"))
 
     def _images(self, split: str) -> np.ndarray | StoredImages:
-        images, checksums = _array(self.path, f"{split}_images"), None
-        if _is_large(self.path):
-            values = np.array(_array(self.path, f"{split}_crcs"))
-            checksums = Checksums(values, str(self.path), split)
-        if (self.path / f"{split}_offsets.npy").exists():
+        images, size = _array(self.path, f"{split}_images"), len(self.mean_image)
+        large, jpeg = _is_large(self.path), (self.path / f"{split}_offsets.npy").exists()
+        if not (large or jpeg):
+            return images
+        checksums = np.array(_array(self.path, f"{split}_crcs")) if large else None
+        if jpeg:
             offsets = np.array(_array(self.path, f"{split}_offsets"))
-            return JpegImages(images, offsets, len(self.mean_image), checksums)
-        return CheckedPixels(images, checksums) if checksums else images
+        else:
+            offsets = np.arange(len(images) + 1) * (size * size * 3)
+        file = self.path / f"{split}_images.npy"
+        return StoredImages(file, images.reshape(-1), offsets, size, jpeg, checksums)
 
     def split(self, train_limit: int | None, val_size: int) -> tuple[np.ndarray, np.ndarray]:
         """Split the training images into images to train on and to validate on.
@@ -189,10 +194,17 @@ def prepare(data: DataConfig, cache: Path | None = None, report: Report | None =
     """
     report = report or (lambda line: None)
     if given := _given(data):
-        return _checked(given, data, report)
+        store = Store.verified(given)
+        if (size := len(store.mean_image)) != data.size:
+            raise ConfigError(
+                f"data.size={data.size}: the images in {given} have {size} pixels; next step: set "
+                f"data.size={size}, or prepare the data again"
+            )
+        return _accepted(store, data, report)
     path = _place(data, (cache or cache_folder()).absolute(), report)
-    if damage(path) is not None:
-        with writing_alone(path, report):
+    if damage(path):
+        report("preparing the data, once")
+        with writing_alone(path):
             # Another process may have built it while this one waited.
             if reason := damage(path):
                 if path.exists():
@@ -234,16 +246,13 @@ def _place(data: DataConfig, cache: Path, report: Report) -> Path:
     path = cache / f"{data.source.value}-{data.size}px-{key}"
     if not (name := hub_name(data)):
         return path
-    commit, problem = hub_commit(name)
-    if commit:
+    if commit := hub_commit(name):
         return path.with_name(f"{path.name}-{commit[:12]}")
-    # Stores of an older version have no commit in their name.
-    stores = [path, *cache.glob(f"{path.name}-{'[0-9a-f]' * 12}")]
-    made = [store for store in stores if (store / "manifest.json").exists()]
-    if not made:
+    stores = [file.parent for file in cache.glob(f"{path.name}*/manifest.json")]
+    if not stores:
         return path
-    report(f"data.path={name}: using the store prepared last; the Hub gave no commit ({problem})")
-    return max(made, key=lambda store: (store / "manifest.json").stat().st_mtime)
+    report(f"data.path={name}: the Hub gave no commit; using the store prepared last")
+    return max(stores, key=lambda store: (store / "manifest.json").stat().st_mtime)
 
 
 def _given(data: DataConfig) -> Path | None:
@@ -252,36 +261,17 @@ def _given(data: DataConfig) -> Path | None:
     return path if data.path and (path / "manifest.json").is_file() else None
 
 
-def _checked(path: Path, data: DataConfig, report: Report) -> Store:
-    """Return the store at ``data.path``; raise if it is damaged or has another image size."""
-    if reason := damage(path):
-        raise ConfigError(
-            f"data.path={path}: the store is damaged or of another version ({reason}); next step: "
-            "copy it again, or prepare the data again"
-        )
-    store = Store.open(path)
-    if len(store.mean_image) != data.size:
-        raise ConfigError(
-            f"data.size={data.size}: the images in {path} have {len(store.mean_image)} pixels; "
-            f"next step: set data.size={len(store.mean_image)}, or prepare the data again"
-        )
-    return _accepted(store, data, report)
-
-
 def _accepted(store: Store, data: DataConfig, report: Report) -> Store:
     """Return the store, and report broken images; raise if ``data.skip_broken`` is false."""
+    broken, listed = count(len(store.skipped), "broken image"), f"see {store.path}/manifest.json"
     if store.skipped and not data.skip_broken:
         where, reason = next(iter(store.skipped.items()))
-        more = f", nor can {len(store.skipped) - 1} more" if len(store.skipped) > 1 else ""
-        # The name of an ImageNet store does not change when files in class folders are replaced.
-        delete = f", delete the data store {store.path}" if data.source is Source.imagenet else ""
         raise ConfigError(
-            f"{where}: cannot be decoded ({reason}){more}, see {store.path}/manifest.json; next "
-            f"step: skip such images with data.skip_broken=true, or replace them{delete} and "
-            "prepare the data again"
+            f"{where}: cannot be decoded ({reason}); {broken}, {listed}; next step: skip them with "
+            "data.skip_broken=true, or replace them, delete this data store and repeat the command"
         )
     if store.skipped:
-        report(f"{count(len(store.skipped), 'image')} skipped, see {store.path}/manifest.json")
+        report(f"skipped {broken}, {listed}")
     return store
 
 
@@ -301,8 +291,8 @@ def damage(path: Path) -> str | None:
             checked_when_read = large and name in {"train_images", "test_images"}
             if not checked_when_read and describe(array) != expected:
                 return f"{name}: checksum differs"
-    except UNREADABLE as error:
-        return str(error)
+    except Exception as error:  # numpy raises errors of many types on broken bytes
+        return str(error) or repr(error)
     return None
 
 
@@ -314,10 +304,9 @@ def _build(data: DataConfig, path: Path, report: Report) -> None:
     partial = path.with_name(f"{path.name}.partial")
     # A killed build may have left this folder; the lock keeps other processes from writing to it.
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
     scratch = partial / "scratch"
+    scratch.mkdir(parents=True)
     try:
-        scratch.mkdir()
         source = import_module(f"ablations.data.{data.source.value}")
         build(source.read(data, path.parent, scratch, report), partial, data, report)
         shutil.rmtree(scratch)
@@ -329,8 +318,6 @@ def _build(data: DataConfig, path: Path, report: Report) -> None:
 
 def _manifest(path: Path) -> dict[str, Any]:
     manifest = json.loads((path / "manifest.json").read_text())
-    if not isinstance(manifest, dict):
-        raise ValueError("manifest.json: not a manifest")
     if manifest.get("layout") != LAYOUT:
         raise ValueError(f"layout {manifest.get('layout', 'unknown')}, not {LAYOUT}")
     if manifest.get("sha256") != seal(manifest):
@@ -339,9 +326,4 @@ def _manifest(path: Path) -> dict[str, Any]:
 
 
 def _array(path: Path, name: str) -> np.ndarray:
-    try:
-        return npy.open_memmap(path / f"{name}.npy", mode="r")
-    except OSError:
-        raise
-    except Exception as error:  # numpy raises errors of many types on broken bytes
-        raise ValueError(f"{name}: {error}") from None
+    return np.load(path / f"{name}.npy", mmap_mode="r")

@@ -11,7 +11,7 @@ import pynvml
 from filelock import FileLock, Timeout
 
 from ablations.config import Accelerator, ConfigError, Job, Precision, Trainer
-from ablations.data.executors import core_numbers, cpu_flags, physical_cores
+from ablations.data.cpu import core_numbers, cpu_flags, physical_cores
 
 # Smallest crop, in pixels, whose steps are long enough for several threads to speed them up.
 LARGE_CROP = 128

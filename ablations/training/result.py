@@ -11,8 +11,8 @@ from torch import distributed
 
 from ablations import models
 from ablations.config import NUMERICS, Job
+from ablations.data.cpu import cpu_flags
 from ablations.data.datamodule import Images
-from ablations.data.executors import cpu_flags
 from ablations.files import write_atomically
 from ablations.record import PREDICTIONS, VIEWS, Hardware, Record, describe_data, pack
 from ablations.techniques.augmentation import to_input

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import datasets
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hub_server import serve
 from PIL import Image
@@ -179,28 +177,24 @@ def test_several_files_are_one_split_in_the_order_of_their_names(shades, write_p
         prepare(_files("b-*", "b-0.parquet"), tmp_path / "cache")
 
 
-@pytest.mark.parametrize("name", ["[a]", "[", "a*b", "a|b **c**"])
-def test_a_path_is_no_pattern(name: str, shades, write_parquet, tmp_path: Path):
-    (tmp_path / name).mkdir()
-    files = [write_parquet(f"{name}/{n}.parquet", shades, [0, 1] * 4) for n in "01"]
+def test_a_path_is_no_pattern(shades, write_parquet, tmp_path: Path):
+    (tmp_path / "[a]").mkdir()
+    files = [write_parquet(f"[a]/{n}.parquet", shades, [0, 1] * 4) for n in "01"]
     store = prepare(_files(*files), tmp_path / "cache")
     assert len(store.train_images) == len(store.test_images) == len(shades)
     with pytest.raises(ConfigError, match=r"^data.path=.*rename the folder"):
-        prepare(_data(path=name), tmp_path / "cache")
+        prepare(_data(path="[a]"), tmp_path / "cache")
 
 
-@pytest.mark.parametrize("keys", [{"train": ["*.txt"], "test": ["*"]}, {"path": "no/such.parquet"}])
-def test_a_pattern_that_matches_no_file_is_named(keys: dict, tmp_path: Path):
-    (tmp_path / "test.parquet").touch()
-    key, pattern = ("train", r"\*\.txt") if "train" in keys else ("path", "no/such.parquet")
-    with pytest.raises(ConfigError, match=rf"data\.{key}: no file matches .*/{pattern}"):
-        prepare(_data(**keys), tmp_path / "cache")
+def test_a_pattern_that_matches_no_file_is_named(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"data\.train: no file matches .*/\*\.parquet"):
+        prepare(_files("*.parquet", "*"), tmp_path / "cache")
 
 
 def test_a_file_that_is_not_parquet_or_cut_short_is_named(shades_dataset: DataConfig, tmp_path):
     path = Path(shades_dataset.test[0])
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ConfigError, match=r"test\.parquet: cannot be read .* file again"):
+    with pytest.raises(ConfigError, match=r"test\.parquet: cannot be read .*next step"):
         prepare(shades_dataset, tmp_path / "cache")
     assert not list((tmp_path / "cache").glob("*px-*/"))
 
@@ -212,9 +206,6 @@ def test_broken_images_stop_or_are_left_out(shades, write_parquet, tmp_path: Pat
     data = _files(train, test)
     with pytest.raises(ConfigError, match=r"train\.parquet row 1: .*data\.skip_broken=true"):
         prepare(data, tmp_path / "cache")
-    write_parquet("train.parquet", shades[:4], [0, 1, 1, 0])
-    assert prepare(data, tmp_path / "cache").skipped == {}  # replaced, and nothing was deleted
-    write_parquet("train.parquet", broken, [0, 1, 1, 0])
     store = prepare(replace(data, skip_broken=True), tmp_path / "cache")
     assert list(store.skipped) == [f"{train} row 1", f"{train} row 2"]
     assert store.train_labels.tolist() == [0, 0]
@@ -229,53 +220,39 @@ def test_broken_images_stop_or_are_left_out(shades, write_parquet, tmp_path: Pat
 
 
 def test_columns_are_found_by_their_types_or_named(shades, tmp_path: Path):
-    columns = {"id": [7, 8], "fine": [0, 1], "coarse": [1, 0], "data": pa.array(shades[:2])}
-    table = pa.table({**columns, "animal": ["dog", "cat"]})
-    features = {
-        "id": {"dtype": "int64", "_type": "Value"},
-        "fine": {"_type": "ClassLabel", "names": ["a", "b"]},
-        "coarse": {"dtype": "int64", "_type": "Value"},
-        "data": {"dtype": "binary", "_type": "Value"},
-        "animal": {"dtype": "string", "_type": "Value"},
-    }
-    metadata = {"huggingface": json.dumps({"info": {"features": features}})}
-    pq.write_table(table.replace_schema_metadata(metadata), tmp_path / "train.parquet")
-    pq.write_table(table, tmp_path / "bare.parquet")
+    columns = {"id": [7, 8], "fine": [0, 1], "data": shades[:2], "animal": ["dog", "cat"]}
+    table = datasets.Dataset.from_dict(columns)
+    table.to_parquet(tmp_path / "bare.parquet")
+    classes = datasets.ClassLabel(names=["a", "b"])
+    table.cast_column("fine", classes).to_parquet(tmp_path / "train.parquet")
     shutil.copy(tmp_path / "train.parquet", tmp_path / "again.parquet")
     found = prepare(_files("train.parquet", "again.parquet"), tmp_path / "cache")
     assert (found.classes, found.train_labels.tolist()) == (("a", "b"), [0, 1])
     bare = _files("bare.parquet", "train.parquet")
-    with pytest.raises(ConfigError, match=r"label \(id, fine, coarse\).*data.label=COLUMN"):
+    with pytest.raises(ConfigError, match=r"label \(id, fine\).*data.label=COLUMN"):
         prepare(bare, tmp_path / "cache")
     with pytest.raises(ConfigError, match=r"data.label=kind: no such column; .* id, fine"):
         prepare(replace(bare, label="kind"), tmp_path / "cache")
     named = prepare(replace(bare, label="animal", image="data"), tmp_path / "cache")
     assert (named.classes, named.train_labels.tolist()) == (("cat", "dog"), [1, 0])
-    pq.write_table(pa.table({"label": [1], "text": ["a"]}), tmp_path / "bare.parquet")
-    with pytest.raises(ConfigError, match=r"bare.parquet: no image column .* label, text"):
-        prepare(bare, tmp_path / "cache")
 
 
 def test_classes_without_names_are_numbered(shades, write_parquet, tmp_path: Path):
     train = write_parquet("train.parquet", shades[:3], [0, 2, 1], label="y")
     test = write_parquet("test.parquet", shades[3:4], [1], label="y")
     assert prepare(_files(train, test), tmp_path / "cache").classes == ("0", "1", "2")
-    write_parquet("test.parquet", shades[3:4], [10**12], label="y")
+    write_parquet("test.parquet", shades[3:4], [10**12], label="y")  # needs no memory either
     with pytest.raises(ConfigError, match=r"row 0: label 1000000000000 is not"):
         prepare(_files(train, test), tmp_path / "cache")
 
 
 @pytest.mark.parametrize("label", [-1, 2, None])
-def test_labels_out_of_range_are_named(shades, write_parquet, tmp_path: Path, label):
+def test_labels_and_classes_that_do_not_fit_are_named(shades, write_parquet, tmp_path: Path, label):
     train = write_parquet("train.parquet", shades[:2], [0, 1], ["a", "b"])
     test = write_parquet("test.parquet", shades[2:4], [1, label], ["a", "b"])
     with pytest.raises(ConfigError, match=rf"test\.parquet row 1: label {label} .* 2 classes"):
         prepare(_files(train, test), tmp_path / "cache")
-
-
-def test_splits_with_different_classes_are_refused(shades, write_parquet, tmp_path: Path):
-    train = write_parquet("train.parquet", shades[:2], [0, 1], ["a", "b"])
-    test = write_parquet("test.parquet", shades[2:4], [0, 1], ["b", "a"])
+    write_parquet("test.parquet", shades[2:4], [0, 1], ["b", "a"])
     with pytest.raises(ConfigError, match=r"train\.parquet and .*test\.parquet .*; next step"):
         prepare(_files(train, test), tmp_path / "cache")
 
@@ -302,10 +279,11 @@ def test_a_test_split_is_cut_evenly_from_an_only_split(shades, write_parquet, tm
     assert (len(store.train_labels), sorted(store.test_labels.tolist())) == (20, [0, 0, 1, 1])
     assert any("4 of its 24 images" in line for line in lines)
     assert store.name == "animals"
-    whole = np.concatenate([store.train_images, store.test_images])
-    assert sorted(_values(whole)) == sorted([10 * n for n in range(8)] * 3)
-    pairs = zip(_values(store.test_images), store.test_labels.tolist(), strict=True)
-    assert all(value // 10 % 2 == label for value, label in pairs)
+    for images, labels in (
+        (store.train_images, store.train_labels),
+        (store.test_images, store.test_labels),
+    ):
+        assert [value // 10 % 2 for value in _values(images)] == labels.tolist()
 
 
 def test_a_subset_is_named_if_there_are_several(shades, write_parquet, tmp_path: Path):
@@ -346,10 +324,7 @@ def test_class_folders_are_read_in_sorted_order(folders: DataConfig, tmp_path: P
     assert prepare(folders, tmp_path / "cache").fingerprint != store.fingerprint
 
 
-def test_an_unknown_class_and_a_broken_image_are_named(folders: DataConfig, tmp_path: Path):
-    (tmp_path / "images/train/cat/1.png").write_bytes(b"\x89PNG\r\n\x1a\n")
-    with pytest.raises(ConfigError, match=r"train/cat/1\.png: cannot be decoded"):
-        prepare(folders, tmp_path / "cache")
+def test_an_unknown_class_is_named(folders: DataConfig, tmp_path: Path):
     (tmp_path / "images/val/dog").rename(tmp_path / "images/val/wolf")
     with pytest.raises(ConfigError, match=r"no training images .*\(wolf\)"):
         prepare(folders, tmp_path / "cache")
@@ -359,6 +334,3 @@ def test_a_folder_without_class_folders_is_refused(tmp_path: Path):
     _put(tmp_path / "images/1.png", 30)
     with pytest.raises(ConfigError, match=r"no label column .*train/CLASS/ and test/CLASS/"):
         prepare(_data(path="images"), tmp_path / "cache")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match=r"empty: cannot be read .*train/CLASS/"):
-        prepare(_data(path="empty"), tmp_path / "cache")

