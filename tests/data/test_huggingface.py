@@ -1,6 +1,5 @@
 """Parquet files, image folders and hub data sets, read by `datasets`."""
 
-import json
 import os
 import re
 import shutil
@@ -140,24 +139,6 @@ def test_a_name_that_the_hub_does_not_have_is_one_line(fashion: Path, tmp_path: 
     assert re.fullmatch(
         r"error: data.path=nobody/nothing: .*next step: check the name.*\n", done.stderr
     )
-
-
-@pytest.mark.slow
-def test_the_record_and_the_report_name_the_data_not_the_experiment(fashion: Path, tmp_path: Path):
-    few = ["width=0.1", "data.size=28", "data.crop=24", "data.train_limit=100", "data.val_size=20"]
-    few += ["recipe.epochs=1", "recipe.batch_size=10", "trainer=cpu", "logger=none"]
-    with serve(fashion / "hub") as environment:
-        keys = ["experiment=cifar10_small", f"data.path={NAME}", *few]
-        done = _run("run", *keys, **environment)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert NAME in done.stdout
-    (record,) = Path("runs").glob("*/record.json")
-    assert json.loads(record.read_text())["data"]["name"] == NAME
-    command = [sys.executable, str(COMMANDS / "report.py")]
-    subprocess.run(command, check=True, capture_output=True, timeout=240)
-    report = Path("runs/RESULTS.md").read_text()
-    assert NAME in report
-    assert "**CIFAR-10**" not in report
 
 
 # Files

@@ -5,10 +5,9 @@ import json
 import logging
 import os
 import shutil
-import signal
-import subprocess
-import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,39 +16,12 @@ import platformdirs
 import pytest
 
 from ablations.config import ConfigError, DataConfig, Source, Storage
-from ablations.data import build, cache
+from ablations.data import build, cache, synthetic
 from ablations.data import store as store_module
 from ablations.data.build import LAYOUT, seal
 from ablations.data.sources import Sample, SourceData, Split
 from ablations.data.store import Store, damage, prepare
 from ablations.data.stratified import stratified_order
-
-# Prepares the tiny built-in data in another process; `delay` seconds pass before each image.
-CHILD = """
-import sys, time
-from pathlib import Path
-from ablations.config import DataConfig
-from ablations.data import store, synthetic
-synthetic.TRAIN_IMAGES, synthetic.TEST_IMAGES, delay = 60, 20, float(sys.argv[2])
-draw = synthetic._samples
-def slowly(*arguments):
-    for sample in draw(*arguments):
-        print("drawing", flush=True)
-        time.sleep(delay)
-        yield sample
-synthetic._samples = slowly
-print(store.prepare(DataConfig(size=8, crop=8), Path(sys.argv[1])).fingerprint)
-"""
-
-
-def _child(cache: Path, delay: float) -> subprocess.Popen[str]:
-    paths = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), *sys.path]))
-    return subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(cache), str(delay)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": paths},
-    )
 
 
 @pytest.fixture
@@ -153,24 +125,35 @@ def test_another_size_or_another_file_is_another_store(shades_dataset: DataConfi
     assert first.fingerprint == touched.fingerprint != larger.fingerprint
 
 
-def test_two_processes_build_once(tmp_path: Path):
-    children = [_child(tmp_path, 0.01) for _ in range(2)]
-    outputs = [child.communicate(timeout=60)[0].splitlines() for child in children]
-    assert all(child.returncode == 0 for child in children)
-    assert outputs[0][-1] == outputs[1][-1]
-    assert [line for output in outputs for line in output].count("drawing") == 80
+def test_two_commands_at_once_build_once(tiny: DataConfig, tmp_path: Path, monkeypatch):
+    draw, drawn = synthetic._samples, []
+
+    def slowly(name: str, *rest) -> Iterator[Sample]:
+        drawn.append(name)
+        time.sleep(0.2)
+        yield from draw(name, *rest)
+
+    monkeypatch.setattr(synthetic, "_samples", slowly)
+    with ThreadPoolExecutor(2) as commands:
+        stores = list(commands.map(prepare, [tiny] * 2, [tmp_path] * 2))
+    assert drawn == ["train", "test"]
+    assert stores[0].fingerprint == stores[1].fingerprint
 
 
-def test_a_killed_build_leaves_nothing_that_counts_as_whole(tiny: DataConfig, tmp_path: Path):
-    child = _child(tmp_path, 60)
-    assert child.stdout is not None
-    assert child.stdout.readline() == "drawing\n"
-    child.send_signal(signal.SIGKILL)
-    child.communicate()
-    assert [path.name.endswith(".partial") for path in tmp_path.glob("*px-*/")] == [True]
+def test_a_store_appears_when_it_is_complete(tiny: DataConfig, tmp_path: Path, monkeypatch):
+    draw, seen = synthetic._samples, set()
+
+    def samples(*arguments) -> Iterator[Sample]:
+        seen.update(path.suffix for path in tmp_path.glob("*px-*/"))
+        yield from draw(*arguments)
+
+    monkeypatch.setattr(synthetic, "_samples", samples)
+    path = prepare(tiny, tmp_path).path
+    path.rename(f"{path}.partial")  # as a killed command leaves it, at worst
     store = prepare(tiny, tmp_path)
-    assert len(store.train_labels) == 60
+    assert seen == {".partial"}
     assert list(tmp_path.glob("*px-*/")) == [store.path]
+    assert damage(store.path) is None
 
 
 def test_a_full_disk_is_named_and_left_clean(tiny: DataConfig, tmp_path: Path, monkeypatch):
