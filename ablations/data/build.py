@@ -9,6 +9,7 @@ import json
 import os
 import time
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -108,24 +109,19 @@ def _write_split(
     crcs: list[int] = []
     kept: list[bool] = []
     broken: dict[str, str] = {}
-    samples, stored = iter(split.samples), partial(_stored, data=data, sums=sums)
     begun = time.monotonic()
-    with (
-        (folder / f"{name}_images.npy").open("wb") as file,
-        ThreadPoolExecutor(cpu_cores()) as threads,
-    ):
+    with (folder / f"{name}_images.npy").open("wb") as file:
         _write_header(file, (0, *image))
-        while group := list(islice(samples, GROUP)):
-            for sample, content in zip(group, threads.map(stored, group), strict=True):
-                kept.append(isinstance(content, bytes))
-                if isinstance(content, str):
-                    broken[sample.where] = content
-                    continue
+        for sample, content in _in_stored_form(split, data, sums):
+            kept.append(isinstance(content, bytes))
+            if isinstance(content, bytes):
                 file.write(content)
                 digest.update(content)
                 lengths.append(len(content))
                 crcs.append(zlib.crc32(content))
-            if len(kept) < total:
+            else:
+                broken[sample.where] = content
+            if len(kept) % GROUP == 0 and len(kept) < total:
                 left = (time.monotonic() - begun) / len(kept) * (total - len(kept))
                 report(f"decoding {name} images: {len(kept):,} of {total:,}, {duration(left)} left")
         shape = (sum(lengths) if jpeg else len(lengths), *image)
@@ -152,6 +148,19 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
     """Write numpy's header, padded to a length that does not depend on the shape."""
     header = {"descr": np.dtype(np.uint8).str, "fortran_order": False, "shape": shape}
     npy.write_array_header_1_0(file, header)
+
+
+def _in_stored_form(
+    split: Split, data: DataConfig, sums: PixelSums
+) -> Iterator[tuple[Sample, bytes | str]]:
+    """Yield each image with the result of :func:`_stored`, in order, using all cores."""
+    samples, stored = iter(split.samples), partial(_stored, data=data, sums=sums)
+    threads = ThreadPoolExecutor(cpu_cores())
+    try:
+        while group := list(islice(samples, GROUP)):
+            yield from zip(group, threads.map(stored, group), strict=True)
+    finally:
+        threads.shutdown(cancel_futures=True)  # Ctrl-C does not wait for the rest of a group
 
 
 def _stored(sample: Sample, data: DataConfig, sums: PixelSums) -> bytes | str:
