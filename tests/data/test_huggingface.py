@@ -167,11 +167,6 @@ def test_a_path_is_no_pattern(shades, write_parquet, tmp_path: Path):
         prepare(_data(path="[a]"), tmp_path / "cache")
 
 
-def test_a_pattern_that_matches_no_file_is_named(tmp_path: Path):
-    with pytest.raises(ConfigError, match=r"data\.train: no file matches .*/\*\.parquet"):
-        prepare(_files("*.parquet", "*"), tmp_path / "cache")
-
-
 def test_a_file_that_is_not_parquet_or_cut_short_is_named(shades_dataset: DataConfig, tmp_path):
     path = Path(shades_dataset.test[0])
     path.write_bytes(path.read_bytes()[:-20])

@@ -2,11 +2,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from ablations.data import images as images_module
 from ablations.data.images import StoredImages, encode
-from ablations.data.loading import EpochBatches, Loader, PixelBatches
 from ablations.data.store import Store
 
 
@@ -37,19 +35,3 @@ def test_both_decoders_give_the_same_pixels(images: StoredImages, reference: Sto
     monkeypatch.setattr(images_module, "_simplejpeg", None)
     assert (images[:] == fast[0]).all()
     assert (reference.train_images[:] == fast[1]).all()
-
-
-def test_any_number_of_threads_and_a_device_give_the_same_batches(images, monkeypatch):
-    monkeypatch.setattr("ablations.data.loading.COPIED", 7)
-    found, before = [], torch.get_num_threads()
-    for count, resident in ((1, False), (2, False), (1, True)):
-        torch.set_num_threads(count)
-        pixels = PixelBatches(images, np.arange(30), np.arange(5, 25))
-        if resident:
-            pixels.to(torch.device("cpu"))
-        found.append(list(Loader(pixels, EpochBatches(20, 6, 0))))
-    torch.set_num_threads(before)
-    for batches in zip(*found, strict=True):
-        for batch in batches:
-            assert (batch.images.numpy() == images[batch.labels.numpy()]).all()
-            assert torch.equal(batch.labels, batches[0].labels)

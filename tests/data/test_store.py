@@ -21,7 +21,6 @@ from ablations.data import store as store_module
 from ablations.data.build import LAYOUT, seal
 from ablations.data.sources import Sample, SourceData, Split
 from ablations.data.store import Store, damage, prepare
-from ablations.data.stratified import stratified_order
 
 
 @pytest.fixture
@@ -274,14 +273,6 @@ def _store(labels: np.ndarray) -> Store:
     store = Store(Path(), "", "", (), {}, np.zeros(3), np.zeros((3, 3)))
     store.__dict__["train_labels"] = labels
     return store
-
-
-def test_every_stretch_of_the_order_holds_the_classes_in_proportion():
-    labels = np.repeat([0, 1], [30, 60])
-    order = stratified_order(labels)
-    assert sorted(order.tolist()) == list(range(90))
-    for start in range(0, 90, 9):
-        assert abs(int((labels[order[start : start + 9]] == 0).sum()) - 3) <= 1
 
 
 def test_validation_is_cut_evenly_and_the_limit_leaves_it_alone():
