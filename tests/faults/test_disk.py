@@ -161,7 +161,7 @@ def test_damaged_parquet_is_refused_or_other_data(name, n, what, laboratory, cas
     train = tmp_path / whole.parent.name / whole.name  # the data are named after the folder
     train.parent.mkdir()
     shutil.copy(whole, train)
-    data = replace(laboratory.config.data, train=[str(train)])
+    data = replace(laboratory.config.data, train=(str(train),))
     training = replace(laboratory.training(case.output, data=data), cache=tmp_path / "cache")
     what(train, case.random)
     ended = warm.start(training, tmp_path / "log")
