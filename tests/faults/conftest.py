@@ -54,6 +54,12 @@ class Case:
         """The folder of the run."""
         return self.output / self.expected["run_id"]
 
+    def check(self, found: warm.Ended, *, ended: bool, deed: str = "") -> None:
+        """Check a process; with ``ended``, the run must have its record and no temporary file."""
+        self.check_numbers(ended=ended)
+        self.check_words(found.said, found.code != 0, deed)
+        self.check_left(found.orphans, ended=ended)
+
     def check_numbers(self, *, ended: bool) -> None:
         """Check that records are correct and, with ``ended``, that the run has one."""
         for name, content in self.bystander.items():

@@ -17,14 +17,6 @@ def flip_bit(path: Path, random: Random) -> None:
     _write(path, content)
 
 
-def garble(path: Path, random: Random) -> None:
-    """Overwrite 64 bytes anywhere."""
-    content = bytearray(path.read_bytes())
-    start = random.randrange(max(1, len(content) - 64))
-    content[start : start + 64] = random.randbytes(len(content[start : start + 64]))
-    _write(path, content)
-
-
 def zero_block(path: Path, random: Random) -> None:
     """Zero the 4 kB of one block, or all of a shorter file."""
     content = bytearray(path.read_bytes())
@@ -36,11 +28,6 @@ def zero_block(path: Path, random: Random) -> None:
 def truncate(path: Path, random: Random) -> None:
     """Cut off the end, somewhere."""
     _write(path, path.read_bytes()[: random.randrange(1, path.stat().st_size)])
-
-
-def empty(path: Path, random: Random) -> None:
-    """Leave a file without content."""
-    _write(path, b"")
 
 
 def remove(path: Path, random: Random) -> None:
@@ -58,12 +45,6 @@ def link_nowhere(path: Path, random: Random) -> None:
     """Put a link to a missing file in its place."""
     path.unlink()
     path.symlink_to(path.with_name("gone"))
-
-
-def link_to_itself(path: Path, random: Random) -> None:
-    """Put a link to itself in its place."""
-    path.unlink()
-    path.symlink_to(path)
 
 
 def replace_by(content: bytes) -> Damage:
