@@ -1,16 +1,10 @@
 """The table of layers that ``print_model=true`` prints instead of training."""
 
-from importlib import import_module
-from pathlib import Path
-from tempfile import TemporaryDirectory
-
 from rich.console import Console
 from rich.table import Table
 
 from ablations import models
-from ablations.config import Config, ConfigError, DataConfig, Source
-from ablations.data.cache import cache_folder
-from ablations.data.sources import find_files
+from ablations.config import Config, DataConfig, Source
 from ablations.data.store import is_prepared, prepare
 from ablations.launch.display import fit, show
 
@@ -30,17 +24,14 @@ def show_layers(console: Console, config: Config) -> None:
     """
     run = config.run
     models.check(run)
-    try:
-        classes, problem = _count_classes(config.data), ""
-    except ConfigError as error:
-        classes, problem = 1000, str(error)
+    classes = _count_classes(config.data)
     # Imported here, so that other commands do not load torch.
     from ablations.models.layers import layers
 
-    rows = layers(run, classes)
+    rows = layers(run, classes or 1000)
     table = Table(
         title=f"{run.model.value}, width {run.width:g}, {run.data.crop}x{run.data.crop} "
-        f"pixels{'' if problem else f', {classes:,} classes'}",
+        f"pixels{f', {classes:,} classes' if classes else ''}",
         title_style="bold",
         title_justify="left",
     )
@@ -62,27 +53,17 @@ def show_layers(console: Console, config: Config) -> None:
     total = sum(row.multiply_adds for row in rows)
     table.add_row("total", "", "", f"{trained + statistics:,}", f"{total:,}", style="bold")
     console.print(fit(console, table, ["kind", "multiply-adds"]))
-    if problem:
-        unknown = "their number is unknown, so the last layer has 1,000 outputs"
-        show(console, "classes", f"{unknown}: {problem}")
+    if classes is None:
+        show(
+            console,
+            "classes",
+            "their number is unknown, so the last layer has 1,000 outputs; next step: run "
+            "ablations/prepare.py",
+        )
     if statistics:
         console.print(f"{trained:,} parameters are trained, {statistics:,} are running statistics.")
 
 
-def _count_classes(data: DataConfig) -> int:
-    """Return the number of classes without downloading or decoding images.
-
-    Raises:
-        ConfigError: The data are missing.
-    """
-    if is_prepared(data):
-        return len(prepare(data).classes)
-    if data.source in _CLASSES:
-        return _CLASSES[data.source]
-    if not find_files(data):
-        raise ConfigError(
-            f"data.path={data.path}: not prepared; next step: run ablations/prepare.py"
-        )
-    source = import_module(f"ablations.data.{data.source.value}")
-    with TemporaryDirectory() as scratch:
-        return len(source.read(data, cache_folder(), Path(scratch), lambda line: None).classes)
+def _count_classes(data: DataConfig) -> int | None:
+    """Return the number of classes; None if the data are not prepared and only they have it."""
+    return len(prepare(data).classes) if is_prepared(data) else _CLASSES.get(data.source)

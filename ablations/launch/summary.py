@@ -47,7 +47,9 @@ def show_summary(
             name = job.run.data.name or record.data.name
             by_data.setdefault((job.experiment, name), []).append(job)
     for (experiment, dataset), group in by_data.items():
-        arms = _arms(group)
+        arms: dict[str, list[Job]] = {}
+        for job in group:
+            arms.setdefault(job.label, []).append(job)
         views = {job.run.techniques.evaluation for job in group}
         notes = [dataset, experiment]
         if len(views) == 1:
@@ -90,9 +92,6 @@ def unlearned(arms: Mapping[str, Sequence[Record]]) -> str:
     }
     if not found:
         return ""
-    if len(found) > 3:
-        bad, n = (sum(numbers) for numbers in zip(*found.values(), strict=True))
-        found = {count(len(found), "arm"): (bad, n)}
     parts = [f"{bad} of {count(n, 'run')} of {name}" for name, (bad, n) in found.items()]
     return f"{', '.join(parts)}; next step: more epochs, or another recipe.lr or init"
 
@@ -106,13 +105,6 @@ def _show_diverged(console: Console, jobs: list[Job]) -> None:
             f"{count(len(jobs), 'run')}: the loss became NaN or infinite, or exploded; the table "
             f"uses the chance-level error; next step: use recipe.lr below {rate:g}",
         )
-
-
-def _arms(jobs: list[Job]) -> dict[str, list[Job]]:
-    arms: dict[str, list[Job]] = {}
-    for job in jobs:
-        arms.setdefault(job.label, []).append(job)
-    return arms
 
 
 def _cells(members: list[Job], by_id: dict[str, Record]) -> tuple[str, ...]:

@@ -1,16 +1,12 @@
 import io
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-import pytest
 from rich.console import Console
 
 from ablations.composition import compose
 from ablations.launch.layer_table import show_layers
 
 FUNCTIONAL = ("model=keras_functional", "width=1", "init=paper", "data.size=224", "data.crop=224")
-PARQUET = ("data.source=huggingface", "data.train=[train.parquet]", "data.test=[train.parquet]")
 
 
 def shown(*overrides: str) -> str:
@@ -39,33 +35,17 @@ def test_a_narrow_terminal_cuts_no_name_or_number() -> None:
     assert "46,793,482" in text.getvalue()
 
 
-@pytest.mark.parametrize(
-    ("experiment", "classes"), [("smoke", "10"), ("cifar10", "10"), ("imagenet", "1,000")]
-)
-def test_classes_that_the_source_tells_need_no_data(experiment: str, classes: str) -> None:
-    text = shown(f"experiment={experiment}")
-    assert f"{classes} classes" in text
+def test_classes_that_the_source_tells_need_no_data() -> None:
+    text = shown("experiment=imagenet")
+    assert "1,000 classes" in text
     assert "unknown" not in text
     assert not list(Path.cwd().iterdir())
 
 
-@pytest.mark.parametrize(
-    "data", [("experiment=tiny_imagenet", "data.path=nowhere"), (*FUNCTIONAL, *PARQUET)]
-)
-def test_without_data_it_has_a_thousand_outputs_and_says_why(
-    data: tuple[str, ...],
-) -> None:
-    text = shown(*data)
+def test_other_classes_are_read_from_a_prepared_store(cache) -> None:
+    text = shown("experiment=tiny_imagenet", "data.path=nowhere")
     assert "1,000 classes" not in text
-    assert "unknown, so the last layer has 1,000 outputs: data." in text
-
-
-def test_classes_are_read_from_a_file_or_a_prepared_store(cache) -> None:
-    pixel = {"bytes": b"", "path": None}
-    for name in ("train", "test"):
-        labels = [0, 1, 2, 3]
-        pq.write_table(pa.table({"image": [pixel] * 4, "label": labels}), f"{name}.parquet")
-    assert "4 classes" in shown(*PARQUET[:2], "data.test=[test.parquet]")
+    assert "unknown, so the last layer has 1,000 outputs; next step: run" in text
     store = next(cache.glob("synthetic-16px-????????????????"))
     given = ("data.source=huggingface", f"data.path={store}", "data.size=16", "data.crop=12")
     assert "10 classes" in shown(*given)

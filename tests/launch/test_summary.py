@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from ablations.launch.summary import show_summary, unlearned
+from ablations.launch.summary import show_summary
 from ablations.record import Record, Scores
 from ablations.techniques import Evaluation, Pooling
 
@@ -108,12 +108,6 @@ def test_runs_on_other_data_have_their_own_table(tiny_job, record: Record):
     titles = [row for row in text if "Test error" in row]
     assert len(titles) == 2
     assert "photographs" in titles[1]
-
-
-def test_the_runs_at_chance_of_many_arms_are_counted(record: Record):
-    bad, good = (scored(record, e, val=Scores(e, 0.0, 1.0, 500)) for e in (0.91, 0.4))
-    text = unlearned({"baseline": [good], **{f"norm={n}": [bad, good] for n in range(4)}})
-    assert text.startswith("4 of 8 runs of 4 arms; ")
 
 
 @pytest.mark.parametrize(
