@@ -17,7 +17,6 @@ _MEMORY = (
     *("allocate memory", "out of memory", "failed to map segment", "start new thread"),
     "memory exhausted",
 )
-NO_MEMORY, ENDED = "not enough memory", "ended by"  # how texts of `plain` and `describe_end` begin
 MORE_MEMORY = "give it more memory, or train one run at a time with trainer.parallel=1"
 
 
@@ -105,14 +104,14 @@ def describe_end(exitcode: int) -> str:
         name = signal.Signals(-exitcode if exitcode < 0 else exitcode - 128).name
     except ValueError:
         return f"exit code {exitcode}"
-    return f"{ENDED} {name}{', perhaps for lack of memory' if name == 'SIGKILL' else ''}"
+    return f"ended by {name}{', perhaps for lack of memory' if name == 'SIGKILL' else ''}"
 
 
 def plain(error: Exception) -> str:
     """Return an error as one line for the user; an OSError includes its file."""
     if lacks_memory(error):
         said = " ".join(str(error).split()) or type(error).__name__
-        return f"{NO_MEMORY} ({said[:200]}); next step: {MORE_MEMORY}"
+        return f"not enough memory ({said[:200]}); next step: {MORE_MEMORY}"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)

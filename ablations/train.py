@@ -1,6 +1,6 @@
 """``python -m ablations.train RUN_FOLDER`` trains one frozen run.
 
-For several devices, start it with torchrun.
+For several devices it starts torchrun, or is started by torchrun once for each.
 """
 
 import argparse
@@ -8,18 +8,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-from torch.distributed.elastic.multiprocessing.errors import record as recorded
-
-from ablations.config import ConfigError, Job
+from ablations.config import ConfigError
 from ablations.errors import plain_errors
-from ablations.files import remove_partial
-from ablations.launch.worker import leave_out_deprecations
-from ablations.record import load
-from ablations.training.fit import train
+from ablations.launch.frozen import train_frozen
+from ablations.launch.worker import end_with_parent, leave_out_deprecations
 
 
-@recorded  # torchrun shows the traceback of the rank that failed first
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command.
 
@@ -29,44 +23,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m ablations.train",
         description="Train or resume a frozen run, and write its record.",
-        epilog="For several devices: torchrun --standalone --nproc-per-node=N -m ablations.train "
-        "RUN_FOLDER",
     )
     parser.add_argument(
         "folder", type=Path, metavar="RUN_FOLDER", help="folder with the config.yaml of a run"
     )
     folder = parser.parse_args(arguments).folder
+    if "RANK" in os.environ:
+        end_with_parent(os.getppid(), grace=0.5)  # torchrun's agent may be killed
     leave_out_deprecations()
     with plain_errors(folder):
-        job = _frozen(folder)
-        if load(folder) is not None:
-            return
-        if os.environ.get("RANK", "0") != "0":
-            train(job, folder)
-            return
-        try:
-            with FileLock(folder / "lock", timeout=0):
-                remove_partial(folder)
-                train(job, folder)
-        except Timeout:
-            raise ConfigError(f"{folder}: another process is training this run") from None
-
-
-def _frozen(folder: Path) -> Job:
-    if not (folder / "config.yaml").is_file():
-        raise ConfigError(
-            f"{folder}: not the folder of a run; next step: `python ablations/run.py` makes one in "
-            "runs/"
-        )
-    job = Job.load(folder)
-    devices, nodes = job.trainer.devices, job.trainer.num_nodes
-    if int(os.environ.get("WORLD_SIZE", "1")) != devices * nodes:
-        raise ConfigError(
-            f"{folder}: must be trained by {devices * nodes} processes, but there are "
-            f"{os.environ.get('WORLD_SIZE', '1')}; next step: torchrun --nnodes={nodes} "
-            f"--nproc-per-node={devices} -m ablations.train {folder}"
-        )
-    return job
+        if not (folder / "config.yaml").is_file():
+            raise ConfigError(
+                f"{folder}: not the folder of a run; next step: `python ablations/run.py` makes "
+                "one in runs/"
+            )
+        train_frozen(folder)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """The command ``run.py``, first without training: what it plans, starts and prints."""
 
-import os
 import re
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -105,20 +103,6 @@ def test_a_failure_is_counted_and_repeated(run, cluster: Cluster):
     cluster.fails, cluster.begun = (), []
     assert run("-m", "seed=0,1")[0] == 0
     assert cluster.begun == [0]
-
-
-@pytest.mark.parametrize(
-    ("tail", "step"),
-    [
-        ("Traceback\nValueError: x", "read the log, correct the cause, repeat the command"),
-        ("error: process of the run: ended by SIGKILL", "repeat the command"),
-    ],
-)
-def test_the_next_step_of_a_failure_is_to_correct_what_repeating_cannot(
-    tail: str, step: str, run, cluster: Cluster
-):
-    cluster.fails, cluster.tail = (0,), tail
-    assert run()[0] == f"error: 1 of 1 runs failed; next step: {step}"
 
 
 def test_a_mistake_in_the_last_job_is_found_before_the_first_begins(run, cluster: Cluster):
@@ -232,23 +216,3 @@ def test_a_sweep_from_plan_to_table_and_again(start, tiny):
     assert "4 runs, 4 finished before" in again.out
     assert again.out.partition("Test error")[2] == first.out.partition("Test error")[2]
     assert not first.left_over(5)
-
-
-@pytest.mark.slow
-def test_the_command_gives_what_training_in_this_process_gives(start, tiny, record: Record):
-    command = start(*tiny).finish()
-    assert command.code == 0, command.out + command.err
-    (path,) = Path("runs").glob("*/record.json")
-    other = load(path.parent)
-    assert other is not None
-    assert other.run_id == record.run_id
-    assert (other.train, other.val, other.test) == (record.train, record.val, record.test)
-
-
-@pytest.mark.slow
-def test_sigterm_leaves_a_checkpoint_on_one_device(start, tiny):
-    command = start(*tiny, "recipe.epochs=2000", "trainer.checkpoint_steps=1000000")
-    command.wait_until(lambda: list(Path("runs").glob("*/last.ckpt")))
-    os.kill(command.process.pid, signal.SIGTERM)
-    assert command.finish(120).code == 143
-    assert not command.left_over(5)

@@ -10,7 +10,7 @@ from rich.text import Text
 from ablations.claims.results import ClaimResult, StudyResult
 from ablations.claims.study import StudyRun
 from ablations.claims.words import figure, measured, remarks
-from ablations.launch.display import fit, show, show_slow_precision, time_left
+from ablations.launch.display import fit, show, show_slow_precision
 from ablations.launch.plan import Timing
 from ablations.stats.labels import Label
 from ablations.words import count, spoken
@@ -58,9 +58,7 @@ def show_plan(console: Console, run: StudyRun, rate: float | None = None) -> Non
         f"at most {count(len(jobs), 'run')} without grid extensions",
         f"{sum(n > 1 for n in users.values())} shared by several claims" * (len(by_claim) > 1),
         f"{len(jobs) - len(left)} finished" * bool(run.runs.fingerprint),
-        time_left(timing.of(left))
-        if device_hours is None
-        else f"{device_hours:,.0f} hours of one device",
+        timing.left(left) if device_hours is None else f"{device_hours:,.0f} hours of one device",
     ]
     show(console, "plan", "; ".join(filter(None, parts)))
     show(console, "runs", str(run.runs.output))

@@ -22,16 +22,13 @@ class Slot:
     """Devices that are used by one run at a time.
 
     Attributes:
-        accelerator: ``cpu`` or ``gpu``.
-        gpus: Values for ``CUDA_VISIBLE_DEVICES``, empty on a CPU.
-        processes: Processes that train a run together.
+        gpus: Values for ``CUDA_VISIBLE_DEVICES``, empty on a CPU; None for runs on several nodes,
+            whose devices SLURM allocates.
         names: Names of its locks, such as ``cpu3-0`` or ``gpu0-1``: core or GPU, and
             number of the run that shares it.
     """
 
-    accelerator: str
-    gpus: tuple[str, ...]
-    processes: int
+    gpus: tuple[str, ...] | None
     names: tuple[str, ...]
 
 
@@ -103,6 +100,14 @@ def visible_gpus() -> list[str]:
         pynvml.nvmlShutdown()
 
 
+def uses_gpus(trainer: Trainer) -> bool:
+    """Return whether runs are trained on GPUs; ``auto`` takes those of this machine only."""
+    if trainer.accelerator is Accelerator.auto:
+        here = trainer.num_nodes == 1 and not trainer.slurm.submit
+        return here and bool(visible_gpus())
+    return trainer.accelerator is Accelerator.gpu
+
+
 def threads_for(trainer: Trainer, crop: int) -> int:
     """Return the number of CPU threads for each process of a run.
 
@@ -116,12 +121,11 @@ def threads_for(trainer: Trainer, crop: int) -> int:
     if trainer.threads:
         return trainer.threads
     if trainer.slurm.submit:  # the nodes may have other cores than this machine
-        cores = trainer.slurm.cpus * trainer.devices
-        gpus = trainer.devices if trainer.accelerator is Accelerator.gpu else 0
+        cores, gpus = trainer.slurm.cpus * trainer.devices, trainer.devices
     else:
         cores, gpus = physical_cores(), len(visible_gpus())
-    if gpus and trainer.accelerator is not Accelerator.cpu:
-        return max(1, cores // gpus)
+    if uses_gpus(trainer):
+        return max(1, cores // max(1, gpus))
     return 1 if crop < LARGE_CROP else max(1, cores // trainer.devices)
 
 
@@ -130,11 +134,9 @@ def slow_precision(jobs: Iterable[Job]) -> str:
     flags = cpu_flags()
     if not flags or any("bf16" in flag for flag in flags):
         return ""
-    gpus = bool(visible_gpus())
     for job in jobs:
-        trainer = job.trainer
-        on_cpu = trainer.accelerator is Accelerator.cpu or not gpus
-        if job.run.recipe.precision is Precision.bf16 and on_cpu and not trainer.slurm.submit:
+        here = not job.trainer.slurm.submit and not uses_gpus(job.trainer)
+        if here and job.run.recipe.precision is Precision.bf16:
             return (
                 "recipe.precision=bf16: this CPU has no bf16 instructions (avx512_bf16, amx_bf16); "
                 "a step takes several times as long as in float32; next step: use another machine, "
@@ -153,6 +155,8 @@ def allocate(trainer: Trainer) -> tuple[list[Slot], int]:
         ConfigError: The machine does not have what ``trainer`` asks for.
     """
     accelerator, devices = trainer.accelerator, trainer.devices
+    if trainer.num_nodes > 1:
+        return [Slot(None, ())], 1
     gpus = visible_gpus() if accelerator is not Accelerator.cpu else []
     if accelerator is Accelerator.gpu and not gpus:
         raise ConfigError(
@@ -182,5 +186,5 @@ def allocate(trainer: Trainer) -> tuple[list[Slot], int]:
     for i in range(max(len(groups), at_once)):
         group, share = groups[i % len(groups)], i // len(groups)
         names = tuple(f"{kind}{unit.replace('/', '-')}-{share}" for unit in group)
-        slots.append(Slot(kind, group if gpus else (), devices, names))
+        slots.append(Slot(group if gpus else (), names))
     return slots, at_once

@@ -1,13 +1,11 @@
 """Terminal output of a command: its plan, a live table of its runs, and errors."""
 
-import re
+import shlex
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from shlex import quote
 
 from rich import box
-from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.live import Live
 from rich.measure import Measurement
@@ -17,7 +15,8 @@ from rich.text import Text
 
 from ablations.config import Job, Trainer
 from ablations.launch.devices import slow_precision
-from ablations.launch.plan import Estimate, Plan
+from ablations.launch.frozen import torchrun_options
+from ablations.launch.plan import Plan, Timing
 from ablations.launch.pool import ALIVE, RunState
 from ablations.launch.slurm import describe
 from ablations.record import Record
@@ -25,8 +24,6 @@ from ablations.words import count, duration
 
 LINE_SECONDS = 15.0
 BAR, SHORTEST = 12, 8  # characters of the progress bar, and of a column with broken words
-# Where the name of a callback and its arguments, `callbacks=Mine(decay=0.9,every=2)`, may break.
-_BREAKS = re.compile(r"(?<==)(?=\w+\()|(?<=\w)(?=\(\w+=)|(?<=,)(?=\w+=)|(?<=\)\+)")
 _STYLES = {"finished": "green", "diverged": "yellow", "failed": "bold red", "running": "cyan"}
 
 
@@ -43,8 +40,8 @@ def show(console: Console, subject: str, text: str) -> None:
 def fit(console: Console, table: Table, spare: Sequence[str] = ()) -> Table:
     """Return the table, adjusted to the width of the console.
 
-    If the table is too wide, names of callbacks are broken before their arguments; if it still is,
-    columns are dropped; and last, words of the first column are broken.
+    If the table is too wide even with broken lines, columns are dropped; and last, words of the
+    first column are broken.
 
     Args:
         console: The console to print on.
@@ -52,15 +49,10 @@ def fit(console: Console, table: Table, spare: Sequence[str] = ()) -> Table:
         spare: Titles of columns that may be dropped, in this order.
     """
     boundless = console.options.update(width=10_000)
-    if Measurement.get(console, boundless, table).maximum > console.width:
-        for cell in table.columns[0].cells:
-            if isinstance(cell, Text):
-                cell.plain = _BREAKS.sub("\n", cell.plain)
     for column in table.columns:
         cells = (column.header, *column.cells)
-        texts = [str(cell) for cell in cells if isinstance(cell, str | Text)]
-        words = [part for text in texts for part in ([text] if column.no_wrap else text.split())]
-        column.min_width = max(map(cell_len, words), default=0)
+        sizes = [Measurement.get(console, boundless, cell) for cell in cells]
+        column.min_width = max(s.maximum if column.no_wrap else s.minimum for s in sizes)
     for title in (*spare, None):
         excess = Measurement.get(console, boundless, table).minimum - console.width
         if excess <= 0:
@@ -84,21 +76,6 @@ def show_waiting(console: Console, states: list[RunState]) -> None:
         )
 
 
-def time_left(estimate: Estimate) -> str:
-    """Format the estimated time of runs, and the number of runs without an estimate.
-
-    Examples:
-        >>> time_left(Estimate(seconds=200.0, unknown=2, runs=5))
-        'about 3 min 20 s, and 2 runs not yet timed'
-    """
-    if estimate.unknown == estimate.runs:
-        return "time not known yet"
-    known = f"about {duration(estimate.seconds)}"
-    if not estimate.unknown:
-        return known
-    return f"{known}, and {count(estimate.unknown, 'run')} not yet timed"
-
-
 def show_plan(console: Console, plan: Plan) -> None:
     """Print how many runs there are, how many are done, and how long the rest may take."""
     done = len(plan.jobs) - len(plan.left)
@@ -107,7 +84,7 @@ def show_plan(console: Console, plan: Plan) -> None:
         parts.append(f"{done} finished before")
     if plan.left and not plan.jobs[0].fast_dev_run:
         parts.append(f"{len(plan.left)} to train" if done else "")
-        parts.append(time_left(plan.estimate))
+        parts.append(Timing(plan.output).left(plan.left))
     show(console, "plan", f"{', '.join(filter(None, parts))}; records in {plan.output}")
     if plan.merged:
         show(
@@ -131,21 +108,18 @@ def show_records(console: Console, plan: Plan, records: dict[str, Record]) -> No
     if len(jobs) < 2:
         return
     show(console, "records", str(plan.output))
-    arms: dict[tuple[str, str, str], list[Job]] = {}
+    arms: dict[tuple[str, str], list[Job]] = {}
     for job in jobs:
-        data = job.run.data.name or records[job.run.run_id].data.name
-        arms.setdefault((job.label, job.experiment, data), []).append(job)
-    # An arm may have been trained on several data sets, each with its own table.
-    columns = [n for n in range(3) if n == 0 or len({names[n] for names in arms}) > 1]
+        arms.setdefault((job.label, job.experiment), []).append(job)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for n in columns:
-        table.add_column(("arm", "experiment", "data")[n], overflow="fold")
+    table.add_column("arm", overflow="fold")
+    table.add_column("experiment")
     table.add_column("run ids, in the order of the seeds")
-    for names, members in arms.items():
+    for (label, experiment), members in arms.items():
         members.sort(key=lambda job: job.run.seed)
         ids = Text(" ".join(job.run.run_id for job in members))
-        table.add_row(*(Text(names[n]) for n in columns), ids)
-    console.print(fit(console, table))
+        table.add_row(Text(label), Text(experiment), ids)
+    console.print(fit(console, table, ["experiment"]))
 
 
 def show_slow_precision(console: Console, jobs: Iterable[Job]) -> None:
@@ -164,20 +138,15 @@ def show_torchrun(console: Console, folders: Iterable[Path], trainer: Trainer) -
         "the table",
     )
     for folder in folders:
-        console.print(
-            f"torchrun --nnodes={trainer.num_nodes} --nproc-per-node={trainer.devices} "
-            f"--rdzv-backend=c10d --rdzv-endpoint=HOST:29500 --rdzv-id={folder.name} "
-            f"-m ablations.train {quote(str(folder))}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        command = shlex.join(["torchrun", *torchrun_options(folder, trainer)])
+        console.print(command, highlight=False, soft_wrap=True)
 
 
 class Monitor:
     """Displays the progress of runs.
 
     On a terminal it redraws a table in place; elsewhere it prints a line when a run starts or
-    ends, and every 15 seconds if there is progress.
+    ends, and every 15 seconds in between.
 
     Args:
         console: The console to print on.
@@ -188,7 +157,6 @@ class Monitor:
         self.live = Live(console=console, refresh_per_second=4, transient=True)
         self.clock = _Clock()
         self.told: dict[str, tuple[str, str]] = {}
-        self.lines: dict[str, Text] = {}
         self.last_line = 0.0
 
     def __enter__(self) -> "Monitor":
@@ -210,17 +178,11 @@ class Monitor:
             self.told[state.job.run.run_id] = now
             quiet = self.console.is_terminal and state.status != "failed"
             if not quiet and (changed or (due and state.status == "running")):
-                self._print_line(state)
+                self.last_line = time.monotonic()
+                self.console.print(_line(state), soft_wrap=True)
             if changed and state.status == "failed":
                 self.console.print(Text(state.tail, "red"), soft_wrap=True)
                 self.console.print(Text(f"full log: {state.folder / 'log.txt'}"), soft_wrap=True)
-
-    def _print_line(self, state: RunState) -> None:
-        self.last_line = time.monotonic()
-        line = _line(state)
-        if self.lines.get(state.job.run.run_id) != line:
-            self.lines[state.job.run.run_id] = line
-            self.console.print(line, highlight=False, soft_wrap=True)
 
 
 class _Clock:

@@ -1,5 +1,6 @@
 """Plan a command: its distinct runs, which of them are done, how long the rest takes."""
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -10,29 +11,14 @@ from statistics import mean
 
 from ablations import models
 from ablations.arms import arm_labels, difference
-from ablations.config import Accelerator, Config, ConfigError, Job, Logger, LoggerKind, Run, Trainer
+from ablations.config import Config, ConfigError, Job, Logger, LoggerKind, Run, Trainer
 from ablations.data.sources import IMAGES
 from ablations.data.store import Store, prepare
 from ablations.errors import writable
 from ablations.launch import slurm
-from ablations.launch.devices import allocate, threads_for
-from ablations.launch.nodes import refuse_another_launcher
+from ablations.launch.devices import allocate, threads_for, uses_gpus
 from ablations.record import CHECKPOINT, Record, find_folder, load, load_all
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Estimated time of runs, from finished runs with the same network, crop and hardware.
-
-    Attributes:
-        seconds: Time of all runs except the unknown ones.
-        unknown: Number of runs for which no comparable run has finished.
-        runs: Total number of runs.
-    """
-
-    seconds: float
-    unknown: int
-    runs: int
+from ablations.words import count, duration
 
 
 @dataclass(frozen=True)
@@ -44,7 +30,6 @@ class Plan:
         jobs: The requested jobs in order, without duplicates. Jobs that differ only in
             ``evaluation``, the test error to show, share a run.
         records: Records of the runs that are done, by run id.
-        estimate: Time of the runs without a record.
         run_ids: Run id of each configuration, in the requested order.
         merged: Number of jobs dropped because they differ from another only in the hardware.
     """
@@ -52,7 +37,6 @@ class Plan:
     output: Path
     jobs: list[Job]
     records: dict[str, Record]
-    estimate: Estimate
     run_ids: list[str]
     merged: int = 0
 
@@ -98,13 +82,12 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
         for job in jobs
         if not shared.fast_dev_run and (record := load(output / job.run.run_id))
     }
-    plan = Plan(output, jobs, records, Estimate(0.0, 0, 0), run_ids, merged)
-    return replace(plan, estimate=Timing(output).of(plan.left))
+    return Plan(output, jobs, records, run_ids, merged)
 
 
 def _check(configs: Sequence[Config]) -> None:
     """Check configurations as far as possible without their data."""
-    refuse_another_launcher()
+    _refuse_another_launcher()
     for config in configs:
         models.check(config.run)
         if config.callbacks:
@@ -118,6 +101,22 @@ def _check(configs: Sequence[Config]) -> None:
             slurm.check(trainer)  # only SLURM knows what its nodes have
         else:
             allocate(trainer)
+
+
+def _refuse_another_launcher() -> None:
+    ranks = [name for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE") if name in os.environ]
+    if ranks:
+        raise ConfigError(
+            f"{ranks[0]}={os.environ[ranks[0]]}: torchrun must not start this command; next step: "
+            "start the command once, without torchrun, and set trainer=ddp trainer.devices=N (or "
+            f"unset {' '.join(ranks)}), or use torchrun with `-m ablations.train RUN_FOLDER`, see "
+            "docs/clusters.md"
+        )
+    if (tasks := os.environ.get("SLURM_STEP_NUM_TASKS", "1")) != "1":
+        raise ConfigError(
+            f"SLURM_STEP_NUM_TASKS={tasks}: srun must start this command once; next step: leave "
+            "srun out, and set trainer=ddp trainer.devices=N trainer.num_nodes=N"
+        )
 
 
 def _check_logger(logger: Logger) -> None:
@@ -181,20 +180,18 @@ def _job(config: Config, base: Run, store: Store, images: int, start: Path | Non
             "of at least two classes"
         )
     if config.recipe.batch_size > images:
-        total, held_out = len(store.train_labels), config.data.val_size
-        smaller = f"data.val_size={total // 10}, which now holds out {held_out} of {total}"
         raise ConfigError(
             f"recipe.batch_size={config.recipe.batch_size}: there are only {images} training "
-            "images; next step: "
-            + (smaller if held_out > total // 2 else f"recipe.batch_size={images} or less")
+            f"images; next step: recipe.batch_size={images} or less, or a smaller data.val_size "
+            f"than {config.data.val_size}"
         )
     processes = config.trainer.devices * config.trainer.num_nodes
-    for count, what in (  # `data.val_size=0` is valid
+    for number, what in (  # `data.val_size=0` is valid
         (config.data.val_size or processes, f"data.val_size={config.data.val_size}"),
         (len(store.test_labels), f"{len(store.test_labels)} test images"),
         (config.recipe.batch_size, f"recipe.batch_size={config.recipe.batch_size}"),
     ):
-        if count < processes:
+        if number < processes:
             raise ConfigError(
                 f"{what}: each of {processes} devices needs at least one image; next step: use "
                 "fewer trainer.devices or trainer.num_nodes, or more images"
@@ -251,19 +248,21 @@ class Timing:
         known = self._rates.get(_kind(job.run, accelerator, devices))
         return devices * work / mean(known) if known else None
 
-    def of(self, jobs: Sequence[Job]) -> Estimate:
-        """Return the time of jobs that are run in parallel."""
+    def left(self, jobs: Sequence[Job]) -> str:
+        """Describe the time of jobs that are run in parallel; empty without jobs."""
         if not jobs:
-            return Estimate(0.0, 0, 0)
+            return ""
         accelerator, parallel = _hardware(jobs[0].trainer, len(jobs))
-        total, unknown = 0.0, 0
-        for job in jobs:
-            seconds = self.device_seconds(job, accelerator)
-            if seconds is None:
-                unknown += 1
-            else:
-                total += seconds / (job.trainer.devices * job.trainer.num_nodes)
-        return Estimate(total / parallel, unknown, len(jobs))
+        known = [
+            seconds / (job.trainer.devices * job.trainer.num_nodes)
+            for job in jobs
+            if (seconds := self.device_seconds(job, accelerator)) is not None
+        ]
+        if not known:
+            return "time not known yet"
+        unknown = len(jobs) - len(known)
+        rest = f", and {count(unknown, 'run')} not yet timed" if unknown else ""
+        return f"about {duration(sum(known) / parallel)}{rest}"
 
     def device_hours(self, jobs: Sequence[Job]) -> float | None:
         """Return the hours of jobs, multiplied by their devices; None if one is not known."""
@@ -274,11 +273,8 @@ class Timing:
 
 def _hardware(trainer: Trainer, runs: int) -> tuple[str, int]:
     """Return the accelerator, and how many runs are trained at a time."""
-    if trainer.slurm.submit:
-        accelerator = "gpu" if trainer.accelerator is Accelerator.gpu else "cpu"
-        return accelerator, min(trainer.parallel or runs, runs)
-    slots, at_once = allocate(trainer)
-    return slots[0].accelerator, min(at_once, runs)
+    at_once = (trainer.parallel or runs) if trainer.slurm.submit else allocate(trainer)[1]
+    return "gpu" if uses_gpus(trainer) else "cpu", min(at_once, runs)
 
 
 def _work(job: Job) -> float | None:

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ablations.config import ConfigError, Job, Trainer
-from ablations.errors import ENDED, MORE_MEMORY, NO_MEMORY, describe_end, plain
+from ablations.errors import MORE_MEMORY, describe_end, plain
 from ablations.launch import COMMAND
 from ablations.launch.devices import Devices, Slot
-from ablations.launch.nodes import Nodes
 from ablations.launch.worker import LOG, run_process
 from ablations.record import PROGRESS, Record, load
 
@@ -93,7 +92,6 @@ class Pool:
         watch: Called a few times a second with the state of every run.
         deadline: Value of ``time.monotonic()`` after which no run is started; the remaining runs
             stay ``waiting``.
-        nodes: The nodes that train each run together; None for this machine alone.
     """
 
     def __init__(
@@ -101,12 +99,10 @@ class Pool:
         output: Path,
         watch: Callable[[list[RunState]], None],
         deadline: float | None = None,
-        nodes: Nodes | None = None,
     ) -> None:
         self.output = output
         self.watch = watch
         self.deadline = deadline
-        self.nodes = nodes
         self.running: dict[int, tuple[ForkServerProcess, RunState, Slot]] = {}
 
     def run(self, jobs: list[Job]) -> list[RunState]:
@@ -130,7 +126,7 @@ class Pool:
     ) -> None:
         waiting = deque(group)
         while (waiting and self._may_start(received)) or self.running:
-            while waiting and self._may_start(received) and self._has_room():
+            while waiting and self._may_start(received):
                 if (slot := devices.take()) is None:
                     break
                 waiting[0].awaits = ""
@@ -142,7 +138,7 @@ class Pool:
                     waiting[0].awaits = "GPU" if devices.slots[0].gpus else "core"
                 time.sleep(POLL_SECONDS)
             if received:
-                self.stop()
+                self._stop()
             for sentinel, (process, state, slot) in list(self.running.items()):
                 if process.exitcode is not None:
                     del self.running[sentinel]
@@ -155,29 +151,36 @@ class Pool:
     def _may_start(self, received: list[int]) -> bool:
         return not received and (self.deadline is None or time.monotonic() < self.deadline)
 
-    def _has_room(self) -> bool:
-        # Nodes must agree on the next run, so they train one at a time.
-        return self.nodes is None or not self.running
-
     def _start(self, state: RunState, devices: Devices, slot: Slot) -> None:
-        if (self.nodes is None or self.nodes.rank == 0) and not freeze(state):
+        if not freeze(state):
             devices.give_back(slot)
             return
+        # The server keeps the environment of its start; W&B may have been set offline since.
+        process = _context.Process(
+            target=run_process, args=(state.folder, slot, os.environ.get("WANDB_MODE"))
+        )
         try:
-            process = fork(state.folder, slot, self.nodes)
-        except (OSError, EOFError) as error:  # the server failed or has ended
-            reason = plain(error) if isinstance(error, OSError) else "the fork server ended"
-            fail(state, f"error: cannot start a process ({reason}); next step: {MORE_MEMORY}")
+            process.start()
+        except (OSError, EOFError) as error:  # there is no memory, or the server has ended
+            fail(state, f"error: cannot start a process ({error!r}); next step: {MORE_MEMORY}")
             devices.give_back(slot)
             return
         state.status = "running"
         self.running[process.sentinel] = (process, state, slot)
 
-    def stop(self) -> None:
-        """Stop every running process, see :func:`end`, and mark its run as ``stopped``."""
-        end([process for process, _, _ in self.running.values()])
-        for _, state, _ in self.running.values():
+    def _stop(self) -> None:
+        """Send SIGTERM to the running processes, and after ``GRACE_SECONDS`` SIGKILL."""
+        deadline = time.monotonic() + GRACE_SECONDS
+        for process, state, _ in self.running.values():
             state.status = "stopped"
+            process.terminate()
+        for process, _, _ in self.running.values():
+            process.join(max(0.0, deadline - time.monotonic()))
+            assert process.pid
+            with suppress(ProcessLookupError):
+                # The whole group, which includes children of a killed process.
+                os.killpg(process.pid, signal.SIGKILL)
+            process.join()
         self.running.clear()
 
 
@@ -200,37 +203,6 @@ def freeze(state: RunState) -> bool:
 def fail(state: RunState, line: str) -> None:
     """Mark a run as failed, with the reason."""
     state.status, state.tail = "failed", line
-
-
-def fork(folder: Path, slot: Slot, nodes: Nodes | None) -> ForkServerProcess:
-    """Start a process that trains the run in ``folder``."""
-    # The server keeps the environment of its start; W&B may have been set offline since.
-    process = _context.Process(
-        target=run_process, args=(folder, slot, nodes, os.environ.get("WANDB_MODE"))
-    )
-    process.start()
-    return process
-
-
-def end(processes: Iterable[ForkServerProcess]) -> None:
-    """Send SIGTERM to processes, and after ``GRACE_SECONDS`` SIGKILL to those that are left."""
-    left = list(processes)
-    for process in left:
-        _signal(os.kill, process, signal.SIGTERM)
-    deadline = time.monotonic() + GRACE_SECONDS
-    while time.monotonic() < deadline and any(process.exitcode is None for process in left):
-        wait([process.sentinel for process in left], timeout=POLL_SECONDS)
-    for process in left:  # the whole group, which includes children of a killed process
-        _signal(os.killpg, process, signal.SIGKILL)
-        process.join()
-
-
-def _signal(
-    kill: Callable[[int, int], None], process: ForkServerProcess, number: signal.Signals
-) -> None:
-    if process.pid:
-        with suppress(ProcessLookupError):
-            kill(process.pid, number)
 
 
 def run_folder(output: Path, job: Job) -> Path:
@@ -268,12 +240,8 @@ def tail(folder: Path, exitcode: int) -> str:
         folder: The run's folder.
         exitcode: Exit code of the process, see :func:`describe_end`.
     """
-    try:
-        lines = (folder / LOG).read_text(errors="replace").splitlines()[-TAIL_LINES:]
-    except FileNotFoundError:
-        lines = []
-    except OSError as error:
-        lines = [f"error: {plain(error)}; next step: fix this, then repeat the command"]
+    path = folder / LOG
+    lines = path.read_text(errors="replace").splitlines()[-TAIL_LINES:] if path.exists() else []
     end = describe_end(exitcode)
     if "SIGKILL" in end:
         end += f"; next step: {MORE_MEMORY}"
@@ -282,19 +250,11 @@ def tail(folder: Path, exitcode: int) -> str:
     return "\n".join(lines)
 
 
-def may_pass(state: RunState) -> bool:
-    """Return whether a signal or a lack of memory ended a run, which may not happen again."""
-    reason = state.tail.rpartition("\n")[2]
-    return any(words in reason for words in (ENDED, NO_MEMORY))
-
-
 def read_progress(folder: Path) -> dict[str, Any] | None:
     """Return the latest progress of a run, or None."""
-    try:
-        values = json.loads((folder / PROGRESS).read_bytes())
-    except (OSError, ValueError, RecursionError):  # missing or damaged
-        return None
-    return values if isinstance(values, dict) else None
+    with suppress(OSError, ValueError):  # missing or damaged
+        return json.loads((folder / PROGRESS).read_bytes())
+    return None
 
 
 @contextmanager

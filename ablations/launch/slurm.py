@@ -172,7 +172,7 @@ class Queue:
         states = [state for state in states if freeze(state)]
         if not states:
             return
-        names = submit(self.output, trainer, [Task(self.output, state.job) for state in states])
+        names = submit(self.output, trainer, [Task(state.folder) for state in states])
         for state, name in zip(states, names, strict=True):
             write_atomically(state.folder / JOB, json.dumps({"job": name}))
             self.jobs[state.folder] = name

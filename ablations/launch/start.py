@@ -8,7 +8,6 @@ from rich.console import Console
 
 from ablations.config import Job, LoggerKind
 from ablations.launch.display import show, show_torchrun
-from ablations.launch.nodes import Nodes
 from ablations.launch.pool import Pool, RunState, freeze, run_folder, warm_up
 from ablations.launch.slurm import Queue
 
@@ -19,7 +18,6 @@ def start(
     console: Console,
     watch: Callable[[list[RunState]], None],
     deadline: float | None = None,
-    nodes: Nodes | None = None,
 ) -> list[RunState]:
     """Train ``jobs`` and return their states; errors are those of :class:`Pool` and :class:`Queue`.
 
@@ -32,21 +30,21 @@ def start(
         console: The console for torchrun commands and problems with W&B.
         watch: Called a few times a second with the state of every run.
         deadline: Value of ``time.monotonic()`` after which no run is started.
-        nodes: The nodes of a SLURM step that train each run together; None outside a step.
     """
     trainer = jobs[0].trainer
-    if trainer.num_nodes > 1 and nodes is None and not trainer.slurm.submit:
+    in_slurm = trainer.slurm.submit or "SLURM_JOB_ID" in os.environ
+    if trainer.num_nodes > 1 and not in_slurm:
         states = [RunState(job, run_folder(output, job)) for job in jobs]
         show_torchrun(console, [state.folder for state in states if freeze(state)], trainer)
         watch(states)
         return states
     if not trainer.slurm.submit:
         warm_up()
-    if (nodes is None or nodes.rank == 0) and (problem := check_wandb(output, jobs)):
+    if problem := check_wandb(output, jobs):
         show(console, "wandb", problem)
     if trainer.slurm.submit:
         return Queue(output, watch, deadline).run(jobs)
-    return Pool(output, watch, deadline, nodes).run(jobs)
+    return Pool(output, watch, deadline).run(jobs)
 
 
 def check_wandb(output: Path, jobs: list[Job]) -> str | None:

@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from ablations.composition import experiment_of, in_start_folder, to_config
-from ablations.config import Config, ConfigError, Job
+from ablations.config import Config, ConfigError
 from ablations.errors import RunsFailed
 from ablations.launch.display import (
     Monitor,
@@ -22,9 +22,8 @@ from ablations.launch.display import (
     show_waiting,
 )
 from ablations.launch.layer_table import show_layers
-from ablations.launch.nodes import await_plan, nodes_of_step, tell_nodes
 from ablations.launch.plan import make_plan
-from ablations.launch.pool import RunState, freeze, may_pass, run_folder
+from ablations.launch.pool import RunState, run_folder
 from ablations.launch.start import start
 from ablations.launch.summary import show_summary, validation_error
 from ablations.words import count, duration
@@ -87,12 +86,6 @@ def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
         for config in configs:
             show_layers(console, config)
         return [None] * len(configs)
-    output, trainer = Path(shared.output).resolve(), shared.trainer
-    nodes = None if trainer.slurm.submit else nodes_of_step(trainer.num_nodes)
-    if nodes is not None and nodes.rank > 0:
-        jobs = [Job.load(output / run_id) for run_id in await_plan(nodes, output)]
-        states = start(output, jobs, console, lambda states: None, nodes=nodes) if jobs else []
-        return [_failure(states)] * len(configs)
     plan = make_plan(
         [(config, experiment_of(config)) for config in configs],
         report=lambda line: show(console, "data", line),
@@ -100,12 +93,9 @@ def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
     show_plan(console, plan)
     records, states = dict(plan.records), []
     left = [] if shared.plan else plan.left
-    if nodes is not None:
-        frozen = [job for job in left if freeze(RunState(job, run_folder(output, job)))]
-        tell_nodes(nodes, output, [job.run.run_id for job in frozen])
     if left:
         with Monitor(console) as monitor:
-            states = start(output, left, console, monitor.update, nodes=nodes)
+            states = start(plan.output, left, console, monitor.update)
         show(console, "time", f"{duration(monitor.clock.elapsed())} for {count(len(left), 'run')}")
         records |= {s.record.run_id: s.record for s in states if s.record is not None}
         show_waiting(console, states)
@@ -113,7 +103,7 @@ def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
     show_records(console, plan, records)
     failure = _failure(states)
     if shared.fast_dev_run:
-        _remove_finished(output, states)
+        _remove_finished(plan.output, states)
         if states and not failure:
             show(console, "fast_dev_run", "ran one batch of each split; nothing is saved")
     failed = {state.job.run.run_id for state in states if state.status == "failed"}
@@ -152,7 +142,7 @@ def _failure(states: Sequence[RunState]) -> RunsFailed | None:
     failed = [state for state in states if state.status == "failed"]
     if not failed:
         return None
-    step = "" if all(map(may_pass, failed)) else "read the log, correct the cause, "
     return RunsFailed(
-        f"{len(failed)} of {len(states)} runs failed; next step: {step}repeat the command"
+        f"{len(failed)} of {len(states)} runs failed; next step: read the log, correct the cause, "
+        "repeat the command"
     )

@@ -56,7 +56,7 @@ def test_a_mac_trains_on_its_cores(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity")  # Linux's
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     slots, at_once = allocate(Trainer())
-    assert ({slot.accelerator for slot in slots}, len(slots), at_once) == ({"cpu"}, 8, 8)
+    assert ({slot.gpus for slot in slots}, len(slots), at_once) == ({()}, 8, 8)
     assert (threads_for(Trainer(), 24), threads_for(Trainer(), 224)) == (1, 8)
     with pytest.raises(ConfigError, match=r"no GPU is visible; .* use trainer=cpu"):
         allocate(Trainer(Accelerator.gpu))
@@ -92,7 +92,6 @@ def test_gpus_are_shared_out(gpus, trainer, slots, at_once, machine):
     found, limit = allocate(trainer)
     assert ["".join(slot.gpus) for slot in found] == slots
     assert limit == at_once
-    assert {(slot.accelerator, slot.processes) for slot in found} == {("gpu", trainer.devices)}
     assert_disjoint(found)
 
 
@@ -114,8 +113,7 @@ def test_cores_are_shared_out(gpus, cores, trainer, slots, at_once, machine):
     machine(gpus, cores)
     found, limit = allocate(trainer)
     assert (len(found), limit) == (slots, at_once)
-    assert {(slot.accelerator, slot.gpus) for slot in found} == {("cpu", ())}
-    assert {slot.processes for slot in found} == {trainer.devices}
+    assert {slot.gpus for slot in found} == {()}
     assert_disjoint(found)
 
 
@@ -142,6 +140,11 @@ def test_what_the_machine_does_not_have(gpus, trainer, message, machine):
         allocate(trainer)
 
 
+def test_slurm_allocates_the_devices_of_several_nodes(machine):
+    machine(0, 2)
+    assert allocate(Trainer(Accelerator.gpu, devices=8, num_nodes=2))[1] == 1
+
+
 # Several commands at once
 
 
@@ -163,16 +166,6 @@ def test_two_commands_never_hold_one_slot(gpus, machine):
     first.give_back(one)
     assert second.take() == one
     assert first.take() is None
-
-
-def test_a_command_holds_its_share_and_may_go_beyond_the_cores(machine):
-    machine(0, 4)
-    first, second = Devices(Trainer(parallel=2)), Devices(Trainer(parallel=2))
-    take(first, first, second, second)
-    assert (first.take(), second.take()) == (None, None)
-    crowd = Devices(Trainer(parallel=6))
-    take(crowd, crowd)
-    assert crowd.take() is None  # the others hold four of the six
 
 
 def test_commands_on_other_cores_do_not_wait_for_each_other(machine, monkeypatch):
@@ -198,18 +191,6 @@ def test_runs_of_several_commands_share_a_gpu(machine, monkeypatch):
     assert whole.take() is None  # one run per GPU
     first.give_back(slots[0])
     assert whole.take() == slots[0]
-
-
-def test_a_slot_of_several_cores_is_taken_whole_or_not_at_all(machine):
-    machine(0, 2)
-    one, two = Devices(Trainer()), Devices(Trainer(devices=2))
-    first, second = take(one, one)
-    one.give_back(first)
-    assert two.take() is None
-    assert one.take() == first  # `two` does not hold the free core
-    one.give_back(first)
-    one.give_back(second)
-    assert two.take() is not None
 
 
 HOLD = """

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,9 +5,6 @@ from rich.console import Console
 
 from ablations.config import Job, Slurm, Trainer
 from ablations.launch import start as module
-from ablations.launch.nodes import Nodes
-
-NODES = Nodes(2, 0, "a", "1")
 
 
 @pytest.fixture
@@ -28,23 +24,24 @@ def called(monkeypatch) -> list[str]:
 
     for name in ("Pool", "Queue"):
         monkeypatch.setattr(module, name, fake(name))
-    monkeypatch.setattr(module, "warm_up", lambda: found.append("warm"))
+    monkeypatch.setattr(module, "warm_up", lambda: None)
     return found
 
 
 @pytest.mark.parametrize(
-    ("trainer", "nodes", "carried_out_by"),
+    ("trainer", "environment", "starter"),
     [
-        (Trainer(), None, ["warm", "Pool"]),
-        (Trainer(num_nodes=2), NODES, ["warm", "Pool"]),
-        (Trainer(slurm=Slurm(submit=True)), None, ["Queue"]),
-        (Trainer(num_nodes=2, slurm=Slurm(submit=True)), None, ["Queue"]),
+        (Trainer(), {}, "Pool"),
+        (Trainer(num_nodes=2), {"SLURM_JOB_ID": "7"}, "Pool"),
+        (Trainer(num_nodes=2, slurm=Slurm(submit=True)), {}, "Queue"),
     ],
 )
-def test_runs_start_here_or_in_slurm(trainer, nodes, carried_out_by, called, tiny_job):
-    job = replace(tiny_job(), trainer=trainer)
-    assert module.start(Path("runs"), [job], Console(), print, nodes=nodes) == [job]
-    assert called == carried_out_by
+def test_runs_start_here_or_in_slurm(trainer, environment, starter, called, tiny_job, monkeypatch):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    job = tiny_job(trainer=trainer)
+    assert module.start(Path("runs"), [job], Console(), print) == [job]
+    assert called == [starter]
 
 
 def test_several_nodes_outside_of_slurm_get_the_commands_for_torchrun(
@@ -57,6 +54,6 @@ def test_several_nodes_outside_of_slurm_get_the_commands_for_torchrun(
     assert [Job.load(state.folder) for state in states] == jobs
     lines = [line for line in console.export_text().splitlines() if line.startswith("torchrun ")]
     for line, state in zip(lines, states, strict=True):
-        assert "--nnodes=2 --nproc-per-node=3 " in line
-        assert line.endswith(f"-m ablations.train {state.folder}")
+        assert "--nnodes=2 " in line
+        assert line.endswith(f"--nproc-per-node=3 -m ablations.train {state.folder}")
     assert called == []

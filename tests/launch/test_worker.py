@@ -9,9 +9,6 @@ import pytest
 
 from ablations.launch import worker as module
 from ablations.launch.devices import Slot
-from ablations.launch.nodes import Nodes
-
-CPU, GPU = Slot("cpu", (), 1, ()), Slot("gpu", ("2", "3"), 2, ())
 
 
 @pytest.fixture
@@ -20,44 +17,23 @@ def quiet(monkeypatch):
     for name in ("setpgid", "getppid"):
         monkeypatch.setattr(module.os, name, lambda *arguments: 0)
     for name in ("end_with_parent", "_write_output_to"):
-        monkeypatch.setattr(module, name, lambda *given: None)
+        monkeypatch.setattr(module, name, lambda *given, **more: None)
 
 
-@pytest.mark.parametrize(("slot", "seen"), [(CPU, ""), (GPU, "2,3")], ids=["cpu", "gpu"])
-def test_a_run_sees_the_gpus_of_its_slot_only(slot, seen, finished: Path, quiet, monkeypatch):
+@pytest.mark.parametrize(("gpus", "seen"), [((), ""), (("2", "3"), "2,3"), (None, "0,1")])
+def test_a_run_sees_the_gpus_of_its_slot_only(gpus, seen, finished: Path, quiet, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setenv("WANDB_MODE", "online")  # as when the server was started
-    module.run_process(finished, slot, None, "offline")  # done: nothing is trained
+    module.run_process(finished, Slot(gpus, ()), "offline")  # done: nothing is trained
     assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
     assert os.environ["WANDB_MODE"] == "offline"
-
-
-@pytest.mark.parametrize(
-    ("slot", "nodes", "home"),
-    [
-        (CPU, None, None),
-        (GPU, None, "."),
-        (CPU, Nodes(2, 0, "a", "1"), "."),
-        (CPU, Nodes(2, 1, "a", "1"), "node1"),
-    ],
-)
-def test_several_devices_or_nodes_need_ranks(slot, nodes, home, tmp_path: Path, quiet, monkeypatch):
-    from ablations.launch import ranks
-    from ablations.training import fit
-
-    calls = []
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setattr(fit, "train_folder", lambda folder: calls.append((folder, None)))
-    monkeypatch.setattr(ranks, "train_on_ranks", lambda *given: calls.append(given[:2]))
-    module.run_process(tmp_path, slot, nodes, None)
-    assert calls == [(tmp_path, home and tmp_path / home)]
 
 
 WATCHED = """
 import os, signal, subprocess, sys, time
 from ablations.launch.worker import end_with_parent
 os.setpgid(0, 0)
-end_with_parent(os.getppid(), 2.0)
+end_with_parent(os.getppid(), grace=2.0)
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 child = subprocess.Popen(["sleep", "60"])
 print(os.getpid(), child.pid, flush=True)
