@@ -201,18 +201,3 @@ def test_the_help_begins_with_the_command(name: str, monkeypatch, capsys):
 
 
 # As a process
-
-
-@pytest.mark.slow
-def test_a_sweep_from_plan_to_table_and_again(start, tiny):
-    arguments = ("-m", *tiny, "pooling=overlap,nonoverlap", "seed=0,1")
-    first = start(*arguments).finish()
-    assert first.code == 0, first.out + first.err
-    assert "4 runs, time not known yet" in first.out
-    assert first.err == ""
-    records = [load(path.parent) for path in Path("runs").glob("*/record.json")]
-    assert len(records) == 4
-    again = start(*arguments).finish()
-    assert "4 runs, 4 finished before" in again.out
-    assert again.out.partition("Test error")[2] == first.out.partition("Test error")[2]
-    assert not first.left_over(5)

@@ -1,7 +1,6 @@
 """Plan a command: its distinct runs, which of them are done, how long the rest takes."""
 
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -157,10 +156,7 @@ def _start(run: str | None, output: Path) -> Path | None:
     try:
         folder = find_folder(run, output)
     except ConfigError as error:
-        quotes = "; an id that looks like a number needs two pairs of quotes: pretrained='\"12e4\"'"
-        raise ConfigError(
-            f"pretrained={error}" + quotes * bool(re.fullmatch(r"inf|[\d.e+]+", run))
-        ) from None
+        raise ConfigError(f"pretrained={error}") from None
     record = load(folder)
     if record is None:
         why = "this run has not finished; next step: repeat its command to resume it"

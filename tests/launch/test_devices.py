@@ -1,6 +1,4 @@
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -179,41 +177,6 @@ def test_commands_on_other_cores_do_not_wait_for_each_other(machine, monkeypatch
     both.give_back(first)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0})
     assert Devices(Trainer()).take() == first
-
-
-def test_runs_of_several_commands_share_a_gpu(machine, monkeypatch):
-    machine(8, 8)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-a/1/0")
-    first, second, whole = (Devices(Trainer(parallel=n)) for n in (3, 3, None))
-    slots = take(first, second, first)
-    assert {slot.gpus for slot in slots} == {("MIG-a/1/0",)}
-    assert second.take() is None
-    assert whole.take() is None  # one run per GPU
-    first.give_back(slots[0])
-    assert whole.take() == slots[0]
-
-
-HOLD = """
-import sys
-from ablations.config import Accelerator, Trainer
-from ablations.launch.devices import Devices
-devices = Devices(Trainer(Accelerator.cpu))
-print(devices.take().names, flush=True)
-sys.stdin.read()
-"""
-
-
-def test_a_killed_process_holds_nothing():
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as other:
-        assert other.stdout is not None
-        held = other.stdout.readline()
-        here = Devices(Trainer(Accelerator.cpu, parallel=1))
-        here.slots = [slot for slot in here.slots if str(slot.names).encode() in held]
-        assert here.take() is None
-        other.kill()
-    assert here.take() is not None
 
 
 @pytest.mark.parametrize("place", ["", "/nowhere/1000"])

@@ -210,17 +210,6 @@ def test_a_server_whose_command_has_ended_imports_nothing():
     assert (done.returncode, done.stdout, done.stderr) == (0, "False\n", "")
 
 
-def test_a_fast_dev_run_needs_no_record_and_touches_no_run(fakes, tiny_job, runs_dir: Path):
-    fakes(cores=1)
-    job = tiny_job()
-    Pool(runs_dir, unwatched).run([job])
-    before = {path: path.read_bytes() for path in (runs_dir / job.run.run_id).iterdir()}
-    (state,) = Pool(runs_dir, unwatched).run([replace(job, fast_dev_run=True)])
-    assert (state.status, state.record) == ("finished", None)
-    assert {path: path.read_bytes() for path in (runs_dir / job.run.run_id).iterdir()} == before
-    assert load(state.folder) is None
-
-
 def test_runs_with_other_hardware_settings_start_after_the_first(fakes, tiny_job, runs_dir: Path):
     log = fakes(cores=8)
     two = Trainer(Accelerator.cpu, devices=2)
@@ -233,19 +222,6 @@ def test_no_run_begins_after_the_deadline(fakes, tiny_job, runs_dir: Path):
     log = fakes(cores=1)
     (state,) = Pool(runs_dir, unwatched, deadline=time.monotonic() - 1).run([tiny_job()])
     assert (state.status, log) == ("waiting", [])
-
-
-def test_progress_is_passed_on(fakes, tiny_job, runs_dir: Path):
-    fakes(cores=1)
-    seen = []
-
-    def watch(states: list[RunState]) -> None:
-        (states[0].folder / "progress.json").write_text('{"stage": "test"}')
-        seen.append(states[0].progress)
-
-    Pool(runs_dir, watch).run([tiny_job(seed=3)])
-    assert seen[0] == {}  # not that of an earlier attempt
-    assert seen[-1] == {"stage": "test"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -13,7 +13,7 @@ from slurm_cluster import Cluster
 
 from ablations.config import Accelerator, ConfigError, Job, Slurm, Trainer
 from ablations.launch import slurm as module
-from ablations.launch.slurm import Queue, check, describe, options
+from ablations.launch.slurm import Queue, check, describe
 from ablations.launch.slurm_task import Task
 from ablations.record import load
 
@@ -73,23 +73,6 @@ def unwatched(states) -> None:
 def detached(job):
     trainer = replace(job.trainer, slurm=Slurm(submit=True, detach=True))
     return replace(job, trainer=trainer)
-
-
-def test_a_sweep_is_one_array_and_ends_with_its_records(cluster, tiny_job, runs_dir: Path):
-    jobs = [tiny_job(seed=seed, trainer=HERE) for seed in range(3)]
-    seen = []
-
-    def watch(states) -> None:
-        seen.append([state.status for state in states])
-        cluster.table["1_0"] = "RUNNING"
-        if len(seen) == 2:
-            for job in jobs:
-                cluster.finish(runs_dir, job)
-
-    states = Queue(runs_dir, watch).run(jobs)
-    assert cluster.submitted == [[0, 1, 2]]
-    assert seen == [["queued"] * 3, ["running", "queued", "queued"], ["finished"] * 3]
-    assert all(state.record is not None for state in states)
 
 
 def test_a_command_that_comes_back_submits_only_what_slurm_does_not_have(
@@ -158,20 +141,6 @@ def test_a_job_that_is_queued_again_is_waited_for(cluster, tiny_job, runs_dir: P
     assert seen == ["queued", "running", "running", "queued", "queued", "running", "finished"]
 
 
-def test_a_controller_that_does_not_answer_stops_no_watching(cluster, tiny_job, runs_dir: Path):
-    job = tiny_job(trainer=HERE)
-    seen = []
-
-    def watch(states) -> None:
-        seen.append(states[0].status)
-        cluster.away, cluster.table = True, {}
-        if len(seen) == 4:
-            cluster.finish(runs_dir, job)
-
-    Queue(runs_dir, watch).run([job])
-    assert seen == ["queued"] * 4 + ["finished"]
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_jobs_go_on_without_the_command(number, cluster, tiny_job, runs_dir: Path, capsys):
     with pytest.raises(SystemExit) as stopped:
@@ -192,21 +161,6 @@ def test_nothing_is_submitted_after_the_deadline_and_the_queued_is_taken_back(
     (state,) = Queue(runs_dir, unwatched, time.monotonic() + 0.2).run([job])
     assert state.status == "waiting"
     assert cluster.cancelled == [["--state=PENDING", "1_0"]]
-
-
-def test_what_a_job_asks_for():
-    trainer = Trainer(Accelerator.gpu, devices=4, slurm=Slurm(True, 60, "long", "lab", cpus=8))
-    assert options(trainer) == {
-        "nodes": 1,
-        "ntasks_per_node": 1,
-        "cpus_per_task": 32,
-        "partition": "long",
-        "account": "lab",
-        "gpus_per_node": 4,
-    }
-    assert "gpus_per_node" not in options(Trainer(Accelerator.cpu))
-    found = options(Trainer(Accelerator.gpu, devices=4, num_nodes=2))
-    assert (found["nodes"], found["ntasks_per_node"], found["gpus_per_node"]) == (2, 1, 4)
 
 
 @pytest.mark.parametrize(

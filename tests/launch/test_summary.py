@@ -44,13 +44,6 @@ def test_one_seed_has_no_deviation_and_a_failed_run_has_no_row(tiny_job, record:
     assert rows(jobs, {}) == []
 
 
-def test_five_classes_have_no_top5_error(tiny_job, record: Record):
-    found = scored(record, 0.125, data=replace(record.data, classes=5))
-    text = rows([tiny_job()], {tiny_job().run.run_id: found})
-    assert "baseline 1 12.50 2 1 min 1 s 7 s" in text
-    assert not any("top-5" in row for row in text)
-
-
 def test_a_diverged_run_is_counted_and_counts_as_chance(tiny_job, record: Record):
     jobs = [tiny_job(seed=0), tiny_job(seed=1)]
     diverged = replace(scored(record, 0.5), status="diverged", test={}, epochs=0)
