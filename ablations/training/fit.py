@@ -46,11 +46,6 @@ WARNINGS = (
 )
 
 
-def train_folder(folder: Path) -> None:
-    """Train the run whose ``config.yaml`` is in ``folder``; see :func:`train`."""
-    train(Job.load(folder), folder)
-
-
 def train(job: Job, folder: Path) -> None:
     """Train and evaluate ``job``, from its checkpoint if there is one, and write its record.
 
