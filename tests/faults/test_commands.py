@@ -194,7 +194,7 @@ def test_a_hostile_name_is_only_text(what, name, commands, case, laboratory, row
     if what == "data":
         source = commands.folder / name
         shutil.copytree(Path(laboratory.config.data.train[0]).parent, source)
-        files = {split: [str(source / f"{split}.parquet")] for split in ("train", "test")}
+        files = {split: (str(source / f"{split}.parquet"),) for split in ("train", "test")}
         commands.data = replace(laboratory.config.data, **files)
         case.expected["data"] |= {"name": name}
     else:
