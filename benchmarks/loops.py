@@ -181,7 +181,7 @@ def bare(
         x = module.augment(batch.images, draws[batch.positions.to(device, non_blocking=True)])
         if tricks:
             for index, layer in enumerate(module.dropouts):
-                layer.draw(index, share.rows.to(device, non_blocking=True))
+                layer.seed(index, share.rows.to(device, non_blocking=True))
         else:
             x = x.contiguous()
         with torch.autocast(device.type, torch.bfloat16, enabled=is_bf16):

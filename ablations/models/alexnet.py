@@ -82,7 +82,7 @@ class AlexNet(nn.Sequential):
             "norm": norm,
             "within_map_norm": lambda: WithinMapResponseNorm(size=5, alpha=1e-3),
             "pool": lambda: pooling_layer(chosen.pooling),
-            "dropout": lambda: dropout_layer(chosen.dropout, x.maps),
+            "dropout": lambda: dropout_layer(chosen.dropout),
         }
 
         def add(number: str, *kinds: str) -> None:

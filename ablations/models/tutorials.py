@@ -44,11 +44,11 @@ class Tutorial(Stack):
         self.flatten()
         for number, size in enumerate(units, 6):
             if early:
-                self.add(f"dropout{number - 1}", InvertedDropout(self.maps, dropout))
+                self.add(f"dropout{number - 1}", InvertedDropout(dropout))
             self.linear(f"fc{number}", self.scaled(size))
             self.add(f"activation{number}", nn.ReLU(inplace=True))
             if not early:
-                self.add(f"dropout{number}", InvertedDropout(self.maps, dropout))
+                self.add(f"dropout{number}", InvertedDropout(dropout))
         self.linear("fc8", classes)
 
 

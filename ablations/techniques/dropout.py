@@ -52,36 +52,29 @@ def draw_mask(key: int, rows: Tensor, features: int, *, rate: float = 0.5, bits:
 class SeededDropout(nn.Module):
     """Base class of dropout layers whose masks do not depend on the number of processes.
 
-    The training step calls :meth:`draw` before each forward pass. Without this call, the mask comes
+    The training step calls :meth:`seed` before each forward pass. Without this call, the mask comes
     from torch's global generator.
 
     Args:
-        features: Number of inputs.
         rate: Probability of setting an input to zero.
         bits: See :func:`draw_mask`.
     """
 
-    def __init__(self, features: int, rate: float, bits: int) -> None:
+    def __init__(self, rate: float, bits: int) -> None:
         super().__init__()
-        self.features, self.rate, self.bits = features, rate, bits
-        self._mask: Tensor | None = None
+        self.rate, self.bits = rate, bits
+        self._seed: tuple[int, Tensor] | None = None
 
-    def draw(self, key: int, rows: Tensor) -> None:
-        """Draw the mask for the next forward pass; see :func:`draw_mask`."""
-        self._mask = draw_mask(key, rows, self.features, rate=self.rate, bits=self.bits)
+    def seed(self, key: int, rows: Tensor) -> None:
+        """Set the key and the rows of the mask of the next forward pass; see :func:`draw_mask`."""
+        self._seed = key, rows
 
     def masked(self, x: Tensor) -> Tensor:
-        """Return ``x``, shape (N, features), with the dropped values set to zero.
-
-        Raises:
-            ValueError: The mask was drawn for a different number of images.
-        """
-        mask, self._mask = self._mask, None
-        if mask is None:
-            mask = torch.rand_like(x) >= self.rate
-        elif mask.shape != x.shape:
-            raise ValueError(f"dropout mask of shape {tuple(mask.shape)} for {tuple(x.shape)}")
-        return x * mask
+        """Return ``x``, shape (N, features), with the dropped values set to zero."""
+        seed, self._seed = self._seed, None
+        if seed is None:
+            return x * (torch.rand_like(x) >= self.rate)
+        return x * draw_mask(*seed, x.shape[1], rate=self.rate, bits=self.bits)
 
     def extra_repr(self) -> str:
         """Return the rate, for ``print(network)``."""
@@ -92,13 +85,10 @@ class PaperDropout(SeededDropout):
     """Dropout with p = 0.5 as in the paper: no rescaling in training, all inputs halved at test.
 
     Paper: §4.2.
-
-    Args:
-        features: Number of inputs.
     """
 
-    def __init__(self, features: int) -> None:
-        super().__init__(features, rate=0.5, bits=8)
+    def __init__(self) -> None:
+        super().__init__(rate=0.5, bits=8)
 
     def forward(self, x: Tensor) -> Tensor:
         """Mask (training) or halve (evaluation) ``x``, shape (N, features)."""
@@ -109,22 +99,21 @@ class InvertedDropout(SeededDropout):
     """Dropout as in Keras and torch: kept inputs are scaled up in training, unchanged at test time.
 
     Args:
-        features: Number of inputs.
         rate: Probability of setting an input to zero, a multiple of 1/65536.
     """
 
-    def __init__(self, features: int, rate: float) -> None:
-        super().__init__(features, rate, bits=16)
+    def __init__(self, rate: float) -> None:
+        super().__init__(rate, bits=16)
 
     def forward(self, x: Tensor) -> Tensor:
         """Mask and scale ``x``, shape (N, features), during training."""
         return self.masked(x) / (1 - self.rate) if self.training else x
 
 
-def dropout_layer(kind: Dropout, features: int) -> nn.Module:
+def dropout_layer(kind: Dropout) -> nn.Module:
     """Return the paper's dropout, or an identity layer."""
     match kind:
         case Dropout.on:
-            return PaperDropout(features)
+            return PaperDropout()
         case Dropout.off:
             return nn.Identity()

@@ -125,7 +125,7 @@ class Classifier(pl.LightningModule):
         images, labels, draws, rows, share = self._unpack(batch, batch_idx)
         inputs = self.augment(images, draws)
         for index, layer in enumerate(self.dropouts):
-            layer.draw(derive(self.stream, "dropout", index, self.current_epoch, batch_idx), rows)
+            layer.seed(derive(self.stream, "dropout", index, self.current_epoch, batch_idx), rows)
         logits = self.network(inputs)
         losses = F.cross_entropy(logits, labels, reduction="none")
         self.train_errors.update(logits.detach(), labels, losses.detach())

@@ -57,7 +57,7 @@ def images(network: Model) -> Tensor:
 def draw_masks(network: torch.nn.Module) -> None:
     for layer in network.modules():
         if isinstance(layer, PaperDropout):
-            layer.draw(0, torch.arange(4))
+            layer.seed(0, torch.arange(4))
 
 
 def outputs(network: torch.nn.Module, x: Tensor) -> Tensor:
