@@ -99,19 +99,18 @@ def check_fit(run: Run, classes: int, path: Path) -> None:
         path: The checkpoint.
 
     Raises:
-        ConfigError: A shape differs; the message names the first such layer.
+        ConfigError: A shape differs; the message has the first difference.
     """
     with torch.device("meta"):
         network = construct(run, classes)
-    ours, theirs = _shapes(network, network.state_dict()), _shapes(network, weights(path, "meta"))
-    for name in ours | theirs:
-        if ours.get(name) != theirs.get(name):
-            raise ConfigError(
-                f"pretrained={run.pretrained}: {name} is {_size(theirs.get(name))} in its "
-                f"checkpoint and {_size(ours.get(name))} in this run; both runs need the same "
-                "network, width, techniques and data.crop; next step: train one of them with the "
-                "keys of the other"
-            )
+    try:
+        transfer(network, path)
+    except RuntimeError as error:
+        difference = str(error).splitlines()[1].strip()
+        raise ConfigError(
+            f"pretrained={run.pretrained}: {difference} Both runs need the same network, width, "
+            "techniques and data.crop; next step: train one of them with the keys of the other"
+        ) from None
 
 
 def transfer(network: nn.Sequential, path: Path) -> None:
@@ -120,26 +119,15 @@ def transfer(network: nn.Sequential, path: Path) -> None:
     Args:
         network: The initialized network. Its last layer is unchanged if the checkpoint has a
             different number of classes.
-        path: The checkpoint; its other shapes must match, see :func:`check_fit`.
+        path: The checkpoint.
+
+    Raises:
+        RuntimeError: A layer is missing or has another shape; see :func:`check_fit`.
     """
-    state = network.state_dict()
-    found = weights(path)
-    network.load_state_dict(
-        {
-            name: found[name] if found[name].shape == state[name].shape else state[name]
-            for name in state
-        }
-    )
-
-
-def _shapes(network: nn.Sequential, state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    """Return shapes by name; those of the last layer omit the number of classes."""
-    *_, (last, _) = network.named_children()
-    return {
-        name: tuple(value.shape[1:] if name.startswith(f"{last}.") else value.shape)
-        for name, value in state.items()
-    }
-
-
-def _size(shape: tuple[int, ...] | None) -> str:
-    return "missing" if shape is None else "x".join(map(str, shape)) or "one number"
+    *_, (last, layer) = network.named_children()
+    found = weights(path, next(layer.parameters()).device.type)
+    for name, value in layer.state_dict().items():
+        theirs = found.get(f"{last}.{name}", value)
+        if theirs.shape[1:] == value.shape[1:] and len(theirs) != len(value):
+            found[f"{last}.{name}"] = value
+    network.load_state_dict(found)
