@@ -18,5 +18,4 @@ def test_locally_connected_weights_are_used_once(table) -> None:
 
 def test_running_statistics_are_counted_apart(table) -> None:
     norm = table(Model.keras_batchnorm)["norm1"]
-    assert (norm.parameters, norm.statistics, norm.multiply_adds) == (192, 192, 96 * 27 * 27)
-    assert norm.kind == "BatchNorm2d"
+    assert (norm.kind, norm.parameters, norm.statistics) == ("BatchNorm2d", 192, 192)
