@@ -124,22 +124,17 @@ def check(run: Run) -> None:
 
 def _check_fixed(run: Run, spec: Spec) -> None:
     """Check that a fixed network has its input size, initial weights and width."""
-    crop, _ = spec.crops
-    given = {"data.crop": run.data.crop, "init": run.init.value, "width": run.width}
-    fixed: dict[str, object] = {"data.crop": crop, "init": Init.paper.value}
-    if spec.one_width:
-        fixed["width"] = 1
-    wrong = {key: value for key, value in fixed.items() if value != given[key]}
-    if not wrong:
-        return
-    if run.data.size < crop:
-        wrong = {"data.size": crop, **wrong}
-    raise ConfigError(
-        f"{' '.join(f'{key}={given[key]}' for key in wrong if key in given)}: "
-        f"model={run.model.value} has a fixed input size and initial weights; next step: set "
-        f"{' '.join(f'{key}={value}' for key, value in wrong.items())}, or use "
-        f"experiment={run.model.value}"
-    )
+    settings = [
+        ("data.crop", run.data.crop, spec.crops[0]),
+        ("init", run.init.value, Init.paper.value),
+        *([("width", run.width, 1)] if spec.one_width else []),
+    ]
+    for key, given, fixed in settings:
+        if given != fixed:
+            raise ConfigError(
+                f"{key}={given}: model={run.model.value} needs {key}={fixed}; next step: use "
+                f"experiment={run.model.value}, which has all that the network needs"
+            )
 
 
 def build(run: Run, classes: int) -> "nn.Sequential":
