@@ -103,21 +103,17 @@ def latest_checkpoint(folder: Path, run: Run) -> Path | None:
     path = folder / CHECKPOINT
     if not path.exists():
         return None
-    if not (reason := _flaw(path, run)):
-        return path
+    try:
+        content = read_checkpoint(path)
+        if Run.from_dict(content["hyper_parameters"]["run"]).run_id == run.run_id:
+            return path
+        reason = "of another run"
+    except (OSError, DamagedCheckpoint):
+        reason = "damaged"
+    except (KeyError, ConfigError):
+        reason = "of an earlier version"
     broken = path.with_suffix(".broken.ckpt")
     with suppress(FileNotFoundError):  # already renamed by another rank
         os.replace(path, broken)
         log.warning("%s is %s: renamed to %s; the run starts over", path, reason, broken.name)
     return None
-
-
-def _flaw(path: Path, run: Run) -> str:
-    try:
-        content = read_checkpoint(path)
-        theirs = Run.from_dict(content["hyper_parameters"]["run"])
-    except (OSError, DamagedCheckpoint):
-        return "damaged"
-    except (KeyError, ConfigError):
-        return "of an earlier version"
-    return "" if theirs.run_id == run.run_id else f"of the run {theirs.run_id}"

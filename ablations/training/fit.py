@@ -28,7 +28,7 @@ from ablations.training.checkpoints import (
 )
 from ablations.training.classifier import Classifier
 from ablations.training.history import History
-from ablations.training.loggers import ReplayMetrics, build_logger, close_logger, log_record
+from ablations.training.loggers import build_logger, close_logger, log_record
 from ablations.training.progress import Progress
 from ablations.training.result import write_record
 
@@ -135,7 +135,6 @@ def build_trainer(
         callbacks=[
             history,
             Progress(folder),
-            ReplayMetrics(history),
             *build_callbacks(job.run.callbacks),
             Saver(folder, job.trainer.checkpoint_steps),
         ],

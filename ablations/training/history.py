@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from pydantic import TypeAdapter
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import TensorBoardLogger
 
 from ablations.config import Recipe
 from ablations.record import CurvePoint, OnlineLoss
@@ -38,7 +39,12 @@ class History(Callback):
         self._running_since: float | None = None
 
     def on_fit_start(self, trainer: pl.Trainer, module: Any) -> None:
-        """Stop at once if the target was met before an interruption."""
+        """Log the epochs up to the checkpoint again; stop if the target was met before."""
+        for logger in trainer.loggers:
+            # TensorBoard merges the files of all attempts; the others may have lost rows.
+            if not isinstance(logger, TensorBoardLogger):
+                for point in self.curve:
+                    logger.log_metrics(curve_metrics(point), step=point.epoch * module.steps)
         if self._met_target():
             trainer.should_stop = True
 
@@ -62,11 +68,7 @@ class History(Callback):
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
         self.evaluation_seconds += time.perf_counter() - self._evaluating_since
 
-    def on_test_start(self, trainer: pl.Trainer, module: Any) -> None:
-        self._evaluating_since = time.perf_counter()
-
-    def on_test_end(self, trainer: pl.Trainer, module: Any) -> None:
-        self.evaluation_seconds += time.perf_counter() - self._evaluating_since
+    on_test_start, on_test_end = on_validation_start, on_validation_end
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Classifier) -> None:
         """Add a point to the curve; stop if the run has diverged or met its target."""

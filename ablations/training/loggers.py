@@ -3,13 +3,11 @@
 import shutil
 from pathlib import Path
 
-import pytorch_lightning as pl
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from ablations.config import Job, LoggerKind
 from ablations.record import Record
-from ablations.training.classifier import Classifier, score_metrics
-from ablations.training.history import History, curve_metrics
+from ablations.training.classifier import score_metrics
 
 
 def build_logger(job: Job, folder: Path) -> Logger | None:
@@ -34,30 +32,11 @@ def build_logger(job: Job, folder: Path) -> Logger | None:
         case LoggerKind.tensorboard:
             return TensorBoardLogger(folder, name="tensorboard", version="")
         case LoggerKind.csv:
-            # Lightning starts a new file; `ReplayMetrics` writes the earlier epochs into it.
+            # Lightning starts a new file; `History` writes the earlier epochs into it.
             shutil.rmtree(folder / "csv", ignore_errors=True)
             return CSVLogger(folder, name="csv", version="", flush_logs_every_n_steps=1)
         case LoggerKind.none:
             return None
-
-
-class ReplayMetrics(pl.Callback):
-    """Logs the earlier epochs of a resumed run again, for loggers that may have lost them.
-
-    Args:
-        history: The callback that has the learning curve up to the checkpoint.
-    """
-
-    def __init__(self, history: History) -> None:
-        self.history = history
-
-    def on_fit_start(self, trainer: pl.Trainer, module: Classifier) -> None:
-        """Log the curve up to the checkpoint."""
-        for logger in trainer.loggers:
-            # TensorBoard merges the files of all attempts.
-            if not isinstance(logger, TensorBoardLogger):
-                for point in self.history.curve:
-                    logger.log_metrics(curve_metrics(point), step=point.epoch * module.steps)
 
 
 def log_record(logger: Logger, record: Record) -> None:

@@ -20,25 +20,15 @@ class VelocitySGD(torch.optim.SGD):
     """
 
     def step(self, closure: Any = None) -> Any:
-        """Take one step; see :meth:`torch.optim.SGD.step`.
-
-        Args:
-            closure: Computes the gradients and returns the loss; it may set a new rate.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
+        """Take one step; see :meth:`torch.optim.SGD.step`."""
         for group in self.param_groups:
             lr, last = group["lr"], group.get("last_lr", group["lr"])
             if lr != last and lr > 0:
-                buffers = [self.state[p].get("momentum_buffer") for p in group["params"]]
-                buffers = [buffer for buffer in buffers if buffer is not None]
-                if buffers:
-                    torch._foreach_mul_(buffers, last / lr)  # pyright: ignore
+                for parameter in group["params"]:
+                    if (buffer := self.state[parameter].get("momentum_buffer")) is not None:
+                        buffer.mul_(last / lr)
             group["last_lr"] = lr or last
-        super().step()
-        return loss
+        return super().step(closure)
 
 
 def build_optimizer(network: nn.Module, recipe: Recipe, bias_lr_mult: float) -> VelocitySGD:

@@ -97,7 +97,7 @@ class ResumableWandbLogger(WandbLogger):
     """Lightning's W&B logger with three additions.
 
     - Errors of the client become warnings, so that W&B never aborts a training.
-    - Each epoch is logged once. A resumed run may repeat an epoch, and :class:`ReplayMetrics`
+    - Each epoch is logged once. A resumed run may repeat an epoch, and ``History``
       repeats all of them, because some may not have reached the server; W&B would append
       duplicates.
     - :meth:`close` reports the exit code. The client does so only when Python exits normally, which

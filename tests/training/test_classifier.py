@@ -7,7 +7,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ablations import models
-from ablations.config import ConfigError, Job, Recipe, Schedule
+from ablations.config import ConfigError, Job, Recipe
 from ablations.data.store import Store
 from ablations.record import CHECKPOINT, Record
 from ablations.techniques import Edition, Pooling, Techniques
@@ -24,13 +24,6 @@ def test_arms_of_a_seed_share_a_stream_and_seeds_and_replicates_have_their_own(t
     one, arm, seed, replicate = (make(tiny_job(**change)).stream for change in changes)
     assert one == arm
     assert len({one, seed, replicate}) == 3
-
-
-def test_the_mean_is_that_of_the_central_crop(tiny_job):
-    job = tiny_job()
-    whole = torch.tensor(Store.open(Path(job.store)).mean_image)
-    assert make(job).mean.squeeze().numel() == 12 * 12 * 3
-    assert torch.equal(make(job).mean.reshape(12, 12, 3), whole[2:14, 2:14])
 
 
 def test_a_network_of_raw_pixels_has_no_mean(tiny_job, monkeypatch):
@@ -166,26 +159,6 @@ def test_an_epoch_has_a_validation_error_only_if_it_was_validated(stock: Classif
 
 
 @lightning_warns
-def test_a_checkpoint_starts_another_training_with_other_epochs(finished: Path):
-    run = Job.load(finished).run
-    longer = replace(run, recipe=replace(run.recipe, epochs=30, lr=1e-4))
-    module = Classifier.load_from_checkpoint(finished / CHECKPOINT, run=longer.to_dict(), images=32)
-    for _ in range(2):
-        stock_trainer(max_epochs=30).fit(module, loader(16, 16, 3))
-        assert sum(module.online_loss.counts.tolist()) == 30 * 32
-
-
-@lightning_warns
-def test_a_module_made_of_a_run_gives_a_checkpoint_that_loads(stock: Classifier, tmp_path: Path):
-    trainer = stock_trainer()
-    trainer.fit(stock, loader(16, 16, 3))
-    trainer.save_checkpoint(tmp_path / "mine.ckpt")
-    loaded = Classifier.load_from_checkpoint(tmp_path / "mine.ckpt")
-    assert loaded.run == stock.run
-    assert torch.equal(loaded.mean, stock.mean)
-
-
-@lightning_warns
 def test_missing_axes_and_another_number_of_batches_give_warnings(tiny_job):
     module = Classifier(tiny_job().run, classes=10, images=32)
     with (
@@ -196,41 +169,9 @@ def test_missing_axes_and_another_number_of_batches_give_warnings(tiny_job):
 
 
 @lightning_warns
-@pytest.mark.parametrize(
-    ("task", "data", "message"),
-    [
-        ("fit", loader(20, 20, 3), r"data\.size=16: .* 20 pixels; .* data\.size=20"),
-        ("test", [loader(16, 16, 3)] * 2, "2 test loaders, expected 1; next step"),
-    ],
-    ids=["size", "test sets"],
-)
-def test_data_that_the_module_cannot_take_are_refused(task, data, message, stock: Classifier):
-    with pytest.raises(ConfigError, match=message):
-        getattr(stock_trainer(), task)(stock, data)
-
-
-@lightning_warns
-def test_a_loader_of_floats_is_refused(stock: Classifier):
-    class Floats(Pairs):
-        def __getitem__(self, index: int):
-            image, label = super().__getitem__(index)
-            return image / 255, label
-
-    floats = torch.utils.data.DataLoader(Floats(3, 16, 16), batch_size=16)
-    with pytest.raises(ConfigError, match=r"torch\.float32, .*; next step: provide uint8"):
-        stock_trainer().fit(stock, floats, floats)
-
-
-@lightning_warns
-@pytest.mark.parametrize("schedule", Schedule)
-def test_a_training_longer_than_its_schedule_continues(schedule: Schedule, tiny_job):
-    milestones = (0.5,) if schedule is Schedule.step else ()
-    recipe = Recipe(epochs=1, batch_size=16, schedule=schedule, milestones=milestones)
-    run = tiny_job(recipe=recipe).run
-    module = Classifier(run, classes=10, images=32)
-    module.axes.copy_(torch.eye(3))
-    stock_trainer(max_epochs=3).fit(module, loader(16, 16, 3), loader(16, 16, 3))
-    assert all(parameter.isfinite().all() for parameter in module.parameters())
+def test_images_of_another_size_are_refused(stock: Classifier):
+    with pytest.raises(ConfigError, match=r"data\.size=16: .* 20 pixels; .* data\.size=20"):
+        stock_trainer().fit(stock, loader(20, 20, 3))
 
 
 @lightning_warns

@@ -11,11 +11,9 @@ from finished import loaded, outcome
 
 from ablations import metrics
 from ablations.config import Accelerator, Recipe, Trainer
-from ablations.record import CHECKPOINT, PREDICTIONS, RECORD, CurvePoint, Record, Scores, load
-from ablations.training import fit, history
+from ablations.record import CHECKPOINT, PREDICTIONS, RECORD, CurvePoint, Record
+from ablations.training import history
 from ablations.training.classifier import Classifier
-from ablations.training.history import curve_metrics
-from ablations.training.progress import Progress
 
 
 def test_the_curve_has_a_point_for_each_epoch(record: Record):
@@ -50,16 +48,6 @@ def test_the_online_loss_is_the_mean_over_windows_of_steps(tiny_job, train_here,
     means = torch.stack(losses).tolist()
     expected = [means[0], np.mean(means[1:4]), np.mean(means[4:])]
     assert online.loss == pytest.approx(expected)
-
-
-def test_a_point_has_the_names_that_loggers_show():
-    scores = Scores(top1=0.5, top5=0.1, loss=2.0, count=10)
-    point = CurvePoint(epoch=2, samples=96, seconds=1.5, lr=0.01, train=scores, val=None)
-    train = {"train/top1_error": 0.5, "train/top5_error": 0.1, "train/loss": 2.0}
-    without = {"epoch": 2, "samples": 96, "seconds": 1.5, "lr": 0.01, **train}
-    assert curve_metrics(point) == without
-    val = {"val/top1_error": 0.5, "val/top5_error": 0.1}
-    assert curve_metrics(replace(point, val=replace(scores, loss=None))) == without | val
 
 
 # The clock
@@ -114,11 +102,6 @@ def test_training_ends_after_two_epochs_in_a_row_at_the_target(tiny_job, train_h
         assert record.test["ten_view"].count == 23
 
 
-def test_a_run_that_stopped_early_is_the_short_run(tiny_job, train_here, finished):
-    folder = train_here(tiny_job(recipe=stopping(0.99)))
-    assert (folder / PREDICTIONS).read_bytes() == (finished / PREDICTIONS).read_bytes()
-
-
 def test_a_run_that_stopped_early_is_only_tested_again(tiny_job, train_here):
     job = tiny_job(recipe=stopping(0.99))
     folder = train_here(job)
@@ -153,14 +136,3 @@ def test_a_network_that_breaks_in_the_last_step_of_an_epoch_has_diverged(
     monkeypatch.setattr(Classifier, "on_validation_epoch_start", spoil)
     record = loaded(train_here(tiny_job()))
     assert (record.status, record.epochs) == ("diverged", 0)
-
-
-def test_a_training_that_another_callback_stops_ends(tiny_job, train_here, monkeypatch):
-    class Stopping(Progress):
-        def on_train_batch_end(self, trainer, *given) -> None:
-            trainer.should_stop = True
-
-    monkeypatch.setattr(fit, "Progress", Stopping)
-    record = load(train_here(tiny_job(recipe=Recipe(epochs=5, batch_size=16))))
-    assert record is not None
-    assert record.epochs == 1

@@ -1,8 +1,6 @@
 import math
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import torch
@@ -28,47 +26,20 @@ def paper_rule(
 
 @pytest.mark.parametrize(
     "rates",
-    [[0.1] * 8, [0.1] * 4 + [0.01] * 4, [0.1, 0.05, 0.2, 0.02, 0.02, 0.002]],
-    ids=["constant", "divided by ten", "changing"],
+    [[0.1] * 4 + [0.01] * 4, [0.1, 0.05, 0.2, 0.02, 0.02, 0.002]],
+    ids=["divided by ten", "changing"],
 )
-@pytest.mark.parametrize("in_closure", [True, False])
-def test_the_update_is_the_papers_over_a_change_of_the_rate(rates: list[float], in_closure: bool):
+def test_the_update_is_the_papers_over_a_change_of_the_rate(rates: list[float]):
     start = [1.0, -2.0, 0.3]
     parameter = nn.Parameter(torch.tensor(start, dtype=torch.float64))
     optimizer = VelocitySGD([parameter], lr=rates[0], momentum=0.9, weight_decay=0.01)
-
-    def closure(lr: float) -> torch.Tensor:
+    for lr in rates:
         optimizer.param_groups[0]["lr"] = lr
         optimizer.zero_grad()
-        loss = (parameter**3 - parameter).sum()
-        loss.backward()
-        return loss
-
-    for lr in rates:
-        if in_closure:  # as the training step does
-            optimizer.step(partial(closure, lr))
-        else:
-            closure(lr)
-            optimizer.step()
+        (parameter**3 - parameter).sum().backward()
+        optimizer.step()
     expected = paper_rule(start, lambda w: 3 * w**2 - 1, rates, 0.01)
     assert parameter.tolist() == pytest.approx(expected, rel=1e-13)
-
-
-def test_a_change_of_the_rate_is_known_after_a_restart():
-    def step(optimizer: VelocitySGD, parameter: nn.Parameter, lr: float) -> None:
-        optimizer.param_groups[0]["lr"] = lr
-        parameter.grad = torch.ones_like(parameter)
-        optimizer.step()
-
-    whole = nn.Parameter(torch.ones(1, dtype=torch.float64))
-    optimizer = VelocitySGD([whole], lr=0.1, momentum=0.9)
-    step(optimizer, whole, 0.1)
-    resumed = nn.Parameter(whole.detach().clone())
-    second = VelocitySGD([resumed], lr=0.1, momentum=0.9)
-    second.load_state_dict(deepcopy(optimizer.state_dict()))
-    step(optimizer, whole, 0.01)
-    step(second, resumed, 0.01)
-    assert torch.equal(whole, resumed)
 
 
 # Groups
@@ -142,9 +113,8 @@ def test_the_factor_after_so_many_epochs(recipe: Recipe, expected: dict[float, f
     assert found == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("kind", [Schedule.step, Schedule.cosine])
-def test_every_group_follows_the_schedule_step_by_step(kind: Schedule):
-    recipe = Recipe(epochs=2, schedule=kind, milestones=(0.5,))
+def test_every_group_follows_the_schedule_step_by_step():
+    recipe = Recipe(epochs=2, schedule=Schedule.cosine)
     groups = [{"params": [torch.nn.Parameter(torch.zeros(1))], "lr": lr} for lr in (1.0, 2.0)]
     optimizer = torch.optim.SGD(groups, lr=recipe.lr)
     schedule = RateSchedule(optimizer, recipe, 2)
@@ -173,19 +143,3 @@ def test_plateau_waits_anew_after_an_improvement():
     assert schedule.factor(0) == 1
     schedule.observe(0.39)
     assert schedule.factor(0) == pytest.approx(0.1)
-
-
-def test_a_schedule_continues_where_it_was():
-    recipe = Recipe(schedule=Schedule.plateau, patience=3)
-    whole, resumed = make_schedule(recipe), make_schedule(recipe)
-    errors = [0.5, 0.6, 0.6, 0.6, 0.4, 0.4, 0.4, 0.4]
-    for error in errors[:3]:
-        whole.observe(error)
-    resumed.load_state_dict(whole.state_dict())
-    found = []
-    for error in errors[3:]:
-        whole.observe(error)
-        resumed.observe(error)
-        found.append(whole.factor(0))
-        assert whole.state_dict() == resumed.state_dict()
-    assert found[-1] == pytest.approx(0.01)

@@ -104,24 +104,6 @@ def test_names_that_the_server_would_refuse_are_cut_and_stay_different(job, tmp_
     assert len({run.group for run in runs}) == 2
 
 
-def test_a_row_within_an_epoch_is_left_out(job, train_here, wandb_server, monkeypatch):
-    end = Classifier.on_train_batch_end
-    rows = []
-
-    def log(self, *given):
-        row = {"mine": 1.0, "epoch": self.current_epoch}  # as Lightning numbers it
-        self.logger.log_metrics(row, step=self.global_step)
-        rows.append(row)
-        end(self, *given)
-
-    monkeypatch.setattr(Classifier, "on_train_batch_end", log)
-    train_here(job)
-    [run] = wandb_server.runs.values()
-    assert len(rows) == 6
-    assert run.values("mine") == []
-    assert run.values("epoch") == [1, 2]
-
-
 # Offline
 
 
@@ -227,13 +209,9 @@ def test_a_client_that_does_not_start_costs_the_mirror_only(job, train_here, mon
 # Before the runs of a command
 
 
-def test_a_server_that_answers_is_asked_once(job, tmp_path, wandb_server):
-    assert check_wandb(tmp_path, [job, job]) is None
-    assert os.environ["WANDB_MODE"] == "online"
-    assert wandb_server.requests == ["Viewer"]
-
-
 def test_a_server_that_refuses_turns_the_runs_offline(job, tmp_path, wandb_server):
+    assert check_wandb(tmp_path, [replace(job, fast_dev_run=True)]) is None
+    assert wandb_server.requests == []
     wandb_server.refusal = 401
     problem = check_wandb(tmp_path, [job])
     assert problem is not None
@@ -241,11 +219,6 @@ def test_a_server_that_refuses_turns_the_runs_offline(job, tmp_path, wandb_serve
     assert f"wandb sync {tmp_path}/*/wandb/latest-run" in problem
     assert os.environ["WANDB_MODE"] == "offline"
     assert check_wandb(tmp_path, [job]) is None  # once
-
-
-def test_it_is_not_asked_for_runs_that_do_not_log(job, tiny_job, tmp_path, wandb_server):
-    assert check_wandb(tmp_path, [tiny_job(), replace(job, fast_dev_run=True)]) is None
-    assert wandb_server.requests == []
 
 
 @pytest.mark.slow
@@ -267,23 +240,3 @@ def test_two_ranks_make_one_run(start, tiny, wandb_server):
     assert command.code == 0, command.err
     [run] = wandb_server.runs.values()
     assert (run.starts, run.exit_code, run.values("epoch")) == (1, 0, [1, 2])
-
-
-@pytest.mark.slow
-def test_after_a_kill_the_same_run_goes_on_there(start, tiny, wandb_server):
-    # Enough epochs for rows to reach the server before the end.
-    words = (*tiny, "logger=wandb", "recipe.epochs=9000")
-    command = start(*words, **wandb_server.environment)
-    command.wait_until(lambda: any(run.rows for run in wandb_server.runs.values()))
-    command.process.kill()
-    assert command.left_over(10) == []
-    [run] = wandb_server.runs.values()
-    assert run.exit_code != 0
-    del run.history[max(run.history)]  # sent but not received
-    run.summary["epoch"] = sent = len(run.history)
-    again = start(*words, **wandb_server.environment)
-    again.wait_until(lambda: len(run.history) > sent)
-    again.process.kill()
-    assert again.left_over(10) == []
-    assert (list(wandb_server.runs), run.starts) == ([run.id], 2)
-    assert run.values("epoch") == list(range(1, len(run.history) + 1))  # no duplicates, none lost
