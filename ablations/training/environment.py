@@ -37,18 +37,17 @@ def commit_of(*folders: str) -> dict[str, Any]:
     """
     here = Path(__file__).resolve()
     root = here.parents[2]
-    git = ("git", "-C", str(root))
-    # Also asks for this file, because an installed package may lie in a clone of something else.
-    words = ("rev-parse", "HEAD", f"HEAD:./{here.relative_to(root).as_posix()}")
+
+    def git(*words: str) -> str:
+        command = ("git", "-C", str(root), *words)
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
     try:
-        head = subprocess.run((*git, *words), capture_output=True, text=True)
-        if head.returncode:
-            return {"commit": None, "dirty": None}
-        status = subprocess.run(
-            (*git, "status", "--porcelain", "--", *folders), capture_output=True, text=True
-        )
-        return {"commit": head.stdout.split()[0], "dirty": bool(status.stdout.strip())}
-    except FileNotFoundError:  # no git
+        # Also asks for this file: an installed package may lie in a clone of something else.
+        head = git("rev-parse", "HEAD", f"HEAD:./{here.relative_to(root).as_posix()}")
+        changes = git("status", "--porcelain", "--", *folders)
+        return {"commit": head.split()[0], "dirty": bool(changes.strip())}
+    except (FileNotFoundError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}
 
 

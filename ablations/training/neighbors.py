@@ -37,8 +37,6 @@ def neighbor_agreement(
     """
     queries = np.sort(stratified_order(store.test_labels)[:QUERIES])
     references = np.sort(rows[stratified_order(store.train_labels[rows])[:REFERENCES]])
-    query_labels = torch.from_numpy(store.test_labels[queries])
-    reference_labels = torch.from_numpy(store.train_labels[references])
 
     def vectors(images: np.ndarray) -> tuple[Tensor, Tensor]:
         """Return the features and the pixels of images, each of shape (N, F)."""
@@ -47,23 +45,17 @@ def neighbor_agreement(
 
     chunks = [vectors(store.test_images[chunk]) for chunk in _chunks(queries)]
     query_vectors = [torch.cat(column) for column in zip(*chunks, strict=True)]
-    least = {name: torch.full((len(queries),), torch.inf) for name in ("features", "pixels")}
-    nearest = {name: torch.zeros(len(queries), dtype=torch.int64) for name in least}
-    start = 0
+    distances: dict[str, list[Tensor]] = {"features": [], "pixels": []}
     for chunk in _chunks(references):
         for name, query, reference in zip(
-            least, query_vectors, vectors(store.train_images[chunk]), strict=True
+            distances, query_vectors, vectors(store.train_images[chunk]), strict=True
         ):
             # Squared distances minus the query's squared norm, which does not affect the order.
-            distances = reference.square().sum(1) - 2 * query @ reference.T
-            distance, index = (column.cpu() for column in distances.min(1))
-            closer = distance < least[name]
-            least[name] = torch.where(closer, distance, least[name])
-            nearest[name] = torch.where(closer, index + start, nearest[name])
-        start += len(chunk)
+            distances[name].append((reference.square().sum(1) - 2 * query @ reference.T).cpu())
+    labels, expected = store.train_labels[references], store.test_labels[queries]
     agreement = {
-        name: (reference_labels[index] == query_labels).double().mean().item()
-        for name, index in nearest.items()
+        name: float((labels[torch.cat(parts, 1).argmin(1).numpy()] == expected).mean())
+        for name, parts in distances.items()
     }
     return Neighbors(**agreement, queries=len(queries), references=len(references))
 

@@ -11,7 +11,6 @@ from pytorch_lightning.callbacks import Callback
 from ablations.data.datamodule import VIEWS_PER_IMAGE, Images
 from ablations.files import write_atomically
 from ablations.record import PROGRESS
-from ablations.training.neighbors import QUERIES, REFERENCES
 
 PROGRESS_SECONDS = 0.5
 # Cost of a training step relative to its forward pass, which is all that an evaluation needs.
@@ -59,8 +58,7 @@ class Progress(Callback):
         if time.monotonic() - self.written > PROGRESS_SECONDS:
             batches = trainer.num_test_batches
             done = sum(batches[:dataloader_idx]) + batch_idx + 1
-            tested, total = _count_views(trainer)
-            self._write(trainer, module, "test", done / sum(batches) * tested / total)
+            self._write(trainer, module, "test", done / sum(batches))
 
     def _write(self, trainer: pl.Trainer, module: Any, stage: str, fraction: float = 0.0) -> None:
         self.written = now = time.monotonic()
@@ -69,7 +67,7 @@ class Progress(Callback):
         state: dict[str, Any] = {"stage": stage, "epochs": trainer.max_epochs}
         # In training steps; `max_epochs` is never None here.
         training: Any = trainer.max_epochs * module.steps  # pyright: ignore
-        evaluation = _count_views(trainer)[1] / STEP / module.run.recipe.batch_size
+        evaluation = _count_views(trainer) / STEP / module.run.recipe.batch_size
         if stage == "train":
             rate = (trainer.global_step - self.began_at) / (now - self.began)
             left = training - trainer.global_step + evaluation
@@ -88,9 +86,8 @@ class Progress(Callback):
         write_atomically(self.path, json.dumps(state), lasting=False)
 
 
-def _count_views(trainer: pl.Trainer) -> tuple[int, int]:
-    """Return the number of views in the test, and in the test plus the nearest neighbors."""
+def _count_views(trainer: pl.Trainer) -> int:
+    """Return the number of views in the test."""
     images: Images = trainer.datamodule  # pyright: ignore
-    train, test = len(images.train_images), len(images.test_images)
-    tested = train + len(images.val_images) + VIEWS_PER_IMAGE * test
-    return tested, tested + min(QUERIES, test) + min(REFERENCES, train)
+    alone = len(images.train_images) + len(images.val_images)
+    return alone + VIEWS_PER_IMAGE * len(images.test_images)
