@@ -43,13 +43,6 @@ def test_crops_take_every_offset_and_half_are_mirrored() -> None:
     assert abs(full.flip.float().mean() - 0.5) < 6 * 0.5 / 500**0.5
 
 
-def test_without_augmentation_the_center_is_left() -> None:
-    none = draws(Augmentation.none)
-    assert set(none.top.tolist()) == set(none.left.tolist()) == {4}
-    assert not none.flip.any()
-    assert not none.color.any()
-
-
 def test_crops_and_reflections_are_slices_of_the_image() -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (20, 9, 9, 3), dtype=torch.uint8, generator=generator)
@@ -100,14 +93,6 @@ def test_the_released_noise_has_the_authors_strength() -> None:
     printed = color_axes(covariance, power=1.0).square().sum(0).sqrt()
     torch.testing.assert_close(released, torch.tensor([7.4, 7.2, 7.7]), atol=0.05, rtol=0)
     torch.testing.assert_close(printed, torch.tensor([3.2, 3.3, 3.4]), atol=0.15, rtol=0)
-
-
-def test_each_image_has_its_own_noise_and_all_its_pixels_share_it() -> None:
-    x = torch.zeros(2, 3, 4, 4).contiguous(memory_format=torch.channels_last)
-    noise = color_noise(x, torch.randn(2, 3), torch.eye(3), divisor=1.0)
-    assert torch.equal(noise, noise[:, :, :1, :1].expand_as(noise))
-    assert not torch.equal(noise[0], noise[1])
-    assert noise.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_axes_do_not_depend_on_the_sign_of_an_eigenvector() -> None:
