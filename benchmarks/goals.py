@@ -10,8 +10,6 @@ SECOND = "one second per hundred"
 CPU = {
     ("LRN, 128x32x16x16", "torch's LRN"): 5.0,
     ("LRN, 128x32x16x16", "BatchNorm, contiguous"): 2.5,
-    ("augmentation of a cifar_conv batch", "the whole step"): 0.05,
-    ("ten views, cifar_conv", "one view"): 11.0,
     ("cifar_conv, full augmentation", "Lightning-Hydra template"): 3.0,
     ("cifar_conv", LOOP): 0.93,
     ("cifar_conv, no augmentation", LOOP): 0.93,

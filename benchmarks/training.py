@@ -13,16 +13,11 @@ from torch import nn
 from torch.autograd import grad as gradient
 
 from ablations import models
-from ablations.data.datamodule import Images
-from ablations.rng import generator
-from ablations.techniques.augmentation import draw, to_input
-from ablations.techniques.evaluation import center_crop, ten_views
 from ablations.techniques.norm import response_normalization
-from ablations.training.classifier import Classifier
 from ablations.training.optimizer import build_optimizer
 from benchmarks import template
 from benchmarks.bf16 import bf16
-from benchmarks.loops import bare, beside_loops, configure, store_of, suite
+from benchmarks.loops import beside_loops, configure, store_of, suite
 from benchmarks.measure import Row, alternate
 
 STEPS = 40  # of a small network in a round
@@ -58,38 +53,6 @@ def lrn(rounds: int, seconds: float) -> list[Row]:
         Row(name, "torch's LRN", ours, found["torch"]),
         Row(name, "BatchNorm, contiguous", ours, found["contiguous"], less=True),
         Row(name, "BatchNorm, channels last", ours, found["last"], less=True),
-    ]
-
-
-def parts(rounds: int, seconds: float) -> list[Row]:
-    """Compare augmentation with a training step, and ten views with one view."""
-    config = configure("cifar_conv", 32, 28, 128)
-    data = store_of(config, STEPS)
-    module = Classifier.of_store(config.run, data, len(Images(config.run, data).train_images))
-    network = module.network.eval()
-    pixels = torch.from_numpy(data.train_images[:128])
-    draws = draw(
-        128, generator(0), size=32, crop=28, augmentation=config.run.techniques.augmentation
-    )
-
-    def views(count: int) -> None:
-        # As in the data module, a batch with ten views per image has fewer images.
-        for images in pixels[:120].split(120 // count):
-            crops = ten_views(images, 28) if count == 10 else center_crop(images, 28)[:, None]
-            with torch.inference_mode():
-                network(to_input(crops.flatten(0, 1), module.mean))
-
-    steps = {
-        "augmentation": lambda: module.augment(pixels, draws),
-        "step": bare(config, data),
-        "ten": lambda: views(10),
-        "one": lambda: views(1),
-    }
-    found = alternate(steps, 3 * rounds, seconds)
-    share = found["augmentation"], found["step"]
-    return [
-        Row("augmentation of a cifar_conv batch", "the whole step", *share, less=True),
-        Row("ten views, cifar_conv", "one view", found["ten"], found["one"], less=True),
     ]
 
 
@@ -149,7 +112,6 @@ def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
 
     return {
         "lrn": partial(lrn, rounds, seconds),
-        "parts": partial(parts, rounds, seconds),
         "template": partial(beside_template, rounds, seconds),
         **{name: partial(loops, name) for name in NETWORKS},
         "keras": partial(keras, rounds, seconds),

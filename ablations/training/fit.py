@@ -28,7 +28,7 @@ from ablations.training.checkpoints import (
 )
 from ablations.training.classifier import Classifier
 from ablations.training.history import History
-from ablations.training.loggers import build_logger, close_logger, log_record
+from ablations.training.loggers import build_logger, close_logger, final_metrics
 from ablations.training.progress import Progress
 from ablations.training.result import write_record
 
@@ -86,7 +86,7 @@ def train(job: Job, folder: Path) -> None:
         if not job.fast_dev_run:
             record = write_record(job, folder, trainer, module, images, history)
             if logger is not None and record is not None:
-                log_record(logger, record)
+                logger.log_metrics(final_metrics(record), step=record.steps)
         if world > 1:
             # Lightning leaves gloo's threads running; if one needs the interpreter during shutdown,
             # the process aborts (pytorch/pytorch#179291).

@@ -39,11 +39,6 @@ def build_logger(job: Job, folder: Path) -> Logger | None:
             return None
 
 
-def log_record(logger: Logger, record: Record) -> None:
-    """Log the final errors; W&B keeps them as the run's summary."""
-    logger.log_metrics(final_metrics(record), step=record.steps)
-
-
 def final_metrics(record: Record) -> dict[str, float]:
     """Return the final metrics of a run by the names that loggers show.
 

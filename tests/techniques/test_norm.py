@@ -195,15 +195,6 @@ def test_an_empty_batch_starts_no_kernel():
     assert y.shape == (0, 4)
 
 
-def test_what_the_kernels_cannot_do_goes_the_other_way(monkeypatch):
-    assert not norm.kernels_take(torch.zeros(1, 4))  # on a CPU
-    monkeypatch.setattr(norm, "_compile", lambda device: True)
-    monkeypatch.setattr(torch.Tensor, "is_cuda", True)
-    assert norm.kernels_take(torch.zeros(1, 4))
-    assert not norm.kernels_take(torch.zeros(1, 6))
-    assert not norm.kernels_take(torch.zeros(1, 4, dtype=torch.float64))
-
-
 def test_without_a_compiler_it_says_so_once_and_goes_the_other_way(monkeypatch):
     def fail(*given: object) -> None:
         raise RuntimeError("Failed to find C compiler")

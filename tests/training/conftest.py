@@ -33,12 +33,6 @@ def interrupt(train_here, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path
 
 
 @pytest.fixture
-def interrupt_in_epoch_2(interrupt: Callable[..., Path]) -> Callable[..., Path]:
-    """Same as :func:`interrupt`, with its defaults."""
-    return interrupt
-
-
-@pytest.fixture
 def train_anew(train_here) -> Callable[[Job], Path]:
     """Deletes the files of a job and trains it again."""
 

@@ -10,20 +10,13 @@ from ablations import models
 from ablations.config import ConfigError, Job, Recipe
 from ablations.data.store import Store
 from ablations.record import CHECKPOINT, Record
-from ablations.techniques import Edition, Pooling, Techniques
+from ablations.techniques import Edition, Techniques
 from ablations.training.classifier import Classifier
 
 
 def make(job: Job) -> Classifier:
     store = Store.open(Path(job.store))
     return Classifier.of_store(job.run, store, images=49)
-
-
-def test_arms_of_a_seed_share_a_stream_and_seeds_and_replicates_have_their_own(tiny_job):
-    changes = [{}, {"pooling": Pooling.nonoverlap}, {"seed": 1}, {"replicate": 1}]
-    one, arm, seed, replicate = (make(tiny_job(**change)).stream for change in changes)
-    assert one == arm
-    assert len({one, seed, replicate}) == 3
 
 
 def test_a_network_of_raw_pixels_has_no_mean(tiny_job, monkeypatch):
@@ -137,25 +130,6 @@ def test_a_stock_trainer_takes_any_loader_of_images_and_labels(shape, tiny_job):
         wrong = torch.cat(predicted).argmax(1) != torch.arange(32) % 10
         assert wrong.double().mean().item() == pytest.approx(shown)
     assert torch.equal(*weights)  # draws depend on seed and position
-
-
-@lightning_warns
-def test_an_epoch_has_a_validation_error_only_if_it_was_validated(stock: Classifier):
-    class Noted(pl.Callback):
-        def __init__(self) -> None:
-            self.seen: list[bool] = []
-
-        def on_train_epoch_end(self, trainer, module) -> None:
-            self.seen.append("val/top1_error" in trainer.callback_metrics)
-
-    noted = Noted()
-    never = stock_trainer(max_epochs=1, check_val_every_n_epoch=2, callbacks=[noted])
-    never.fit(stock, loader(16, 16, 3), loader(16, 16, 3))  # only a sanity check, no validation
-    assert noted.seen == [False]
-    assert "val/top1_error" not in never.callback_metrics
-    always = stock_trainer(callbacks=[noted])
-    always.fit(stock, loader(16, 16, 3), loader(16, 16, 3))
-    assert noted.seen == [False, True]  # callbacks get the errors of this epoch
 
 
 @lightning_warns

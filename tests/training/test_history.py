@@ -1,6 +1,5 @@
 """The learning curve, the clock, and runs that stop early, at a target or on divergence."""
 
-import time
 from dataclasses import replace
 from itertools import pairwise
 
@@ -12,7 +11,6 @@ from finished import loaded, outcome
 from ablations import metrics
 from ablations.config import Accelerator, Recipe, Trainer
 from ablations.record import CHECKPOINT, PREDICTIONS, RECORD, CurvePoint, Record
-from ablations.training import history
 from ablations.training.classifier import Classifier
 
 
@@ -51,20 +49,6 @@ def test_the_online_loss_is_the_mean_over_windows_of_steps(tiny_job, train_here,
 
 
 # The clock
-
-
-def test_the_clock_stands_while_a_checkpoint_is_written(tiny_job, train_here, monkeypatch):
-    saved = []
-    save = Classifier.on_save_checkpoint
-    now = time.perf_counter
-    monkeypatch.setattr(
-        Classifier, "on_save_checkpoint", lambda *args: (saved.append(1), save(*args))
-    )
-    monkeypatch.setattr(history.time, "perf_counter", lambda: now() + 60.0 * len(saved))
-    trainer = Trainer(Accelerator.cpu, threads=1, checkpoint_steps=1)
-    record = loaded(train_here(tiny_job(trainer=trainer)))
-    assert len(saved) == 6
-    assert record.seconds < 60
 
 
 def test_the_clock_goes_on_after_an_interruption(tiny_job, train_here, interrupt):

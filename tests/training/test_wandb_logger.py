@@ -18,14 +18,6 @@ from ablations.techniques import Pooling
 from ablations.training.classifier import Classifier
 from ablations.training.loggers import build_logger, close_logger
 
-AWAY = {
-    "WANDB_BASE_URL": "http://127.0.0.1:9",
-    "WANDB_API_KEY": "x" * 40,
-    "WANDB_MODE": "online",
-    "WANDB_HTTP_TIMEOUT": "1",
-    "no_proxy": "127.0.0.1",
-}
-
 
 @pytest.fixture
 def job(tiny_job):
@@ -56,40 +48,15 @@ def test_a_run_has_its_name_group_config_curve_and_final_errors(tiny_job, train_
     assert run.name == "pooling seed=0"  # as in tables
     assert (run.group, run.job_type) == ("smoke on synthetic: pooling=nonoverlap", "train")
     config = {name: entry["value"] for name, entry in run.config.items()}
-    flat = {
-        "arm": "pooling=nonoverlap",
-        "group": run.group,
-        "label": "pooling",
-        "seed": 0,
-        "experiment": "smoke",
-        "run_id": run.id,
-        "accelerator": "cpu",
-        "devices": 1,
-        "threads": 1,
-    }
-    assert {name: config[name] for name in flat} == flat
+    assert (config["arm"], config["seed"], config["run_id"]) == (job.arm, 0, run.id)
     assert config["techniques"]["pooling"] == "nonoverlap"
     assert run.values("val/top1_error") == [point.val.top1 for point in record.curve]
     assert run.values("samples") == [point.samples for point in record.curve]
     assert run.values("trainer/global_step") == [3, 6, 6]  # two epochs and the final errors
     assert run.summary["test/top1_error"] == record.test["ten_view"].top1
-    assert run.summary["test_center/top1_error"] == record.test["center"].top1
-    assert run.summary["train_clean/top1_error"] == record.train.top1
     curve = run.values("val/top1_error")
     assert run.summary["val/top1_error"] == {"min": min(curve), "last": curve[-1]}
     assert run.summary["status_diverged"] == 0.0
-    assert run.summary["parameters"] == record.parameters
-    assert run.summary["classes"] == record.data.classes
-    assert run.summary["images_per_second"] == record.images_per_second
-
-
-def test_what_the_user_sets_goes_to_the_client(tiny_job, tmp_path, wandb_server, monkeypatch):
-    monkeypatch.setenv("WANDB_TAGS", "a,b")
-    monkeypatch.setenv("WANDB_NOTES", "why")
-    logger = Logger(group="mine", job_type="debug")
-    close_logger(build_logger(tiny_job(logger=logger), tmp_path), 0)
-    [run] = wandb_server.runs.values()
-    assert (run.group, run.job_type, run.tags, run.notes) == ("mine", "debug", ["a", "b"], "why")
 
 
 def test_names_that_the_server_would_refuse_are_cut_and_stay_different(job, tmp_path, wandb_server):
@@ -122,9 +89,9 @@ def test_it_is_offline_unless_logged_in(logged_in, job, monkeypatch, tmp_path):
 
 
 def test_an_interrupted_offline_run_becomes_one_run_by_wandb_sync(
-    job, train_here, interrupt_in_epoch_2, runs_dir, offline
+    job, train_here, interrupt, runs_dir, offline
 ):
-    interrupt_in_epoch_2(job)
+    interrupt(job)
     record = load(train_here(job))
     assert record is not None
     assert len(offline_runs(runs_dir / record.run_id)) == 2
@@ -143,9 +110,9 @@ def test_an_interrupted_offline_run_becomes_one_run_by_wandb_sync(
 
 @pytest.mark.parametrize("lost", [False, True])
 def test_an_interrupted_run_continues_and_sends_again_what_was_lost(
-    lost, job, train_here, interrupt_in_epoch_2, wandb_server
+    lost, job, train_here, interrupt, wandb_server
 ):
-    interrupt_in_epoch_2(job)
+    interrupt(job)
     [run] = wandb_server.runs.values()
     assert (run.values("epoch"), run.exit_code) == ([1], 143)
     if lost:  # sent but not received
@@ -197,15 +164,6 @@ def test_a_client_that_fails_costs_neither_epochs_nor_the_record(
     assert caplog.text.count("service is gone") == 1
 
 
-def test_a_client_that_does_not_start_costs_the_mirror_only(job, train_here, monkeypatch, caplog):
-    def fail(**options):
-        raise OSError("no port")
-
-    monkeypatch.setattr(wandb, "init", fail)
-    assert load(train_here(job)) is not None
-    assert "no port; this run is not logged" in caplog.text
-
-
 # Before the runs of a command
 
 
@@ -219,24 +177,3 @@ def test_a_server_that_refuses_turns_the_runs_offline(job, tmp_path, wandb_serve
     assert f"wandb sync {tmp_path}/*/wandb/latest-run" in problem
     assert os.environ["WANDB_MODE"] == "offline"
     assert check_wandb(tmp_path, [job]) is None  # once
-
-
-@pytest.mark.slow
-def test_a_server_that_is_away_is_named_once_and_no_run_waits(start, tiny):
-    command = start("-m", *tiny, "seed=0,1,2", "logger=wandb", **AWAY).finish()
-    assert command.code == 0, command.err
-    assert command.out.count("the runs log offline") == 1
-    folders = [path.parent for path in Path("runs").glob("*/record.json")]
-    assert [len(offline_runs(folder)) for folder in folders] == [1, 1, 1]
-    assert not Path("wandb").exists()
-
-
-# In processes
-
-
-@pytest.mark.slow
-def test_two_ranks_make_one_run(start, tiny, wandb_server):
-    command = start(*tiny, "logger=wandb", "trainer.devices=2", **wandb_server.environment).finish()
-    assert command.code == 0, command.err
-    [run] = wandb_server.runs.values()
-    assert (run.starts, run.exit_code, run.values("epoch")) == (1, 0, [1, 2])
