@@ -8,16 +8,6 @@ from ablations.models.alexnet import AlexNet, Stem
 from ablations.techniques import Techniques
 
 
-def small_stem(crop: int) -> Stem:
-    """Return the geometry of the first convolution for images of ``crop`` pixels.
-
-    Examples:
-        >>> small_stem(28).stride, small_stem(64).stride
-        (1, 2)
-    """
-    return Stem(border=(2, 2, 2, 2), kernel=5, stride=1 if crop < 48 else 2)
-
-
 def alexnet_small(
     classes: int = 10,
     techniques: Techniques | None = None,
@@ -33,4 +23,5 @@ def alexnet_small(
         crop: Height and width of the images, in pixels.
         width: Factor on the numbers of kernels and units.
     """
-    return AlexNet(classes, techniques, crop=crop, width=width, stem=small_stem(crop))
+    stem = Stem(border=(2, 2, 2, 2), kernel=5, stride=1 if crop < 48 else 2)
+    return AlexNet(classes, techniques, crop=crop, width=width, stem=stem)

@@ -31,13 +31,6 @@ def test_editions_share_their_weights_up_to_the_scale(small) -> None:
     assert torch.equal(one.conv2.weight, other.conv2.weight)
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"replicate": 1}])
-def test_seeds_and_replicates_have_weights_of_their_own(small, change: dict[str, int]) -> None:
-    one, other = small(), small(**change)
-    assert not torch.equal(one.conv1.weight, other.conv1.weight)
-    assert not torch.equal(one.fc8.weight, other.fc8.weight)
-
-
 def test_a_smaller_network_keeps_the_gain_of_the_printed_one(small) -> None:
     network = small()
     printed_fan_in = {"conv1": 363, "conv2": 1200, "conv3": 2304, "fc6": 9216, "fc7": 4096}

@@ -8,7 +8,6 @@ from ablations.techniques.augmentation import (
     color_noise,
     crop_and_flip,
     draw,
-    to_input,
 )
 from ablations.techniques.edition import details
 
@@ -51,14 +50,6 @@ def test_crops_and_reflections_are_slices_of_the_image() -> None:
     for i, image in enumerate(images):
         expected = image[chosen.top[i] : chosen.top[i] + 6, chosen.left[i] : chosen.left[i] + 6]
         assert torch.equal(result[i], expected.flip(1) if chosen.flip[i] else expected)
-
-
-def test_the_input_is_raw_pixels_less_the_mean_with_channels_last() -> None:
-    images = torch.tensor([0, 128, 255], dtype=torch.uint8).expand(2, 4, 4, 3).contiguous()
-    x = to_input(images, torch.full((4, 4, 3), 100.0))
-    assert x.shape == (2, 3, 4, 4)
-    assert x[1, :, 2, 3].tolist() == [-100.0, 28.0, 155.0]
-    assert x.is_contiguous(memory_format=torch.channels_last)
 
 
 # Two pixels, black and red: the variance of red is (255 / 2)**2, 0.25 on the scale of 0 to 1.

@@ -8,18 +8,12 @@ from commands import hook
 from ablations.config import Logger, LoggerKind
 from ablations.record import load
 from ablations.training.checkpoints import AtomicCheckpointIO
-from ablations.training.loggers import build_logger, final_metrics
+from ablations.training.loggers import final_metrics
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
     with (folder / "csv" / "metrics.csv").open() as file:
         return list(csv.DictReader(file))
-
-
-@pytest.mark.parametrize("kind", LoggerKind)
-def test_a_fast_dev_run_logs_nothing(kind: LoggerKind, tiny_job, tmp_path: Path):
-    assert build_logger(tiny_job(fast_dev_run=True, logger=Logger(kind)), tmp_path) is None
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_csv_has_a_row_for_each_epoch_and_the_final_errors(tiny_job, train_here):
