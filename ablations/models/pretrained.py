@@ -126,8 +126,8 @@ def transfer(network: nn.Sequential, path: Path) -> None:
     """
     *_, (last, layer) = network.named_children()
     found = weights(path, next(layer.parameters()).device.type)
-    for name, value in layer.state_dict().items():
-        theirs = found.get(f"{last}.{name}", value)
-        if theirs.shape[1:] == value.shape[1:] and len(theirs) != len(value):
-            found[f"{last}.{name}"] = value
+    for name, ours in layer.state_dict(prefix=f"{last}.").items():
+        theirs = found.get(name)
+        if theirs is not None and theirs.shape[1:] == ours.shape[1:]:  # other classes at most
+            found[name] = theirs if len(theirs) == len(ours) else ours
     network.load_state_dict(found)

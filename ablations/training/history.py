@@ -68,7 +68,11 @@ class History(Callback):
     def on_validation_end(self, trainer: pl.Trainer, module: Any) -> None:
         self.evaluation_seconds += time.perf_counter() - self._evaluating_since
 
-    on_test_start, on_test_end = on_validation_start, on_validation_end
+    def on_test_start(self, trainer: pl.Trainer, module: Any) -> None:
+        self.on_validation_start(trainer, module)
+
+    def on_test_end(self, trainer: pl.Trainer, module: Any) -> None:
+        self.on_validation_end(trainer, module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Classifier) -> None:
         """Add a point to the curve; stop if the run has diverged or met its target."""
