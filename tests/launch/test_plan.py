@@ -156,9 +156,9 @@ def test_a_diverged_run_is_no_start(plan_of, tiny_config: Config, record: Record
 def test_weights_of_another_shape_are_refused(plan_of, runs_dir, tiny_config, finished):
     (runs_dir / finished.name).symlink_to(finished)
     start = replace(tiny_config, pretrained=finished.name)
-    with pytest.raises(ConfigError, match=r": conv1\.weight is 10x3x5x5 .* 20x3x5x5 in"):
+    with pytest.raises(ConfigError, match=r": size mismatch for conv1\.weight"):
         plan_of(replace(start, width=0.2))
-    with pytest.raises(ConfigError, match=r": conv6\.weight is missing .* 26x13x3x3 in"):
+    with pytest.raises(ConfigError, match=r": Missing key.*conv6\.weight"):
         plan_of(replace(start, depth=Depth.six))
     assert not list(runs_dir.glob("*/config.yaml")) or len(list(runs_dir.iterdir())) == 1
 

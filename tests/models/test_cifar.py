@@ -18,16 +18,6 @@ def test_both_arms_have_the_authors_parameters(network, parameters: int) -> None
         assert sum(p.numel() for p in built.parameters()) == parameters
 
 
-def test_lrn_precedes_both_pooling_layers_and_the_convolutions_are_not_decayed() -> None:
-    network = CifarLocal()
-    names = [name for name, _ in network.named_children()]
-    assert names[:8] == [
-        *("conv1", "activation1", "norm1", "pool1"),
-        *("conv2", "activation2", "norm2", "pool2"),
-    ]
-    assert [n for n, scale in network.decay_scale.items() if scale == 0] == ["conv1", "conv2"]
-
-
 def test_with_equal_kernels_everywhere_it_is_a_convolution() -> None:
     local, convolution = LocallyConnected(3, 4, 5), nn.Conv2d(3, 4, 3, padding=1)
     with torch.no_grad():

@@ -54,14 +54,10 @@ def images(network: Model) -> Tensor:
     return x.contiguous(memory_format=torch.channels_last)
 
 
-def draw_masks(network: torch.nn.Module) -> None:
+def outputs(network: torch.nn.Module, x: Tensor) -> Tensor:
     for layer in network.modules():
         if isinstance(layer, PaperDropout):
             layer.seed(0, torch.arange(4))
-
-
-def outputs(network: torch.nn.Module, x: Tensor) -> Tensor:
-    draw_masks(network)
     return network(x)
 
 
@@ -77,7 +73,7 @@ def parameters(network: torch.nn.Module) -> int:
 
 
 @pytest.mark.parametrize(("network", "key", "variant"), CASES)
-def test_a_variant_changes_the_outputs_trains_a_step_and_evaluates_repeatably(
+def test_a_variant_changes_the_outputs_has_gradients_and_evaluates_repeatably(
     network: Model, key: str, variant
 ) -> None:
     x, labels = images(network), torch.tensor([0, 1, 2, 0])
@@ -90,12 +86,10 @@ def test_a_variant_changes_the_outputs_trains_a_step_and_evaluates_repeatably(
         "the model or in OUTSIDE, in ablations/models/__init__.py"
     )
     assert (parameters(net) == count) is (variant not in OTHER_PARAMETERS)
-    optimizer = torch.optim.SGD(net.parameters(), lr=1e-3)
     torch.nn.functional.cross_entropy(y, labels).backward()
     for name, parameter in net.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
-    optimizer.step()
     net.eval()
     assert torch.equal(net(x), net(x))
 

@@ -34,15 +34,6 @@ def test_a_mask_serves_one_forward_pass() -> None:
     assert not torch.equal(layer(x), layer(x))
 
 
-def test_without_a_mask_torchs_generator_decides() -> None:
-    layer, x = PaperDropout(), torch.ones(4, 50)
-    torch.manual_seed(3)
-    first = layer(x)
-    torch.manual_seed(3)
-    assert torch.equal(layer(x), first)
-    assert set(first.unique().tolist()) == {0.0, 1.0}
-
-
 def test_dropout_of_keras_scales_what_it_keeps_and_rests_in_evaluation() -> None:
     layer, x = InvertedDropout(rate=0.2), torch.ones(40, 1001)
     layer.seed(3, torch.arange(40))

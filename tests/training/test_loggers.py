@@ -1,5 +1,4 @@
 import csv
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +7,6 @@ from commands import hook
 from ablations.config import Logger, LoggerKind
 from ablations.record import load
 from ablations.training.checkpoints import AtomicCheckpointIO
-from ablations.training.loggers import final_metrics
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -54,21 +52,6 @@ def test_tensorboard_writes_events(tiny_job, train_here):
     events = [path.read_bytes() for path in (folder / "tensorboard").glob("events.*")]
     for name in (b"val/top1_error", b"test/top1_error"):
         assert any(name in content for content in events)
-
-
-def test_the_final_errors_are_those_that_there_are(record):
-    metrics = final_metrics(record)
-    assert {"test/top1_error", "val_final/top1_error", "color/difference"} <= metrics.keys()
-    gap = metrics["test_center/top1_error"] - metrics["train_clean/top1_error"]
-    assert metrics["gap/top1_error"] == gap
-    unvalidated = final_metrics(replace(record, val=None))
-    assert "val_final/top1_error" not in unvalidated
-    diverged = replace(
-        record, status="diverged", train=None, val=None, test={}, colors=[], neighbors=None
-    )
-    known = {"status_diverged", "parameters", "classes", "images_per_second"}
-    assert final_metrics(diverged).keys() == known
-    assert final_metrics(diverged)["status_diverged"] == 1.0
 
 
 # In processes
