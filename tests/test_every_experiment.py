@@ -49,7 +49,7 @@ def test_a_network_that_its_source_fixes_has_an_experiment(network: Model):
     assert config.model is network
     for source in (["data.source=synthetic"], ["data.source=huggingface", *PARQUET]):
         models.check(compose([f"experiment={network.value}", *source]).run)
-    with pytest.raises(ConfigError, match=f"or use experiment={network.value}$"):
+    with pytest.raises(ConfigError, match=f"next step: use experiment={network.value},"):
         models.check(compose(["experiment=smoke", f"model={network.value}"]).run)
 
 

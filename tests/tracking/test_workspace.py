@@ -223,9 +223,6 @@ def test_a_second_save_refreshes_the_first(sections, runs_dir, wandb_server):
         "Not testable here. Gate, learns: all",
     ):
         assert text in page["spec"]
-    alone = save(runs_dir, *PLACE, sections, "small")  # a report on one study
-    assert alone[0] == first[0]
-    assert alone[1] != first[1]
 
 
 def test_what_was_deleted_there_is_made_anew(sections, runs_dir, wandb_server):
