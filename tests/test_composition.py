@@ -160,7 +160,7 @@ def test_a_wrong_value_is_named_with_the_valid_ones(override: str, takes: str):
         (["trainer=tpu"], "trainer=tpu: does not exist; trainer takes auto | cpu"),
         (["data=cifar10"], "data is a group of keys; next step: set experiment=NAME"),
         (["data.crop=64"], "data.crop=64: must be between 8 and data.size=32"),
-        (["pooling=overlap,nonoverlap"], "'pooling=overlap,nonoverlap' 1. To use it as a list"),
+        (["pooling=overlap,nonoverlap"], "several values; next step: add -m for a sweep"),
         (["-m", "pooling=[overlap,nonoverlap]"], "next step: for a sweep, -m pooling=A,B"),
         (["data.path=/a (b)/c"], "data.path=/a (b)/c: cannot be parsed as KEY=VALUE"),
         (["-cn", "nope"], "Cannot find primary config 'nope'"),
