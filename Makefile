@@ -2,10 +2,10 @@
 .PHONY: demo test faults check results
 PYTHON ?= python3
 BIN := .venv/bin
-# Some images tell Python to keep nothing that it compiles; each of the many processes below would then compile
-# torch, Lightning and W&B again, which takes longer than loading them.
+# Some container images set this variable; each of the processes below would then compile torch, Lightning and W&B
+# to bytecode again, which takes longer than loading them.
 unexport PYTHONDONTWRITEBYTECODE
-# Tests side by side, each process with a torch of its own.
+# Parallel tests; each process loads torch, so their number is limited.
 TESTS := -n logical --maxprocesses 8 --dist worksteal
 
 demo: .venv/ready
@@ -15,7 +15,7 @@ test: .venv/ready
 	$(BIN)/python -m pytest $(TESTS)
 	$(BIN)/python -m pytest $(TESTS) -m slow
 
-# Some twenty minutes; FAULTS_SEED=1 draws other damages.
+# Takes about twenty minutes; FAULTS_SEED=1 damages other positions.
 faults: .venv/ready
 	$(BIN)/python -m pytest $(TESTS) -m faults tests/faults --faults-page docs/reliability.md
 
@@ -28,7 +28,7 @@ check: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 
-# uv where it is at hand, python's own venv and pip otherwise.
+# With uv if it is installed, else with venv and pip.
 .venv/ready: pyproject.toml
 	@echo "Installing torch and the other packages into .venv: some minutes, on Linux 6.6 GB."
 	@if command -v uv >/dev/null; then \
