@@ -128,10 +128,10 @@ class DataConfig:
             source's name.
         source: See :class:`Source`.
         path: ``huggingface``: a folder, such as one with FOLDER/train/CLASS/*.png and
-            FOLDER/test/CLASS/*.png, a file (``*`` allowed), or the name of a data set of the Hub;
-            ``imagenet``: the folder of ILSVRC-2012's archives, class folders or parquet files;
-            ``cifar10``: the folder of its archive (null downloads it). The folder of a store made
-            by ``prepare.py`` also works.
+            FOLDER/test/CLASS/*.png, parquet files (``*`` allowed), or the name of a data set of the
+            Hub; ``imagenet``: the folder of ILSVRC-2012's archives, class folders or parquet files;
+            ``cifar10``: the folder of its archive (null downloads it). For these sources the folder
+            of a store made by ``prepare.py`` also works.
         train: ``huggingface``: parquet files (``*`` allowed) instead of ``path``, or the names of
             splits of ``path``; empty takes the split ``train``.
         test: The same for the test images; empty takes ``test`` or ``validation``, or a sixth of

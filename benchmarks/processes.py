@@ -55,7 +55,8 @@ def sweep(runs: int, rounds: int) -> list[Row]:
             command(
                 *("ablations/run.py", "-m", f"seed={seeds}", f"output={output}", "logger=none"),
                 *("model=cifar_conv", "width=1", "recipe.epochs=1", "recipe.batch_size=128"),
-                *("data.size=32", "data.crop=28", "data.val_size=10", f"data.path={data.path}"),
+                *("data.size=32", "data.crop=28", "data.val_size=10"),
+                *("data.source=huggingface", f"data.path={data.path}"),
             )
 
         def theirs() -> None:
