@@ -12,7 +12,7 @@ BASELINE = "baseline"
 Changes = Mapping[str, str]  # what an arm changes: texts such as `pooling=nonoverlap` by their keys
 # Keys whose values distinguish arms, in the order in which names list them; not the seed, the
 # replicate, or the name and place of the data.
-_TECHNIQUES = dict.fromkeys(technique.name for technique in fields(Techniques)).keys()
+_TECHNIQUES = tuple(technique.name for technique in fields(Techniques))
 _KEYS = (
     *_TECHNIQUES,
     *(f"data.{key}" for key in SIZES),
@@ -22,7 +22,7 @@ _KEYS = (
 
 
 def arm_labels(arms: Sequence[str]) -> list[str]:
-    """Return the names of a command's arms without what all change; a single arm keeps its name.
+    """Return the names of arms without the changes that all share; a single arm keeps its name.
 
     Examples:
         >>> arm_labels(["recipe.lr=1", "pooling=nonoverlap recipe.lr=1"])
@@ -98,7 +98,7 @@ def name_of(changes: Changes) -> str:
 
 
 def changes_of(name: str) -> Changes:
-    """Return the changes in the name of an arm, as files have it; the inverse of `name_of`."""
+    """Return the changes that the name of an arm lists; the inverse of `name_of`."""
     texts = [] if name == BASELINE else re.split(r" (?=[\w.]+=)", name)
     return {text.partition("=")[0]: text for text in texts}
 

@@ -247,14 +247,14 @@ def help_text(groups: dict[str, list[str]], command: str = "run") -> str:
         groups: Names in each group of configuration files.
         command: ``run`` or ``prepare``.
     """
-    arguments, about, which, prefixes, shown = _COMMANDS[command]
+    arguments, about, which, prefixes, group_names = _COMMANDS[command]
     lines = [
         f"usage: {command_line(command)} {arguments}",
         "",
         about.format(command=command_line(command)),
         "",
         "Groups (GROUP=NAME):",
-        *(_wrapped(f"  {name:<10} {', '.join(groups[name])}", 13) for name in shown),
+        *(_wrapped(f"  {name:<10} {', '.join(groups[name])}", 13) for name in group_names),
         "",
         _wrapped(f"Keys (KEY=VALUE){which}:", 2),
     ]

@@ -1,7 +1,7 @@
 """Goals of the benchmarks, by workload and peer.
 
 A goal is the minimum of the median ratio, or the maximum in rows where less is better. Rows without
-a goal inform only.
+a goal are for information only.
 """
 
 LOOP = "bare loop, same tricks"

@@ -93,7 +93,7 @@ NETWORKS = {
 
 
 def workloads(quick: bool) -> dict[str, Callable[[], list[Row]]]:
-    """Return all workloads, by name."""
+    """Return all workloads of this module, by name."""
     rounds = 5 if quick else 15
 
     def steps(name: str) -> list[Row]:

@@ -36,13 +36,14 @@ from ablations.training.classifier import Classifier
 from ablations.training.fit import build_trainer
 from ablations.training.history import History
 from ablations.training.optimizer import build_optimizer
+from benchmarks.goals import LOOP
 from benchmarks.measure import Row, alternate
 
 DISTINCT = 128  # different pictures; a store repeats them, because they are slow to paint
 WARM_UP = 3  # steps that are not counted
 VAL_IMAGES = 10
 
-PEERS = {"bare": "bare loop, same tricks", "plain": "bare loop, plain"}
+PEERS = {"bare": LOOP, "plain": "bare loop, plain"}
 
 
 @cache
@@ -78,11 +79,6 @@ def job_of(config: Config, data: Store) -> Job:
     run = replace(config.run, fingerprint=data.fingerprint)
     names = config.experiment, "benchmark", "benchmark"
     return Job(run, *names, trainer=config.trainer, logger=config.logger, store=str(data.path))
-
-
-def device_of(config: Config) -> str:
-    """Return torch's name of a configuration's device."""
-    return "cuda" if config.trainer.accelerator is Accelerator.gpu else "cpu"
 
 
 class Clock(pl.Callback):
@@ -149,7 +145,8 @@ def bare(
         world: Number of processes that train together.
     """
     torch.backends.cudnn.allow_tf32 = False  # as in a run
-    run, device = config.run, torch.device(device_of(config))
+    run, on_gpu = config.run, config.trainer.accelerator is Accelerator.gpu
+    device = torch.device("cuda" if on_gpu else "cpu")
     images = Images(run, data)
     module = Classifier.of_store(run, data, len(images.train_images)).to(device)
     pixels, network = images.train_images, module.network

@@ -13,10 +13,10 @@ class Row:
     Attributes:
         workload: Name of the workload.
         peer: Name of the peer.
-        ours: Milliseconds of each round.
-        theirs: Milliseconds of each round of the peer.
+        ours: Milliseconds of each round; MiB in rows of memory.
+        theirs: The same of the peer.
         less: Whether the ratio is the cost relative to the peer (smaller is better), not the speed.
-        note: A remark, for example why there are no values.
+        note: A remark for the results file; the table shows it only if there are no values.
     """
 
     workload: str
