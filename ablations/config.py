@@ -277,8 +277,9 @@ class Trainer:
         parallel: Runs trained at the same time; null fills the devices of this machine, and sets
             no limit for SLURM.
         threads: CPU threads per process. Results depend on it through the order of floating-point
-            sums. On a CPU, null takes one, or all physical cores for crops of 128 pixels and more,
-            regardless of other runs. A resumed run keeps its number.
+            sums, but not on other runs. Null takes one on a CPU, or the physical cores divided by
+            ``devices`` for crops of 128 pixels and more; with GPUs, the cores divided by the GPUs
+            of the machine. A resumed run keeps its number.
         checkpoint_steps: Steps between checkpoints within an epoch; each epoch also ends with one.
         check_val_every_n_epoch: Validate after every n-th epoch only, which saves time and leaves
             gaps in the validation curve; must divide ``recipe.epochs``.
@@ -586,7 +587,7 @@ class Job:
 
     @classmethod
     def load(cls, folder: Path) -> "Job":
-        """Read the ``config.yaml`` of ``folder``; keys of earlier versions are ignored.
+        """Read the ``config.yaml`` of ``folder``, ignoring unknown keys of other versions.
 
         Raises:
             ConfigError: The file is damaged, a value is missing or has the wrong type, or the file
@@ -637,7 +638,7 @@ def flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 
 def first_problem(error: Exception) -> str:
-    """Return the first problem in a file, in one line: of pydantic's, as ``KEY: MESSAGE``."""
+    """Return an error as one line; of the problems that pydantic found, the first."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])

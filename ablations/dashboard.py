@@ -70,7 +70,7 @@ def write_agent_sweeps(folder: Path) -> list[Path]:
     Raises:
         ConfigError: The folder cannot be written.
     """
-    # Slow to import: Hydra and the networks, which compose the arms.
+    # Imported here, because Hydra and the networks are slow to import.
     from ablations.tracking import agents
 
     writable(folder, f"--agents {folder}", "--agents FOLDER")

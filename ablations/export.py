@@ -34,8 +34,8 @@ def export(
         The written files.
 
     Raises:
-        ConfigError: The run cannot be loaded, a layer has no equivalent in torch, or a library is
-            missing.
+        ConfigError: The run cannot be loaded, the folder cannot be written, a layer has no
+            equivalent in torch, or a library is missing.
     """
     # --help does not need torch, which takes seconds to import.
     import safetensors.torch

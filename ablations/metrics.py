@@ -75,7 +75,7 @@ class ErrorRates(Metric):
 
 
 def window_ends(steps: int) -> list[int]:
-    """Return the last step of each window: ten steps, later 5 % of the steps before it.
+    """Return the last step of each window of ten steps, or 5 % of the steps before it if more.
 
     Args:
         steps: Training steps of the whole run.

@@ -73,7 +73,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class OnlineLoss:
-    """Mean training loss over windows: ten steps each, later 5 % of the steps before the window.
+    """Mean training loss over windows of steps, see :func:`ablations.metrics.window_ends`.
 
     Attributes:
         steps: Last step of each window, counted from 1.
@@ -143,7 +143,7 @@ class Neighbors:
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a run was trained on.
+    """Hardware that trained a run.
 
     Attributes:
         accelerator: ``cpu`` or ``gpu``.
@@ -177,10 +177,13 @@ class Record:
         parameters: Number of trainable parameters.
         epochs: Epochs completed.
         steps: Training steps taken.
-        samples: Images trained on.
-        train: Errors on the training images without augmentation and dropout, center view.
-        val: Errors on the validation split, center view.
-        test: Errors on the test split, by view: ``center`` and ``ten_view``.
+        samples: Images trained on, counted again in every epoch.
+        train: Errors on the training images without augmentation and dropout, center view; None for
+            a diverged run.
+        val: Errors on the validation split, center view; None for a diverged run and without
+            validation images.
+        test: Errors on the test split, by view: ``center`` and ``ten_view``. Empty for a diverged
+            run.
         curve: One point per epoch.
         online_loss: See :class:`OnlineLoss`.
         labels: Class of every test image in the order of the store, see :func:`pack`.
@@ -244,7 +247,7 @@ class Record:
 
     @property
     def at_chance(self) -> bool:
-        """Whether the error of a finished run is within three standard errors of chance."""
+        """Whether a finished run's error is above chance minus three standard errors."""
         if self.status != "finished":
             return False
         scores, chance = self.val or self.test["center"], self.data.chance_error()
@@ -263,7 +266,7 @@ class Record:
 
 
 def learned(records: Sequence[Record]) -> bool:
-    """Return whether fewer than half of the runs diverged or are at chance."""
+    """Return whether fewer than half of the runs diverged or are at chance; true for no runs."""
     bad = sum(not record.has_learned for record in records)
     return not bad or 2 * bad < len(records)
 

@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metavar="FOLDER",
         action="append",
         default=[],
-        help="the same as an option, as other commands have it",
+        help="the same as FOLDER; for consistency with the other commands",
     )
     parser.add_argument(
         "--to",

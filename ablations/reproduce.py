@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command.
 
     Raises:
-        SystemExit: 0 after a complete study, 1 after a failed run or an error.
+        SystemExit: 1 if a run failed or after an error, otherwise 0, also if the budget ended
+            the study.
     """
     parser = _parser()
     options = parser.parse_intermixed_args(arguments)

@@ -1,6 +1,6 @@
 """``python -m ablations.train RUN_FOLDER`` trains one frozen run.
 
-For several devices it starts torchrun, or is started by torchrun once for each.
+For several devices it runs torchrun, which starts this command again for each device.
 """
 
 import argparse

@@ -47,7 +47,7 @@ def write_card(trained: TrainedNetwork, files: Sequence[str]) -> str:
 
 
 def _settings(record: Record) -> dict[str, Any]:
-    """Return all keys of the run, without paths of its data."""
+    """Return all keys of the run that affect results; of its data, only the sizes."""
     flat = record.run.flat
     sizes = [f"data.{key}" for key in SIZES]
     return {

@@ -1,4 +1,4 @@
-"""Train a frozen run; for several devices or nodes, with torchrun, which starts this once each.
+"""Train a frozen run; for several devices or nodes, with a process for each device by torchrun.
 
 Lightning's own launcher would start the whole Hydra sweep again for each further device. Under
 torchrun, Lightning finds the ranks' environment variables and starts no process.

@@ -65,5 +65,5 @@ def show_layers(console: Console, config: Config) -> None:
 
 
 def _count_classes(data: DataConfig) -> int | None:
-    """Return the number of classes; None if the data are not prepared and only they have it."""
+    """Return the number of classes; None if it is unknown until the data are prepared."""
     return len(prepare(data).classes) if is_prepared(data) else _CLASSES.get(data.source)

@@ -185,7 +185,7 @@ class Pool:
 
 
 def freeze(state: RunState) -> bool:
-    """Write the configuration that the processes of a run read.
+    """Write the configuration that the processes of a run read, and remove earlier progress.
 
     Returns:
         Whether it was written; if not, the run is marked as failed.
@@ -251,8 +251,8 @@ def tail(folder: Path, exitcode: int) -> str:
 
 
 def read_progress(folder: Path) -> dict[str, Any] | None:
-    """Return the latest progress of a run, or None."""
-    with suppress(OSError, ValueError):  # missing or damaged
+    """Return the latest progress of a run; None if its file is missing or damaged."""
+    with suppress(OSError, ValueError):
         return json.loads((folder / PROGRESS).read_bytes())
     return None
 

@@ -53,7 +53,7 @@ _ENDED = {
 
 
 def check(trainer: Trainer) -> None:
-    """Check that SLURM would accept such a job, without submitting one.
+    """Check that SLURM would accept a job for one run, without submitting it.
 
     Raises:
         ConfigError: submitit or a command of SLURM is missing, or SLURM refuses the job.

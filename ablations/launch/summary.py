@@ -40,7 +40,7 @@ def show_summary(
         records: Records of the runs that are done, by run id.
         search: Whether to add a column with the validation error, which sweepers minimize.
     """
-    # Errors on different test images are not comparable: one table per data set.
+    # One table per experiment and data set: errors on different test images are not comparable.
     by_data: dict[tuple[str, str], list[Job]] = {}
     for job in jobs:
         if record := records.get(job.run.run_id):

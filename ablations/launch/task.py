@@ -66,7 +66,7 @@ def train_one(composed: DictConfig) -> float | None:
 def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
     """Plan, train the runs without a record, and print a table of their errors.
 
-    With ``print_model``, only print the layers of the networks.
+    With ``print_model``, only print the layers of the networks; with ``plan``, train nothing.
 
     Args:
         configs: All configurations of a command.
