@@ -22,8 +22,8 @@ from benchmarks.table import into
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-# Imported after the suite: Triton (installed with torch) and TensorFlow each contain LLVM, and
-# loading TensorFlow's first ends the process.
+# Imported after the suite: Triton (installed with torch) and TensorFlow each contain LLVM. If
+# TensorFlow's is loaded first, loading the other ends the process.
 import keras
 import numpy as np
 import tensorflow as tf
