@@ -40,7 +40,8 @@ def table(sections: Iterable[Section]) -> str:
     claims = [(result, section) for section in sections for result in section.shown]
     for result, section in sorted(claims, key=lambda claim: order_of(claim[0])):
         failed = [check.part for check in result.checks if not check.passed]
-        gate = ", ".join(f"{part}: not passed" for part in failed) or "passed"
+        passed = "passed" if result.checks else "–"
+        gate = ", ".join(f"{part}: not passed" for part in failed) or passed
         for row in rows_of(result):
             if row.level == "secondary":
                 continue
