@@ -23,8 +23,8 @@ FREE_KEYS = (
     *("data.image", "data.label", "data.storage"),
 )
 
-# Location in a file: names of fields and positions in lists.
-Place = tuple[str | int, ...]
+# Names of fields and positions in lists.
+Location = tuple[str | int, ...]
 Content = TypeVar("Content", bound=BaseModel)
 
 
@@ -177,13 +177,13 @@ def _read(path: Path, model: type[Content]) -> Content:
         raise ConfigError(f"{shown}:{line}: {_explain(first)}") from None
 
 
-def _lines(node: yaml.Node | None, place: Place = ()) -> Iterator[tuple[Place, int]]:
+def _lines(node: yaml.Node | None, location: Location = ()) -> Iterator[tuple[Location, int]]:
     if node is None:
         return
-    yield place, node.start_mark.line + 1
+    yield location, node.start_mark.line + 1
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            yield from _lines(item, (*place, index))
+            yield from _lines(item, (*location, index))
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, item in node.value:
@@ -192,14 +192,14 @@ def _lines(node: yaml.Node | None, place: Place = ()) -> Iterator[tuple[Place, i
                     problem=f"`{key.value}` is given twice", problem_mark=key.start_mark
                 )
             seen.add(key.value)
-            yield from _lines(item, (*place, key.value))
-            yield (*place, key.value), key.start_mark.line + 1
+            yield from _lines(item, (*location, key.value))
+            yield (*location, key.value), key.start_mark.line + 1
 
 
-def _line(place: Place, lines: dict[Place, int]) -> int:
-    while place not in lines:  # a missing field has the line of its parent
-        place = place[:-1]
-    return lines[place]
+def _line(location: Location, lines: dict[Location, int]) -> int:
+    while location not in lines:  # a missing field has the line of its parent
+        location = location[:-1]
+    return lines[location]
 
 
 def _explain(error: ErrorDetails) -> str:

@@ -1,8 +1,9 @@
 """The ledger of looks: which study looked at which claim on which data, and when.
 
-Every look is appended to ``ledger.jsonl`` in the cache folder and in ``results/<study>/``, and both
-are read, so that neither a new output folder nor a new first seed hides an earlier look. A second
-study of a claim on the same data is judged at half the error rate, a third at a quarter.
+Every look is appended to ``ledger.jsonl`` in the cache folder and in ``results/<study>/``. Both are
+read, and those of all other folders in ``results/``, so that neither a new output folder nor a new
+first seed hides an earlier look. A second study of a claim on the same data is judged at half the
+error rate, a third at a quarter.
 """
 
 import json

@@ -96,7 +96,7 @@ def compare(
         claim: The claim.
         study: The study, for the scale.
         pairs: The runs.
-        values: The measure of each run.
+        values: The measure of each side of the pairs.
         blank: The comparison without differences; ``pool`` names the baseline.
 
     Returns:

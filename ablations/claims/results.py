@@ -68,7 +68,8 @@ class ClaimResult:
             at twice that effect; None if no standard deviation is known. For a claim on the
             generalization gap it ignores the part on the test error.
         excluded: Why the claim does not apply at the experiment; empty if it does.
-        label: Label of the claim, from those of its parts; empty before the gate.
+        label: Label of the claim, from those of its parts; empty until there are
+            pairs, or the gate or a run failed.
         checks: Checks of the gate.
         verdicts: One for each part.
         secondary: Verdicts on the top-5 error, outside the family.
@@ -242,9 +243,12 @@ def save(output: Path, study: StudyResult) -> StudyResult:
             kept = {r.claim: r for r in before.results if r.claim in study.claims}
         for result in study.results:
             old = kept.get(result.claim)
-            same = old is not None and old.attempt == result.attempt
             # Under the same rule, keep a later look, and keep a label rather than an empty one.
-            if not (same and old and (old.n > result.n or (old.label and not result.label))):
+            if not (
+                old
+                and old.attempt == result.attempt
+                and (old.n > result.n or (old.label and not result.label))
+            ):
                 kept[result.claim] = result
         study = replace(study, results=[kept[name] for name in sorted(kept)])
         studies[study.name] = study

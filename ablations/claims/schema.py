@@ -216,7 +216,7 @@ class Claim(_Part):
                 (of == "neighbors") != (self.technique == "neighbors")
             ),
             "paper.effect: must be a difference above 0, in the paper's direction; for times a "
-            "ratio above 1": paper.effect is not None and paper.effect <= (of in TIMES),
+            "ratio above 1": paper.effect is not None and paper.effect <= (1 if of in TIMES else 0),
             "paper.error: missing; needed for the effect as a ratio at other scales": (
                 of in ERRORS and paper.effect and not paper.error
             ),
@@ -403,7 +403,7 @@ class Study(_Part):
         return ""
 
     def at_paper(self, claim: Claim) -> bool:
-        """Whether data and network are the paper's own, so that effects are in points."""
+        """Return whether data and network are the paper's own."""
         changed = self.changes or self.elsewhere or claim.common
         return self.experiment in claim.paper.experiments and not changed
 
@@ -458,7 +458,7 @@ class Study(_Part):
 
     def rule_of(self, claim: Claim) -> dict[str, Any]:
         """Return all settings that could change a verdict on a claim, as plain values."""
-        given = claim.model_dump(mode="json", by_alias=True)
+        given, grid = claim.model_dump(mode="json", by_alias=True), self.plan_of(claim).grid
         arms = ("technique", "family", "common", "with", "without", "parts", "ensemble", "measure")
         return {
             **{key: given[key] for key in arms},
@@ -469,7 +469,7 @@ class Study(_Part):
             "target": self.target_of(claim),
             "looks": list(self.looks_of(claim)),
             "tuning": self.tuning and self.tuning.model_dump(mode="json"),
-            "grid": (grid := self.plan_of(claim).grid) and grid.model_dump(mode="json"),
+            "grid": grid and grid.model_dump(mode="json"),
             "gate_seeds": list(self.gate_seeds),
             "experiment": self.experiment,
             "changes": sorted(self.changes),
@@ -482,7 +482,8 @@ class Study(_Part):
 
         Args:
             claim: The claim.
-            context: Other inputs of the verdict: the resolved experiment and the family.
+            context: Other inputs of the verdict: the family, the settings of the baseline run, and
+                the version of the numerics.
         """
         known = {"study": self.name, **self.rule_of(claim), **(context or {})}
         text = json.dumps(known, sort_keys=True)

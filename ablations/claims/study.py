@@ -114,7 +114,7 @@ class ClaimRun:
         return [job for pair in range(pairs) for job in self.pair_jobs(pair)]
 
     def is_trained(self, pairs: int) -> bool:
-        """Whether all runs of the first pairs have finished."""
+        """Return whether all runs of the first pairs have finished."""
         return self._have_finished(self.jobs(pairs))
 
     def _have_finished(self, jobs: list[Job]) -> bool:
@@ -197,7 +197,8 @@ class ClaimRun:
             blank_part = replace(
                 blank,
                 part=part,
-                # Comparisons with the same baseline, unless both arms read the same runs.
+                # Comparisons with the same baseline share a pool; a claim whose arms read the same
+                # runs has none.
                 pool="" if self.claim.reads_one_run else firsts["with"].run.run_id,
                 obstacle=blank.obstacle or ("" if learned.passed else str(learned)),
             )
@@ -350,8 +351,8 @@ class StudyRun:
     def jobs(self) -> dict[str, list[Job]]:
         """Return the runs of the plan by claim: tuning, gate, and pairs up to the last look.
 
-        Runs of the gate are known only after tuning. Until then, pairs are planned with the first
-        value of the grid; with other values, arms may share fewer runs.
+        Before tuning, the runs of the gate and the pairs are planned with the first value of the
+        grid; with other values, arms may share fewer runs.
         """
         return {
             member.claim.name: [

@@ -22,6 +22,7 @@ from ablations.words import count
 
 MOST_PAIRS = 1000  # if more are needed, no number is given
 POWER = 0.8  # of detecting the smallest resolvable effect
+SMALLER = "smaller than the margin"  # reason of a label
 
 
 class Label(StrEnum):
@@ -98,7 +99,7 @@ class Comparison:
 
     @property
     def used(self) -> Floats:
-        """The differences up to the latest look."""
+        """The differences up to the latest look; all of them before the first look."""
         values = list(self.differences.values())
         end = self.looks[self.look] - self.silent if self.look >= 0 else len(values)
         return np.array(values[:end])
@@ -123,13 +124,14 @@ class Verdict:
         high: Upper end; None if it is not valid.
         inner_low: Lower end of the interval of the two one-sided tests; None if it is not valid.
         inner_high: Upper end; None if it is not valid.
-        level: Two-sided error probability of the interval.
+        level: Two-sided error probability of the claim's intervals at this look; each of several
+            parts has an equal share of it.
         sd: Standard deviation used for one difference.
         own_sd: Standard deviation of the comparison's own differences.
         df: Degrees of freedom of ``sd``.
         resolvable: Smallest effect that these pairs would detect with probability 0.8.
-        more: Approximate number of further pairs that would decide an undecided claim if its
-            estimate stayed the same; None if it is decided or needs too many.
+        more: Approximate number of further pairs that would decide the comparison if its estimate
+            stayed the same; None if it is decided or needs too many.
         warnings: Warnings for readers.
     """
 
@@ -158,9 +160,6 @@ class Verdict:
         """Whether the comparison needs no further pairs."""
         settled = self.label in (Label.holds, Label.no_effect, Label.opposite, Label.not_testable)
         return settled or self.reason == SMALLER
-
-
-SMALLER = "smaller than the margin"
 
 
 def decide(comparisons: Sequence[Comparison], claims: int) -> list[Verdict]:
@@ -292,7 +291,7 @@ def classify(
         margin: Smallest effect that matters.
 
     Returns:
-        The label, and whether the effect is smaller than the margin.
+        The label, and its reason: ``smaller than the margin`` or empty.
 
     Examples:
         >>> classify(0.9, 1.7, 1.0, 1.6, margin=0.7)

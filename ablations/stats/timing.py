@@ -12,7 +12,7 @@ def first_passage(times: ArrayLike, values: ArrayLike, target: float) -> float:
     that is not finite, it is the time of the evaluation.
 
     Args:
-        times: Epochs, samples or seconds at which the curve was evaluated, shape (n,), increasing.
+        times: Epochs or steps at which the curve was evaluated, shape (n,), increasing.
         values: Measure at these times, shape (n,); smaller is better, NaN counts as above.
         target: Threshold, in the unit of ``values``.
 
@@ -34,8 +34,7 @@ def first_passage(times: ArrayLike, values: ArrayLike, target: float) -> float:
     if stays.size == 0:
         return float("inf")
     i = int(stays[0])
-    start = t[i - 1] if i else 0.0
     if i == 0 or not np.isfinite(y[i - 1]):
         return float(t[i])
     share = (y[i - 1] - target) / (y[i - 1] - y[i])
-    return float(start + share * (t[i] - start))
+    return float(t[i - 1] + share * (t[i] - t[i - 1]))

@@ -1,7 +1,7 @@
 """Sweep files for W&B agents: for each claim of a study, grids over arms, tuned values and seeds.
 
 An agent starts ``run.py``, which skips runs that have a record and gives the W&B run the record's
-id. ``reproduce.py`` then finds these runs finished, and tunes, checks the gates and decides. A grid
+id. ``reproduce.py`` then finds these runs finished, trains those of the gates, and judges. A grid
 is a product: an agent trains every tuned value of every arm on every seed, up to the last look.
 Tuning has a separate sweep, because it holds out images on which the study may train.
 """
