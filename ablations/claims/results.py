@@ -68,8 +68,8 @@ class ClaimResult:
             at twice that effect; None if no standard deviation is known. For a claim on the
             generalization gap it ignores the part on the test error.
         excluded: Why the claim does not apply at the experiment; empty if it does.
-        label: Label of the claim, from those of its parts; empty until there are
-            pairs, or the gate or a run failed.
+        label: Label of the claim, from those of its parts; empty until there are pairs, or the gate
+            or a run failed.
         checks: Checks of the gate.
         verdicts: One for each part.
         secondary: Verdicts on the top-5 error, outside the family.
@@ -171,8 +171,8 @@ class StudyResult:
         tuning_seeds: Seeds that no verdict uses.
         claims: Names of all its claims.
         baseline: Run id of the study's baseline at the first seed.
-        commit: Commit of the rules and the study file, with ``-dirty`` after local changes; None
-            outside a clone.
+        commit: Commit of the rules and the study file when the study was first saved, with
+            ``-dirty`` after local changes; None outside a clone.
         alpha: Error rate of a family.
         results: One for each claim.
     """

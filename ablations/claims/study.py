@@ -121,7 +121,11 @@ class ClaimRun:
         return len(self.runs.records(jobs)) == len(jobs)
 
     def needs_pairs(self, last: int) -> bool:
-        """Return whether to train pairs: testable, not decided, and below ``last`` pairs."""
+        """Return whether to train further pairs.
+
+        The claim must be testable, not decided and below ``last`` pairs, and its present pairs must
+        have finished.
+        """
         if not self.is_checked or self.obstacle:
             return False
         if self.pairs >= last or (self.pairs and self.result.decided):

@@ -56,29 +56,31 @@ def choose_all(runs: Runs, claim: Claim) -> dict[str, dict[str, Choice]]:
     return choices
 
 
-def choose(runs: Runs, claim: Claim, side: str, arm: Arm, tuned: Arm) -> Choice:
+def choose(runs: Runs, claim: Claim, side: str, arm: Arm, tuned_arm: Arm) -> Choice:
     """Choose the tuned value of an arm from existing records.
 
-    The score is the validation error, or for claims on times the claim's own measure; ties go to
-    the first value. While the best value is on the edge of the grid, the grid is extended, as often
-    as the study allows.
+    The score is the validation error, or for claims on times the claim's own measure, with ties
+    broken by the final training loss; remaining ties go to the first value. While the best value
+    is on the edge of the grid, the grid is extended, as often as the study allows.
 
     Args:
         runs: The runs of the study.
         claim: The claim.
         side: ``with`` or ``without``.
         arm: Overrides of the arm, without the tuned key.
-        tuned: The arm whose runs decide.
+        tuned_arm: The arm whose runs decide, also without the tuned key.
     """
     tuning, choice = runs.study.tuning, Choice(arm)
     if tuning is None:
         return choice
     values = grid = runs.study.grid_of(claim, side)
     if claim.measure.of not in TIMES:
-        tuned = (*tuned, *runs.with_validation)
+        tuned_arm = (*tuned_arm, *runs.with_validation)
     while True:
         jobs = {
-            value: [runs.job((*tuned, f"{tuning.key}={value:g}"), seed) for seed in tuning.seeds]
+            value: [
+                runs.job((*tuned_arm, f"{tuning.key}={value:g}"), seed) for seed in tuning.seeds
+            ]
             for value in values
         }
         choice.jobs = [job for group in jobs.values() for job in group]

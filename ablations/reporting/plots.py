@@ -170,7 +170,10 @@ def _points(title: str, result: ClaimResult, part: str) -> Panel | None:
 
 
 def _expected(result: ClaimResult, without: NDArray[np.float64]) -> float | None:
-    """Return the mean with the technique if the effect were the paper's; None without a figure."""
+    """Return the mean with the technique if the effect were the paper's.
+
+    None if the paper gives no figure, for gaps, and if a run without it has no finite value.
+    """
     if result.effect is None or result.scale == "relative" or not np.isfinite(without).all():
         return None
     sign = 1 if result.measure["direction"] == "higher" else -1
