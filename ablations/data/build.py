@@ -101,7 +101,7 @@ def _check_classes(images: SourceData) -> None:
 def _write_split(
     folder: Path, name: str, split: Split, data: DataConfig, report: Report
 ) -> tuple[dict[str, Any], PixelSums, dict[str, str]]:
-    """Write a split; return the descriptions of its arrays, its pixel sums and broken images."""
+    """Write a split; return its arrays' descriptions, pixel sums, and errors by image."""
     total, jpeg = len(split.labels), data.storage is Storage.jpeg
     image = () if jpeg else (data.size, data.size, 3)  # JPEG files are concatenated
     sums, digest = PixelSums(data.size), hashlib.sha256()

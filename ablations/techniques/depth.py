@@ -42,4 +42,5 @@ def convolutions(kind: Depth) -> tuple[str, ...]:
     names = ("conv1", "conv2", "conv3", "conv4", "conv5")
     if kind is Depth.six:
         return (*names, "conv6")
+    # The value names the removed layers: no_conv3_conv4.
     return tuple(name for name in names if name not in kind.value.split("_"))

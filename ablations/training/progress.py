@@ -87,7 +87,7 @@ class Progress(Callback):
 
 
 def _count_views(trainer: pl.Trainer) -> int:
-    """Return the number of views in the test."""
+    """Return the number of views that all loaders of the test have together."""
     images: Images = trainer.datamodule  # pyright: ignore
-    alone = len(images.train_images) + len(images.val_images)
-    return alone + VIEWS_PER_IMAGE * len(images.test_images)
+    single = len(images.train_images) + len(images.val_images)
+    return single + VIEWS_PER_IMAGE * len(images.test_images)
