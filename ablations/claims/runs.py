@@ -26,7 +26,7 @@ from ablations.record import Record
 from ablations.words import count
 
 # Keys that select other data than the experiment's.
-_OTHER_DATA = ("data.name", "data.source", "data.path", "data.train", "data.test")
+_OTHER_DATA = ("data.name", "data.source", "data.path", "data.subset", "data.train", "data.test")
 
 # Overrides of an arm, on top of the study's.
 Arm = tuple[str, ...]

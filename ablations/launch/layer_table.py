@@ -1,5 +1,7 @@
 """The table of layers that ``print_model=true`` prints instead of training."""
 
+from pathlib import Path
+
 from rich.console import Console
 from rich.table import Table
 
@@ -24,7 +26,7 @@ def show_layers(console: Console, config: Config) -> None:
     """
     run = config.run
     models.check(run)
-    classes = _count_classes(config.data)
+    classes = _count_classes(config.data, Path(config.cache) if config.cache else None)
     # Imported here, so that other commands do not load torch.
     from ablations.models.layers import layers
 
@@ -64,6 +66,8 @@ def show_layers(console: Console, config: Config) -> None:
         console.print(f"{trained:,} parameters are trained, {statistics:,} are running statistics.")
 
 
-def _count_classes(data: DataConfig) -> int | None:
+def _count_classes(data: DataConfig, cache: Path | None) -> int | None:
     """Return the number of classes; None if it is unknown until the data are prepared."""
-    return len(prepare(data).classes) if is_prepared(data) else _CLASSES.get(data.source)
+    if is_prepared(data, cache):
+        return len(prepare(data, cache).classes)
+    return _CLASSES.get(data.source)

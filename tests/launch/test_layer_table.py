@@ -1,9 +1,11 @@
 import io
 from pathlib import Path
 
+from PIL import Image
 from rich.console import Console
 
 from ablations.composition import compose
+from ablations.data.store import prepare
 from ablations.launch.layer_table import show_layers
 
 FUNCTIONAL = ("model=keras_functional", "width=1", "init=paper", "data.size=224", "data.crop=224")
@@ -49,3 +51,18 @@ def test_other_classes_are_read_from_a_prepared_store(cache) -> None:
     store = next(cache.glob("synthetic-16px-????????????????"))
     given = ("data.source=huggingface", f"data.path={store}", "data.size=16", "data.crop=12")
     assert "10 classes" in shown(*given)
+
+
+def test_the_store_of_another_cache_is_read(tmp_path: Path) -> None:
+    for path in ("train/cat", "train/dog", "test/cat", "test/dog"):
+        folder = tmp_path / "images" / path
+        folder.mkdir(parents=True)
+        for number in range(2):
+            image = Image.new("RGB", (16, 16), (number, 0, 0))
+            image.save(folder / f"{number}.png")
+    given = ("data.source=huggingface", f"data.path={tmp_path / 'images'}")
+    elsewhere = (*given, "data.size=16", "data.crop=12", f"cache={tmp_path / 'elsewhere'}")
+    assert "unknown" in shown(*elsewhere)
+    prepare(compose(elsewhere).data, tmp_path / "elsewhere")
+    assert "2 classes" in shown(*elsewhere)
+    assert "unknown" in shown(*given, "data.size=16", "data.crop=12")
