@@ -6,6 +6,7 @@ style sheet. Text is not converted to paths.
 
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -83,7 +84,12 @@ class Panel:
         """Return the content of a file, which is the same for the same figure."""
         buffer = io.BytesIO()
         # The salt makes the ids of an SVG file unique in the page.
-        with matplotlib.rc_context({**STYLE, "svg.hashsalt": self.title}):
+        with (
+            matplotlib.rc_context({**STYLE, "svg.hashsalt": self.title}),
+            warnings.catch_warnings(),
+        ):
+            # A browser takes a character that matplotlib's font lacks from another font.
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
             self.figure.savefig(buffer, format=kind, metadata=dates)
         return buffer.getvalue()
 

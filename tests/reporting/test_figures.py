@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 from records import make_result
 
+from ablations.reporting.drawing import Panel, blank
 from ablations.reporting.evidence import gather
 from ablations.reporting.plots import arm_curves, draw, panels, save
 
@@ -20,6 +21,14 @@ def texts_of(panel):
 def drawn(written):
     """The figures of the study."""
     return draw(gather(written).sections)
+
+
+def test_a_name_in_any_script_is_drawn():
+    figure = blank(200, 100)
+    figure.suptitle("\u6570")
+    panel = Panel("title", figure, "text")
+    assert panel.pdf.startswith(b"%PDF")
+    assert "\u6570" in texts_of(panel)
 
 
 # Forest and gaps
