@@ -25,7 +25,15 @@ from yaml import YAMLError
 
 from ablations.config import CONFIG, Config, ConfigError, Run, flatten
 from ablations.errors import ended_in_words
-from ablations.keys import completions, explain, help_text, keys, no_value, unknown_key
+from ablations.keys import (
+    command_line,
+    completions,
+    explain,
+    keys,
+    keys_text,
+    no_value,
+    unknown_key,
+)
 
 # Values that Hydra does not read as strings, and that therefore cannot name a file.
 _NO_NAME = re.compile(r"null|true|false|[-+.]?\d[-+.\de]*", re.IGNORECASE)
@@ -43,12 +51,12 @@ def experiment_names() -> list[str]:
     return _groups()["experiment"]
 
 
-def main(task: Callable[[DictConfig], Any], name: str = "run") -> None:
+def main(task: Callable[[DictConfig], Any], name: str = "config") -> None:
     """Run a Hydra application, and report its errors in one line.
 
     Args:
         task: Called once for each job, by the launcher that ``hydra/launcher`` names.
-        name: Name of the command, for its help.
+        name: Name of the root configuration.
 
     Raises:
         SystemExit: 1 after an error, 130 after Ctrl-C, 141 if standard output was closed.
@@ -56,11 +64,8 @@ def main(task: Callable[[DictConfig], Any], name: str = "run") -> None:
     if sys.argv[1:2] == ["-sc"] and (values := _completed_values()):
         print(*values, sep="\n")
         return
-    register(name)
-    command = hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name="config")
-    if os.environ.get("HYDRA_FULL_ERROR") == "1":
-        command(task)()
-        return
+    register()
+    command = hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name=name)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise errors, which _explain rewords
     with ended_in_words():
         try:
@@ -108,14 +113,12 @@ def alter(config: Config, overrides: Sequence[str]) -> Config:
         raise ConfigError(_explain(error)) from error
 
 
-def register(command: str = "run") -> None:
-    """Register every key with its default, and the help text of a command, with Hydra."""
-    store = ConfigStore.instance()
-    store.store(name="defaults", node=_plain(Config()), provider="ablations")
-    # The text must have no dollar sign: Hydra and OmegaConf would substitute what follows it.
-    text = help_text(_groups(), command)
-    page = {"app_name": "ablations", "header": "", "footer": "", "template": text}
-    store.store(group="hydra/help", name="ablations", node=page)
+def register() -> None:
+    """Register with Hydra every key at its default, and what help texts in ``conf/`` refer to."""
+    ConfigStore.instance().store(name="defaults", node=_plain(Config()), provider="ablations")
+    OmegaConf.register_new_resolver("command", command_line, replace=True)
+    # The text must have no dollar sign, because Hydra would substitute what follows it.
+    OmegaConf.register_new_resolver("keys", keys_text, replace=True)
 
 
 def _groups() -> dict[str, list[str]]:
@@ -141,7 +144,7 @@ def to_config(composed: DictConfig) -> Config:
         config = CONFIG.validate_python(values, extra="forbid")
     except ValidationError as error:
         raise ConfigError(explain(error)) from None
-    for key, *_ in keys():
+    for key in keys():
         if key not in given:  # the default would silently take its place
             raise ConfigError(no_value(key))
     return config

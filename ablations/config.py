@@ -372,7 +372,7 @@ class Config(Settings, Techniques):
     """Everything that a user can set, as Hydra composes it.
 
     Attributes:
-        experiment: Name of the experiment.
+        experiment: Name of the experiment, a file in ``conf/experiment/``.
         trainer: See :class:`Trainer`.
         logger: See :class:`Logger`.
         output: Folder of the runs and their records.

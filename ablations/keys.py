@@ -33,16 +33,16 @@ _LIMITS = {
 
 
 @cache
-def keys() -> list[tuple[str, str, str]]:
-    """Return every key with its values and its meaning, read from the dataclasses."""
+def keys() -> dict[str, tuple[str, str]]:
+    """Return the values and the meaning of every key, read from the dataclasses."""
     schema = CONFIG.json_schema()
     text = f"{inspect.getdoc(Settings)}\n{schema['description']}"
-    return list(_walk(schema, text, schema["$defs"]))
+    return dict(_walk(schema, text, schema["$defs"]))
 
 
 def _walk(
     schema: dict, text: str, definitions: dict[str, dict], prefix: str = ""
-) -> Iterator[tuple[str, str, str]]:
+) -> Iterator[tuple[str, tuple[str, str]]]:
     """Yield the keys of a JSON schema, whose meanings are the attributes in a docstring."""
     attributes = re.findall(r"^    (\w+): ((?:.+\n?)(?:^ {8}.+\n?)*)", text, re.M)
     meanings = {name: " ".join(meaning.split()) for name, meaning in attributes}
@@ -56,7 +56,7 @@ def _walk(
         meaning = meanings.get(name, "")
         if not meaning or meaning.startswith("See :"):
             meaning = " ".join(description.split())
-        yield f"{prefix}{name}", _values(entry), meaning.replace("``", "`")
+        yield f"{prefix}{name}", (_values(entry), meaning.replace("``", "`"))
 
 
 def _values(schema: dict) -> str:
@@ -111,25 +111,15 @@ def unknown_key(key: str) -> str:
     for old, new in RENAMED.items():
         if key == old or key.startswith(f"{old}."):
             return f"`{key}=` is now `{new}{key.removeprefix(old)}=`"
-    known = [name for name, *_ in keys()]
-    if any(name == key or name.startswith(f"{key}.") for name in known):
+    if any(name == key or name.startswith(f"{key}.") for name in keys()):
         return no_value(key)
-    return f"{key}: no such key; {_meant(key, known)}"
-
-
-def _meant(key: str, known: list[str]) -> str:
     # Compare the last parts: `lr` and `trainer.lrr` mean `recipe.lr`.
     first, last = key.partition(".")[0], key.rpartition(".")[2]
-    lasts = [name.rpartition(".")[2] for name in known]
-    alike = difflib.get_close_matches(last, lasts, n=1, cutoff=0.7)
-    close = [name for name, part in zip(known, lasts, strict=True) if part in alike]
-    if last in _FAMILIAR or (first in _FAMILIAR and not close):
-        close = [_FAMILIAR.get(last) or _FAMILIAR[first]]
-        if close[0] not in known:
-            return close[0]
-    if not close:
-        return "run.py --help lists all keys"
-    return f"did you mean {' or '.join(close)}? run.py --help lists all keys"
+    lasts = {name.rpartition(".")[2]: name for name in keys()}
+    close = difflib.get_close_matches(last, lasts, n=1, cutoff=0.7)
+    found = _FAMILIAR.get(last) or (lasts[close[0]] if close else _FAMILIAR.get(first, ""))
+    hint = f"did you mean {found}?" if found in keys() else found
+    return f"{key}: no such key; {hint or 'run.py --help lists all keys'}"
 
 
 def no_value(key: str) -> str:
@@ -143,26 +133,16 @@ def no_value(key: str) -> str:
 def wrong_value(key: str, value: Any) -> str:
     """Return the error message for a value that a key does not take."""
     given = "null" if value is None else value
-    if inner := [name for name, *_ in keys() if name.startswith(f"{key}.")]:
+    if key not in keys():
+        inner = [name for name in keys() if name.startswith(f"{key}.")]
         return (
             f"{key}={given}: {key} is a group of keys; next step: set experiment=NAME, or single "
             f"keys: {', '.join(inner)}"
         )
-    if key == "experiment" and isinstance(value, dict):
+    if key == "experiment":
         return "experiment: its file needs the first line `# @package _global_`"
-    takes = next(takes for name, takes, _ in keys() if name == key)
-    close = difflib.get_close_matches(str(value).lower(), takes.split(" | "), n=1)
-    hint = f"; next step: {key}={close[0]}" if close else ""
-    if isinstance(value, list):
-        hint = f"; next step: for a sweep, -m {key}=A,B"
-    return f"{key}={given}: not valid; {key} takes {takes}{hint}"
-
-
-def words(key: str) -> list[str]:
-    """Return the values of a key that takes one of several words; empty for other keys."""
-    takes = next((takes for name, takes, _ in keys() if name == key), "")
-    found = takes.split(" | ")
-    return found if takes and not any(" " in word for word in found) else []
+    takes, _ = keys()[key]
+    return f"{key}={given}: not valid; {key} takes {takes}"
 
 
 def completions(word: str) -> list[str]:
@@ -174,10 +154,11 @@ def completions(word: str) -> list[str]:
     """
     key, equals, typed = word.partition("=")
     before, comma, last = typed.rpartition(",")
+    takes, _ = keys().get(key, ("", ""))
     return [
         f"{key}={before}{comma}{value}"
-        for value in words(key)
-        if equals and value.startswith(last) and value not in before.split(",")
+        for value in takes.split(" | ")
+        if equals and " " not in value and value.startswith(last) and value not in before.split(",")
     ]
 
 
@@ -191,34 +172,6 @@ def explain(error: ValidationError) -> str:
         case "value_error":  # raised by a dataclass for a combination of keys
             return first["msg"].removeprefix("Value error, ")
     return wrong_value(key, first["input"])
-
-
-# For each command: its arguments, its description, the end of the heading of its keys, the prefixes
-# of these keys, and its groups.
-_COMMANDS = {
-    "run": (
-        "[-m] [KEY=VALUE ...]",
-        """The AlexNet ablation suite: the 2012 network, one technique changed at a time.
-
-  {command}                                one run
-  {command} -m pooling=overlap,nonoverlap  a sweep; prints a table
-  {command} -m norm=lrn,none seed=0,1,2    three seeds each""",
-        "; the first of several words is the default, for a technique the paper's; an experiment "
-        "may set other defaults",
-        ("",),
-        ("experiment", "logger", "trainer", "callbacks"),
-    ),
-    "prepare": (
-        "[KEY=VALUE ...]",
-        """Decode the data of an experiment once. Runs also do this when needed.
-
-  {command} experiment=cifar10
-  {command} experiment=imagenet data.path=/data/imagenet""",
-        "; which data to decode, and where to store them",
-        ("data.", "cache"),
-        ("experiment",),
-    ),
-}
 
 
 # Arguments that several commands have, for ``parents=``.
@@ -240,37 +193,18 @@ def command_line(command: str) -> str:
     return f"ablations {command}" if installed else f"python ablations/{command}.py"
 
 
-def help_text(groups: dict[str, list[str]], command: str = "run") -> str:
-    """Return the text of ``--help``.
+def keys_text(*prefixes: str) -> str:
+    """Return the part of a help text that explains the keys.
 
     Args:
-        groups: Names in each group of configuration files.
-        command: ``run`` or ``prepare``.
+        prefixes: Beginnings of the keys; without them, all keys.
     """
-    arguments, about, which, prefixes, group_names = _COMMANDS[command]
-    lines = [
-        f"usage: {command_line(command)} {arguments}",
-        "",
-        about.format(command=command_line(command)),
-        "",
-        "Groups (GROUP=NAME):",
-        *(_wrapped(f"  {name:<10} {', '.join(groups[name])}", 13) for name in group_names),
-        "",
-        _wrapped(f"Keys (KEY=VALUE){which}:", 2),
-    ]
     defaults = dict(flatten(CONFIG.dump_python(Config(), mode="json")))
-    for name, values, meaning in keys():
-        if name == "experiment" or not name.startswith(prefixes):
-            continue
-        default = json.dumps(defaults[name], separators=(",", ":")).strip('"')
-        first = values.startswith(f"{default} |")
-        shown = values if first else f"{values} (default {default})"
-        lines += [_wrapped(f"  {name}={shown}", 4), _wrapped(f"      {meaning}", 6)]
-    return "\n".join([*lines, "", "--cfg job prints the whole configuration."])
-
-
-def _wrapped(line: str, indent: int) -> str:
-    # Keep names of files and keys whole, and begin no line with a bar.
-    kept = line.replace(" | ", "\xa0| ")
-    text = fill(kept, 80, subsequent_indent=" " * indent, break_on_hyphens=False)
-    return text.replace("\xa0", " ")
+    lines = []
+    for name, (values, meaning) in keys().items():
+        if name.startswith(prefixes or ""):
+            default = json.dumps(defaults[name]).strip('"')
+            text = f"  {name}={values} (default {default})"
+            lines.append(fill(text, 80, subsequent_indent="    "))
+            lines.append(fill(meaning, 80, initial_indent="      ", subsequent_indent="      "))
+    return "\n".join(lines)
