@@ -45,24 +45,6 @@ def ended_in_words() -> Iterator[None]:
         sys.exit(130)
 
 
-@contextmanager
-def plain_errors(folder: Path) -> Iterator[None]:
-    """End a run with one line instead of a traceback after an error that is not a bug.
-
-    Args:
-        folder: The run's folder.
-
-    Raises:
-        SystemExit: With that line.
-    """
-    try:
-        yield
-    except Exception as error:
-        if (line := explain_failure(error, folder)) is None:
-            raise
-        sys.exit(f"error: {line}")
-
-
 def explain_failure(error: Exception, folder: Path) -> str | None:
     """Return why a run failed, in one line; None if the error may be a bug.
 

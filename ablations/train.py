@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ablations.config import ConfigError
-from ablations.errors import plain_errors
+from ablations.errors import ended_in_words
 from ablations.launch.frozen import train_frozen
 from ablations.launch.worker import end_with_parent, leave_out_deprecations
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if "RANK" in os.environ:
         end_with_parent(os.getppid(), grace=0.5)  # torchrun's agent may be killed
     leave_out_deprecations()
-    with plain_errors(folder):
+    with ended_in_words():
         if not (folder / "config.yaml").is_file():
             raise ConfigError(
                 f"{folder}: not the folder of a run; next step: `python ablations/run.py` makes "

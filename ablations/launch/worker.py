@@ -8,7 +8,7 @@ import time
 import warnings
 from pathlib import Path
 
-from ablations.errors import plain_errors
+from ablations.errors import ended_in_words
 from ablations.launch.devices import Slot
 from ablations.launch.frozen import train_frozen
 
@@ -36,7 +36,7 @@ def run_process(folder: Path, slot: Slot, wandb_mode: str | None) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(slot.gpus)
     if wandb_mode is not None:
         os.environ["WANDB_MODE"] = wandb_mode
-    with plain_errors(folder):
+    with ended_in_words():
         # If two commands want the same run, the second waits and finds the record.
         train_frozen(folder, wait=True)
 
