@@ -209,12 +209,6 @@ def _explain(error: Exception) -> str:
     if isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         return f"{group}={name}: does not exist; {group} takes {' | '.join(error.options)}"
-    if match := re.match(r"Ambiguous value for argument '(.+?)=(.*)'", str(error)):
-        key, values = match.groups()
-        return (
-            f"{key}={values}: several values; next step: add -m for a sweep, or write one list as "
-            f"'{key}=[{values}]'"
-        )
     if match := re.match(r"Could not override '(?!hydra\b)([^']+)'", str(error)):
         return unknown_key(match[1])
     return " ".join(str(error).split())

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from enum import Enum, StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
@@ -91,11 +91,6 @@ class Precision(StrEnum):
 
     fp32 = "fp32"
     bf16 = "bf16"
-
-    @property
-    def lightning(self) -> Literal["32-true", "bf16-mixed"]:
-        """Lightning's name for the precision."""
-        return "bf16-mixed" if self is Precision.bf16 else "32-true"
 
 
 class Accelerator(StrEnum):
@@ -538,14 +533,9 @@ class Run(Settings):
         techniques = {entry.name for entry in fields(Techniques)}
         for key, value in (REFERENCE | differences).items():
             group, _, name = key.rpartition(".")
-            if key == "data.fingerprint":
-                nested["fingerprint"] = value
-            elif key in techniques:
-                nested["techniques"][key] = value
-            elif group in ("data", "recipe"):
-                nested[group][name] = value
-            else:
-                nested[key] = value
+            place = nested["techniques"] if key in techniques else nested.get(group, nested)
+            place[name] = value
+        nested["fingerprint"] = nested["data"].pop("fingerprint")
         return cls.from_dict(nested)
 
     @cached_property

@@ -332,18 +332,13 @@ def find_folder(run: str | Path, output: Path) -> Path:
     known = re.fullmatch("[0-9a-f]{1,12}", str(run))
     paths = (path for file in files for path in output.glob(f"{run}*/{file}")) if known else ()
     found = sorted({path.parent for path in paths})
-    if len(found) == 1:
-        return found[0].resolve()
-    if found:
-        names = ", ".join(folder.name for folder in found[:3])
+    if len(found) != 1:
+        problem = f"matches {len(found)} runs" if found else "no such run"
         raise ConfigError(
-            f"{run}: matches {len(found)} runs in {output} ({names}, ...); next step: give more "
-            "digits"
+            f"{run}: {problem} in {output}; must be the folder of a run, its id or enough of its "
+            "first digits; next step: list that folder, or choose another with --output or output="
         )
-    raise ConfigError(
-        f"{run}: no such run in {output}; must be the folder of a run, its id or the first digits "
-        "of its id; next step: list that folder, or choose another with --output or output="
-    )
+    return found[0].resolve()
 
 
 def load_all(output: Path) -> list[Record]:

@@ -163,7 +163,7 @@ def test_a_wrong_value_is_named_with_the_valid_ones(override: str, takes: str):
         (["trainer=tpu"], "trainer=tpu: does not exist; trainer takes auto | cpu"),
         (["data=cifar10"], "data is a group of keys; next step: set experiment=NAME"),
         (["data.crop=64"], "data.crop=64: must be between 8 and data.size=32"),
-        (["pooling=overlap,nonoverlap"], "several values; next step: add -m for a sweep"),
+        (["pooling=overlap,nonoverlap"], "To sweep over it, add --multirun"),
         (["data.path=/a (b)/c"], "data.path=/a (b)/c: cannot be parsed as KEY=VALUE"),
         (["-cn", "nope"], "Cannot find primary config 'nope'"),
         (["hydra.foo=1"], "Could not override 'hydra.foo'"),

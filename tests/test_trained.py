@@ -126,7 +126,7 @@ def twin(folder: Path) -> None:
         (no_checkpoint, "last.ckpt: No such file"),
         (flipped, "not a complete checkpoint; next step"),
         (of_another_run, "belongs to run [0-9a-f]{12}; next step"),
-        (twin, r"matches 2 runs in .*; next step: give more digits"),
+        (twin, r"matches 2 runs in .*; next step: list"),
         (shutil.rmtree, r"no such run in .*; next step"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy
 from torch import distributed
 
-from ablations.config import Accelerator, ConfigError, Job
+from ablations.config import Accelerator, ConfigError, Job, Precision
 from ablations.data.datamodule import Images
 from ablations.data.store import Store
 from ablations.models.pretrained import transfer
@@ -127,7 +127,7 @@ def build_trainer(
         strategy=DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
         if world > 1
         else "auto",
-        precision=job.run.recipe.precision.lightning,
+        precision="bf16-mixed" if job.run.recipe.precision is Precision.bf16 else "32-true",
         max_epochs=job.run.recipe.epochs,
         check_val_every_n_epoch=job.trainer.check_val_every_n_epoch,
         fast_dev_run=job.fast_dev_run,
