@@ -38,7 +38,7 @@ class ConfigError(ValueError):
 
 
 class Model(StrEnum):
-    """The network; see its file in ``ablations/models/``."""
+    """The networks of ``ablations/models/``."""
 
     alexnet = "alexnet"
     alexnet_small = "alexnet_small"
@@ -54,61 +54,13 @@ class Model(StrEnum):
     lenet5 = "lenet5"
 
 
-class Init(StrEnum):
-    """Initial weights: the paper's (or a tutorial's), or variance scaling by fan-in."""
-
-    paper = "paper"
-    fan_in = "fan_in"
-
-
-class Source(StrEnum):
-    """Source of the images; ``huggingface``: parquet files, image folders, or the Hub."""
-
-    synthetic = "synthetic"
-    cifar10 = "cifar10"
-    imagenet = "imagenet"
-    huggingface = "huggingface"
-
-
-class Storage(StrEnum):
-    """How images are stored: as pixels, or as JPEG (smaller, but decoded whenever read)."""
-
-    raw = "raw"
-    jpeg = "jpeg"
-
-
-class Schedule(StrEnum):
-    """How the learning rate decreases."""
-
-    constant = "constant"
-    step = "step"
-    plateau = "plateau"
-    cosine = "cosine"
-
-
-class Precision(StrEnum):
-    """Arithmetic of the forward and backward pass; parameters are always float32."""
-
-    fp32 = "fp32"
-    bf16 = "bf16"
-
-
-class Accelerator(StrEnum):
-    """Device to train on; ``auto`` takes GPUs if there are any."""
-
-    auto = "auto"
-    cpu = "cpu"
-    gpu = "gpu"
-
-
-class LoggerKind(StrEnum):
-    """Where learning curves are logged; records do not depend on it."""
-
-    wandb = "wandb"
-    tensorboard = "tensorboard"
-    csv = "csv"
-    none = "none"
-
+Init = StrEnum("Init", ["paper", "fan_in"])
+Source = StrEnum("Source", ["synthetic", "cifar10", "imagenet", "huggingface"])
+Storage = StrEnum("Storage", ["raw", "jpeg"])
+Schedule = StrEnum("Schedule", ["constant", "step", "plateau", "cosine"])
+Precision = StrEnum("Precision", ["fp32", "bf16"])
+Accelerator = StrEnum("Accelerator", ["auto", "cpu", "gpu"])
+LoggerKind = StrEnum("LoggerKind", ["wandb", "tensorboard", "csv", "none"])
 
 # Keys of the data that are part of a run's id, besides the fingerprint.
 SIZES = ("size", "crop", "train_limit", "val_size")
@@ -121,7 +73,7 @@ class DataConfig:
     Attributes:
         name: Name of the data in tables and records, not part of a run's id; null takes the
             source's name.
-        source: See :class:`Source`.
+        source: Source of the images; ``huggingface``: parquet files, image folders, or the Hub.
         path: ``huggingface``: a folder, such as one with FOLDER/train/CLASS/*.png and
             FOLDER/test/CLASS/*.png, parquet files (``*`` allowed), or the name of a data set of the
             Hub; ``imagenet``: the folder of ILSVRC-2012's archives, class folders or parquet files;
@@ -134,7 +86,7 @@ class DataConfig:
         subset: ``huggingface``: configuration of a data set of the Hub that has several.
         image: ``huggingface``: column of the images, if several are possible.
         label: ``huggingface``: column of the labels, if several are possible.
-        storage: See :class:`Storage`.
+        storage: How images are stored: as pixels, or as JPEG (smaller, but decoded whenever read).
         size: Height and width of the stored images, in pixels.
         crop: Height and width of the network's input, in pixels; at most ``size``.
         train_limit: Train on this many images, chosen evenly over the classes; null takes all.
@@ -206,10 +158,10 @@ class Recipe:
         weight_decay: Weight decay; biases are not decayed.
         bias_lr_mult: Factor on the learning rate for biases; null takes the edition's (1 in the
             paper, 2 in the released code).
-        schedule: See :class:`Schedule`.
+        schedule: How the learning rate decreases.
         milestones: ``step``: fractions of the epochs after which to divide the rate by ten.
         patience: ``plateau``: epochs without a lower validation error before a division by ten.
-        precision: See :class:`Precision`.
+        precision: Arithmetic of the forward and backward pass; parameters are always float32.
         stop_at: Stop once the online training error is at or below this fraction in two
             consecutive epochs; null trains all epochs.
     """
@@ -266,7 +218,7 @@ class Trainer:
     """Hardware; it affects results only through the order of floating-point sums.
 
     Attributes:
-        accelerator: See :class:`Accelerator`.
+        accelerator: Device to train on; ``auto`` takes GPUs if there are any.
         devices: Devices per node that train one run together.
         num_nodes: Machines that train one run together (`docs/clusters.md`).
         parallel: Runs trained at the same time; null fills the devices of this machine, and sets
@@ -304,7 +256,7 @@ class Logger:
     """Logging of the learning curve.
 
     Attributes:
-        kind: See :class:`LoggerKind`.
+        kind: Where learning curves are logged; records do not depend on it.
         project: W&B project.
         entity: W&B team or user; null takes the account's default.
         group: W&B group; null takes the experiment, the data and the arm.
@@ -324,9 +276,9 @@ class Settings:
     """Settings that affect results, apart from the techniques.
 
     Attributes:
-        model: See :class:`Model`.
+        model: The network; see its file in ``ablations/models/``.
         width: Factor on the number of kernels and units.
-        init: See :class:`Init`.
+        init: Initial weights: the paper's (or a tutorial's), or variance scaling by fan-in.
         data: See :class:`DataConfig`.
         recipe: See :class:`Recipe`.
         seed: Seed of all random numbers.

@@ -53,9 +53,7 @@ def _walk(
         if "properties" in entry:
             yield from _walk(entry, description, definitions, f"{prefix}{name}.")
             continue
-        meaning = meanings.get(name, "")
-        if not meaning or meaning.startswith("See :"):
-            meaning = " ".join(description.split())
+        meaning = meanings.get(name) or " ".join(description.split())
         yield f"{prefix}{name}", (_values(entry), meaning.replace("``", "`"))
 
 

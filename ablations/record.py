@@ -400,5 +400,5 @@ def describe_data(run: Run, **counted: Any) -> DataInfo:
     """
     sizes = {key: getattr(run.data, key) for key in SIZES}
     return DataInfo(
-        name=run.data.name or run.data.source.value, fingerprint=run.fingerprint, **sizes, **counted
+        name=run.data.name or str(run.data.source), fingerprint=run.fingerprint, **sizes, **counted
     )

@@ -184,7 +184,7 @@ class Runs:
     def dataset(self) -> str:
         """Name of the data in tables; that of the source before :meth:`admit`."""
         data = self._template.run.data if self._template else self.given.data
-        return data.name or data.source.value
+        return data.name or str(data.source)
 
     @cached_property
     def with_validation(self) -> Arm:

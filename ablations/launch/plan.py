@@ -123,7 +123,7 @@ def _check_logger(logger: Logger) -> None:
         LoggerKind.tensorboard: "'alexnet-ablations[tensorboard]'",
         LoggerKind.wandb: "wandb",
     }
-    package, name = packages.get(logger.kind), logger.kind.value
+    package, name = packages.get(logger.kind), str(logger.kind)
     if package and find_spec(name) is None:
         raise ConfigError(
             f"logger={name}: the package is not installed; next step: pip install {package}, or "

@@ -111,7 +111,7 @@ def provenance(section: Section) -> list[tuple[str, str]]:
         ("Scale", section.scale),
         ("Runs", f"{len(runs)}, {diverged} of them diverged{tuning}"),
         ("Devices", _tally(f"{run.hardware.devices} × {run.hardware.device}" for run in trained)),
-        ("Precision", _tally(run.run.recipe.precision.value for run in trained)),
+        ("Precision", _tally(run.run.recipe.precision for run in trained)),
         ("Commit of the runs", _tally(_commit(run) for run in trained)),
         ("Versions", "; ".join(versions)),
         ("Numerics", _tally(str(run.numerics) for run in trained)),
