@@ -32,10 +32,7 @@ def arm_labels(arms: Sequence[str]) -> list[str]:
         return list(arms)
     changes = [changes_of(arm) for arm in arms]
     common = shared(changes)
-    return [
-        name_of({key: text for key, text in each.items() if common.get(key) != text})
-        for each in changes
-    ]
+    return [name_of(_without(common, each)) for each in changes]
 
 
 def shortest(arms: Mapping[str, Changes], tuned: Collection[str] = ()) -> dict[str, Changes]:
@@ -70,10 +67,11 @@ def shortest(arms: Mapping[str, Changes], tuned: Collection[str] = ()) -> dict[s
         name: arm if all_untuned.count(arm) == 1 else arms[name] for name, arm in untuned.items()
     }
     base = _base(list(distinct.values()))
-    return {
-        name: {key: text for key, text in arm.items() if base.get(key) != text}
-        for name, arm in distinct.items()
-    }
+    return {name: _without(base, arm) for name, arm in distinct.items()}
+
+
+def _without(common: Changes, arm: Changes) -> Changes:
+    return {key: text for key, text in arm.items() if common.get(key) != text}
 
 
 def _base(arms: Sequence[Changes]) -> Changes:

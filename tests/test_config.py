@@ -58,10 +58,10 @@ def test_the_id_of_a_run_does_not_change_by_accident():
 def test_the_id_depends_on_the_values_alone_and_on_no_default():
     # Every value is given: a default that changes, in code or in a file, changes no id.
     run = Run(
-        techniques=Techniques(**{f.name: next(iter(type(f.default))) for f in fields(Techniques)}),
         model=Model.alexnet,
         width=1.0,
         init=Init.paper,
+        techniques=Techniques(**{f.name: next(iter(type(f.default))) for f in fields(Techniques)}),
         data=DataConfig(size=256, crop=224, train_limit=None, val_size=10000),
         recipe=Recipe(
             epochs=90,
@@ -108,26 +108,16 @@ def test_no_bias_rate_is_that_of_the_edition(edition: Edition, tiny_run: Run):
     assert with_recipe(run, bias_lr_mult=3.0).run_id != explicit.run_id
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"init": Init.paper},
-        {"replicate": 1},
-        {"fingerprint": "other pixels"},
-        {"pretrained": "0123456789ab"},
-        {"recipe": {"lr": 0.02}},
-        {"recipe": {"stop_at": 0.25}},
-        {"data": {"crop": 11}},
-        {"data": {"val_size": 12}},
-    ],
-    ids=str,
-)
-def test_what_affects_results_changes_the_id(changes: dict[str, Any], tiny_run: Run):
-    nested = {
-        key: replace(getattr(tiny_run, key), **value) if isinstance(value, dict) else value
-        for key, value in changes.items()
-    }
-    assert replace(tiny_run, **nested).run_id != tiny_run.run_id
+def test_what_affects_results_changes_the_id(tiny_run: Run):
+    others = [
+        replace(tiny_run, init=Init.paper),
+        replace(tiny_run, replicate=1),
+        replace(tiny_run, fingerprint="other pixels"),
+        replace(tiny_run, pretrained="0123456789ab"),
+        with_recipe(tiny_run, stop_at=0.25),
+        with_data(tiny_run, crop=11),
+    ]
+    assert len({run.run_id for run in [tiny_run, *others]}) == 7
 
 
 def test_name_place_and_form_of_the_data_leave_the_id(tiny_run: Run):
@@ -225,10 +215,8 @@ def test_a_job_of_an_earlier_version_is_read(folder: Path, tiny_job):
         (lambda content: content.partition(b"\n")[2].replace(b"seed: 0", b"seed: x"), "run.seed"),
         (lambda content: content.partition(b"\n")[2].replace(b"seed: 0", b"seed: 1"), "belongs to"),
         (lambda content: b"{a: [", "flow node"),
-        (lambda content: b"a: \xff", "utf-8|invalid"),
         (lambda content: b"[" * 100_000, "recursion"),
         (lambda content: b"!!python/object/apply:os.mkdir [hacked]", "constructor"),
-        (lambda content: b"", ""),
     ],
 )
 def test_a_damaged_job_is_refused_in_one_line(damage, problem: str, folder: Path):
@@ -236,48 +224,3 @@ def test_a_damaged_job_is_refused_in_one_line(damage, problem: str, folder: Path
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ConfigError, match=rf"^{path}: [^\n]*({problem})[^\n]*next step: [^\n]*$"):
         Job.load(folder)
-
-
-# Keys that do not go together; what one key may be is in test_composition.py
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: DataConfig(size=32, crop=40), "data.crop=40: must be between 8 and"),
-        (lambda: DataConfig(source=Source.huggingface), r"needs data.path=.*data.train=\[FILE"),
-        (
-            lambda: DataConfig(source=Source.huggingface, train=("a.zip",)),
-            "data.test: one is missing",
-        ),
-        (
-            lambda: DataConfig(source=Source.cifar10, train=("a.zip",)),
-            "add data.source=huggingface",
-        ),
-        (lambda: DataConfig(path="owner/name"), "synthetic reads no files; next step: add data"),
-        (
-            lambda: Config(data=DataConfig(val_size=0), recipe=PLATEAU),
-            "plateau: needs a validation error, but data.val_size=0",
-        ),
-        (
-            lambda: Recipe(milestones=(0.5, 0.4)),
-            r"=\[0\.5, 0\.4\]: must be increasing fractions between 0 and 1",
-        ),
-        (lambda: Recipe(schedule=Schedule.step), "step: needs recipe.milestones"),
-        (
-            lambda: Trainer(num_nodes=2, parallel=2),
-            "must be 1 with trainer.num_nodes=2",
-        ),
-        (
-            lambda: Config(recipe=Recipe(epochs=9), trainer=Trainer(check_val_every_n_epoch=2)),
-            r"check_val_every_n_epoch=2: must divide recipe\.epochs=9",
-        ),
-        (
-            lambda: Config(recipe=PLATEAU, trainer=Trainer(check_val_every_n_epoch=2)),
-            "plateau needs the validation error of every epoch",
-        ),
-    ],
-)
-def test_keys_that_do_not_go_together_are_named(make: Any, message: str):
-    with pytest.raises(ConfigError, match=message):
-        make()
