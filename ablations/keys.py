@@ -85,11 +85,10 @@ RENAMED = {
 }
 
 
-# Names in other tools, with the key here or what replaces it.
+# Names of Lightning and its examples, with the key here or what replaces it.
 _FAMILIAR = {
     "max_epochs": "recipe.epochs",
     "learning_rate": "recipe.lr",
-    "scheduler": "recipe.schedule",
     "limit_train_batches": "data.train_limit",
     "data_dir": "data.path",
     "gpus": "trainer.devices",
@@ -100,7 +99,6 @@ _FAMILIAR = {
     "recipe.weight_decay",
     "strategy": "several devices use DDP: trainer.devices=N, trainer.num_nodes=N",
     "num_workers": "batches are read from a memory-mapped store, without workers",
-    "wandb": "logger=wandb enables it; set logger.project and logger.entity",
 }
 
 
@@ -131,16 +129,15 @@ def no_value(key: str) -> str:
 def wrong_value(key: str, value: Any) -> str:
     """Return the error message for a value that a key does not take."""
     given = "null" if value is None else value
-    if key not in keys():
-        inner = [name for name in keys() if name.startswith(f"{key}.")]
+    if inner := [name for name in keys() if name.startswith(f"{key}.")]:
         return (
             f"{key}={given}: {key} is a group of keys; next step: set experiment=NAME, or single "
             f"keys: {', '.join(inner)}"
         )
     if key == "experiment":
         return "experiment: its file needs the first line `# @package _global_`"
-    takes, _ = keys()[key]
-    return f"{key}={given}: not valid; {key} takes {takes}"
+    known = key if key in keys() else "callbacks"  # `callbacks.NAME` is no key of its own
+    return f"{key}={given}: not valid; {known} takes {keys()[known][0]}"
 
 
 def completions(word: str) -> list[str]:

@@ -160,6 +160,7 @@ def test_a_wrong_value_is_named_with_the_valid_ones(override: str, takes: str):
             "recipe.schedule=plateau trainer.check_val_every_n_epoch=2",
             "plateau needs the validation error of every epoch",
         ),
+        ("callbacks.mine=3", r"callbacks\.mine=3: not valid; callbacks takes \{NAME"),
         ("callbacks={mine:{decay:1}}", r"callbacks\.mine: has no class"),
     ],
 )
