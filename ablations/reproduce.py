@@ -70,10 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         show_plan(console, run, options.rate)
         if options.plan:
             return
-        run.save()  # writes the rules before the first run
-        run.tune()
-        run.check()
-        found = run.look(lambda result: show_verdicts(console, result, wanted))
+        found = run.train(lambda result: show_verdicts(console, result, wanted))
         show_verdicts(console, found, wanted, last=True)
         show(console, "verdicts", str(runs.output / "verdicts.json"))
         elsewhere = runs.output != Path("runs").resolve()

@@ -104,25 +104,24 @@ class Ledger:
         """Return the numbers of pairs at which this attempt has looked at a claim."""
         return sorted(n for *of, n in self.looks if tuple(of) == (claim, data, attempt))
 
+    def alpha(self, claim: str, data: str, attempt: str, alpha: float) -> float:
+        """Return the error rate of a study, halved for each earlier attempt."""
+        return alpha / 2 ** len({look.attempt for look in self.earlier(claim, data, attempt)})
 
-def alpha_after(earlier: list[Look], alpha: float) -> float:
-    """Return the error rate of a study, halved for each earlier attempt."""
-    return alpha / 2 ** len({look.attempt for look in earlier})
-
-
-def history(earlier: list[Look], own: list[int]) -> str:
-    """Return the looks as text: those of this study, then earlier studies with their labels."""
-    parts = [f"looked at {listed(own)} pairs"] if own else []
-    studies: dict[str, list[Look]] = {}
-    for look in earlier:
-        studies.setdefault(look.attempt, []).append(look)
-    for looks in studies.values():
-        last = looks[-1]
-        parts.append(
-            f"earlier study of the same claim on these data: {last.study}, "
-            f"{listed([look.pairs for look in looks])} pairs, {last.time[:10]}, {last.label}"
-        )
-    return "; ".join(parts)
+    def history(self, claim: str, data: str, attempt: str) -> str:
+        """Return the looks as text: those of this study, then earlier studies with their labels."""
+        own = self.own_looks(claim, data, attempt)
+        parts = [f"looked at {listed(own)} pairs"] if own else []
+        studies: dict[str, list[Look]] = {}
+        for look in self.earlier(claim, data, attempt):
+            studies.setdefault(look.attempt, []).append(look)
+        for looks in studies.values():
+            last = looks[-1]
+            parts.append(
+                f"earlier study of the same claim on these data: {last.study}, "
+                f"{listed([look.pairs for look in looks])} pairs, {last.time[:10]}, {last.label}"
+            )
+        return "; ".join(parts)
 
 
 def _read(path: Path) -> Iterator[Look]:

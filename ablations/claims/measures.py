@@ -10,8 +10,8 @@ from statistics import mean
 import numpy as np
 from numpy.typing import NDArray
 
-from ablations.claims.runs import Runs
-from ablations.claims.schema import ERRORS, TIMES, Claim, Study
+from ablations.claims.runs import Arm, Runs
+from ablations.claims.schema import ERRORS, TIMES, Claim
 from ablations.config import ConfigError
 from ablations.record import PREDICTIONS, Record, Scores
 from ablations.stats.labels import Comparison
@@ -19,8 +19,6 @@ from ablations.stats.timing import first_passage
 
 SIDES = ("with", "without")
 
-# Runs of each side by first seed of the pair: one run, or the members of an ensemble.
-Pairs = Mapping[int, Mapping[str, Sequence[Record]]]
 # The measure of each side by first seed of the pair.
 Values = Mapping[str, Mapping[int, float]]
 
@@ -74,196 +72,201 @@ def measure(
             return getattr(record.neighbors, "features" if side == "with" else "pixels")
 
 
-def measure_pairs(
-    runs: Runs, claim: Claim, pairs: Pairs, views: Mapping[str, str], k: int = 1
-) -> Values:
-    """Read the measure of a claim from both sides of its pairs, see :func:`measure`."""
-    return {
-        side: {
-            seed: measure(runs, claim, side, pair[side], views[side], k)
-            for seed, pair in pairs.items()
-        }
-        for side in SIDES
-    }
-
-
-def compare(
-    claim: Claim, study: Study, pairs: Pairs, values: Values, blank: Comparison
-) -> list[Comparison]:
-    """Return the comparisons of a part, with the differences of its pairs.
+class Part:
+    """The pairs of one comparison of a claim, and their measure.
 
     Args:
+        runs: The runs of the study.
         claim: The claim.
-        study: The study, for the scale.
-        pairs: The runs.
-        values: The measure of each side of the pairs.
-        blank: The comparison without differences; ``pool`` names the baseline.
+        arms: Overrides of the arm on each side.
+        seeds: Seeds of each pair: one, or several for an ensemble.
 
-    Returns:
-        One comparison; two for a claim on the generalization gap, which must also lower the test
-        error.
+    Attributes:
+        pairs: Runs of each side by first seed of the pair.
+        values: Measure of each side by first seed of the pair.
     """
-    of, scale = claim.measure.of, study.scale_of(claim)
-    if of in TIMES:
-        return [_compare_times(claim, pairs, values, blank)]
-    unit = _baseline_error(pairs) if scale == "relative" else 1.0
-    found = replace(
-        blank,
-        differences={
-            seed: log(high / low) if scale == "ratio" else (high - low) / unit
-            for seed, high, low in _larger_and_smaller(claim, values)
-        },
-        # Errors are rounded to whole images, with variance step**2 / 12 in each arm.
-        floor=_step(claim, pairs, scale) ** 2 / 6,
-        pool=_pool(blank, f"{of} {scale}"),
-    )
-    if of != "gap":
-        return [found]
-    errors = {
-        side: {
-            seed: smoothed(pair[side][0].test_error("center", 1), pair[side][0])
-            for seed, pair in pairs.items()
+
+    def __init__(
+        self, runs: Runs, claim: Claim, arms: Mapping[str, Arm], seeds: Sequence[Sequence[int]]
+    ) -> None:
+        self.runs, self.claim = runs, claim
+        self.scale = runs.study.scale_of(claim)
+        self.views = {side: runs.view(arm) for side, arm in arms.items()}
+        self.pairs = {
+            pair[0]: {
+                side: runs.records(runs.job(arm, seed) for seed in pair)
+                for side, arm in arms.items()
+            }
+            for pair in seeds
         }
-        for side in SIDES
-    }
-    step = _step(claim, pairs, "ratio")
-    test_error = replace(
-        blank,
-        part=f"{blank.part} test error".strip(),
-        differences={seed: log(errors["without"][seed] / errors["with"][seed]) for seed in pairs},
-        margin=step,  # it must fall by at least one test image
-        floor=step**2 / 6,
-        pool=_pool(blank, "test_error ratio"),
-    )
-    return [replace(found, part=f"{blank.part} gap".strip()), test_error]
+        self.values = self._measure()
 
+    def _measure(self, k: int = 1) -> Values:
+        return {
+            side: {
+                seed: measure(self.runs, self.claim, side, pair[side], self.views[side], k)
+                for seed, pair in self.pairs.items()
+            }
+            for side in SIDES
+        }
 
-def compare_top5(claim: Claim, study: Study, values: Values, blank: Comparison) -> Comparison:
-    """Return the secondary comparison of the top-5 error, see :func:`compare`."""
-    ratio = study.scale_of(claim) == "ratio"
-    return replace(
-        blank,
-        part=f"{blank.part} top-5".strip(),
-        differences={
-            seed: log(high / low) if ratio else high - low
-            for seed, high, low in _larger_and_smaller(claim, values)
-        },
-        margin=(study.effect_of(claim, 5) or 0) / 2,
-        pool=_pool(blank, "top5"),
-    )
+    @property
+    def members(self) -> dict[str, list[Record]]:
+        """All runs of each side."""
+        return {side: [run for pair in self.pairs.values() for run in pair[side]] for side in SIDES}
 
+    @property
+    def points(self) -> float | None:
+        """Mean difference of errors as a fraction, positive in the paper's direction."""
+        if self.claim.measure.of not in ERRORS or not self.pairs:
+            return None
+        return mean(high - low for _, high, low in self._larger_and_smaller(self.values))
 
-def judges_top5(claim: Claim, pairs: Pairs) -> bool:
-    """Return whether to judge the top-5 error: given in the paper, and 100 classes or more."""
-    return bool(claim.paper.top5) and any(
-        pair["with"][0].data.classes >= 100 for pair in pairs.values()
-    )
+    def compare(self, blank: Comparison) -> list[Comparison]:
+        """Return the comparisons, with the differences of the pairs.
 
+        Args:
+            blank: The comparison without differences; ``pool`` names the baseline.
 
-def _pool(blank: Comparison, measure: str) -> str:
-    return f"{blank.pool} {measure}" if blank.pool else ""
-
-
-def _larger_and_smaller(claim: Claim, values: Values) -> list[tuple[int, float, float]]:
-    """Return for each pair the seed, and the values that the claim says are larger and smaller."""
-    sides = ("without", "with") if claim.measure.direction == "lower" else SIDES
-    larger, smaller = (values[side] for side in sides)
-    return [(seed, larger[seed], smaller[seed]) for seed in larger]
-
-
-def _compare_times(claim: Claim, pairs: Pairs, values: Values, blank: Comparison) -> Comparison:
-    """Return the comparison of log ratios of times.
-
-    A target that was not reached counts as the whole training, and leaves the interval open on one
-    side. A pair in which neither arm reached the target has no difference.
-    """
-    found, low_holds, high_holds = {}, True, True
-    for seed, long, short in _larger_and_smaller(claim, values):
-        whole = min(training_length(claim, members[0]) for members in pairs[seed].values())
-        long_censored, short_censored = long >= whole, short >= whole
-        if long_censored and short_censored:
-            continue
-        low_holds, high_holds = low_holds and not short_censored, high_holds and not long_censored
-        found[seed] = log(min(long, whole) / min(short, whole))
-    silent, obstacle = len(pairs) - len(found), blank.obstacle
-    if 2 * silent > len(pairs):
-        obstacle = obstacle or f"neither arm reached the target in {silent} of {len(pairs)} pairs"
-        found, silent = {}, 0
-    return replace(
-        blank,
-        differences=found,
-        silent=silent,
-        pool="",
-        low_holds=low_holds,
-        high_holds=high_holds,
-        obstacle=obstacle,
-    )
-
-
-def _baseline_error(pairs: Pairs) -> float:
-    errors = [pair["with"][0].test_error("center", 1) for pair in pairs.values()]
-    return max(mean(errors), 1e-9) if errors else 1.0
-
-
-def _step(claim: Claim, pairs: Pairs, scale: str) -> float:
-    """Return by how much one image changes a difference; 0 for measures that count no images."""
-    if not pairs:
-        return 1e-6
-    record = next(iter(pairs.values()))["with"][0]
-    step = 1 / record.data.test_images
-    if claim.measure.of == "neighbors" and record.neighbors:
-        step = 1 / record.neighbors.queries
-    elif claim.measure.of not in (*ERRORS, "gap"):
-        return 0.0
-    if scale in ("ratio", "relative"):
-        return step / (_baseline_error(pairs) + step / 2)
-    return step
-
-
-def runs_of(pairs: Pairs) -> dict[str, list[Record]]:
-    """Return all runs of each side."""
-    return {side: [run for pair in pairs.values() for run in pair[side]] for side in SIDES}
-
-
-def points(claim: Claim, values: Values) -> float | None:
-    """Return the mean difference of errors as a fraction, positive in the paper's direction."""
-    ordered = _larger_and_smaller(claim, values)
-    if claim.measure.of not in ERRORS or not ordered:
-        return None
-    return mean(high - low for _, high, low in ordered)
-
-
-def warnings(claim: Claim, pairs: Pairs, values: Values) -> list[str]:
-    """Return warnings about the runs of a part."""
-    found = []
-    for side, runs in runs_of(pairs).items():
-        late = claim.measure.of in TIMES and sum(
-            _first_fall(claim, pair[side][0]) < values[side][seed] < inf
-            for seed, pair in pairs.items()
+        Returns:
+            One comparison; two for a claim on the generalization gap, which must also lower the
+            test error.
+        """
+        of = self.claim.measure.of
+        if of in TIMES:
+            return [self._compare_times(blank)]
+        step = self._step(of, self.scale)
+        found = self._compare(blank, of, self.values, self.scale, step)
+        if of != "gap":
+            return [found]
+        errors = {
+            side: {
+                seed: smoothed(pair[side][0].test_error("center", 1), pair[side][0])
+                for seed, pair in self.pairs.items()
+            }
+            for side in SIDES
+        }
+        step = self._step("test_error", "ratio")
+        test_error = replace(
+            self._compare(blank, "test_error", errors, "ratio", step),
+            part=f"{blank.part} test error".strip(),
+            margin=step,  # it must fall by at least one test image
         )
-        diverged = sum(run.status == "diverged" for run in runs)
-        at_chance = sum(run.at_chance for run in runs)
-        for count, what in (
-            (
-                late,
-                "reach the target after the learning rate first falls, so the schedule affects "
-                "the time",
-            ),
-            (diverged, "diverged"),
-            (at_chance, "are at chance"),
-        ):
-            if count:
-                found.append(f"{side} the technique {count} of {len(runs)} runs {what}")
-    if claim.measure.of == "test_error" and not claim.reads_one_run and pairs:
-        firsts = [(pair["without"][0], pair["with"][0]) for pair in pairs.values()]
-        train = mean(train_error(a) - train_error(b) for a, b in firsts)
-        test = mean(a.test_error("center", 1) - b.test_error("center", 1) for a, b in firsts)
-        if abs(train) > abs(test):
-            found.append(
-                f"the arms differ more in training error ({100 * train:+.1f} points) than in "
-                f"test error ({100 * test:+.1f} points, center view)"
+        return [replace(found, part=f"{blank.part} gap".strip()), test_error]
+
+    def compare_top5(self, blank: Comparison) -> list[Comparison]:
+        """Return the secondary comparison of the top-5 error.
+
+        It is judged if the paper gives this error, with 100 classes or more; otherwise the list is
+        empty.
+        """
+        first = next(iter(self.pairs.values()), None)
+        if not self.claim.paper.top5 or first is None or first["with"][0].data.classes < 100:
+            return []
+        found = self._compare(blank, "top5", self._measure(5), self.scale)
+        margin = (self.runs.study.effect_of(self.claim, 5) or 0) / 2
+        return [replace(found, part=f"{blank.part} top-5".strip(), margin=margin)]
+
+    def _compare(
+        self, blank: Comparison, measure: str, values: Values, scale: str, step: float = 0.0
+    ) -> Comparison:
+        unit = self._baseline_error if scale == "relative" else 1.0
+        return replace(
+            blank,
+            differences={
+                seed: log(high / low) if scale == "ratio" else (high - low) / unit
+                for seed, high, low in self._larger_and_smaller(values)
+            },
+            # Errors are rounded to whole images, with variance step**2 / 12 in each arm.
+            floor=step**2 / 6,
+            pool=f"{blank.pool} {measure} {scale}" if blank.pool else "",
+        )
+
+    def _larger_and_smaller(self, values: Values) -> list[tuple[int, float, float]]:
+        """Return for each pair the seed, and the values that the claim says are larger, smaller."""
+        lower = self.claim.measure.direction == "lower"
+        larger, smaller = (values[side] for side in (SIDES[::-1] if lower else SIDES))
+        return [(seed, larger[seed], smaller[seed]) for seed in larger]
+
+    def _compare_times(self, blank: Comparison) -> Comparison:
+        """Return the comparison of log ratios of times.
+
+        A target that was not reached counts as the whole training, and leaves the interval open on
+        one side. A pair in which neither arm reached the target has no difference.
+        """
+        found, low_holds, high_holds = {}, True, True
+        for seed, long, short in self._larger_and_smaller(self.values):
+            runs = self.pairs[seed].values()
+            whole = min(training_length(self.claim, members[0]) for members in runs)
+            long_censored, short_censored = long >= whole, short >= whole
+            if long_censored and short_censored:
+                continue
+            low_holds = low_holds and not short_censored
+            high_holds = high_holds and not long_censored
+            found[seed] = log(min(long, whole) / min(short, whole))
+        pairs = len(self.pairs)
+        silent, obstacle = pairs - len(found), blank.obstacle
+        if 2 * silent > pairs:
+            obstacle = obstacle or f"neither arm reached the target in {silent} of {pairs} pairs"
+            found, silent = {}, 0
+        return replace(
+            blank,
+            differences=found,
+            silent=silent,
+            pool="",
+            low_holds=low_holds,
+            high_holds=high_holds,
+            obstacle=obstacle,
+        )
+
+    @property
+    def _baseline_error(self) -> float:
+        errors = [pair["with"][0].test_error("center", 1) for pair in self.pairs.values()]
+        return max(mean(errors), 1e-9) if errors else 1.0
+
+    def _step(self, measure: str, scale: str) -> float:
+        """Return by how much one image changes a difference; 0 if the measure counts no images."""
+        if not self.pairs:
+            return 1e-6
+        record = next(iter(self.pairs.values()))["with"][0]
+        images, error = record.data.test_images, self._baseline_error
+        if measure == "neighbors" and record.neighbors:
+            images = record.neighbors.queries
+        elif measure not in (*ERRORS, "gap"):
+            return 0.0
+        return 1 / (images * error + 0.5) if scale in ("ratio", "relative") else 1 / images
+
+    @property
+    def warnings(self) -> list[str]:
+        """Warnings about the runs."""
+        found = []
+        for side, runs in self.members.items():
+            values = self.values[side]
+            late = self.claim.measure.of in TIMES and sum(
+                _first_fall(self.claim, pair[side][0]) < values[seed] < inf
+                for seed, pair in self.pairs.items()
             )
-    return found
+            for count, what in (
+                (
+                    late,
+                    "reach the target after the learning rate first falls, so the schedule "
+                    "affects the time",
+                ),
+                (sum(run.status == "diverged" for run in runs), "diverged"),
+                (sum(run.at_chance for run in runs), "are at chance"),
+            ):
+                if count:
+                    found.append(f"{side} the technique {count} of {len(runs)} runs {what}")
+        if self.claim.measure.of == "test_error" and not self.claim.reads_one_run and self.pairs:
+            firsts = [(pair["without"][0], pair["with"][0]) for pair in self.pairs.values()]
+            train = mean(train_error(a) - train_error(b) for a, b in firsts)
+            test = mean(a.test_error("center", 1) - b.test_error("center", 1) for a, b in firsts)
+            if abs(train) > abs(test):
+                found.append(
+                    f"the arms differ more in training error ({100 * train:+.1f} points) than in "
+                    f"test error ({100 * test:+.1f} points, center view)"
+                )
+        return found
 
 
 def train_error(record: Record) -> float:

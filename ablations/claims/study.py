@@ -11,16 +11,8 @@ from itertools import chain
 from pathlib import Path
 
 from ablations.claims.gates import gate, gate_jobs, learns
-from ablations.claims.ledger import Ledger, Look, alpha_after, history
-from ablations.claims.measures import (
-    compare,
-    compare_top5,
-    judges_top5,
-    measure_pairs,
-    points,
-    runs_of,
-    warnings,
-)
+from ablations.claims.ledger import Ledger, Look
+from ablations.claims.measures import Part
 from ablations.claims.results import ArmResult, ClaimResult, StudyResult, commit_of_rules, save
 from ablations.claims.runs import Runs
 from ablations.claims.schema import ERRORS, Claim
@@ -34,12 +26,14 @@ ALPHA = 0.05
 
 
 class ClaimRun:
-    """Takes one claim of a study through tuning, gate and looks.
+    """One claim of a study, on its way through tuning, gate and looks.
 
     Args:
         runs: The runs of the study.
         claim: The claim.
         result: The result with the rule of the claim, to which the rest is added.
+        asked: Whether the command asked for the claim; otherwise nothing is trained for it, and its
+            finished pairs belong to the pools of the other claims.
 
     Attributes:
         pairs: Number of pairs at the next or the latest look.
@@ -47,13 +41,11 @@ class ClaimRun:
         choices: Tuned arms by part and side.
     """
 
-    def __init__(self, runs: Runs, claim: Claim, result: ClaimResult) -> None:
-        self.runs, self.claim, self.result = runs, claim, result
+    def __init__(self, runs: Runs, claim: Claim, result: ClaimResult, asked: bool) -> None:
+        self.runs, self.claim, self.result, self.asked = runs, claim, result, asked
         self.looks = runs.study.looks_of(claim)
         self.pairs = self.looked = 0
         self.choices: dict[str, dict[str, Choice]] = {}
-
-    # Tuning and gate
 
     def choose(self) -> list[Choice]:
         """Choose the tuned values of all arms from existing records."""
@@ -76,23 +68,19 @@ class ClaimRun:
         ]
 
     def check(self) -> None:
-        """Choose the tuned values, and check the gate with them, from existing records."""
-        self.choose()
-        if self.is_tuned:
-            checks = gate(self.runs, self.claim, self.choices)
-            self.result = replace(self.result, checks=checks)
+        """Check the gate with the tuned values, from existing records."""
+        checks = gate(self.runs, self.claim, self.choices)
+        self.result = replace(self.result, checks=checks)
 
     @property
     def is_checked(self) -> bool:
-        """Whether all runs of the gate have finished."""
+        """Whether all runs of the tuning and the gate have finished."""
         return self.is_tuned and self._have_finished(self.gate_jobs())
 
     @property
     def obstacle(self) -> str:
         """Failed checks of the gate with their numbers; empty if it passed."""
         return "; ".join(str(check) for check in self.result.checks if not check.passed)
-
-    # Pairs
 
     def seeds(self, pair: int) -> range:
         """Return the seeds of a pair: several for an ensemble."""
@@ -110,12 +98,16 @@ class ClaimRun:
         ]
 
     def jobs(self, pairs: int) -> list[Job]:
-        """Return the runs of the first pairs."""
-        return [job for pair in range(pairs) for job in self.pair_jobs(pair)]
+        """Return all runs: those of the tuning, the gate and the first pairs."""
+        return [
+            *(job for choice in self._all_choices for job in choice.jobs),
+            *self.gate_jobs(),
+            *(job for pair in range(pairs) for job in self.pair_jobs(pair)),
+        ]
 
     def is_trained(self, pairs: int) -> bool:
         """Return whether all runs of the first pairs have finished."""
-        return self._have_finished(self.jobs(pairs))
+        return all(self._have_finished(self.pair_jobs(pair)) for pair in range(pairs))
 
     def _have_finished(self, jobs: list[Job]) -> bool:
         return len(self.runs.records(jobs)) == len(jobs)
@@ -132,37 +124,20 @@ class ClaimRun:
             return False
         return self.is_trained(self.pairs)
 
-    def take_finished(self) -> None:
-        """Check the gate, and take the pairs up to the last look that has all its runs."""
-        self.check()
-        testable = self.is_checked and not self.obstacle
-        self.pairs = max((n for n in self.looks if testable and self.is_trained(n)), default=0)
-
-    # Looks
-
-    @property
-    def _complete(self) -> list[int]:
-        """The pairs of which all runs have finished."""
-        return [n for n in range(self.pairs) if self._have_finished(self.pair_jobs(n))]
-
     @property
     def _failed(self) -> bool:
-        jobs = [job for choice in self._all_choices for job in choice.jobs]
-        jobs += [*self.gate_jobs(), *self.jobs(self.pairs)]
-        return any(job.run.run_id in self.runs.failed for job in jobs)
+        return any(job.run.run_id in self.runs.failed for job in self.jobs(self.pairs))
 
-    @property
-    def _missing(self) -> str:
-        """What is missing for a label; empty if nothing is."""
+    def _missing(self, complete: int) -> str:
+        """Return what is missing for a label with this many complete pairs; empty if nothing is."""
         if self._failed:
             return "a run failed; next step: read its log, then repeat the command"
         if not self.is_tuned:
             return "not tuned yet"
         if not self.is_checked:
             return "the gate is not checked yet"
-        here, first = len(self._complete), self.looks[0]
-        if here < first:
-            return f"{count(here, 'pair')} so far, the first look is at {first}"
+        if complete < self.looks[0]:
+            return f"{count(complete, 'pair')} so far, the first look is at {self.looks[0]}"
         return ""
 
     def compare(self) -> tuple[list[Comparison], list[Comparison]]:
@@ -171,64 +146,58 @@ class ClaimRun:
         Returns:
             The comparisons of all parts, and those of the top-5 error.
         """
-        study = self.runs.study
+        complete = [n for n in range(self.pairs) if self._have_finished(self.pair_jobs(n))]
         blank = Comparison(
             claim=self.claim.name,
             differences={},
             margin=self.result.margin,
             looks=self.looks,
             alpha=self.result.alpha,
-            missing=self._missing,
+            missing=self._missing(len(complete)),
             obstacle=self.obstacle,
         )
         if not self.is_tuned:
             return [blank], []
-        complete = self._complete
         self.looked = max((n for n in self.looks if n <= len(complete)), default=0)
-        top1, top5, means, results, texts = [], [], {}, {}, []
-        for part, arms in self.choices.items():
-            pairs = {
-                self.seeds(pair)[0]: {
-                    side: self.runs.records(self.runs.job(choice.arm, n) for n in self.seeds(pair))
-                    for side, choice in arms.items()
-                }
-                for pair in complete[: self.looked]
-            }
-            views = {side: self.runs.view(choice.arm) for side, choice in arms.items()}
-            values = measure_pairs(self.runs, self.claim, pairs, views)
-            firsts = {side: self.runs.job(c.arm, study.first_seed) for side, c in arms.items()}
-            learned = learns(runs_of(pairs), "paired")
-            blank_part = replace(
+        seeds = [self.seeds(pair) for pair in complete[: self.looked]]
+        top1, top5, points, results, warnings = [], [], {}, {}, []
+        for name, choices in self.choices.items():
+            arms = {side: choice.arm for side, choice in choices.items()}
+            part = Part(self.runs, self.claim, arms, seeds)
+            firsts = {s: self.runs.job(arm, self.runs.study.first_seed) for s, arm in arms.items()}
+            learned = learns(part.members, "paired")
+            of_part = replace(
                 blank,
-                part=part,
+                part=name,
                 # Comparisons with the same baseline share a pool; a claim whose arms read the same
                 # runs has none.
                 pool="" if self.claim.reads_one_run else firsts["with"].run.run_id,
                 obstacle=blank.obstacle or ("" if learned.passed else str(learned)),
             )
-            top1 += compare(self.claim, study, pairs, values, blank_part)
-            if judges_top5(self.claim, pairs):
-                values5 = measure_pairs(self.runs, self.claim, pairs, views, 5)
-                top5.append(compare_top5(self.claim, study, values5, blank_part))
-            means[part] = points(self.claim, values)
-            results[part] = {
+            top1 += part.compare(of_part)
+            top5 += part.compare_top5(of_part)
+            points[name] = part.points
+            results[name] = {
                 side: ArmResult(
                     name=firsts[side].arm,
                     tuned=choice.tuned,
                     scores={f"{value:g}": finite(score) for value, score in choice.scores.items()},
-                    runs={seed: [run.run_id for run in pair[side]] for seed, pair in pairs.items()},
-                    values={seed: finite(value) for seed, value in values[side].items()},
+                    runs={
+                        seed: [run.run_id for run in pair[side]]
+                        for seed, pair in part.pairs.items()
+                    },
+                    values={seed: finite(value) for seed, value in part.values[side].items()},
                 )
-                for side, choice in arms.items()
+                for side, choice in choices.items()
             }
-            texts += [_with_part(part, text) for text in warnings(self.claim, pairs, values)]
-        texts += [
+            warnings += [_with_part(name, text) for text in part.warnings]
+        warnings += [
             f"{side} the technique, the best value {choice.tuned} is on the edge of its grid"
-            for arms in self.choices.values()
-            for side, choice in arms.items()
+            for choices in self.choices.values()
+            for side, choice in choices.items()
             if choice.at_edge
         ]
-        self.result = replace(self.result, points=means, arms=results, warnings=texts)
+        self.result = replace(self.result, points=points, arms=results, warnings=warnings)
         return top1, top5
 
     def judge(self, verdicts: list[Verdict], secondary: list[Verdict]) -> None:
@@ -277,15 +246,9 @@ class StudyRun:
         others = runs.admit(here, others)
         self.study = runs.study
         self.ledger = Ledger(self.study.name, runs.cache, results)
-        rules = [(claim, self._rule(claim)) for claim in asked]
-        self.rules = {
-            claim.name: replace(rule, chance=self._chance(claim, rule)) for claim, rule in rules
-        }
-        self.active = [ClaimRun(runs, claim, self.rules[claim.name]) for claim in here]
-        # Their finished pairs belong to the pools of the requested claims.
-        self.others = [ClaimRun(runs, claim, self._rule(claim)) for claim in others]
-
-    # Fixed before the first run
+        self.rules = {claim.name: self._rule(claim) for claim in asked}
+        self.active = [ClaimRun(runs, claim, self.rules[claim.name], True) for claim in here]
+        self.members = [*self.active, *(ClaimRun(runs, c, self._rule(c), False) for c in others)]
 
     def _rule(self, claim: Claim) -> ClaimResult:
         """Return the result of a claim before its first run, which has only the rule."""
@@ -295,8 +258,7 @@ class StudyRun:
         context = {"family": family, "run": given, "numerics": NUMERICS}
         attempt = study.attempt(claim, context)
         key = claim.name, self.runs.fingerprint, attempt
-        earlier = self.ledger.earlier(*key)
-        return ClaimResult(
+        rule = ClaimResult(
             claim=claim.name,
             statement=claim.statement,
             section=claim.section,
@@ -315,11 +277,12 @@ class StudyRun:
             looks=list(study.looks_of(claim)),
             attempt=attempt,
             rule=study.rule_of(claim),
-            alpha=alpha_after(earlier, ALPHA),
+            alpha=self.ledger.alpha(*key, ALPHA),
             claims_in_family=max(1, len(family)),
             excluded=self.excluded.get(claim.name, ""),
-            history=history(earlier, self.ledger.own_looks(*key)),
+            history=self.ledger.history(*key),
         )
+        return replace(rule, chance=self._chance(claim, rule))
 
     def _family(self, claim: Claim) -> list[str]:
         """Return the names of the claims that share the error rate with a claim.
@@ -358,43 +321,49 @@ class StudyRun:
         Before tuning, the runs of the gate and the pairs are planned with the first value of the
         grid; with other values, arms may share fewer runs.
         """
-        return {
-            member.claim.name: [
-                *(job for choice in member.choose() for job in choice.jobs),
-                *member.gate_jobs(),
-                *member.jobs(self._last(member)),
-            ]
-            for member in self.active
-        }
+        for member in self.active:
+            member.choose()
+        return {member.claim.name: member.jobs(self._last(member)) for member in self.active}
 
     # Training and looks
 
-    def tune(self) -> None:
-        """Tune every arm, and train the missing runs, in the order of their seeds."""
-        while True:
-            choices = [choice for member in self.active for choice in member.choose()]
-            missing = [job for choice in choices for job in choice.missing]
-            if not self.runs.train("tuning", sorted(missing, key=lambda job: job.run.seed)):
-                return
-
-    def check(self) -> None:
-        """Check the gate of every tuned claim, and train the missing runs."""
-        tuned = [member for member in self.active if member.is_tuned]
-        self.runs.train("gate", [job for member in tuned for job in member.gate_jobs()])
-        for member in tuned:
-            member.check()
-
-    def look(self, after: Callable[[StudyResult], None]) -> StudyResult:
-        """Train and look until every claim is decided, at its last look, or cannot proceed.
-
-        Each look is written to the ledger before its verdict is written to ``verdicts.json``.
+    def train(self, after: Callable[[StudyResult], None]) -> StudyResult:
+        """Train and judge all claims, as far as the time and their runs allow.
 
         Args:
             after: Called with the result after each look but the last.
         """
+        self._save()  # writes the rules before the first run
+        self._tune()
+        self._check()
+        return self._look(after)
+
+    def _tune(self) -> None:
+        """Tune every arm, and train the missing runs, in the order of their seeds."""
+        while True:
+            choices = {member: member.choose() for member in self.members}
+            missing = [
+                job for member in self.active for each in choices[member] for job in each.missing
+            ]
+            if not self.runs.train("tuning", sorted(missing, key=lambda job: job.run.seed)):
+                return
+
+    def _check(self) -> None:
+        """Check the gate of every tuned claim, and train the missing runs."""
+        tuned = [member for member in self.members if member.is_tuned]
+        jobs = [job for member in tuned if member.asked for job in member.gate_jobs()]
+        self.runs.train("gate", jobs)
+        for member in tuned:
+            member.check()
+
+    def _look(self, after: Callable[[StudyResult], None]) -> StudyResult:
+        """Train and look until every claim is decided, at its last look, or cannot proceed.
+
+        Each look is written to the ledger before its verdict is written to ``verdicts.json``.
+        """
         self._judge()
-        saved = self.save()
-        while going := [member for member in self.active if member.needs_pairs(self._last(member))]:
+        saved = self._save()
+        while going := self._going():
             for member in going:
                 look = next((n for n in member.looks if n > member.pairs), member.looks[-1])
                 member.pairs = min(look, self._last(member))
@@ -409,13 +378,19 @@ class StudyRun:
             self.runs.train("pairs", jobs)
             self._judge()
             self._enter_looks()
-            saved = self.save()
-            if any(member.needs_pairs(self._last(member)) for member in self.active):
+            saved = self._save()
+            if any(member.asked for member in self._going()):
                 after(saved)
         return saved
 
+    def _going(self) -> list[ClaimRun]:
+        """Return the claims that need further pairs."""
+        return [member for member in self.members if member.needs_pairs(self._last(member))]
+
     def _last(self, member: ClaimRun) -> int:
-        """Return the maximum number of pairs of a claim: the plan's, or the cap."""
+        """Return the maximum number of pairs of a claim: planned, finished or the cap."""
+        if not member.asked:
+            return max(filter(member.is_trained, member.looks), default=0)
         if self.cap is None:
             return member.looks[-1]
         # A smaller cap does not undo a look that was taken.
@@ -427,10 +402,8 @@ class StudyRun:
 
     def _judge(self) -> None:
         """Judge all claims, each family together and each control alone."""
-        for member in self.others:
-            member.take_finished()
         families: dict[str, list[ClaimRun]] = {}
-        for member in (*self.active, *self.others):
+        for member in self.members:
             claim = member.claim
             family = claim.name if claim.family == "control" else claim.family
             families.setdefault(family, []).append(member)
@@ -456,13 +429,12 @@ class StudyRun:
                 looks.append(Look(claim, data, name, attempt, member.looked, label, estimate))
         self.ledger.append(looks)
         for member in self.active:
-            key = self._key(member)
-            looked = history(self.ledger.earlier(*key), self.ledger.own_looks(*key))
+            looked = self.ledger.history(*self._key(member))
             member.result = replace(member.result, history=looked)
 
     # Results
 
-    def save(self) -> StudyResult:
+    def _save(self) -> StudyResult:
         """Write the present result to ``verdicts.json``."""
         return save(self.runs.output, self.result())
 

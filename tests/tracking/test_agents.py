@@ -98,7 +98,7 @@ def test_reproduce_finds_the_runs_of_agents(name, tmp_path):
     }
     for one in plan.active:
         tuning = {job.run.run_id for choice in one.choose() for job in choice.jobs}
-        pairs = {job.run.run_id for job in one.jobs(one.looks[-1])}
+        pairs = {job.run.run_id for pair in range(one.looks[-1]) for job in one.pair_jobs(pair)}
         assert tuning
         assert tuning | pairs <= found
 
