@@ -105,13 +105,13 @@ def _find(
         raise ConfigError(f"{' '.join(chosen)}: several studies; next step: give one study")
     if not chosen:
         asked = read_claims(names)
-        study, rest = ad_hoc(asked, read_claims(["all"]), overrides)
-        return study, asked, read_claims(list(study.claims)), rest
+        claims = read_claims(["all"])
+        study, rest = ad_hoc(asked, claims, overrides)
+        return study, asked, claims, rest
     study, claims = read_study(studies[chosen[0]])
-    patterns = [name for name in names if name not in chosen]
-    if not patterns or "all" in patterns:
+    wanted = {claim.name for claim in read_claims([n for n in names if n not in chosen])}
+    if not wanted:
         return study, claims, claims, list(overrides)
-    wanted = {claim.name for claim in read_claims(patterns)}
     if unknown := sorted(wanted - {claim.name for claim in claims}):
         raise ConfigError(
             f"{unknown[0]}: not a claim of the study {study.name}; its claims are "

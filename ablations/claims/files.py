@@ -4,6 +4,7 @@ import difflib
 import hashlib
 from collections.abc import Collection, Iterator, Sequence
 from fnmatch import fnmatchcase
+from itertools import product
 from pathlib import Path
 from typing import TypeVar
 
@@ -58,7 +59,7 @@ def read_claims(patterns: Sequence[str]) -> list[Claim]:
     for pattern in patterns:
         names = [name for name in files if pattern == "all" or fnmatchcase(name, pattern)]
         if not names:
-            hint = _meant(pattern, [*files, *study_files()]) or "reproduce.py lists them"
+            hint = _meant(pattern, [*files, *study_files()])
             raise ConfigError(f"{pattern}: no such claim or study; {hint}")
         chosen.update(names)
     return [_read(path, Claim) for name, path in files.items() if name in chosen]
@@ -73,7 +74,7 @@ def read_study(path: Path) -> tuple[Study, list[Claim]]:
     study = _read(path, Study)
     known = claim_files()
     if unknown := sorted(set(study.claims) - set(known)):
-        hint = _meant(unknown[0], known) or "reproduce.py lists them"
+        hint = _meant(unknown[0], known)
         raise ConfigError(f"{_shown(path)}: there is no claim `{unknown[0]}`; {hint}")
     claims = [_read(known[name], Claim) for name in study.claims]
     for claim in claims:
@@ -84,9 +85,7 @@ def read_study(path: Path) -> tuple[Study, list[Claim]]:
 
 def is_free(override: str) -> bool:
     """Return whether a command may set the key of an override for a study file."""
-    return any(
-        key_of(override) == key or key_of(override).startswith(f"{key}.") for key in FREE_KEYS
-    )
+    return f"{key_of(override)}.".startswith(tuple(f"{key}." for key in FREE_KEYS))
 
 
 def key_of(override: str) -> str:
@@ -116,13 +115,11 @@ def ad_hoc(
     given = compose(overrides)
     free = [item for item in overrides if is_free(item)]
     changes = [item for item in overrides if item not in free and key_of(item) != "experiment"]
-    for item in changes:
-        for claim in asked:
-            if key_of(item) in claim.chosen:
-                raise ConfigError(
-                    f"{item}: the claim {claim.name} sets {key_of(item)}; next step: remove one of "
-                    "them"
-                )
+    for item, claim in product(changes, asked):
+        if (key := key_of(item)) in claim.chosen:
+            raise ConfigError(
+                f"{item}: the claim {claim.name} sets {key}; next step: remove one of them"
+            )
     name = given.experiment
     if changes:
         name += "-" + hashlib.sha256(" ".join(sorted(changes)).encode()).hexdigest()[:6]
@@ -142,9 +139,9 @@ def ad_hoc(
     return study, free
 
 
-def _meant(typed: str, names: Collection[str]) -> str:
+def _meant(typed: str, names: Collection[str], other: str = "reproduce.py lists them") -> str:
     close = difflib.get_close_matches(typed, names)
-    return f"did you mean {' or '.join(close)}?" if close else ""
+    return f"did you mean {' or '.join(close)}?" if close else other
 
 
 def _shown(path: Path) -> str:
@@ -206,8 +203,8 @@ def _explain(error: ErrorDetails) -> str:
     field = ".".join(str(part) for part in error["loc"] if part != "[key]")
     given, problem = error["input"], _problem(error)
     if error["type"] == "extra_forbidden":
-        hint = _meant(str(error["loc"][-1]), schema.FIELDS)
-        return f"there is no field `{field}`; {hint or 'docs/claim.md lists the fields'}"
+        known, other = schema.FIELDS, "docs/claim.md lists the fields"
+        return f"there is no field `{field}`; {_meant(str(error['loc'][-1]), known, other)}"
     if not field:  # an error of the whole file, whose message names the field
         return problem
     return f"{field}: {problem}" + ("" if isinstance(given, dict) else f" (given: {given!r})")

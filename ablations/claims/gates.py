@@ -104,11 +104,10 @@ def _trained_out(
     if bad >= len(once):  # at least half of all runs
         text = f"{bad} of {2 * len(once)} gate runs diverged or are at chance"
         return Check("trained out", False, text)
-    before, after = (
-        [smoothed(val_error(record), record, record.val) for record in records]
-        for records in (once, twice)
-    )
-    ratios = [log(b / a) for a, b in zip(before, after, strict=True)]
+    ratios = [
+        log(smoothed(val_error(b), b, b.val) / smoothed(val_error(a), a, a.val))
+        for a, b in zip(once, twice, strict=True)
+    ]
     change = exp(mean(ratios)) - 1
     half_width = critical(0.05, len(ratios) - 1) * stdev(ratios) / sqrt(len(ratios))
     low, high = (exp(mean(ratios) + sign * half_width) - 1 for sign in (-1, 1))
@@ -137,9 +136,8 @@ def _percent(share: float) -> str:
 def _fair_rates(runs: Runs, arms: Mapping[str, Choice]) -> Check:
     tuning = runs.study.tuning
     if tuning is None:
-        return Check(
-            "fair rates", False, "the study tunes no learning rate (required: `tuning` in its file)"
-        )
+        text = "the study tunes no learning rate (required: `tuning` in its file)"
+        return Check("fair rates", False, text)
     chosen = [f"{arms[side].tuned} {side} the technique" for side in SIDES]
     extended = max(arms[side].extended for side in SIDES)
     text = f"chosen on seeds {', '.join(map(str, tuning.seeds))}: {', '.join(chosen)}"
@@ -152,24 +150,21 @@ def _fair_rates(runs: Runs, arms: Mapping[str, Choice]) -> Check:
 
 
 def _overfits(choice: Choice) -> Check:
-    part = "overfits without it"
     errors = [(r.train.top1, r.val.top1) for r in choice.records if r.train and r.val]
     if not errors:
-        return Check(
-            part,
-            False,
+        text = (
             "no finished tuning run without the technique has a validation error (required: "
-            "data.val_size above 0)",
+            "data.val_size above 0)"
         )
+        return Check("overfits without it", False, text)
     train, val = (mean(column) for column in zip(*errors, strict=True))
     share = (val - train) / max(val, 1e-9)
-    return Check(
-        part,
-        share >= OVERFITS,
+    text = (
         f"without the technique the error is {train:.1%} in training and {val:.1%} in validation; "
         f"the generalization gap is {max(share, 0):.0%} of the validation error (required: "
-        f"{OVERFITS:.0%})",
+        f"{OVERFITS:.0%})"
     )
+    return Check("overfits without it", share >= OVERFITS, text)
 
 
 def learns(records: Mapping[str, Sequence[Record]], what: str) -> Check:
@@ -182,11 +177,8 @@ def learns(records: Mapping[str, Sequence[Record]], what: str) -> Check:
     for side in SIDES:
         if not learned(records[side]):
             bad = sum(not record.has_learned for record in records[side])
-            text = (
-                f"{bad} of {len(records[side])} {what} runs {side} the technique diverged or are "
-                "at chance"
-            )
-            return Check("learns", False, text)
+            these = f"{bad} of {len(records[side])} {what} runs {side} the technique"
+            return Check("learns", False, f"{these} diverged or are at chance")
     return Check("learns", True, "most runs of both arms are better than chance")
 
 

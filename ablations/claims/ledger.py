@@ -64,12 +64,10 @@ class Ledger:
     def __init__(self, study: str, cache: Path | None, results: Path) -> None:
         self.own = [(cache or cache_folder()) / LEDGER, results / study / LEDGER]
         others = [*results.glob(f"*/{LEDGER}"), *shipped("results").glob(f"*/{LEDGER}")]
-        self.looks: dict[tuple[str, str, str, int], Look] = {}
-        for path in dict.fromkeys(path.resolve() for path in (*self.own, *others)):
-            for look in _read(path):
-                known = self.looks.setdefault(look.key, look)
-                if look.time < known.time:
-                    self.looks[look.key] = look
+        found = [look for path in {*self.own, *others} for look in _read(path)]
+        self.looks: dict[tuple[str, str, str, int], Look] = {}  # the first of each, by time
+        for look in sorted(found, key=lambda look: (look.time, look.pairs)):
+            self.looks.setdefault(look.key, look)
 
     def append(self, looks: list[Look]) -> None:
         """Append the looks that are not in the ledger yet."""
@@ -93,12 +91,9 @@ class Ledger:
             attempt: The present attempt.
         """
         found = [look for look in self.looks.values() if (look.claim, look.data) == (claim, data)]
-        began: dict[str, str] = {}
-        for look in found:
-            began[look.attempt] = min(look.time, began.get(look.attempt, look.time))
-        own = began.pop(attempt, "9999")
-        before = [look for look in found if began.get(look.attempt, own) < own]
-        return sorted(before, key=lambda look: (look.time, look.pairs))
+        began = {look.attempt: look.time for look in reversed(found)}
+        own = began.setdefault(attempt, "9999")
+        return [look for look in found if began[look.attempt] < own]
 
     def own_looks(self, claim: str, data: str, attempt: str) -> list[int]:
         """Return the numbers of pairs at which this attempt has looked at a claim."""

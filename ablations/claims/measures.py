@@ -230,9 +230,12 @@ class Part:
             return 1e-6
         record = next(iter(self.pairs.values()))["with"][0]
         images, error = record.data.test_images, self._baseline_error
-        if measure == "neighbors" and record.neighbors:
+        if measure == "train_error":
+            images = record.train.count if record.train else record.data.train_images
+            error = mean(train_error(pair["with"][0]) for pair in self.pairs.values())
+        elif measure == "neighbors" and record.neighbors:
             images = record.neighbors.queries
-        elif measure not in (*ERRORS, "gap"):
+        elif measure not in ("test_error", "gap"):
             return 0.0
         return 1 / (images * error + 0.5) if scale in ("ratio", "relative") else 1 / images
 

@@ -242,13 +242,10 @@ def save(output: Path, study: StudyResult) -> StudyResult:
             study = replace(study, commit=before.commit)  # that of the first run
             kept = {r.claim: r for r in before.results if r.claim in study.claims}
         for result in study.results:
-            old = kept.get(result.claim)
+            old = kept.setdefault(result.claim, result)
             # Under the same rule, keep a later look, and keep a label rather than an empty one.
-            if not (
-                old
-                and old.attempt == result.attempt
-                and (old.n > result.n or (old.label and not result.label))
-            ):
+            later = old.n > result.n or (old.label and not result.label)
+            if old.attempt != result.attempt or not later:
                 kept[result.claim] = result
         study = replace(study, results=[kept[name] for name in sorted(kept)])
         studies[study.name] = study

@@ -247,13 +247,6 @@ class Runs:
         """Return the records of the jobs that have finished."""
         return [found for job in jobs if (found := self.record(job))]
 
-    @property
-    def out_of_time(self) -> bool:
-        """Whether no run can start here: the deadline has passed, or runs wait elsewhere."""
-        return self._left_elsewhere or (
-            self.deadline is not None and time.monotonic() >= self.deadline
-        )
-
     def train(self, phase: str, jobs: Iterable[Job]) -> bool:
         """Train all jobs that have no record, in the given order, in parallel.
 
@@ -262,14 +255,15 @@ class Runs:
             jobs: The jobs.
 
         Returns:
-            False if there was nothing to train or no time left.
+            False if there was nothing to train, no time left, or earlier jobs wait elsewhere.
         """
         left = {
             job.run.run_id: job
             for job in jobs
             if self.record(job) is None and job.run.run_id not in self.failed
         }
-        if not left or self.out_of_time:
+        late = self.deadline is not None and time.monotonic() >= self.deadline
+        if not left or late or self._left_elsewhere:
             return False
         runs = f"{count(len(left), 'run')} to train"
         show(self.console, phase, f"{runs}; the time left does not include later phases")

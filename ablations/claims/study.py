@@ -16,7 +16,7 @@ from ablations.claims.measures import Part
 from ablations.claims.results import ArmResult, ClaimResult, StudyResult, commit_of_rules, save
 from ablations.claims.runs import Runs
 from ablations.claims.schema import ERRORS, Claim
-from ablations.claims.tuning import Choice, choose_all
+from ablations.claims.tuning import Choice, choose
 from ablations.config import NUMERICS, Job
 from ablations.stats.labels import Comparison, Verdict, decide, finite, joint
 from ablations.stats.power import chance_to_hold
@@ -49,7 +49,7 @@ class ClaimRun:
 
     def choose(self) -> list[Choice]:
         """Choose the tuned values of all arms from existing records."""
-        self.choices = choose_all(self.runs, self.claim)
+        self.choices = choose(self.runs, self.claim)
         return self._all_choices
 
     @property

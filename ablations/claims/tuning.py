@@ -1,5 +1,6 @@
 """Choose the tuned value of each arm on seeds that no verdict uses."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp, inf, isfinite, log
 from statistics import mean
@@ -11,7 +12,7 @@ from ablations.config import Job
 from ablations.record import Record
 
 
-@dataclass
+@dataclass(frozen=True)
 class Choice:
     """The tuned value of one arm.
 
@@ -19,25 +20,25 @@ class Choice:
         arm: Overrides of the arm, with the tuned value.
         tuned: The override that sets the value: the first of the grid while runs are missing; empty
             if the study tunes nothing.
-        scores: Mean score of each value over the tuning seeds; smaller is better.
-        records: Records of the chosen value.
-        at_edge: Whether the best value is on the edge of the grid after all extensions.
-        extended: Number of extensions of the grid.
         jobs: Jobs of all values tried.
         missing: Jobs that have no record yet.
+        records: Records of the chosen value.
+        scores: Mean score of each value over the tuning seeds; smaller is better.
+        at_edge: Whether the best value is on the edge of the grid after all extensions.
+        extended: Number of extensions of the grid.
     """
 
     arm: Arm
     tuned: str = ""
-    scores: dict[float, float] = field(default_factory=dict)
-    records: list[Record] = field(default_factory=list)
+    jobs: Sequence[Job] = ()
+    missing: Sequence[Job] = ()
+    records: Sequence[Record] = ()
+    scores: Mapping[float, float] = field(default_factory=dict)
     at_edge: bool = False
     extended: int = 0
-    jobs: list[Job] = field(default_factory=list)
-    missing: list[Job] = field(default_factory=list)
 
 
-def choose_all(runs: Runs, claim: Claim) -> dict[str, dict[str, Choice]]:
+def choose(runs: Runs, claim: Claim) -> dict[str, dict[str, Choice]]:
     """Choose the tuned value of each arm of a claim from existing records, by part and side.
 
     In controls, and in claims that read one network twice, both arms get the same value.
@@ -45,18 +46,18 @@ def choose_all(runs: Runs, claim: Claim) -> dict[str, dict[str, Choice]]:
     choices = {}
     for part in claim.comparisons:
         arms = dict(zip(SIDES, arms_of(claim, part), strict=True))
-        shared = None
+        tuned = dict(arms)
         if claim.family == "control":
-            shared = arms["without"]
+            tuned["with"] = arms["without"]
         elif claim.reads_one_run:
-            shared = arms["with"]
+            tuned["without"] = arms["with"]
         choices[part] = {
-            side: choose(runs, claim, side, arm, shared or arm) for side, arm in arms.items()
+            side: _choose(runs, claim, side, arms[side], tuned[side]) for side in SIDES
         }
     return choices
 
 
-def choose(runs: Runs, claim: Claim, side: str, arm: Arm, tuned_arm: Arm) -> Choice:
+def _choose(runs: Runs, claim: Claim, side: str, arm: Arm, tuned_arm: Arm) -> Choice:
     """Choose the tuned value of an arm from existing records.
 
     The score is the validation error, or for claims on times the claim's own measure, with ties
@@ -70,38 +71,35 @@ def choose(runs: Runs, claim: Claim, side: str, arm: Arm, tuned_arm: Arm) -> Cho
         arm: Overrides of the arm, without the tuned key.
         tuned_arm: The arm whose runs decide, also without the tuned key.
     """
-    tuning, choice = runs.study.tuning, Choice(arm)
+    tuning = runs.study.tuning
     if tuning is None:
-        return choice
-    values = grid = runs.study.grid_of(claim, side)
+        return Choice(arm)
     if claim.measure.of not in TIMES:
         tuned_arm = (*tuned_arm, *runs.with_validation)
+    values = grid = runs.study.grid_of(claim, side)
+    extended = 0
     while True:
+        setting = {value: f"{tuning.key}={value:g}" for value in values}
         jobs = {
-            value: [
-                runs.job((*tuned_arm, f"{tuning.key}={value:g}"), seed) for seed in tuning.seeds
-            ]
+            value: [runs.job((*tuned_arm, setting[value]), seed) for seed in tuning.seeds]
             for value in values
         }
-        choice.jobs = [job for group in jobs.values() for job in group]
-        choice.missing = [job for job in choice.jobs if runs.record(job) is None]
-        if choice.missing:
-            best = grid[0]
-            break
+        tried = [job for group in jobs.values() for job in group]
+        if missing := [job for job in tried if runs.record(job) is None]:
+            first = setting[grid[0]]
+            return Choice((*arm, first), first, tried, missing, extended=extended)
         found = {value: runs.records(group) for value, group in jobs.items()}
         ranks = {value: _score(runs, claim, side, records) for value, records in found.items()}
         best = min(values, key=lambda value: ranks[value])
-        choice.scores = {value: rank[0] for value, rank in ranks.items()}
-        choice.records = found[best]
-        choice.at_edge = best in (values[0], values[-1])
-        if not choice.at_edge or choice.extended == tuning.extensions:
-            break
-        choice.extended += 1
+        at_edge = best in (values[0], values[-1])
+        if not at_edge or extended == tuning.extensions:
+            scores = {value: rank[0] for value, rank in ranks.items()}
+            tuned = setting[best]
+            arm = (*arm, tuned)
+            return Choice(arm, tuned, tried, (), found[best], scores, at_edge, extended)
+        extended += 1
         beyond = best / tuning.factor if best == values[0] else best * tuning.factor
         values = sorted([*values, float(f"{beyond:.6g}")])
-    choice.tuned = f"{tuning.key}={best:g}"
-    choice.arm = (*arm, choice.tuned)
-    return choice
 
 
 def _score(runs: Runs, claim: Claim, side: str, records: list[Record]) -> tuple[float, float]:

@@ -16,7 +16,7 @@ from math import inf, isfinite, sqrt
 import numpy as np
 from scipy import special
 
-from ablations.stats.intervals import Floats, critical, spread
+from ablations.stats.intervals import Floats, Spread, critical, spread
 from ablations.stats.looks import nominal_levels
 from ablations.words import count
 
@@ -130,8 +130,8 @@ class Verdict:
         own_sd: Standard deviation of the comparison's own differences.
         df: Degrees of freedom of ``sd``.
         resolvable: Smallest effect that these pairs would detect with probability 0.8.
-        more: Approximate number of further pairs that would decide the comparison if its estimate
-            stayed the same; None if it is decided or needs too many.
+        more: For an undecided comparison, approximate number of further pairs that would decide it
+            if its estimate stayed the same; None if it needs too many.
         warnings: Warnings for readers.
     """
 
@@ -191,20 +191,19 @@ def _varies(comparison: Comparison) -> bool:
     return len(used) >= 2 and not np.allclose(used, used[0], rtol=1e-12, atol=1e-15)
 
 
-def _spread(one: Comparison, comparisons: Sequence[Comparison]) -> tuple[float, float, float, bool]:
-    """Return standard deviation, degrees of freedom, own deviation and noisiness of a comparison.
+def _spread(one: Comparison, comparisons: Sequence[Comparison]) -> Spread:
+    """Return the spread of a comparison, whose values are in row 0.
 
     A comparison with n pairs is pooled with the first n pairs of the others, so that its verdict
     does not change when other claims take further looks.
     """
-    pool = [c for c in comparisons if c is one or (one.pool and c.pool == one.pool and _varies(c))]
+    others = (c for c in comparisons if c is not one and one.pool and c.pool == one.pool)
+    pool = [one, *filter(_varies, others)]
     table = np.full((len(pool), len(one.used)), np.nan)
     for row, comparison in zip(table, pool, strict=True):
         used = comparison.used[: len(row)]
         row[: len(used)] = used
-    found = spread(table, np.array([comparison.floor for comparison in pool]))
-    i = next(i for i, comparison in enumerate(pool) if comparison is one)
-    return float(found.sd[i]), float(found.df[i]), float(found.own_sd[i]), bool(found.noisy[i])
+    return spread(table, np.array([comparison.floor for comparison in pool]))
 
 
 def _judge(comparison: Comparison, comparisons: Sequence[Comparison], claims: int) -> Verdict:
@@ -226,7 +225,8 @@ def _judge(comparison: Comparison, comparisons: Sequence[Comparison], claims: in
         return verdict
     assert verdict.estimate is not None, "complete comparisons have one"
     estimate, margin = verdict.estimate, comparison.margin
-    sd, df, own_sd, noisy = _spread(comparison, comparisons)
+    found = _spread(comparison, comparisons)
+    sd, df, own_sd = (float(values[0]) for values in (found.sd, found.df, found.own_sd))
     levels = nominal_levels(looks, comparison.alpha / claims)
     # The parts of a claim have separate labels, and share its level.
     parts = sum(other.claim == comparison.claim for other in comparisons)
@@ -243,7 +243,7 @@ def _judge(comparison: Comparison, comparisons: Sequence[Comparison], claims: in
     more = None
     if comparison.obstacle:
         label, reason = Label.not_testable, comparison.obstacle
-    elif label is Label.undecided or (label is Label.direction and not reason):
+    elif label is Label.undecided:
         more = _more_pairs(estimate, sd, df / (n - 1), n, margin, levels[-1], parts)
     noise = "much noisier than the other comparisons of its pool; its own variance is used"
     return replace(
@@ -260,7 +260,7 @@ def _judge(comparison: Comparison, comparisons: Sequence[Comparison], claims: in
         df=df,
         resolvable=outer + float(special.stdtrit(df, POWER)) * se,
         more=more,
-        warnings=(noise,) * noisy,
+        warnings=(noise,) * bool(found.noisy[0]),
     )
 
 

@@ -61,18 +61,6 @@ def test_a_smaller_family_is_another_attempt_at_half_the_error_rate(two_claims):
     assert (two_claims.result().attempt, two_claims.result().alpha) == (before.attempt, 0.05)
 
 
-@pytest.mark.parametrize(("family", "same"), [("paper", False), ("extension", True)])
-def test_only_a_claim_of_the_same_family_makes_another_attempt(laboratory, family, same):
-    laboratory("hand")
-    before = laboratory.result()
-    laboratory.claim("other", **NORM, family=family)
-    laboratory.study(claims=["overlap", "other"])
-    laboratory("hand")
-    assert (laboratory.result().attempt == before.attempt) is same
-    assert laboratory.result().alpha == (0.05 if same else 0.025)
-    assert laboratory.result("other").alpha == 0.05
-
-
 # Looks
 
 
@@ -224,13 +212,6 @@ def test_the_label_of_a_claim_does_not_depend_on_the_claims_of_the_command(two_c
     two_claims("hand", "overlap", "--seeds", "3")
     assert two_claims.result("overlap") == together
     assert together.verdicts[0].df > 2  # pooled
-
-
-def test_another_version_drops_the_results_of_claims_not_asked_for(two_claims):
-    two_claims("hand")
-    two_claims.study(claims=["overlap", "other"], version=2)
-    two_claims("hand", "overlap")
-    assert claims_in_file(two_claims) == ["overlap"]
 
 
 def test_other_data_drop_the_results_of_claims_not_asked_for(two_claims, monkeypatch, tmp_path):

@@ -1,6 +1,4 @@
-import numpy as np
 import pytest
-from scipy import stats
 
 from ablations.stats.looks import nominal_levels
 
@@ -23,13 +21,3 @@ def test_a_share_of_alpha_is_spent_in_the_same_proportions():
     whole, share = nominal_levels((3, 5, 8), 0.05), nominal_levels((3, 5, 8), 0.05 / 11)
     assert share[0] == pytest.approx(whole[0] / 11)
     assert all(a <= b / 11 for a, b in zip(share[1:], whole[1:], strict=True))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("looks", PUBLISHED)
-def test_simulated_error_over_looks_is_alpha(looks):
-    pairs = np.random.default_rng(0).standard_normal((50_000, looks[-1]))
-    rejected = np.zeros(len(pairs), dtype=bool)
-    for n, level in zip(looks, nominal_levels(looks, 0.05), strict=True):
-        rejected |= stats.ttest_1samp(pairs[:, :n], 0.0, axis=1).pvalue <= level
-    assert rejected.mean() == pytest.approx(0.05, abs=0.004)
