@@ -109,7 +109,7 @@ def _find(
         study, rest = ad_hoc(asked, claims, overrides)
         return study, asked, claims, rest
     study, claims = read_study(studies[chosen[0]])
-    wanted = {claim.name for claim in read_claims([n for n in names if n not in chosen])}
+    wanted = {claim.name for claim in read_claims([n for n in names if n not in (*chosen, "all")])}
     if not wanted:
         return study, claims, claims, list(overrides)
     if unknown := sorted(wanted - {claim.name for claim in claims}):
