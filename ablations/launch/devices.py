@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,48 +32,24 @@ class Slot:
     names: tuple[str, ...]
 
 
-class Devices:
-    """Hands out the slots of this machine, each to one run at a time.
+def take(slots: Iterable[Slot]) -> tuple[Slot, ExitStack] | None:
+    """Lock the first free slot; None if other runs use all.
 
     With any launcher, every run that ``run.py`` or ``reproduce.py`` starts for this user first
-    takes a slot; ``python -m ablations.train`` takes none. A process releases its locks when it
-    ends. Inside a SLURM job, slots are shared among the runs of that job only.
+    takes a slot; ``python -m ablations.train`` takes none. Inside a SLURM job, slots are shared
+    among the runs of that job only.
 
-    Args:
-        trainer: The hardware of a run.
-
-    Raises:
-        ConfigError: The machine does not have what ``trainer`` asks for.
+    Returns:
+        The slot and its locks. Closing them releases it, and so does the end of this process.
     """
-
-    def __init__(self, trainer: Trainer) -> None:
-        self.slots, self.at_once = allocate(trainer)
-        self.folder = _lock_folder()
-        self.held: dict[Slot, ExitStack] = {}
-
-    def take(self) -> Slot | None:
-        """Return a free slot; None if this command holds its maximum or no slot is free."""
-        if len(self.held) >= self.at_once:
-            return None
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for slot in self.slots:
-            if slot not in self.held and (locks := self._lock(slot)) is not None:
-                self.held[slot] = locks
-                return slot
-        return None
-
-    def give_back(self, slot: Slot) -> None:
-        """Release a slot that :meth:`take` returned."""
-        self.held.pop(slot).close()
-
-    def _lock(self, slot: Slot) -> ExitStack | None:
-        with ExitStack() as locks:
+    folder = _lock_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    for slot in slots:
+        with suppress(Timeout), ExitStack() as locks:
             for name in slot.names:
-                try:
-                    locks.enter_context(FileLock(self.folder / f"{name}.lock", timeout=0))
-                except Timeout:
-                    return None
-            return locks.pop_all()
+                locks.enter_context(FileLock(folder / f"{name}.lock", timeout=0))
+            return slot, locks.pop_all()
+    return None
 
 
 def _lock_folder() -> Path:
@@ -145,18 +121,15 @@ def slow_precision(jobs: Iterable[Job]) -> str:
     return ""
 
 
-def allocate(trainer: Trainer) -> tuple[list[Slot], int]:
+def allocate(trainer: Trainer) -> list[Slot]:
     """Divide this machine into slots for runs with the same hardware settings.
-
-    Returns:
-        All slots, and the number of them that one command may hold at a time.
 
     Raises:
         ConfigError: The machine does not have what ``trainer`` asks for.
     """
     accelerator, devices = trainer.accelerator, trainer.devices
     if trainer.num_nodes > 1:
-        return [Slot(None, ())], 1
+        return [Slot(None, ("nodes",))]
     gpus = visible_gpus() if accelerator is not Accelerator.cpu else []
     if accelerator is Accelerator.gpu and not gpus:
         raise ConfigError(
@@ -180,11 +153,10 @@ def allocate(trainer: Trainer) -> tuple[list[Slot], int]:
     per_slot = min(devices if gpus else devices * (trainer.threads or 1), len(units))
     starts = range(0, len(units) - per_slot + 1, per_slot)
     groups = [tuple(units[i : i + per_slot]) for i in starts]
-    at_once = trainer.parallel or len(groups)
     slots = []
-    # With more slots than groups, several runs share a GPU or a core.
-    for i in range(max(len(groups), at_once)):
+    # With more parallel runs than groups, several runs share a GPU or a core.
+    for i in range(max(len(groups), trainer.parallel or 0)):
         group, share = groups[i % len(groups)], i // len(groups)
         names = tuple(f"{kind}{unit.replace('/', '-')}-{share}" for unit in group)
         slots.append(Slot(group if gpus else (), names))
-    return slots, at_once
+    return slots

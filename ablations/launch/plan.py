@@ -269,8 +269,8 @@ class Timing:
 
 def _hardware(trainer: Trainer, runs: int) -> tuple[str, int]:
     """Return the accelerator, and how many runs are trained at a time."""
-    at_once = (trainer.parallel or runs) if trainer.slurm.submit else allocate(trainer)[1]
-    return "gpu" if uses_gpus(trainer) else "cpu", min(at_once, runs)
+    limit = runs if trainer.slurm.submit else len(allocate(trainer))
+    return "gpu" if uses_gpus(trainer) else "cpu", min(trainer.parallel or limit, runs)
 
 
 def _work(job: Job) -> float | None:

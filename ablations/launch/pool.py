@@ -10,17 +10,18 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any, Literal
 
-from ablations.config import ConfigError, Job, Trainer
+from ablations.config import ConfigError, Job
 from ablations.errors import MORE_MEMORY, describe_end, plain
 from ablations.launch import COMMAND
-from ablations.launch.devices import Devices, Slot
+from ablations.launch.devices import allocate, take
 from ablations.launch.worker import LOG, run_process
 from ablations.record import PROGRESS, Record, load
 
@@ -60,6 +61,29 @@ class RunState:
     tail: str = ""
     awaits: str = ""
 
+    def read_progress(self) -> None:
+        """Read the latest progress; a missing or damaged file leaves it as it was."""
+        with suppress(OSError, ValueError):
+            self.progress = json.loads((self.folder / PROGRESS).read_bytes())
+
+    def conclude(self, exitcode: int) -> None:
+        """Set the final state, after the process has ended, from the record or the log."""
+        try:
+            self.record = load(self.folder)
+        except ConfigError as error:
+            self.fail(f"error: {error}")
+            return
+        if self.record is not None:
+            self.status = self.record.status
+        elif exitcode == 0 and self.job.fast_dev_run:
+            self.status = "finished"
+        else:
+            self.fail(tail(self.folder, exitcode))
+
+    def fail(self, reason: str) -> None:
+        """Mark the run as failed."""
+        self.status, self.tail = "failed", reason
+
 
 def warm_up() -> None:
     """Start the server that forks the runs; it imports torch and Lightning in the background."""
@@ -84,8 +108,8 @@ def warm_up() -> None:
 class Pool:
     """Runs each job in its own process until all are done.
 
-    A failed run does not stop the others. Runs with the same hardware settings are trained in
-    parallel on the devices that other commands leave free; runs with other settings follow.
+    A failed run does not stop the others. Runs start in the order of their jobs, on the devices
+    that no other run uses.
 
     Args:
         output: Folder of the runs.
@@ -103,7 +127,8 @@ class Pool:
         self.output = output
         self.watch = watch
         self.deadline = deadline
-        self.running: dict[int, tuple[ForkServerProcess, RunState, Slot]] = {}
+        self.slots = cache(allocate)  # looks for the devices once
+        self.running: dict[int, tuple[ForkServerProcess, RunState, ExitStack]] = {}
 
     def run(self, jobs: list[Job]) -> list[RunState]:
         """Train ``jobs``, in order where they have to wait, and return their states.
@@ -114,59 +139,58 @@ class Pool:
         """
         states = [RunState(job, run_folder(self.output, job)) for job in jobs]
         with collect_signals() as received:
-            for trainer, group in by_hardware(states).items():
-                self._run_group(Devices(trainer), group, states, received)
+            waiting = deque(states)
+            while (waiting and self._may_start(received)) or self.running:
+                while waiting and self._may_start(received) and self._start(waiting[0]):
+                    waiting.popleft()
+                if self.running:
+                    wait(list(self.running), timeout=POLL_SECONDS)
+                elif waiting:  # other commands hold every device
+                    gpus = self.slots(waiting[0].job.trainer)[0].gpus
+                    waiting[0].awaits = "GPU" if gpus else "core"
+                    time.sleep(POLL_SECONDS)
+                if received:
+                    self._stop()
+                for sentinel, (process, state, locks) in list(self.running.items()):
+                    if process.exitcode is not None:
+                        del self.running[sentinel]
+                        locks.close()
+                        state.conclude(process.exitcode)
+                    else:
+                        state.read_progress()
+                self.watch(states)
         if received:
             print("Interrupted. Run the same command to resume.", file=sys.stderr)
             sys.exit(128 + received[0])
         return states
 
-    def _run_group(
-        self, devices: Devices, group: list[RunState], states: list[RunState], received: list[int]
-    ) -> None:
-        waiting = deque(group)
-        while (waiting and self._may_start(received)) or self.running:
-            while waiting and self._may_start(received):
-                if (slot := devices.take()) is None:
-                    break
-                waiting[0].awaits = ""
-                self._start(waiting.popleft(), devices, slot)
-            if self.running:
-                wait(list(self.running), timeout=POLL_SECONDS)
-            else:  # other commands hold every device
-                if waiting:
-                    waiting[0].awaits = "GPU" if devices.slots[0].gpus else "core"
-                time.sleep(POLL_SECONDS)
-            if received:
-                self._stop()
-            for sentinel, (process, state, slot) in list(self.running.items()):
-                if process.exitcode is not None:
-                    del self.running[sentinel]
-                    devices.give_back(slot)
-                    conclude(state, process.exitcode)
-                elif progress := read_progress(state.folder):
-                    state.progress = progress
-            self.watch(states)
-
     def _may_start(self, received: list[int]) -> bool:
         return not received and (self.deadline is None or time.monotonic() < self.deadline)
 
-    def _start(self, state: RunState, devices: Devices, slot: Slot) -> None:
-        if not freeze(state):
-            devices.give_back(slot)
-            return
+    def _start(self, state: RunState) -> bool:
+        """Start a run, unless it has to wait for a device; return whether it need not wait."""
+        trainer = state.job.trainer
+        if trainer.parallel and len(self.running) >= trainer.parallel:
+            return False
+        if (taken := take(self.slots(trainer))) is None:
+            return False
+        slot, locks = taken
+        state.awaits = ""
         # The server keeps the environment of its start; W&B may have been set offline since.
         process = _context.Process(
-            target=run_process, args=(state.folder, slot, os.environ.get("WANDB_MODE"))
+            target=run_process, args=(state.folder, slot.gpus, os.environ.get("WANDB_MODE"))
         )
         try:
+            freeze(state.job, state.folder)
             process.start()
-        except (OSError, EOFError) as error:  # there is no memory, or the server has ended
-            fail(state, f"error: cannot start a process ({error!r}); next step: {MORE_MEMORY}")
-            devices.give_back(slot)
-            return
-        state.status = "running"
-        self.running[process.sentinel] = (process, state, slot)
+        except (OSError, EOFError) as error:  # EOFError: the server has ended
+            problem = plain(error) or "cannot start a process"
+            state.fail(f"error: {problem}; next step: fix this, then repeat the command")
+            locks.close()
+        else:
+            state.status = "running"
+            self.running[process.sentinel] = (process, state, locks)
+        return True
 
     def _stop(self) -> None:
         """Send SIGTERM to the running processes, and after ``GRACE_SECONDS`` SIGKILL."""
@@ -184,53 +208,16 @@ class Pool:
         self.running.clear()
 
 
-def freeze(state: RunState) -> bool:
-    """Write the configuration that the processes of a run read, and remove earlier progress.
-
-    Returns:
-        Whether it was written; if not, the run is marked as failed.
-    """
-    try:
-        state.folder.mkdir(parents=True, exist_ok=True)
-        state.job.save(state.folder)
-        (state.folder / PROGRESS).unlink(missing_ok=True)
-    except OSError as error:
-        fail(state, f"error: {plain(error)}; next step: fix this, then repeat the command")
-        return False
-    return True
-
-
-def fail(state: RunState, line: str) -> None:
-    """Mark a run as failed, with the reason."""
-    state.status, state.tail = "failed", line
+def freeze(job: Job, folder: Path) -> None:
+    """Write the configuration that the processes of a run read, and remove earlier progress."""
+    folder.mkdir(parents=True, exist_ok=True)
+    job.save(folder)
+    (folder / PROGRESS).unlink(missing_ok=True)
 
 
 def run_folder(output: Path, job: Job) -> Path:
     """Return the folder of a run; a fast dev run has its own, and does not change the run's."""
     return output / (".fast_dev_run" if job.fast_dev_run else "") / job.run.run_id
-
-
-def by_hardware(states: list[RunState]) -> dict[Trainer, list[RunState]]:
-    """Group runs by their hardware settings."""
-    groups: dict[Trainer, list[RunState]] = {}
-    for state in states:
-        groups.setdefault(state.job.trainer, []).append(state)
-    return groups
-
-
-def conclude(state: RunState, exitcode: int) -> None:
-    """Set the state of a run whose process has ended, from its record or its log."""
-    try:
-        state.record = load(state.folder)
-    except ConfigError as error:
-        fail(state, f"error: {error}")
-        return
-    if state.record is not None:
-        state.status = state.record.status
-    elif exitcode == 0 and state.job.fast_dev_run:
-        state.status = "finished"
-    else:
-        fail(state, tail(state.folder, exitcode))
 
 
 def tail(folder: Path, exitcode: int) -> str:
@@ -248,13 +235,6 @@ def tail(folder: Path, exitcode: int) -> str:
     if not lines or not end.startswith("exit code"):
         lines.append(f"error: process of the run: {end}")
     return "\n".join(lines)
-
-
-def read_progress(folder: Path) -> dict[str, Any] | None:
-    """Return the latest progress of a run; None if its file is missing or damaged."""
-    with suppress(OSError, ValueError):
-        return json.loads((folder / PROGRESS).read_bytes())
-    return None
 
 
 @contextmanager

@@ -7,7 +7,6 @@ behind, and misses jobs of an array that are cancelled while queued.
 """
 
 import json
-import re
 import subprocess
 import sys
 import time
@@ -22,17 +21,7 @@ from filelock import FileLock
 
 from ablations.config import Accelerator, ConfigError, Job, Trainer
 from ablations.files import write_atomically
-from ablations.launch.pool import (
-    ALIVE,
-    RunState,
-    Status,
-    by_hardware,
-    collect_signals,
-    conclude,
-    freeze,
-    read_progress,
-    run_folder,
-)
+from ablations.launch.pool import RunState, Status, collect_signals, freeze, run_folder
 from ablations.launch.slurm_task import Task
 from ablations.record import RECORD
 from ablations.words import count
@@ -56,28 +45,21 @@ def check(trainer: Trainer) -> None:
     """Check that SLURM would accept a job for one run, without submitting it.
 
     Raises:
-        ConfigError: submitit or a command of SLURM is missing, or SLURM refuses the job.
+        ConfigError: submitit or SLURM is missing, or SLURM refuses the job.
     """
     if find_spec("submitit") is None:
         raise ConfigError(
             "trainer=slurm: the package submitit is not installed; next step: "
             "pip install 'alexnet-ablations[slurm]'"
         )
-    if missing := [name for name in ("sbatch", "squeue", "srun") if which(name) is None]:
+    if which("sbatch") is None:
         raise ConfigError(
-            f"trainer=slurm: the command {missing[0]} is not found; next step: run this on a login "
-            "node of the cluster, or use trainer=auto to train on this machine"
+            "trainer=slurm: the command sbatch is not found; next step: run this on a login node "
+            "of the cluster, or use trainer=auto to train on this machine"
         )
     given = {**options(trainer), "time": trainer.slurm.minutes}
     words = [f"--{key.replace('_', '-')}={value}" for key, value in given.items()]
-    done = subprocess.run(
-        ["sbatch", "--test-only", *words, "--wrap=true"], capture_output=True, text=True
-    )
-    if done.returncode:
-        raise ConfigError(
-            f"trainer=slurm: SLURM refuses `{' '.join(words)}`: {_last_line(done.stderr)}; next "
-            "step: set trainer.slurm.* (see --help) to what `sinfo` lists"
-        )
+    _ask("sbatch", "--test-only", *words, "--wrap=true")
 
 
 def options(trainer: Trainer) -> dict[str, Any]:
@@ -126,9 +108,8 @@ class Queue:
         self.output = output
         self.watch = watch
         self.deadline = deadline
-        self.jobs: dict[Path, str] = {}  # SLURM job id by run folder
-        self.states: dict[str, str] = {}  # last known SLURM state by job id
-        self.ended: dict[Path, float] = {}  # when a job was first found to have ended
+        self.jobs: dict[str, RunState] = {}  # runs that are queued or running, by job id
+        self.ended: dict[str, float] = {}  # when a job was first found to have ended
 
     def run(self, jobs: list[Job]) -> list[RunState]:
         """Submit the jobs that are not queued or running, and wait until all are done.
@@ -144,14 +125,14 @@ class Queue:
         with collect_signals() as received:
             with FileLock(self.output / ".slurm.lock"):  # two commands must not submit one run
                 self._adopt(states)
-                for trainer, group in by_hardware(states).items():
-                    self._submit(trainer, [state for state in group if state.status == "waiting"])
+                for trainer in dict.fromkeys(job.trainer for job in jobs):
+                    self._submit(trainer, states)
             self._watch(states, received)
         if received:
-            left = [self.jobs[state.folder] for state in states if state.status in ALIVE]
+            arrays = sorted({name.split("_")[0] for name in self.jobs})
             print(
-                f"{count(len(left), 'job')} left in SLURM; run the same command to watch again, or "
-                f"`scancel {' '.join(sorted({name.split('_')[0] for name in left}))}` to end them",
+                f"{count(len(self.jobs), 'job')} left in SLURM; run the same command to watch "
+                f"again, or `scancel {' '.join(arrays)}` to end them",
                 file=sys.stderr,
             )
             sys.exit(128 + received[0])
@@ -159,68 +140,68 @@ class Queue:
 
     def _adopt(self, states: list[RunState]) -> None:
         """Find the runs that an earlier command submitted."""
-        self.states = job_states()
+        reported = job_states()
         for state in states:
             name = _last_job(state.folder)
-            if _is_alive(reported := self.states.get(name)):
-                self.jobs[state.folder] = name
-                state.status = _status(reported)
+            if _is_alive(reported.get(name)):
+                self.jobs[name] = state
+                state.status = _status(reported[name])
 
     def _submit(self, trainer: Trainer, states: list[RunState]) -> None:
-        if not states or (self.deadline is not None and time.monotonic() >= self.deadline):
+        """Submit the waiting runs with these hardware settings."""
+        states = [s for s in states if s.status == "waiting" and s.job.trainer == trainer]
+        if not states or self._is_late():
             return
-        states = [state for state in states if freeze(state)]
-        if not states:
-            return
-        names = submit(self.output, trainer, [Task(state.folder) for state in states])
-        for state, name in zip(states, names, strict=True):
+        for state in states:
+            freeze(state.job, state.folder)
+        names = submit(self.output, trainer, [state.folder for state in states])
+        for name, state in zip(names, states, strict=True):
             write_atomically(state.folder / JOB, json.dumps({"job": name}))
-            self.jobs[state.folder] = name
-            self.states[name] = "PENDING"
+            self.jobs[name] = state
             state.status = "queued"
 
     def _watch(self, states: list[RunState], received: list[int]) -> None:
-        updated = -STATE_SECONDS
+        updated, reported = 0.0, dict.fromkeys(self.jobs, "PENDING")
         while not received:
             if time.monotonic() - updated >= STATE_SECONDS:
                 with suppress(ConfigError):  # without an answer, keep the last states
-                    self.states = job_states()
+                    reported = job_states()
                 updated = time.monotonic()
-                self._keep_deadline(states)
-            for state in states:
-                if state.status in ALIVE:
-                    self._update(state)
+                if self._is_late():
+                    self._cancel_queued()
+            for name, state in list(self.jobs.items()):
+                self._update(name, state, reported.get(name))
             self.watch(states)
-            alive = [state for state in states if state.status in ALIVE]
-            if not alive or all(state.job.trainer.slurm.detach for state in alive):
+            if all(state.job.trainer.slurm.detach for state in self.jobs.values()):
                 return
             time.sleep(CHECK_SECONDS)
 
-    def _update(self, state: RunState) -> None:
-        name = self.jobs[state.folder]
-        reported = self.states.get(name)
-        if (state.folder / RECORD).exists():
-            conclude(state, 0)
-        elif _is_alive(reported):
-            self.ended.pop(state.folder, None)  # the job may have been requeued after it ended
+    def _update(self, name: str, state: RunState, reported: str | None) -> None:
+        done = (state.folder / RECORD).exists()
+        if _is_alive(reported) and not done:
+            self.ended.pop(name, None)  # the job may have been requeued after it ended
             state.status = _status(reported)
-            state.progress = read_progress(state.folder) or state.progress
-        elif time.monotonic() - self.ended.setdefault(state.folder, time.monotonic()) >= (
-            SETTLE_SECONDS
-        ):
-            conclude(state, 0 if reported == "COMPLETED" else 1)
-            if state.status == "failed":
-                why = reported or "no longer known"
-                state.tail += f"\nSLURM job {name}: {why}; see {logs(self.output)}"
-
-    def _keep_deadline(self, states: list[RunState]) -> None:
-        if self.deadline is None or time.monotonic() < self.deadline:
+            state.read_progress()
             return
-        for state in states:
+        now = time.monotonic()
+        if not done and now - self.ended.setdefault(name, now) < SETTLE_SECONDS:
+            return
+        del self.jobs[name]
+        state.conclude(0 if reported == "COMPLETED" else 1)
+        if state.status == "failed":
+            why = reported or "no longer known"
+            state.tail += f"\nSLURM job {name}: {why}; see {logs(self.output)}"
+
+    def _is_late(self) -> bool:
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+    def _cancel_queued(self) -> None:
+        for name, state in list(self.jobs.items()):
             if state.status == "queued":
                 # Jobs that have started since the last check continue.
-                subprocess.run(["scancel", "--state=PENDING", self.jobs[state.folder]])
+                subprocess.run(["scancel", "--state=PENDING", name])
                 state.status = "waiting"
+                del self.jobs[name]
 
 
 def logs(output: Path) -> Path:
@@ -228,8 +209,8 @@ def logs(output: Path) -> Path:
     return output / ".slurm"
 
 
-def submit(output: Path, trainer: Trainer, tasks: Sequence[Task]) -> list[str]:
-    """Submit tasks as one array, and return the ids of its jobs.
+def submit(output: Path, trainer: Trainer, folders: Sequence[Path]) -> list[str]:
+    """Submit frozen runs as one array, and return the ids of its jobs.
 
     Raises:
         ConfigError: ``sbatch`` fails.
@@ -243,7 +224,7 @@ def submit(output: Path, trainer: Trainer, tasks: Sequence[Task]) -> list[str]:
         job_name="ablations",
         time=trainer.slurm.minutes,
         signal_delay_s=SIGNAL_SECONDS,
-        array_parallelism=trainer.parallel or len(tasks),
+        array_parallelism=trainer.parallel or len(folders),
         additional_parameters={"requeue": True},
         # Since SLURM 22.05 a step no longer inherits its job's CPUs per task.
         srun_args=[f"--cpus-per-task={given['cpus_per_task']}", "--kill-on-bad-exit=1"],
@@ -251,9 +232,9 @@ def submit(output: Path, trainer: Trainer, tasks: Sequence[Task]) -> list[str]:
     )
     try:
         with executor.batch():
-            jobs = [executor.submit(task) for task in tasks]
+            jobs = [executor.submit(Task(folder)) for folder in folders]
     except FailedJobError as error:
-        raise ConfigError(f"trainer=slurm: sbatch failed: {_last_line(str(error))}") from None
+        raise ConfigError(f"trainer=slurm: {_one_line(str(error))}") from None
     return [job.job_id for job in jobs]
 
 
@@ -263,11 +244,8 @@ def job_states() -> dict[str, str]:
     Raises:
         ConfigError: ``squeue`` fails.
     """
-    words = ["squeue", "--me", "--array", "--states=all", "--noheader", "--format=%i %T"]
-    done = subprocess.run(words, capture_output=True, text=True)
-    if done.returncode:
-        raise ConfigError(f"trainer=slurm: squeue failed: {_last_line(done.stderr)}")
-    return dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    lines = _ask("squeue", "--me", "--array", "--states=all", "--noheader", "--format=%i %T")
+    return dict(line.split(maxsplit=1) for line in lines.splitlines())
 
 
 def _last_job(folder: Path) -> str:
@@ -284,7 +262,16 @@ def _status(reported: str | None) -> Status:
     return "running" if reported in {"RUNNING", "COMPLETING"} else "queued"
 
 
-def _last_line(text: str) -> str:
-    """Return the last line of the output of a SLURM command, without the command's name."""
-    lines = [line for line in text.strip().splitlines() if line.strip()] or ["no reason given"]
-    return re.sub(r"^\w+: (error: )?", "", lines[-1])
+def _ask(*words: str) -> str:
+    """Return the output of a command of SLURM."""
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode:
+        raise ConfigError(
+            f"trainer=slurm: `{' '.join(words)}` failed: {_one_line(done.stderr)}; next step: set "
+            "trainer.slurm.* (see --help) to what `sinfo` lists, or try again if SLURM is down"
+        )
+    return done.stdout
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

@@ -35,7 +35,9 @@ def start(
     in_slurm = trainer.slurm.submit or "SLURM_JOB_ID" in os.environ
     if trainer.num_nodes > 1 and not in_slurm:
         states = [RunState(job, run_folder(output, job)) for job in jobs]
-        show_torchrun(console, [state.folder for state in states if freeze(state)], trainer)
+        for state in states:
+            freeze(state.job, state.folder)
+        show_torchrun(console, [state.folder for state in states], trainer)
         watch(states)
         return states
     if not trainer.slurm.submit:

@@ -6,24 +6,24 @@ import signal
 import threading
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 from ablations.errors import ended_in_words
-from ablations.launch.devices import Slot
 from ablations.launch.frozen import train_frozen
 
 LOG = "log.txt"
 WATCH_SECONDS = 0.25
 
 
-def run_process(folder: Path, slot: Slot, wandb_mode: str | None) -> None:
+def run_process(folder: Path, gpus: Sequence[str] | None, wandb_mode: str | None) -> None:
     """Train the run whose ``config.yaml`` is in ``folder``; entry point of a forked process.
 
     Exit codes: 0 when the record is written, 1 after an error, 143 after SIGTERM.
 
     Args:
         folder: The run's folder.
-        slot: The devices to use.
+        gpus: Values for ``CUDA_VISIBLE_DEVICES``; None leaves it as it is.
         wandb_mode: ``WANDB_MODE`` of the command; None if unset.
     """
     os.setpgid(0, 0)  # the parent handles Ctrl-C
@@ -31,9 +31,9 @@ def run_process(folder: Path, slot: Slot, wandb_mode: str | None) -> None:
     end_with_parent(os.getppid(), grace=2.0)
     leave_out_deprecations()
     _write_output_to(folder / LOG)
-    if slot.gpus is not None:
+    if gpus is not None:
         # Empty for a run on a CPU, which would otherwise create a CUDA context and pin memory.
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(slot.gpus)
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     if wandb_mode is not None:
         os.environ["WANDB_MODE"] = wandb_mode
     with ended_in_words():

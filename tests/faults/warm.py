@@ -16,7 +16,7 @@ from ablations.config import Config, Job
 from ablations.data import store as store_module
 from ablations.data.store import prepare
 from ablations.errors import ended_in_words
-from ablations.launch.pool import RunState, freeze
+from ablations.launch.pool import freeze
 
 _context = multiprocessing.get_context("forkserver")
 SECONDS = 60.0
@@ -106,7 +106,7 @@ class Training:
                 store=str(store.path),
             )
             folder = self.output / run.run_id
-            freeze(RunState(job, folder))
+            freeze(job, folder)
         Frozen(folder)()
 
 

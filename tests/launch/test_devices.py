@@ -1,6 +1,7 @@
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -9,15 +10,8 @@ import pynvml
 import pytest
 
 from ablations.config import Accelerator, ConfigError, Precision, Slurm, Trainer
-from ablations.launch import devices
-from ablations.launch.devices import (
-    Devices,
-    Slot,
-    allocate,
-    slow_precision,
-    threads_for,
-    visible_gpus,
-)
+from ablations.launch import devices as module
+from ablations.launch.devices import Slot, allocate, slow_precision, threads_for, visible_gpus
 
 Machine = Callable[[int, int], None]
 CPU = Accelerator.cpu
@@ -33,7 +27,7 @@ def machine(monkeypatch) -> Machine:
         monkeypatch.setattr(pynvml, "nvmlShutdown", lambda: None)
         monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: gpus)
         monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)))
-        monkeypatch.setattr(devices, "physical_cores", lambda: cores // 2)
+        monkeypatch.setattr(module, "physical_cores", lambda: cores // 2)
 
     return machine
 
@@ -53,8 +47,8 @@ def test_a_mac_trains_on_its_cores(monkeypatch):
     monkeypatch.setattr(pynvml, "nvmlInit", _no_driver)
     monkeypatch.delattr(os, "sched_getaffinity")  # Linux's
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    slots, at_once = allocate(Trainer())
-    assert ({slot.gpus for slot in slots}, len(slots), at_once) == ({()}, 8, 8)
+    slots = allocate(Trainer())
+    assert ({slot.gpus for slot in slots}, len(slots)) == ({()}, 8)
     assert (threads_for(Trainer(), 24), threads_for(Trainer(), 224)) == (1, 8)
     with pytest.raises(ConfigError, match=r"no GPU is visible; .* use trainer=cpu"):
         allocate(Trainer(Accelerator.gpu))
@@ -70,47 +64,41 @@ def test_chosen_gpus_are_the_visible_ones(value: str, names: list[str], machine,
     assert visible_gpus() == names
 
 
-# The slots of a machine, and the maximum per command
+# The slots of a machine
 
 
 @pytest.mark.parametrize(
-    ("gpus", "trainer", "slots", "at_once"),
+    ("gpus", "trainer", "slots"),
     [
-        (8, Trainer(), list("01234567"), 8),
-        (8, Trainer(devices=4), ["0123", "4567"], 2),
-        (8, Trainer(devices=3), ["012", "345"], 2),  # GPUs that no run fills stay free
-        (8, Trainer(parallel=2), list("01234567"), 2),
-        (1, Trainer(parallel=3), ["0", "0", "0"], 3),  # several runs share a GPU
-        (2, Trainer(parallel=3), ["0", "1", "0"], 3),
-        (4, Trainer(devices=2, parallel=4), ["01", "23", "01", "23"], 4),
+        (8, Trainer(), list("01234567")),
+        (8, Trainer(devices=3), ["012", "345"]),  # GPUs that no run fills stay free
+        (8, Trainer(parallel=2), list("01234567")),
+        (2, Trainer(parallel=3), ["0", "1", "0"]),  # several runs share a GPU
+        (4, Trainer(devices=2, parallel=4), ["01", "23", "01", "23"]),
     ],
 )
-def test_gpus_are_shared_out(gpus, trainer, slots, at_once, machine):
+def test_gpus_are_shared_out(gpus, trainer, slots, machine):
     machine(gpus, 32)
-    found, limit = allocate(trainer)
+    found = allocate(trainer)
     assert ["".join(slot.gpus) for slot in found] == slots
-    assert limit == at_once
     assert_disjoint(found)
 
 
 @pytest.mark.parametrize(
-    ("gpus", "cores", "trainer", "slots", "at_once"),
+    ("gpus", "cores", "trainer", "slots"),
     [
-        (8, 4, Trainer(CPU), 4, 4),  # on request where there are GPUs
-        (0, 8, Trainer(), 8, 8),
-        (0, 8, Trainer(devices=2), 4, 4),
-        (0, 8, Trainer(parallel=2), 8, 2),
-        (0, 8, Trainer(threads=3), 2, 2),
-        (0, 8, Trainer(devices=2, threads=2), 2, 2),
-        (0, 8, Trainer(threads=16), 1, 1),
-        (0, 2, Trainer(parallel=5), 5, 5),  # more runs than cores
-        (0, 2, Trainer(CPU, devices=8), 1, 1),  # several processes per core
+        (8, 4, Trainer(CPU), 4),  # on request where there are GPUs
+        (0, 8, Trainer(devices=2), 4),
+        (0, 8, Trainer(threads=3), 2),
+        (0, 8, Trainer(threads=16), 1),
+        (0, 2, Trainer(parallel=5), 5),  # more runs than cores
+        (0, 2, Trainer(CPU, devices=8), 1),  # several processes per core
     ],
 )
-def test_cores_are_shared_out(gpus, cores, trainer, slots, at_once, machine):
+def test_cores_are_shared_out(gpus, cores, trainer, slots, machine):
     machine(gpus, cores)
-    found, limit = allocate(trainer)
-    assert (len(found), limit) == (slots, at_once)
+    found = allocate(trainer)
+    assert len(found) == slots
     assert {slot.gpus for slot in found} == {()}
     assert_disjoint(found)
 
@@ -138,65 +126,67 @@ def test_what_the_machine_does_not_have(gpus, trainer, message, machine):
         allocate(trainer)
 
 
-def test_slurm_allocates_the_devices_of_several_nodes(machine):
+# Several runs at once
+
+
+@pytest.fixture
+def take() -> Iterator[Callable[[list[Slot]], list[Slot]]]:
+    """Takes a slot of each argument, until the end of the test."""
+    with ExitStack() as held:
+
+        def take(*slots: list[Slot]) -> list[Slot]:
+            taken = [module.take(one) for one in slots]
+            for found in filter(None, taken):
+                held.enter_context(found[1])
+            return [found[0] for found in filter(None, taken)]
+
+        yield take
+
+
+def test_slurm_allocates_the_devices_of_several_nodes(machine, take):
     machine(0, 2)
-    assert allocate(Trainer(Accelerator.gpu, devices=8, num_nodes=2))[1] == 1
-
-
-# Several commands at once
-
-
-def take(*devices: Devices) -> list[Slot]:
-    """Take a slot of each; assert that no two share a core or a share of a GPU."""
-    slots = [one.take() for one in devices]
-    assert None not in slots
-    found = [slot for slot in slots if slot]
-    assert_disjoint(found)
-    return found
+    slots = allocate(Trainer(Accelerator.gpu, devices=8, num_nodes=2))
+    assert [slot.gpus for slot in take(slots)] == [None]
+    assert take(slots) == []  # one run at a time
 
 
 @pytest.mark.parametrize("gpus", [0, 2])
-def test_two_commands_never_hold_one_slot(gpus, machine):
+def test_two_runs_never_have_one_device(gpus, machine, take):
     machine(gpus, 2)
-    first, second = Devices(Trainer()), Devices(Trainer())
-    one, _ = take(first, second)
-    assert (first.take(), second.take()) == (None, None)
-    first.give_back(one)
-    assert second.take() == one
-    assert first.take() is None
+    slots = allocate(Trainer())
+    taken = module.take(slots)
+    assert taken is not None
+    assert len(take(slots)) == 1
+    assert take(slots, allocate(Trainer(devices=2))) == []
+    taken[1].close()
+    assert take(slots) == [taken[0]]
 
 
-def test_commands_on_other_cores_do_not_wait_for_each_other(machine, monkeypatch):
+def test_commands_on_other_cores_do_not_wait_for_each_other(machine, monkeypatch, take):
     machine(0, 2)
-    both = Devices(Trainer())
-    (first,) = take(both)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1})
-    upper = Devices(Trainer())
-    take(upper)
-    assert both.take() is None
-    both.give_back(first)
+    take(allocate(Trainer()))
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0})
-    assert Devices(Trainer()).take() == first
+    assert take(allocate(Trainer())) == []
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1})
+    assert take(allocate(Trainer())) != []
 
 
 @pytest.mark.parametrize("place", ["", "/nowhere/1000"])
-def test_a_place_for_locks_that_is_not_there(place, machine, monkeypatch, tmp_path: Path):
+def test_a_place_for_locks_that_is_not_there(place, machine, monkeypatch, tmp_path: Path, take):
     machine(0, 1)
     monkeypatch.setenv("XDG_RUNTIME_DIR", place)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    assert Devices(Trainer()).take() is not None
+    assert take(allocate(Trainer()))
     assert list(tmp_path.rglob("*.lock"))
 
 
-def test_a_job_of_slurm_shares_its_devices_with_nobody_else(machine, monkeypatch):
+def test_a_job_of_slurm_shares_its_devices_with_nobody_else(machine, monkeypatch, take):
     machine(0, 1)
-    outside = Devices(Trainer())
+    slots = allocate(Trainer())
+    assert take(slots)
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    inside, beside = Devices(Trainer()), Devices(Trainer())
-    monkeypatch.setenv("SLURM_JOB_ID", "8")
-    other = Devices(Trainer())
-    assert all(devices.take() for devices in (outside, inside, other))
-    assert beside.take() is None
+    assert take(slots)
+    assert not take(slots)
 
 
 # CPU threads of each process
@@ -246,7 +236,7 @@ def test_bf16_on_a_cpu_without_it_is_warned_of(
     machine, monkeypatch, tiny_job, flags, gpus, precision, submit, warned
 ):
     machine(gpus, 2)
-    monkeypatch.setattr(devices, "cpu_flags", lambda: flags)
+    monkeypatch.setattr(module, "cpu_flags", lambda: flags)
     job = tiny_job(trainer=Trainer(slurm=Slurm(submit=submit)))
     recipe = replace(job.run.recipe, precision=Precision(precision))
     assert bool(slow_precision([replace(job, run=replace(job.run, recipe=recipe))])) is warned

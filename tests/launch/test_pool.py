@@ -22,7 +22,7 @@ from ablations.config import Accelerator, Job, Trainer
 from ablations.errors import MORE_MEMORY
 from ablations.launch import COMMAND
 from ablations.launch import pool as module
-from ablations.launch.devices import Devices
+from ablations.launch.devices import allocate, take
 from ablations.launch.pool import Pool, RunState, tail
 from ablations.launch.worker import LOG
 from ablations.record import Record, load
@@ -44,8 +44,7 @@ class FakeProcess:
     def __init__(self, target, args) -> None:
         self.folder = args[0]
         self.sentinel, self.pid = id(self), 2**30
-        self.job = Job.load(self.folder)
-        self.left, self.code = 1 + self.job.run.seed, None
+        self.code = None
 
     def terminate(self) -> None:
         pass
@@ -54,6 +53,8 @@ class FakeProcess:
         pass
 
     def start(self) -> None:
+        self.job = Job.load(self.folder)
+        self.left = 1 + self.job.run.seed
         self.log.append(f"start {self.job.run.seed}")
 
     @property
@@ -126,21 +127,22 @@ def test_slots_are_filled_in_order_as_they_come_free(fakes, tiny_job, runs_dir: 
 
 def test_a_run_waits_for_a_device_that_another_command_holds(fakes, tiny_job, runs_dir: Path):
     log = fakes(cores=1)
-    elsewhere = Devices(AUTO)
-    slot = elsewhere.take()
+    taken = take(allocate(AUTO))
+    assert taken is not None
     seen = []
 
     def watch(states: list[RunState]) -> None:
         seen.append((states[0].status, states[0].awaits))
         if len(seen) == 3:
             assert log == []
-            elsewhere.give_back(slot)
+            taken[1].close()
 
     Pool(runs_dir, watch).run([tiny_job(seed=2, trainer=AUTO)])
     assert seen[:3] == [("waiting", "core")] * 3
     assert {awaits for status, awaits in seen if status != "waiting"} == {""}
     assert log == ["start 2", "end 2"]
-    assert elsewhere.take()  # nothing is held afterwards
+    taken = take(allocate(AUTO))  # nothing is held afterwards
+    assert taken is not None
     with pytest.raises(SystemExit):  # a waiting command can be stopped
         Pool(runs_dir, lambda states: os.kill(os.getpid(), signal.SIGINT)).run([tiny_job()])
     assert log == ["start 2", "end 2"]
@@ -210,12 +212,12 @@ def test_a_server_whose_command_has_ended_imports_nothing():
     assert (done.returncode, done.stdout, done.stderr) == (0, "False\n", "")
 
 
-def test_runs_with_other_hardware_settings_start_after_the_first(fakes, tiny_job, runs_dir: Path):
-    log = fakes(cores=8)
-    two = Trainer(Accelerator.cpu, devices=2)
-    jobs = [tiny_job(seed=0), tiny_job(seed=1, trainer=two), tiny_job(seed=2)]
+def test_runs_with_other_hardware_settings_share_the_machine(fakes, tiny_job, runs_dir: Path):
+    log = fakes(cores=4)
+    two = Trainer(Accelerator.cpu, devices=2, threads=1)
+    jobs = [tiny_job(seed=1), tiny_job(seed=2, trainer=two), tiny_job(seed=3, trainer=two)]
     Pool(runs_dir, unwatched).run(jobs)
-    assert log.index("start 1") > log.index("end 2") > log.index("start 2")
+    assert log == ["start 1", "start 2", "end 1", "start 3", "end 2", "end 3"]
 
 
 def test_no_run_begins_after_the_deadline(fakes, tiny_job, runs_dir: Path):

@@ -41,9 +41,9 @@ class FakeCluster:
         for name in ("STATE_SECONDS", "CHECK_SECONDS", "SETTLE_SECONDS"):
             monkeypatch.setattr(module, name, 0.0)
 
-    def submit(self, output: Path, trainer, tasks) -> list[str]:
-        self.submitted.append([Job.load(task.folder).run.seed for task in tasks])
-        names = [f"{len(self.submitted)}_{number}" for number in range(len(tasks))]
+    def submit(self, output: Path, trainer, folders) -> list[str]:
+        self.submitted.append([Job.load(folder).run.seed for folder in folders])
+        names = [f"{len(self.submitted)}_{number}" for number in range(len(folders))]
         self.table |= dict.fromkeys(names, "PENDING")
         return names
 
@@ -93,7 +93,7 @@ def test_a_command_that_comes_back_submits_only_what_slurm_does_not_have(
     assert text.startswith("1 job to submit, at most 2 at once, each nodes=1 ntasks-per-node=1")
     assert text.endswith("time=720; 3 queued or running already")
     cluster.away = True
-    with pytest.raises(ConfigError, match=r"^trainer=slurm: squeue .*: no answer"):
+    with pytest.raises(ConfigError, match=r"^trainer=slurm: `squeue .*: no answer"):
         again()
 
 
@@ -168,7 +168,7 @@ def test_nothing_is_submitted_after_the_deadline_and_the_queued_is_taken_back(
     [
         (False, True, None, r"submitit is not installed.*ablations\[slurm\]"),
         (True, False, None, r"^trainer=slurm: .* sbatch .*; next step: .* trainer=auto"),
-        (True, True, "sbatch", r"refuses `.*--partition=nope .*`: it does not like it; next step"),
+        (True, True, "sbatch", r"`sbatch .*--partition=nope .*`.*: it does not like it; next step"),
         (True, True, None, None),
     ],
 )

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from ablations.launch import worker as module
-from ablations.launch.devices import Slot
 
 
 @pytest.fixture
@@ -24,7 +23,7 @@ def quiet(monkeypatch):
 def test_a_run_sees_the_gpus_of_its_slot_only(gpus, seen, finished: Path, quiet, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     monkeypatch.setenv("WANDB_MODE", "online")  # as when the server was started
-    module.run_process(finished, Slot(gpus, ()), "offline")  # done: nothing is trained
+    module.run_process(finished, gpus, "offline")  # done: nothing is trained
     assert os.environ["CUDA_VISIBLE_DEVICES"] == seen
     assert os.environ["WANDB_MODE"] == "offline"
 
