@@ -81,7 +81,7 @@ def test_a_sweep_lists_the_run_ids_of_each_arm_by_seed(run, cluster: Cluster):
     _, text = run("-m", "seed=1,0", "pooling=overlap,nonoverlap")
     records = [load(path.parent) for path in Path("runs").glob("*/record.json")]
     ids = {(r.differences.get("pooling"), r.seed): r.run_id for r in records if r is not None}
-    assert f"records  {Path('runs').resolve()}\n" in text
+    assert f"records  {Path('runs').resolve()}; run ids" in text
     for pooling in {pooling for pooling, _ in ids}:
         assert f"{ids[pooling, 0]} {ids[pooling, 1]}" in text
 

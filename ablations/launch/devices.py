@@ -10,8 +10,8 @@ from pathlib import Path
 import pynvml
 from filelock import FileLock, Timeout
 
-from ablations.config import Accelerator, ConfigError, Job, Precision, Trainer
-from ablations.data.cpu import core_numbers, cpu_flags, physical_cores
+from ablations.config import Accelerator, ConfigError, Trainer
+from ablations.data.cpu import core_numbers, physical_cores
 
 # Smallest crop, in pixels, whose steps are long enough for several threads to speed them up.
 LARGE_CROP = 128
@@ -103,22 +103,6 @@ def threads_for(trainer: Trainer, crop: int) -> int:
     if uses_gpus(trainer):
         return max(1, cores // max(1, gpus))
     return 1 if crop < LARGE_CROP else max(1, cores // trainer.devices)
-
-
-def slow_precision(jobs: Iterable[Job]) -> str:
-    """Return a warning if a job uses bf16 on a CPU that emulates it, or an empty string."""
-    flags = cpu_flags()
-    if not flags or any("bf16" in flag for flag in flags):
-        return ""
-    for job in jobs:
-        here = not job.trainer.slurm.submit and not uses_gpus(job.trainer)
-        if here and job.run.recipe.precision is Precision.bf16:
-            return (
-                "recipe.precision=bf16: this CPU has no bf16 instructions (avx512_bf16, amx_bf16); "
-                "a step takes several times as long as in float32; next step: use another machine, "
-                "or recipe.precision=fp32, which is a different run"
-            )
-    return ""
 
 
 def allocate(trainer: Trainer) -> list[Slot]:

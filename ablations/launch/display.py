@@ -1,23 +1,23 @@
-"""Terminal output of a command: its plan, a live table of its runs, and errors."""
+"""Terminal output of a command: its plan, the progress of its runs, and errors."""
 
 import shlex
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from rich import box
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Console
 from rich.measure import Measurement
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Column, Table
 from rich.text import Text
 
-from ablations.config import Job, Trainer
-from ablations.launch.devices import slow_precision
+from ablations.config import Job, Precision, Run, Trainer
+from ablations.data.cpu import cpu_flags
+from ablations.launch.devices import uses_gpus
 from ablations.launch.frozen import torchrun_options
 from ablations.launch.plan import Plan, Timing
-from ablations.launch.pool import ALIVE, RunState
+from ablations.launch.pool import ALIVE, UNFINISHED, RunState
 from ablations.launch.slurm import describe
 from ablations.record import Record
 from ablations.words import count, duration
@@ -101,31 +101,39 @@ def show_plan(console: Console, plan: Plan) -> None:
 
 
 def show_records(console: Console, plan: Plan, records: dict[str, Record]) -> None:
-    """Print the folder of a single record, or the run ids of each arm, which predict.py takes."""
-    jobs = [job for job in plan.jobs if job.run.run_id in records]
-    if len(jobs) == 1:
-        show(console, "record", str(plan.output / jobs[0].run.run_id))
-    if len(jobs) < 2:
-        return
-    show(console, "records", str(plan.output))
-    arms: dict[tuple[str, str], list[Job]] = {}
-    for job in jobs:
-        arms.setdefault((job.label, job.experiment), []).append(job)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("arm", overflow="fold")
-    table.add_column("experiment")
-    table.add_column("run ids, in the order of the seeds")
-    for (label, experiment), members in arms.items():
-        members.sort(key=lambda job: job.run.seed)
-        ids = Text(" ".join(job.run.run_id for job in members))
-        table.add_row(Text(label), Text(experiment), ids)
-    console.print(fit(console, table, ["experiment"]))
+    """Print the folder of the records and, of several, the run ids of each arm by seed."""
+    arms: dict[tuple[str, str], list[Run]] = {}
+    for job in plan.jobs:
+        if job.run.run_id in records:
+            arms.setdefault((job.label, job.experiment), []).append(job.run)
+    runs = [run for members in arms.values() for run in members]
+    if len(runs) == 1:
+        show(console, "record", str(plan.output / runs[0].run_id))
+    elif runs:
+        show(console, "records", f"{plan.output}; run ids, by seed:")
+        for (label, experiment), members in arms.items():
+            ids = [run.run_id for run in sorted(members, key=lambda run: run.seed)]
+            console.print(Text(f"  {label}, {experiment}: {' '.join(ids)}"), soft_wrap=True)
 
 
 def show_slow_precision(console: Console, jobs: Iterable[Job]) -> None:
-    """Print a warning if a job uses a precision that this CPU emulates."""
-    if warning := slow_precision(jobs):
-        show(console, "warning", warning)
+    """Print a warning if a job uses bf16 on a CPU that emulates it."""
+    flags = cpu_flags()
+    if not flags or any("bf16" in flag for flag in flags):
+        return
+    if any(
+        job.run.recipe.precision is Precision.bf16
+        and not job.trainer.slurm.submit
+        and not uses_gpus(job.trainer)
+        for job in jobs
+    ):
+        show(
+            console,
+            "warning",
+            "recipe.precision=bf16: this CPU has no bf16 instructions (avx512_bf16, amx_bf16); "
+            "a step takes several times as long as in float32; next step: use another machine, "
+            "or recipe.precision=fp32, which is a different run",
+        )
 
 
 def show_torchrun(console: Console, folders: Iterable[Path], trainer: Trainer) -> None:
@@ -145,8 +153,8 @@ def show_torchrun(console: Console, folders: Iterable[Path], trainer: Trainer) -
 class Monitor:
     """Displays the progress of runs.
 
-    On a terminal it redraws a table in place; elsewhere it prints a line when a run starts or
-    ends, and every 15 seconds in between.
+    On a terminal it redraws a progress bar for all runs and one for each that is training;
+    elsewhere it prints a line when a run starts or ends, and every 15 seconds in between.
 
     Args:
         console: The console to print on.
@@ -154,23 +162,30 @@ class Monitor:
 
     def __init__(self, console: Console) -> None:
         self.console = console
-        self.live = Live(console=console, refresh_per_second=4, transient=True)
-        self.clock = _Clock()
+        self.progress = Progress(
+            TextColumn("{task.description}", markup=False, table_column=Column(overflow="fold")),
+            BarColumn(BAR),
+            TextColumn("{task.fields[facts]}", "dim", markup=False, table_column=Column()),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+            speed_estimate_period=600,  # seconds over which the speed is averaged
+        )
+        self.total = self.progress.add_task("", total=1.0, facts="")
+        self.bars: dict[str, TaskID] = {}
         self.told: dict[str, tuple[str, str]] = {}
         self.last_line = 0.0
 
     def __enter__(self) -> "Monitor":
-        if self.console.is_terminal:
-            self.live.start()
+        self.progress.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.live.stop()
+        self.progress.stop()
 
     def update(self, states: list[RunState]) -> None:
         """Display the states; of each run that has just failed, print the end of its log."""
-        if self.console.is_terminal:
-            self.live.update(_live_table(self.console, states, self.clock))
+        self._draw(states)
         due = time.monotonic() - self.last_line > LINE_SECONDS
         for state in states:
             now = state.status, state.awaits
@@ -184,86 +199,65 @@ class Monitor:
                 self.console.print(Text(state.tail, "red"), soft_wrap=True)
                 self.console.print(Text(f"full log: {state.folder / 'log.txt'}"), soft_wrap=True)
 
+    def _draw(self, states: list[RunState]) -> None:
+        for state in states:
+            run_id, done = state.job.run.run_id, state.progress.get("done", 0.0)
+            if state.status == "running":
+                if run_id not in self.bars:
+                    self.bars[run_id] = self.progress.add_task(_name(state), total=1.0, facts="")
+                self.progress.update(self.bars[run_id], completed=done, facts=_facts(state))
+            elif run_id in self.bars:
+                self.progress.remove_task(self.bars.pop(run_id))
+        statuses = Counter(state.status for state in states)
+        shares = [s.progress.get("done", 0.0) if s.status in UNFINISHED else 1.0 for s in states]
+        task = self.progress.tasks[0]
+        facts = [f"{duration(task.elapsed or 0)} so far"]
+        if task.time_remaining:
+            facts.append(f"about {duration(task.time_remaining)} left")
+        facts += [f"waiting {_awaits(state)}" for state in states if state.awaits]
+        self.progress.update(
+            self.total,
+            description=", ".join(f"{n} {status}" for status, n in statuses.items()),
+            completed=sum(shares) / len(shares),
+            facts=", ".join(facts),
+        )
 
-class _Clock:
-    """Measures the time of a command, and estimates how long its remaining runs will take."""
 
-    def __init__(self) -> None:
-        self.began = time.monotonic()
-        self.first: tuple[float, float] | None = None
-
-    def elapsed(self) -> float:
-        return time.monotonic() - self.began
-
-    def left(self, states: list[RunState]) -> float | None:
-        """Return the estimated seconds left, or None before there is any progress."""
-        ended = {"finished", "diverged", "failed"}
-        parts = [1.0 if s.status in ended else s.progress.get("done", 0.0) for s in states]
-        now, done = time.monotonic(), sum(parts) / len(parts)
-        # Exclude the start of processes, and the epochs of resumed runs before this command.
-        if self.first is None and any(state.progress for state in states):
-            self.first = now, done
-        if self.first is None or done <= self.first[1]:
-            return None
-        return (now - self.first[0]) * (1 - done) / (done - self.first[1])
-
-
-def _live_table(console: Console, states: list[RunState], clock: _Clock) -> Group:
-    running = [state for state in states if state.status == "running"]
-    table = Table(box=None, pad_edge=False)
-    table.add_column("arm", overflow="fold")
-    for name in ("seed", "progress", "epoch", "val top-1", "images/s", "time left"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for state in running:
-        bar = ProgressBar(total=1.0, completed=state.progress.get("done", 0.0), width=BAR)
-        epoch, error, rate, left = _cells(state)
-        row = str(state.job.run.seed), bar, epoch, error, rate, left
-        table.add_row(Text(state.job.label), *row)
-    fit(console, table, ["images/s", "epoch"])
-    done = sum(state.status in {"finished", "diverged"} for state in states)
-    failed = sum(state.status == "failed" for state in states)
-    queued = sum(state.status == "queued" for state in states)
-    summary = f"{done} of {len(states)} done" + f", {failed} failed" * bool(failed)
-    summary += f", {queued} queued" * bool(queued) + f", {duration(clock.elapsed())} so far"
-    left = None if queued else clock.left(states)
-    summary += f", about {duration(left)} left" if left else ""
-    summary += "".join(f", waiting {_awaits(state)}" for state in states if state.awaits)
-    return Group(*([table] if running else []), Text(summary, style="dim"))
+def _name(state: RunState) -> str:
+    return f"{state.job.label} seed={state.job.run.seed}"
 
 
 def _awaits(state: RunState) -> str:
     return f"for a free {state.awaits} (other commands use all)"
 
 
-def _cells(state: RunState) -> tuple[str, str, str, str]:
-    """Return epoch, validation error, images per second and time left as text, empty if unknown."""
-    progress, epochs = state.progress, state.job.run.recipe.epochs
+def _facts(state: RunState) -> str:
+    """Describe the progress of a running run."""
+    progress = state.progress
     if state.job.fast_dev_run:  # one batch has no meaningful score or time
-        return "one batch", "", "", ""
+        return "one batch"
     if not progress:
-        return "starting", "", "", ""
-    error = f"{progress['val_top1']:.1%}" if "val_top1" in progress else ""
-    seconds = progress.get("seconds_left")
-    left = "" if seconds is None else duration(seconds)
-    if progress["stage"] == "test":
-        return "testing", error, "", left
-    return f"{progress['epoch']:.1f}/{epochs}", error, f"{progress['images_per_second']:,.0f}", left
+        return "starting"
+    training = progress["stage"] != "test"
+    facts = [
+        f"epoch {progress['epoch']:.1f}/{state.job.run.recipe.epochs}" if training else "testing"
+    ]
+    if "val_top1" in progress:
+        facts.append(f"val top-1 {progress['val_top1']:.1%}")
+    if training:
+        facts.append(f"{progress['images_per_second']:,.0f} images/s")
+    if (seconds := progress.get("seconds_left")) is not None:
+        facts.append(f"{duration(seconds)} left")
+    return ", ".join(facts)
 
 
 def _line(state: RunState) -> Text:
     text = Text(f"{state.status:<9}", style=_STYLES.get(state.status, ""))
-    text.append(f" {state.job.label} seed={state.job.run.seed}", style="default")
+    text.append(f" {_name(state)}", style="default")
     if state.awaits:
         text.append(f"  {_awaits(state)}", style="dim")
-    if state.status == "running" and state.progress:
-        epoch, error, rate, left = _cells(state)
-        facts = (
-            f"epoch {epoch}" if epoch[0].isdigit() else epoch,
-            error and f"val top-1 {error}",
-            rate and f"{rate} images/s",
-            left and f"{left} left",
-        )
-        text.append("  " + ", ".join(filter(None, facts)), style="dim")
+    if state.status == "running":
+        text.append(f"  {_facts(state)}", style="dim")
     elif (record := state.record) is not None and state.status == "finished":
         view, top_k = record.evaluation, record.data.top_k
         errors = "".join(f"top-{k} {record.test_error(view, k):.2%}, " for k in top_k)

@@ -10,7 +10,7 @@ from statistics import mean
 
 from ablations import models
 from ablations.arms import arm_labels, difference
-from ablations.config import Config, ConfigError, Job, Logger, LoggerKind, Run, Trainer
+from ablations.config import Config, ConfigError, Job, Logger, LoggerKind, Run
 from ablations.data.sources import IMAGES
 from ablations.data.store import Store, prepare
 from ablations.errors import writable
@@ -229,18 +229,13 @@ class Timing:
                 kind = _kind(record.run, hardware.accelerator, hardware.devices)
                 self._rates.setdefault(kind, []).append(record.images_per_second)
 
-    def device_seconds(self, job: Job, accelerator: str) -> float | None:
-        """Return the time of a run, multiplied by its devices; None if it is not known.
-
-        Args:
-            job: The run.
-            accelerator: ``cpu`` or ``gpu``, on which it will be trained.
-        """
+    def device_seconds(self, job: Job) -> float | None:
+        """Return the time of a run, multiplied by its devices; None if it is not known."""
         if not (work := _work(job)):
             return None
         if self.rate:
             return work / self.rate
-        devices = job.trainer.devices * job.trainer.num_nodes
+        accelerator, devices = "gpu" if uses_gpus(job.trainer) else "cpu", _devices(job)
         known = self._rates.get(_kind(job.run, accelerator, devices))
         return devices * work / mean(known) if known else None
 
@@ -248,29 +243,25 @@ class Timing:
         """Describe the time of jobs that are run in parallel; empty without jobs."""
         if not jobs:
             return ""
-        accelerator, parallel = _hardware(jobs[0].trainer, len(jobs))
-        known = [
-            seconds / (job.trainer.devices * job.trainer.num_nodes)
-            for job in jobs
-            if (seconds := self.device_seconds(job, accelerator)) is not None
-        ]
+        times = [(self.device_seconds(job), _devices(job)) for job in jobs]
+        known = [seconds / devices for seconds, devices in times if seconds is not None]
         if not known:
             return "time not known yet"
+        trainer = jobs[0].trainer
+        limit = len(jobs) if trainer.slurm.submit else len(allocate(trainer))
+        parallel = min(trainer.parallel or limit, len(jobs))
         unknown = len(jobs) - len(known)
         rest = f", and {count(unknown, 'run')} not yet timed" if unknown else ""
         return f"about {duration(sum(known) / parallel)}{rest}"
 
     def device_hours(self, jobs: Sequence[Job]) -> float | None:
         """Return the hours of jobs, multiplied by their devices; None if one is not known."""
-        accelerator, _ = _hardware(jobs[0].trainer, len(jobs))
-        known = [self.device_seconds(job, accelerator) for job in jobs]
+        known = [self.device_seconds(job) for job in jobs]
         return None if None in known else sum(seconds or 0 for seconds in known) / 3600
 
 
-def _hardware(trainer: Trainer, runs: int) -> tuple[str, int]:
-    """Return the accelerator, and how many runs are trained at a time."""
-    limit = runs if trainer.slurm.submit else len(allocate(trainer))
-    return "gpu" if uses_gpus(trainer) else "cpu", min(trainer.parallel or limit, runs)
+def _devices(job: Job) -> int:
+    return job.trainer.devices * job.trainer.num_nodes
 
 
 def _work(job: Job) -> float | None:

@@ -35,6 +35,7 @@ SPINS = "10000"  # iterations that a waiting OpenMP thread spins before it sleep
 
 Status = Literal["waiting", "queued", "running", "finished", "diverged", "failed", "stopped"]
 ALIVE: tuple[Status, ...] = ("queued", "running")
+UNFINISHED: tuple[Status, ...] = ("waiting", "stopped", *ALIVE)
 
 _context = multiprocessing.get_context("forkserver")
 

@@ -75,7 +75,13 @@ def show_summary(
         if text := unlearned(runs):
             show(console, "at chance", text)
     ended = {run_id for run_id, record in records.items() if record.status == "diverged"}
-    _show_diverged(console, [job for job in jobs if job.run.run_id in ended])
+    if rates := [job.run.recipe.lr for job in jobs if job.run.run_id in ended]:
+        show(
+            console,
+            "diverged",
+            f"{count(len(rates), 'run')}: the loss became NaN or infinite, or exploded; the table "
+            f"uses the chance-level error; next step: use recipe.lr below {min(rates):g}",
+        )
 
 
 def unlearned(arms: Mapping[str, Sequence[Record]]) -> str:
@@ -94,17 +100,6 @@ def unlearned(arms: Mapping[str, Sequence[Record]]) -> str:
         return ""
     parts = [f"{bad} of {count(n, 'run')} of {name}" for name, (bad, n) in found.items()]
     return f"{', '.join(parts)}; next step: more epochs, or another recipe.lr or init"
-
-
-def _show_diverged(console: Console, jobs: list[Job]) -> None:
-    if jobs:
-        rate = min(job.run.recipe.lr for job in jobs)
-        show(
-            console,
-            "diverged",
-            f"{count(len(jobs), 'run')}: the loss became NaN or infinite, or exploded; the table "
-            f"uses the chance-level error; next step: use recipe.lr below {rate:g}",
-        )
 
 
 def _cells(members: list[Job], by_id: dict[str, Record]) -> tuple[str, ...]:

@@ -1,9 +1,9 @@
 """Task functions for Hydra: train the jobs without a record, and return their errors."""
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from operator import attrgetter
-from pathlib import Path
 from shutil import rmtree
 
 from hydra.core.hydra_config import HydraConfig
@@ -23,7 +23,7 @@ from ablations.launch.display import (
 )
 from ablations.launch.layer_table import show_layers
 from ablations.launch.plan import make_plan
-from ablations.launch.pool import RunState, run_folder
+from ablations.launch.pool import RunState
 from ablations.launch.start import start
 from ablations.launch.summary import show_summary, validation_error
 from ablations.words import count, duration
@@ -94,33 +94,37 @@ def train_all(configs: Sequence[Config]) -> list[float | RunsFailed | None]:
     records, states = dict(plan.records), []
     left = [] if shared.plan else plan.left
     if left:
+        began = time.monotonic()
         with Monitor(console) as monitor:
             states = start(plan.output, left, console, monitor.update)
-        show(console, "time", f"{duration(monitor.clock.elapsed())} for {count(len(left), 'run')}")
+        taken = duration(time.monotonic() - began)
+        show(console, "time", f"{taken} for {count(len(left), 'run')}")
         records |= {s.record.run_id: s.record for s in states if s.record is not None}
         show_waiting(console, states)
     show_summary(console, plan.jobs, records, search)
     show_records(console, plan, records)
-    failure = _failure(states)
-    if shared.fast_dev_run:
-        _remove_finished(plan.output, states)
-        if states and not failure:
-            show(console, "fast_dev_run", "ran one batch of each split; nothing is saved")
     failed = {state.job.run.run_id for state in states if state.status == "failed"}
+    if shared.fast_dev_run:
+        _remove_finished(states)
+        if states and not failed:
+            show(console, "fast_dev_run", "ran one batch of each split; nothing is saved")
+    failure = RunsFailed(
+        f"{len(failed)} of {len(states)} runs failed; next step: read the log, correct the cause, "
+        "repeat the command"
+    )
     return [
-        failure if failure and run_id in failed else validation_error(records.get(run_id))
+        failure if run_id in failed else validation_error(records.get(run_id))
         for run_id in plan.run_ids
     ]
 
 
-def _remove_finished(output: Path, states: Sequence[RunState]) -> None:
+def _remove_finished(states: Sequence[RunState]) -> None:
     """Remove the folders of fast dev runs, except failed ones, which have the log."""
     for state in states:
         if state.status == "finished":
-            folder = run_folder(output, state.job)
-            rmtree(folder, ignore_errors=True)
+            rmtree(state.folder, ignore_errors=True)
             with suppress(OSError):  # it has the folders of other runs
-                folder.parent.rmdir()
+                state.folder.parent.rmdir()
 
 
 def _is_search(configs: Sequence[Config]) -> bool:
@@ -136,13 +140,3 @@ def _is_search(configs: Sequence[Config]) -> bool:
             "leave the others out"
         )
     return True
-
-
-def _failure(states: Sequence[RunState]) -> RunsFailed | None:
-    failed = [state for state in states if state.status == "failed"]
-    if not failed:
-        return None
-    return RunsFailed(
-        f"{len(failed)} of {len(states)} runs failed; next step: read the log, correct the cause, "
-        "repeat the command"
-    )

@@ -2,16 +2,15 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
 import pynvml
 import pytest
 
-from ablations.config import Accelerator, ConfigError, Precision, Slurm, Trainer
+from ablations.config import Accelerator, ConfigError, Slurm, Trainer
 from ablations.launch import devices as module
-from ablations.launch.devices import Slot, allocate, slow_precision, threads_for, visible_gpus
+from ablations.launch.devices import Slot, allocate, threads_for, visible_gpus
 
 Machine = Callable[[int, int], None]
 CPU = Accelerator.cpu
@@ -218,25 +217,3 @@ CLUSTER = Slurm(submit=True, cpus=6)
 def test_threads(gpus, cores, trainer, crop, threads, machine):
     machine(gpus, cores)
     assert threads_for(trainer, crop) == threads
-
-
-@pytest.mark.parametrize(
-    ("flags", "gpus", "precision", "submit", "warned"),
-    [
-        (["avx2", "avx512f"], 0, "bf16", False, True),
-        (["avx2", "avx512f"], 0, "fp32", False, False),
-        (["avx2", "avx512_bf16"], 0, "bf16", False, False),
-        (["amx_bf16"], 0, "bf16", False, False),
-        (["avx2"], 1, "bf16", False, False),
-        ([], 0, "bf16", False, False),  # the flags of this CPU are unknown
-        (["avx2"], 0, "bf16", True, False),  # and so are those of SLURM's nodes
-    ],
-)
-def test_bf16_on_a_cpu_without_it_is_warned_of(
-    machine, monkeypatch, tiny_job, flags, gpus, precision, submit, warned
-):
-    machine(gpus, 2)
-    monkeypatch.setattr(module, "cpu_flags", lambda: flags)
-    job = tiny_job(trainer=Trainer(slurm=Slurm(submit=submit)))
-    recipe = replace(job.run.recipe, precision=Precision(precision))
-    assert bool(slow_precision([replace(job, run=replace(job.run, recipe=recipe))])) is warned
