@@ -203,9 +203,11 @@ class Monitor:
         for state in states:
             run_id, done = state.job.run.run_id, state.progress.get("done", 0.0)
             if state.status == "running":
-                if run_id not in self.bars:
-                    self.bars[run_id] = self.progress.add_task(_name(state), total=1.0, facts="")
-                self.progress.update(self.bars[run_id], completed=done, facts=_facts(state))
+                bar = self.bars.get(run_id)
+                if bar is None:
+                    bar = self.progress.add_task(_name(state), total=1.0, facts=_facts(state))
+                    self.bars[run_id] = bar
+                self.progress.update(bar, completed=done, facts=_facts(state))
             elif run_id in self.bars:
                 self.progress.remove_task(self.bars.pop(run_id))
         statuses = Counter(state.status for state in states)

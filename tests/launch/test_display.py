@@ -124,14 +124,14 @@ def test_a_terminal_shows_bars_of_what_runs_and_failures_above_them(tiny_job):
         monitor.update(states)
         assert len(monitor.progress.tasks) == 3
     found = rows(shown)
-    assert "ValueError: boom" in found
+    assert any("ValueError: boom" in row for row in found)
     for row in (
         "baseline seed=1 ━━━━━━╺━━━━━ epoch 1.5/2, val top-1 25.0%, 1,234 images/s, 1 min 1 s left",
         "baseline seed=2 ━━━━━━━━━━━━ starting",
         "baseline seed=3 ━━━━━━━━━╺━━ testing, val top-1 50.0%",
     ):
         assert row in found
-    assert any(row.startswith("1 finished, 3 running, 1 failed ━━━━━━━") for row in found)
+    assert any("1 finished, 3 running, 1 failed ━━━━━━━" in row for row in found)
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -198,16 +198,16 @@ def test_bf16_on_a_cpu_without_it_is_warned_of(
     assert bool(rows(shown)) is warned
 
 
-HOSTILE = ["[/nope]", "[bold]x", "<script>", "a|b", "`c`", ":warning:"]
+HOSTILE = "[/nope] [bold]x <script> a|b `c` :warning:"
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_names_are_printed_as_they_are(name: str, tiny_job, record: Record, capsys):
+def test_names_are_printed_as_they_are(tiny_job, record: Record, capsys):
+    name = HOSTILE
     job = replace(tiny_job(), label=name, experiment=name)
     job = replace(job, run=replace(job.run, data=replace(job.run.data, name=name)))
     plan = Plan(Path(f"runs/{name}"), [job], {}, [])
     shown = make_console()
-    shown.width = 200
+    shown.width = 400
     show_plan(shown, plan)
     states = [
         RunState(job, plan.output, "failed", tail=name),

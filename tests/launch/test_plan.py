@@ -141,12 +141,6 @@ def test_a_run_without_weights_is_no_start(
     assert "\n" not in str(error.value)
 
 
-def test_an_unknown_start_is_named(plan_of, tiny_config: Config):
-    message = r"^pretrained=abc: no such run in .*; next step: list that folder, .* output=$"
-    with pytest.raises(ConfigError, match=message):
-        plan_of(replace(tiny_config, pretrained="abc"))
-
-
 def test_a_diverged_run_is_no_start(plan_of, tiny_config: Config, record: Record):
     finish(plan := plan_of(tiny_config), record, 0, status="diverged")
     with pytest.raises(ConfigError, match="this run has diverged"):
@@ -210,14 +204,6 @@ def test_nothing_is_read_or_written_before_every_configuration_is_checked(
         make_plan([(good, good.run), (bad, bad.run)], report=print)
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
-
-
-def test_a_plan_splits_the_data_once(plan_of, tiny_config, monkeypatch):
-    asked: list[str] = []
-    split = Store.split
-    monkeypatch.setattr(Store, "split", lambda *given: (asked.append("split"), split(*given))[1])
-    plan_of(*(replace(tiny_config, seed=seed) for seed in range(10)))
-    assert asked == ["split"]
 
 
 def test_data_of_one_class_are_refused(plan_of, tiny_config: Config, monkeypatch):

@@ -169,7 +169,6 @@ KILLED = "error: process of the run: ended by SIGKILL, perhaps for lack of memor
     [
         (-11, "a line", "error: process of the run: ended by SIGSEGV"),
         (-9, "a line", f"{KILLED}; next step: {MORE_MEMORY}"),
-        (143, "", "error: process of the run: ended by SIGTERM"),
         (3, "", "error: process of the run: exit code 3"),
         (1, "ValueError: its own words", "ValueError: its own words"),
     ],
@@ -181,7 +180,7 @@ def test_the_tail_says_how_a_process_ended_unless_the_log_has_the_error(
     assert tail(tmp_path, exitcode).splitlines()[-1] == last
 
 
-@pytest.mark.parametrize("name", [None, "config.yaml", "progress.json"])
+@pytest.mark.parametrize("name", [None, "config.yaml"])
 def test_a_run_that_cannot_start_has_failed_and_the_others_continue(
     name, fakes, tiny_job, runs_dir: Path
 ):

@@ -97,7 +97,7 @@ def test_a_command_that_comes_back_submits_only_what_slurm_does_not_have(
         again()
 
 
-@pytest.mark.parametrize("said", ["CANCELLED", "NODE_FAIL", "OUT_OF_MEMORY", "COMPLETED", ""])
+@pytest.mark.parametrize("said", ["NODE_FAIL", "COMPLETED", ""])
 def test_a_job_that_ends_without_a_record_has_failed(said, cluster, tiny_job, runs_dir: Path):
     def watch(states) -> None:
         before = cluster.table.pop("1_0", said)
@@ -141,11 +141,12 @@ def test_a_job_that_is_queued_again_is_waited_for(cluster, tiny_job, runs_dir: P
     assert seen == ["queued", "running", "running", "queued", "queued", "running", "finished"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_jobs_go_on_without_the_command(number, cluster, tiny_job, runs_dir: Path, capsys):
+def test_jobs_go_on_without_the_command(cluster, tiny_job, runs_dir: Path, capsys):
     with pytest.raises(SystemExit) as stopped:
-        Queue(runs_dir, lambda states: os.kill(os.getpid(), number)).run([tiny_job(trainer=HERE)])
-    assert stopped.value.code == 128 + number
+        Queue(runs_dir, lambda states: os.kill(os.getpid(), signal.SIGINT)).run(
+            [tiny_job(trainer=HERE)]
+        )
+    assert stopped.value.code == 128 + signal.SIGINT
     said = capsys.readouterr().err
     assert said.startswith("1 job ")
     assert "`scancel 1`" in said

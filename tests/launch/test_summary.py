@@ -108,9 +108,7 @@ def test_runs_on_other_data_have_their_own_table(tiny_job, record: Record):
     [
         ([0.76, 0.74], "finished", "2 of 2 runs of pooling=overlap; "),
         ([0.633, 0.76], "finished", "1 of 2 runs of pooling=overlap; "),
-        ([0.76], "finished", "1 of 1 run of pooling=overlap; "),
         ([0.75, 0.4, 0.4], "finished", None),
-        ([0.4, 0.4], "finished", None),
         ([0.75], "diverged", None),
     ],
 )
