@@ -1,12 +1,12 @@
 """The networks of five tutorials on AlexNet.
 
 Each network follows the tutorial's code or text, with minimal fixes where that does not run. The
-comments give the size of the maps after each line. The softmax of a tutorial is part of the loss.
-All functions take the number of outputs and a factor on the numbers of kernels and units.
+comments give the sizes of the maps after a convolution and after its pooling. The softmax of a
+tutorial is part of the loss. All functions take the number of outputs and a factor on the numbers
+of kernels and units.
 """
 
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from ablations.models.fixed import Fixed, glorot, torch_default
 from ablations.models.stack import Stack
@@ -17,22 +17,34 @@ from ablations.techniques.norm import BatchNorm2d, ResponseNorm
 class Tutorial(Stack):
     """A :class:`Stack` with the layers of the tutorials; numbers are given at width 1."""
 
-    def convolution(self, name: str, kernels: int, kernel: int, **options: int) -> None:
-        """Add a convolution and a ReLU; see :meth:`Stack.conv`."""
-        self.conv(name, self.scaled(kernels), kernel, **options)
-        self.add(f"activation{name[-1]}", nn.ReLU(inplace=True))
-
-    def pool(self, name: str, window: int) -> None:
-        """Add max pooling with stride 2, without windows that extend beyond the border."""
-        self.add(name, nn.MaxPool2d(window, stride=2), size=(self.size - window) // 2 + 1)
-
-    def batch_norm(self, name: str) -> None:
-        """Add batch normalization with Keras's defaults: epsilon 0.001, momentum 0.99."""
-        self.add(name, BatchNorm2d(self.maps, eps=1e-3, momentum=0.01))
-
-    def head(
-        self, units: tuple[int, int], classes: int, *, dropout: float = 0.5, early: bool = False
+    def block(
+        self, number: int, kernels: int, kernel: int, then: str = "", window: int = 3, **rest: int
     ) -> None:
+        """Add a convolution, a ReLU, and the layers named in ``then``, in this order.
+
+        Args:
+            number: Number of the convolution, in the names of the layers.
+            kernels: Number of kernels.
+            kernel: Height and width of the kernels, in pixels.
+            then: Words: ``pool``, max pooling with stride 2 that does not extend beyond the border;
+                ``batch``, batch normalization with Keras's constants; ``lrn``, response
+                normalization within each of two branches.
+            window: Height and width of the pooling windows, in pixels.
+            rest: Stride, padding and groups, see :meth:`Stack.conv`.
+        """
+        self.conv(f"conv{number}", self.scaled(kernels), kernel, **rest)
+        self.add(f"activation{number}", nn.ReLU(inplace=True))
+        for word in then.split():
+            match word:
+                case "pool":
+                    size = (self.size - window) // 2 + 1
+                    self.add(f"pool{number}", nn.MaxPool2d(window, stride=2), size=size)
+                case "batch":
+                    self.add(f"norm{number}", BatchNorm2d(self.maps, eps=1e-3, momentum=0.01))
+                case "lrn":
+                    self.add(f"norm{number}", ResponseNorm(towers=2))
+
+    def head(self, *units: int, classes: int, dropout: float = 0.5, early: bool = False) -> None:
         """Add the dense layers: ``fc6`` and ``fc7`` with ReLUs and dropout, and ``fc8``.
 
         Args:
@@ -52,22 +64,6 @@ class Tutorial(Stack):
         self.linear("fc8", classes)
 
 
-class Resize(nn.Module):
-    """Bilinear resizing, as in Keras's ``Resizing`` (half-pixel centers).
-
-    Args:
-        size: Height and width of the outputs, in pixels.
-    """
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.size = size
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Resize shape (N, C, H, W) to (N, C, size, size)."""
-        return F.interpolate(x, (self.size, self.size), mode="bilinear", align_corners=False)
-
-
 def keras_batchnorm(classes: int = 1000, width: float = 1.0) -> Fixed:
     """Build a Keras tutorial's AlexNet for 227 pixels: one tower, 62,383,848 parameters.
 
@@ -85,20 +81,12 @@ def keras_batchnorm(classes: int = 1000, width: float = 1.0) -> Fixed:
         convolutions.
     """
     x = Tutorial(227, width)
-    x.convolution("conv1", 96, 11, stride=4)  # 55x55
-    x.pool("pool1", 3)  # 27x27
-    x.batch_norm("norm1")
-    x.convolution("conv2", 256, 5, padding=2)
-    x.pool("pool2", 3)  # 13x13
-    x.batch_norm("norm2")
-    x.convolution("conv3", 384, 3, padding=1)
-    x.batch_norm("norm3")
-    x.convolution("conv4", 384, 3, padding=1)
-    x.batch_norm("norm4")
-    x.convolution("conv5", 256, 3, padding=1)
-    x.batch_norm("norm5")
-    x.pool("pool5", 3)  # 6x6
-    x.head((4096, 4096), classes)
+    x.block(1, 96, 11, "pool batch", stride=4)  # 55x55, 27x27
+    x.block(2, 256, 5, "pool batch", padding=2)  # 27x27, 13x13
+    x.block(3, 384, 3, "batch", padding=1)
+    x.block(4, 384, 3, "batch", padding=1)
+    x.block(5, 256, 3, "batch pool", padding=1)  # 13x13, 6x6
+    x.head(4096, 4096, classes=classes)
     return Fixed(x.layers, glorot, l2=("conv1", "conv2", "conv3", "conv4", "conv5"))
 
 
@@ -121,20 +109,12 @@ def keras_functional(classes: int = 1000, width: float = 1.0) -> Fixed:
         no towers.
     """
     x = Tutorial(224, width)
-    x.convolution("conv1", 96, 11, stride=4)  # 54x54
-    x.batch_norm("norm1")
-    x.pool("pool1", 3)  # 26x26
-    x.convolution("conv2", 256, 5, padding=2)
-    x.batch_norm("norm2")
-    x.pool("pool2", 3)  # 12x12
-    x.convolution("conv3", 384, 3, padding=1)
-    x.batch_norm("norm3")
-    x.convolution("conv4", 384, 3, padding=1)
-    x.batch_norm("norm4")
-    x.convolution("conv5", 256, 3, padding=1)
-    x.batch_norm("norm5")
-    x.pool("pool5", 3)  # 5x5
-    x.head((4096, 4096), classes)
+    x.block(1, 96, 11, "batch pool", stride=4)  # 54x54, 26x26
+    x.block(2, 256, 5, "batch pool", padding=2)  # 26x26, 12x12
+    x.block(3, 384, 3, "batch", padding=1)
+    x.block(4, 384, 3, "batch", padding=1)
+    x.block(5, 256, 3, "batch pool", padding=1)  # 12x12, 5x5
+    x.head(4096, 4096, classes=classes)
     return Fixed(x.layers, glorot, l2=("conv2", "conv3", "conv4", "conv5"))
 
 
@@ -158,19 +138,14 @@ def keras_resized(classes: int = 1000, width: float = 1.0) -> Fixed:
         accuracy is only an approximate target.
     """
     x = Tutorial(32, width)
-    x.add("resize", Resize(227), size=227)
-    x.convolution("conv1", 96, 11, stride=4, padding=4)  # 57x57
-    x.pool("pool1", 3)  # 28x28
-    x.batch_norm("norm1")
-    x.convolution("conv2", 256, 5, padding=2)
-    x.pool("pool2", 2)  # 14x14
-    x.batch_norm("norm2")
-    x.convolution("conv3", 384, 3, padding=1)
-    x.convolution("conv4", 384, 3, padding=1)
-    x.convolution("conv5", 256, 3, padding=1)
-    x.pool("pool5", 3)  # 6x6
-    x.batch_norm("norm5")
-    x.head((4096, 4096), classes)
+    # With half-pixel centers, as Keras's ``Resizing``.
+    x.add("resize", nn.Upsample(227, mode="bilinear", align_corners=False), size=227)
+    x.block(1, 96, 11, "pool batch", stride=4, padding=4)  # 57x57, 28x28
+    x.block(2, 256, 5, "pool batch", window=2, padding=2)  # 28x28, 14x14
+    x.block(3, 384, 3, padding=1)
+    x.block(4, 384, 3, padding=1)
+    x.block(5, 256, 3, "pool batch", padding=1)  # 14x14, 6x6
+    x.head(4096, 4096, classes=classes)
     return Fixed(x.layers, glorot)
 
 
@@ -192,15 +167,12 @@ def torch_style(classes: int = 1000, width: float = 1.0) -> Fixed:
         The explicit softmax would be applied twice with torch's cross-entropy.
     """
     x = Tutorial(224, width)
-    x.convolution("conv1", 96, 11, stride=4, padding=2)  # 55x55
-    x.pool("pool1", 3)  # 27x27
-    x.convolution("conv2", 256, 5, padding=2, groups=2)
-    x.pool("pool2", 3)  # 13x13
-    x.convolution("conv3", 384, 3, padding=1)
-    x.convolution("conv4", 384, 3, padding=1, groups=2)
-    x.convolution("conv5", 256, 3, padding=1, groups=2)
-    x.pool("pool5", 3)  # 6x6
-    x.head((4096, 4096), classes, early=True)
+    x.block(1, 96, 11, "pool", stride=4, padding=2)  # 55x55, 27x27
+    x.block(2, 256, 5, "pool", padding=2, groups=2)  # 27x27, 13x13
+    x.block(3, 384, 3, padding=1)
+    x.block(4, 384, 3, padding=1, groups=2)
+    x.block(5, 256, 3, "pool", padding=1, groups=2)  # 13x13, 6x6
+    x.head(4096, 4096, classes=classes, early=True)
     return Fixed(x.layers, torch_default)
 
 
@@ -225,17 +197,12 @@ def two_branch(classes: int = 1000, width: float = 1.0) -> Fixed:
     """
     x = Tutorial(224, width)
     x.border((1, 2, 1, 2))  # 227x227
-    x.convolution("conv1", 96, 11, stride=4)  # 55x55
-    x.pool("pool1", 3)  # 27x27
-    x.add("norm1", ResponseNorm(towers=2))
-    x.convolution("conv2", 256, 5, padding=2, groups=2)
-    x.pool("pool2", 3)  # 13x13
-    x.add("norm2", ResponseNorm(towers=2))
-    x.convolution("conv3", 384, 3, padding=1)
-    x.convolution("conv4", 384, 3, padding=1, groups=2)
-    x.convolution("conv5", 256, 3, padding=1, groups=2)
-    x.pool("pool5", 3)  # 6x6
-    x.head((4096, 4096), classes)
+    x.block(1, 96, 11, "pool lrn", stride=4)  # 55x55, 27x27
+    x.block(2, 256, 5, "pool lrn", padding=2, groups=2)  # 27x27, 13x13
+    x.block(3, 384, 3, padding=1)
+    x.block(4, 384, 3, padding=1, groups=2)
+    x.block(5, 256, 3, "pool", padding=1, groups=2)  # 13x13, 6x6
+    x.head(4096, 4096, classes=classes)
     return Fixed(x.layers, glorot)
 
 
@@ -254,24 +221,21 @@ def half_tower_v1(classes: int = 1000, width: float = 1.0) -> Fixed:
         for a default of 1000 classes, and "2048" for layers of 1024 and 128 units. The padding
         gives the paper's 55 positions, shifted by one pixel relative to the authors' code.
     """
-    return _half_tower(classes, width, units=(2048, 2048))
+    return _half_tower(classes, width, 2048, 2048)
 
 
 def half_tower_v2(classes: int = 1000, width: float = 1.0) -> Fixed:
     """Build version 2 of :func:`half_tower_v1`: 5,925,672 parameters."""
-    return _half_tower(classes, width, units=(1024, 128))
+    return _half_tower(classes, width, 1024, 128)
 
 
-def _half_tower(classes: int, width: float, units: tuple[int, int]) -> Fixed:
+def _half_tower(classes: int, width: float, *units: int) -> Fixed:
     x = Tutorial(224, width)
     x.border((1, 2, 1, 2))  # 227x227
-    x.convolution("conv1", 48, 11, stride=4)  # 55x55
-    x.pool("pool1", 3)  # 27x27
-    x.convolution("conv2", 128, 5, padding=2)
-    x.pool("pool2", 3)  # 13x13
-    x.convolution("conv3", 192, 3, padding=1)
-    x.convolution("conv4", 192, 3, padding=1)
-    x.convolution("conv5", 128, 3, padding=1)
-    x.pool("pool5", 3)  # 6x6
-    x.head(units, classes, dropout=0.2, early=True)
+    x.block(1, 48, 11, "pool", stride=4)  # 55x55, 27x27
+    x.block(2, 128, 5, "pool", padding=2)  # 27x27, 13x13
+    x.block(3, 192, 3, padding=1)
+    x.block(4, 192, 3, padding=1)
+    x.block(5, 128, 3, "pool", padding=1)  # 13x13, 6x6
+    x.head(*units, classes=classes, dropout=0.2, early=True)
     return Fixed(x.layers, glorot)

@@ -10,7 +10,6 @@ from torch import nn
 from ablations.config import Model, Recipe
 from ablations.models import MODELS, build, construct
 from ablations.models.lenet5 import TABLE, Gray, Squash, Subsampling, TableConvolution
-from ablations.models.tutorials import Resize
 from ablations.techniques.dropout import InvertedDropout
 from ablations.training.optimizer import build_optimizer
 
@@ -88,11 +87,6 @@ def test_layers_shapes_and_parameters_are_those_of_the_source(table, case, expec
     sizes = [row.parameters + row.statistics for row in rows if row.parameters]
     assert " ".join(map(str, sizes)).startswith(counts)
     assert (sum(sizes), sum(row.statistics for row in rows)) == (total, statistics)
-
-
-def test_resizing_is_bilinear_about_the_centers_of_the_pixels() -> None:
-    x = torch.tensor([0.0, 4.0]).expand(1, 1, 2, 2)
-    assert Resize(4)(x)[0, 0, 0].tolist() == [0.0, 1.0, 3.0, 4.0]
 
 
 def test_branches_meet_in_convolution_3_and_the_border_is_wider_at_the_end(on_meta) -> None:
