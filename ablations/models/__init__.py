@@ -10,11 +10,10 @@ name:
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from importlib import import_module
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
-from ablations.config import ConfigError, Init, Model, Run
+from ablations.config import ConfigError, Model, Run
 from ablations.techniques import Techniques
 
 if TYPE_CHECKING:
@@ -35,8 +34,8 @@ class Spec:
         kernels: Number of kernels of the first convolution at ``width=1``.
         ignores: Techniques that have no effect in this network, with the reason. Only their default
             values are valid.
-        fixed: Whether the input size and the initial weights are fixed.
-        one_width: Whether ``width`` must be 1.
+        fixed: Other settings that have only one valid value, with that value; empty for networks
+            that take all techniques and sizes.
         raw_pixels: Whether the input is pixels from 0 to 255 without subtraction of the mean image.
     """
 
@@ -44,8 +43,7 @@ class Spec:
     crops: tuple[int, int]
     kernels: int = 96
     ignores: Mapping[str, str] = field(default_factory=dict)
-    fixed: bool = False
-    one_width: bool = False
+    fixed: Mapping[str, Any] = field(default_factory=dict)
     raw_pixels: bool = False
 
 
@@ -53,11 +51,13 @@ class Spec:
 OUTSIDE = {"augmentation", "evaluation", "edition"}
 
 
-def _fixed(builder: str, crop: int, **rest: Any) -> Spec:
-    """Return the specification of a model in which only ``width`` can change."""
-    layers = {technique.name for technique in fields(Techniques)} - OUTSIDE
-    ignores = dict.fromkeys(layers, "its layers are fixed")
-    return Spec(builder, (crop, crop), ignores=ignores, fixed=True, **rest)
+def _fixed(
+    builder: str, crop: int, kernels: int = 96, raw_pixels: bool = False, **more: Any
+) -> Spec:
+    """Return the specification of a model with fixed layers; ``more`` are other fixed settings."""
+    ignores = {t.name: "its layers are fixed" for t in fields(Techniques) if t.name not in OUTSIDE}
+    fixed = {"data.crop": crop, "init": "paper", **more}
+    return Spec(builder, (crop, crop), kernels, ignores, fixed, raw_pixels)
 
 
 _CUDA_CONVNET = {
@@ -79,7 +79,7 @@ MODELS = {
     Model.two_branch: _fixed("tutorials:two_branch", 224),
     Model.half_tower_v1: _fixed("tutorials:half_tower_v1", 224, kernels=48),
     Model.half_tower_v2: _fixed("tutorials:half_tower_v2", 224, kernels=48),
-    Model.lenet5: _fixed("lenet5:lenet5", 32, one_width=True),
+    Model.lenet5: _fixed("lenet5:lenet5", 32, width=1),
 }
 
 
@@ -90,29 +90,26 @@ def check(run: Run) -> None:
         ConfigError: A setting is invalid or has no effect; the message names the key, its value,
             valid values and the next step.
     """
-    name, spec = run.model.value, MODELS[run.model]
-    for technique in fields(Techniques):
-        value = getattr(run.techniques, technique.name)
-        why = spec.ignores.get(technique.name)
-        if why and value is not technique.default:
+    name, spec, given = run.model.value, MODELS[run.model], run.flat
+    defaults = {technique.name: technique.default.value for technique in fields(Techniques)}
+    for key, why in spec.ignores.items():
+        if given[key] != defaults[key]:
             raise ConfigError(
-                f"{technique.name}={value.value}: has no effect on model={name}, because {why}; "
-                f"next step: use {technique.name}={technique.default.value}, or model=alexnet or "
-                "alexnet_small"
+                f"{key}={given[key]}: has no effect on model={name}, because {why}; next step: use "
+                f"{key}={defaults[key]}, or model=alexnet or alexnet_small"
             )
-    if spec.fixed:
-        _check_fixed(run, spec)
+    for key, needed in spec.fixed.items():
+        if given[key] != needed:
+            raise ConfigError(
+                f"{key}={given[key]}: model={name} needs {key}={needed}; next step: use "
+                f"experiment={name}, which has all that the network needs"
+            )
     low, high = spec.crops
     if not low <= run.data.crop <= high:
-        fitting = [
-            model.value
-            for model, other in MODELS.items()
-            if other.crops[0] <= run.data.crop <= other.crops[1]
-        ]
         raise ConfigError(
-            f"data.crop={run.data.crop}: model={name} supports crops of {low} to {high} "
-            "pixels; next step: change data.crop"
-            + (f", or use model={' or '.join(fitting)}" if fitting else "")
+            f"data.crop={run.data.crop}: model={name} supports crops of {low} to {high} pixels; "
+            "next step: change data.crop, or use model=alexnet_small for small images or "
+            "model=alexnet for large ones"
         )
     least = 8 / spec.kernels
     if run.width < least:
@@ -120,21 +117,6 @@ def check(run: Run) -> None:
             f"width={run.width}: model={name} would have fewer than 8 kernels in its first "
             f"convolution; next step: use width={least:.3g} to 4"
         )
-
-
-def _check_fixed(run: Run, spec: Spec) -> None:
-    """Check that a fixed network has its input size, initial weights and width."""
-    settings = [
-        ("data.crop", run.data.crop, spec.crops[0]),
-        ("init", run.init.value, Init.paper.value),
-        *([("width", run.width, 1)] if spec.one_width else []),
-    ]
-    for key, given, fixed in settings:
-        if given != fixed:
-            raise ConfigError(
-                f"{key}={given}: model={run.model.value} needs {key}={fixed}; next step: use "
-                f"experiment={run.model.value}, which has all that the network needs"
-            )
 
 
 def build(run: Run, classes: int) -> "nn.Sequential":
@@ -150,9 +132,11 @@ def build(run: Run, classes: int) -> "nn.Sequential":
     Raises:
         ConfigError: See :func:`check`.
     """
+    from ablations.models.initialization import initialize  # needs torch
+
     check(run)
-    network = construct(run, classes)
-    return import_module("ablations.models.initialization").initialize(network, run)
+    network: Any = construct(run, classes)
+    return initialize(network, run)
 
 
 def construct(run: Run, classes: int) -> "nn.Sequential":

@@ -120,7 +120,7 @@ def test_l2_of_keras_is_twice_as_much_weight_decay(run_of, model: Model) -> None
 
 
 def narrow(run_of, model: Model, **changes):
-    return run_of(model, width=1.0 if MODELS[model].one_width else 0.25, **changes)
+    return run_of(model, width=MODELS[model].fixed.get("width", 0.25), **changes)
 
 
 @pytest.mark.parametrize("model", [m for m in TUTORIALS if m is not Model.torch_style])
