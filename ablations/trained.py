@@ -12,7 +12,7 @@ from ablations import models
 from ablations.config import ConfigError, Run
 from ablations.data.decode import decode, square
 from ablations.data.loading import channels_last
-from ablations.models.pretrained import checkpoint, network_state
+from ablations.models.pretrained import network_state, read_checkpoint
 from ablations.record import CHECKPOINT, VIEWS, Record, find_folder
 from ablations.record import load as load_record
 from ablations.techniques.augmentation import to_input
@@ -64,7 +64,7 @@ class TrainedNetwork(nn.Module):
                 f"{folder}: the training diverged, so there is no network; next step: choose "
                 "another run, or train one with a lower recipe.lr"
             )
-        content = checkpoint(folder / CHECKPOINT)
+        content = read_checkpoint(folder / CHECKPOINT)
         hyperparameters = {"names": (), **content["hyper_parameters"]}  # earlier ones had no names
         trained = Run.from_dict(hyperparameters["run"])
         if trained.run_id != record.run_id:

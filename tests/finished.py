@@ -9,7 +9,7 @@ from commands import numbers_of
 
 from ablations import models
 from ablations.config import Job
-from ablations.models.pretrained import weights
+from ablations.models.pretrained import network_state, read_checkpoint
 from ablations.record import CHECKPOINT, PREDICTIONS, Record, load
 
 
@@ -25,10 +25,13 @@ def outcome(folder: Path) -> dict[str, Any]:
     return {
         **numbers_of(loaded(folder)),
         "predictions": (folder / PREDICTIONS).read_bytes(),
-        "weights": {
-            name: value.numpy().tobytes() for name, value in weights(folder / CHECKPOINT).items()
-        },
+        "weights": {name: value.numpy().tobytes() for name, value in weights(folder).items()},
     }
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Weights and running statistics of the network, by name."""
+    return network_state(read_checkpoint(folder / CHECKPOINT))
 
 
 def predictions(folder: Path) -> dict[str, np.ndarray]:
@@ -40,5 +43,5 @@ def predictions(folder: Path) -> dict[str, np.ndarray]:
 def trained_network(folder: Path) -> torch.nn.Module:
     """The network of a run, in evaluation mode."""
     network = models.build(Job.load(folder).run, 10)
-    network.load_state_dict(weights(folder / CHECKPOINT))
+    network.load_state_dict(weights(folder))
     return network.eval()

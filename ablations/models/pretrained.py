@@ -20,69 +20,35 @@ from ablations.models import construct
 _NETWORK = "network."  # prefix of the network's weights in the LightningModule's state
 
 
-class DamagedCheckpoint(Exception):
-    """A file is not a checkpoint, or a member fails its checksum."""
-
-
 def read_checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
-    """Return the content of a checkpoint.
+    """Return the content of a run's checkpoint.
 
     Args:
         path: The checkpoint.
         device: Device of the tensors; ``meta`` loads only their shapes.
 
     Raises:
-        DamagedCheckpoint: The file is not a checkpoint or is damaged.
-        OSError: The file cannot be read.
+        ConfigError: The file cannot be read, is damaged, or is not a checkpoint.
     """
     try:
         with ZipFile(path) as file:
-            if name := file.testzip():  # torch does not verify the checksums
-                raise DamagedCheckpoint(name)
-        return torch.load(path, map_location=device, weights_only=True, mmap=True)
-    except (RuntimeError, EOFError, ValueError, BadZipFile, pickle.UnpicklingError) as error:
-        raise DamagedCheckpoint(str(error)) from None
-
-
-def checkpoint(path: Path, device: str = "cpu") -> dict[str, Any]:
-    """Return the content of a run's checkpoint.
-
-    Args:
-        path: The checkpoint.
-        device: See :func:`read_checkpoint`.
-
-    Raises:
-        ConfigError: The file cannot be read.
-    """
-    try:
-        content = read_checkpoint(path, device)
-        if "state_dict" not in content:
-            raise DamagedCheckpoint("no weights")
+            intact = file.testzip() is None  # torch does not verify the checksums
+        if intact:
+            content = torch.load(path, map_location=device, weights_only=True, mmap=True)
+            if "state_dict" in content:
+                return content
     except OSError as error:
         raise ConfigError(plain(error)) from None
-    except DamagedCheckpoint:
-        raise ConfigError(
-            f"{path}: not a complete checkpoint; next step: delete its folder and train the run "
-            "again with the same command"
-        ) from None
-    return content
-
-
-def weights(path: Path, device: str = "cpu") -> dict[str, Tensor]:
-    """Return the weights and running statistics of the network in a checkpoint, by name.
-
-    Args:
-        path: The checkpoint of a run.
-        device: See :func:`read_checkpoint`.
-
-    Raises:
-        ConfigError: The file cannot be read.
-    """
-    return network_state(checkpoint(path, device))
+    except (RuntimeError, EOFError, ValueError, BadZipFile, pickle.UnpicklingError):
+        pass
+    raise ConfigError(
+        f"{path}: not a complete checkpoint; next step: delete its folder and train the run again "
+        "with the same command"
+    )
 
 
 def network_state(content: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Return the weights and running statistics in a loaded checkpoint, by name."""
+    """Return the weights and running statistics in the content of a checkpoint, by name."""
     return {
         name.removeprefix(_NETWORK): value
         for name, value in content["state_dict"].items()
@@ -125,7 +91,8 @@ def transfer(network: nn.Sequential, path: Path) -> None:
         RuntimeError: A layer is missing or has another shape; see :func:`check_fit`.
     """
     *_, (last, layer) = network.named_children()
-    found = weights(path, next(layer.parameters()).device.type)
+    device = next(layer.parameters()).device.type
+    found = network_state(read_checkpoint(path, device))
     for name, ours in layer.state_dict(prefix=f"{last}.").items():
         theirs = found.get(name)
         if theirs is not None and theirs.shape[1:] == ours.shape[1:]:  # other classes at most

@@ -20,7 +20,7 @@ from torchvision.utils import make_grid
 from ablations import models
 from ablations.config import ConfigError, Job
 from ablations.data.store import Store
-from ablations.models.pretrained import weights
+from ablations.models.pretrained import network_state, read_checkpoint
 from ablations.record import CHECKPOINT, PREDICTIONS, Record
 from ablations.reporting.mistakes import prepared
 from ablations.techniques.augmentation import to_input
@@ -144,7 +144,7 @@ def _probabilities(folder: Path, view: str) -> NDArray[np.float32] | None:
 def _draw(run: Record, folder: Path) -> Figures:
     job = Job.load(folder)
     network = models.build(job.run, run.data.classes)
-    network.load_state_dict(weights(folder / CHECKPOINT))
+    network.load_state_dict(network_state(read_checkpoint(folder / CHECKPOINT)))
     network.eval()
     figures = Figures(run, _kernels(network))
     store = prepared(folder, run)

@@ -17,7 +17,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from ablations.config import ConfigError, Run
 from ablations.files import write_atomically
-from ablations.models.pretrained import DamagedCheckpoint, read_checkpoint
+from ablations.models.pretrained import read_checkpoint
 from ablations.record import CHECKPOINT
 
 log = logging.getLogger(__name__)
@@ -104,14 +104,12 @@ def latest_checkpoint(folder: Path, run: Run) -> Path | None:
     if not path.exists():
         return None
     try:
-        content = read_checkpoint(path)
-        if Run.from_dict(content["hyper_parameters"]["run"]).run_id == run.run_id:
+        saved = Run.from_dict(read_checkpoint(path)["hyper_parameters"]["run"])
+        if saved.run_id == run.run_id:
             return path
         reason = "of another run"
-    except (OSError, DamagedCheckpoint):
-        reason = "damaged"
-    except (KeyError, ConfigError):
-        reason = "of an earlier version"
+    except (ConfigError, KeyError):
+        reason = "damaged or of an earlier version"
     broken = path.with_suffix(".broken.ckpt")
     with suppress(FileNotFoundError):  # already renamed by another rank
         os.replace(path, broken)
