@@ -29,6 +29,7 @@ class Progress(Callback):
     def __init__(self, folder: Path) -> None:
         self.path = folder / PROGRESS
         self.written = 0.0
+        self.val_error: dict[str, float] = {}
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.began, self.began_at = time.monotonic(), trainer.global_step
@@ -37,14 +38,16 @@ class Progress(Callback):
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if time.monotonic() - self.written > PROGRESS_SECONDS:
-            self._write(trainer, module, "train")
+            self._write(trainer, module)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
-        self._write(trainer, module, "train")
+        if val := module.val_scores:
+            self.val_error = {"val_top1": val.top1}
+        self._write(trainer, module)
 
     def on_test_start(self, trainer: pl.Trainer, module: Any) -> None:
-        self.began = time.monotonic()
-        self._write(trainer, module, "test")
+        self.began, self.began_at = time.monotonic(), module.run.recipe.epochs * module.steps
+        self._write(trainer, module)
 
     def on_test_batch_end(
         self,
@@ -58,31 +61,31 @@ class Progress(Callback):
         if time.monotonic() - self.written > PROGRESS_SECONDS:
             batches = trainer.num_test_batches
             done = sum(batches[:dataloader_idx]) + batch_idx + 1
-            self._write(trainer, module, "test", done / sum(batches))
+            self._write(trainer, module, done / sum(batches))
 
-    def _write(self, trainer: pl.Trainer, module: Any, stage: str, fraction: float = 0.0) -> None:
+    def _write(self, trainer: pl.Trainer, module: Any, tested: float = 0.0) -> None:
+        """Write the progress; ``tested`` is the fraction of the test batches that are done."""
         self.written = now = time.monotonic()
         if not trainer.is_global_zero:
             return
-        state: dict[str, Any] = {"stage": stage, "epochs": trainer.max_epochs}
-        # In training steps; `max_epochs` is never None here.
-        training: Any = trainer.max_epochs * module.steps  # pyright: ignore
-        evaluation = _count_views(trainer) / STEP / module.run.recipe.batch_size
-        if stage == "train":
-            rate = (trainer.global_step - self.began_at) / (now - self.began)
-            left = training - trainer.global_step + evaluation
+        recipe = module.run.recipe
+        # All work is counted in training steps.
+        evaluation = _count_views(trainer) / STEP / recipe.batch_size
+        whole = recipe.epochs * module.steps + evaluation
+        done = self.began_at + evaluation * tested if trainer.testing else trainer.global_step
+        rate = (done - self.began_at) / (now - self.began)
+        state = {
+            "stage": "test" if trainer.testing else "train",
+            "epochs": recipe.epochs,
+            "done": done / whole,
+            "seconds_left": (whole - done) / rate if rate else None,
+            **self.val_error,
+        }
+        if not trainer.testing:
             state |= {
                 "epoch": trainer.global_step / module.steps,
-                "images_per_second": rate * module.run.recipe.batch_size,
-                "seconds_left": left / rate if rate else None,
+                "images_per_second": rate * recipe.batch_size,
             }
-        else:
-            left = evaluation * (1 - fraction)
-            if fraction:
-                state["seconds_left"] = (now - self.began) * (1 / fraction - 1)
-        state["done"] = 1 - left / (training + evaluation)
-        if val := module.val_scores:
-            state["val_top1"] = val.top1
         write_atomically(self.path, json.dumps(state), lasting=False)
 
 

@@ -30,7 +30,7 @@ def test_it_counts_epochs_and_images(written, tiny_job, train_here, monkeypatch)
     assert training[-1]["seconds_left"] > 0  # the evaluation is still to come
     assert ["val_top1" in state for state in training] == [False] * 3 + [True] * 5
     testing = [state for state in written if state["stage"] == "test"]
-    assert "seconds_left" not in testing[0]
+    assert testing[0]["seconds_left"] is None
     # 49 training and 11 validation images in batches of 16, 23 test images one by one.
     assert len(testing) == 1 + 4 + 1 + 23
     shares = [state["done"] for state in written]
