@@ -117,8 +117,11 @@ class Classifier(pl.LightningModule):
         Returns:
             Logits, shape (N, classes).
         """
-        crop = center_crop(channels_last(images), self.run.data.crop)
-        return self.network(to_input(crop, self.mean))
+        return self.network(self.inputs(channels_last(images)))
+
+    def inputs(self, images: Tensor) -> Tensor:
+        """Return the network's inputs for the center view of images, shape (N, S, S, 3)."""
+        return to_input(center_crop(images, self.run.data.crop), self.mean)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Augment and classify a batch; return its share of the mean loss of the global batch."""
@@ -136,22 +139,22 @@ class Classifier(pl.LightningModule):
         self._evaluate(batch, self.val_errors)
 
     def test_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Evaluate ten views of test images, and one view of training and validation images."""
         split = self.splits[dataloader_idx]
         if split != "center":
             self._evaluate(batch, self.test_errors[split])
             return
-        images, labels, *positions = batch
+        images, labels, *_ = batch
         views = ten_views(channels_last(images), self.run.data.crop)
         logits = self.network(to_input(views.flatten(0, 1), self.mean)).float()
         logits = logits.view(*views.shape[:2], -1)
-        center = logits[:, CENTER_VIEW]
+        center, average = logits[:, CENTER_VIEW], average_probabilities(logits)
         losses = F.cross_entropy(center, labels, reduction="none")
         self.test_errors["center"].update(center, labels, losses)
-        probabilities = average_probabilities(logits)
         losses = average_cross_entropy(logits, labels)
-        self.test_errors["ten_view"].update(probabilities, labels, losses)
-        if positions:
-            self.seen.append((positions[0], center.softmax(1), probabilities))
+        self.test_errors["ten_view"].update(average, labels, losses)
+        if isinstance(batch, Batch):
+            self.seen.append((center.softmax(1), average))
 
     def predict_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> Tensor:
         """Return the class probabilities of the center view, shape (N, classes)."""
@@ -175,27 +178,25 @@ class Classifier(pl.LightningModule):
     # Each epoch
 
     def on_train_start(self) -> None:
-        """Reset metrics that come from a checkpoint, unless its training is resumed."""
-        if self.trainer.global_step == 0:
-            for _, metric in self._stored_metrics():
+        """Keep the sums of a checkpoint on one process and in the training that it continues."""
+        if self.trainer.global_step == 0 or self.global_rank > 0:
+            for metric in self._metrics().values():
                 metric.reset()
-        self._warn_of_other_inputs()
-
-    def _warn_of_other_inputs(self) -> None:
-        recipe, batches = self.run.recipe, self.trainer.num_training_batches
         if colors(self.run.techniques.augmentation) and not self.axes.any():
             rank_zero_warn(
                 "`axes` is zero, so no color noise is added; next step: build the module with "
                 "Classifier.of_store, or fill `mean` and `axes`"
             )
+        batches = self.trainer.num_training_batches
         if not self.trainer.fast_dev_run and batches != self.steps:  # pyright: ignore
             rank_zero_warn(
                 f"images={self.images}: the schedule and the online loss assume {self.steps} "
-                f"batches of {recipe.batch_size} per epoch, but the loader has {batches}"
+                f"batches of {self.run.recipe.batch_size} per epoch, but the loader has {batches}"
             )
 
-    def on_train_epoch_start(self) -> None:
-        self.train_errors.reset()  # not called if a run resumes within an epoch
+    def on_train_epoch_start(self) -> None:  # not called if a run resumes within an epoch
+        self.train_errors.reset()
+        self.val_errors.reset()
 
     def on_train_epoch_end(self) -> None:
         """Log the errors of the epoch, and pass the validation error to the schedule."""
@@ -203,7 +204,7 @@ class Classifier(pl.LightningModule):
             log_exactly(self, {"train/loss": math.nan}, logger=False)
             return
         log_exactly(self, score_metrics("train", self.train_errors.scores()))
-        if val := self.epoch_val_scores:
+        if val := self.val_scores:
             log_exactly(self, score_metrics("val", val))
             schedule: Any = self.lr_schedulers()
             schedule.observe(val.top1)
@@ -222,25 +223,16 @@ class Classifier(pl.LightningModule):
 
     @property
     def val_scores(self) -> Scores | None:
-        """Errors of the last validation; None without validation images."""
-        return self.val_errors.scores() if self.val_errors.update_called else None
-
-    @property
-    def epoch_val_scores(self) -> Scores | None:
         """Validation errors of this epoch; None if it is not validated."""
-        every = self.trainer.check_val_every_n_epoch or 1
-        return None if (self.current_epoch + 1) % every else self.val_scores
+        return self.val_errors.scores() if self.val_errors.update_called else None
 
     def on_validation_epoch_start(self) -> None:
         self.val_errors.reset()
 
     def on_validation_epoch_end(self) -> None:
         """Log the errors for callbacks; loggers get them here only if called by ``validate``."""
-        if self.trainer.sanity_checking:
-            self.val_errors.reset()
-        elif val := self.val_scores:
-            alone = self.trainer.state.fn == "validate"
-            log_exactly(self, score_metrics("val", val), logger=alone)
+        metrics = score_metrics("val", self.val_errors.scores())
+        log_exactly(self, metrics, logger=self.trainer.state.fn == "validate")
 
     def on_test_start(self) -> None:
         """Create the error rates of each loader; a loader of a user has test images."""
@@ -250,7 +242,7 @@ class Classifier(pl.LightningModule):
         # test, where NCCL cannot sum them.
         names = [*self.splits, "ten_view"]
         self.test_errors = {name: ErrorRates().to(self.device) for name in names}
-        self.seen: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.seen: list[tuple[Tensor, Tensor]] = []  # center view and average of ten, see `Batch`
 
     def on_test_epoch_end(self) -> None:
         # The loggers of a run get the errors from its record.
@@ -311,25 +303,14 @@ class Classifier(pl.LightningModule):
     # Exact resumption
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the summed errors of all processes to the checkpoint, which rank 0 writes."""
-        for name, metric in self._stored_metrics():
+        """Add the sums over all processes to the checkpoint, which rank 0 writes."""
+        for name, metric in self._metrics().items():
             with metric.sync_context():  # every process takes part
-                for key, value in metric.metric_state.items():
-                    assert isinstance(value, Tensor)
-                    checkpoint["state_dict"][f"{name}.{key}"] = value.clone()
+                checkpoint["state_dict"] |= metric.state_dict(prefix=f"{name}.")
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the summed errors on rank 0, and zeros on the other ranks."""
-        if self.global_rank == 0:
-            return
-        for name, metric in self._stored_metrics():
-            for key in metric.metric_state:
-                entry = f"{name}.{key}"
-                checkpoint["state_dict"][entry] = torch.zeros_like(checkpoint["state_dict"][entry])
-
-    def _stored_metrics(self) -> list[tuple[str, Metric]]:
-        """Return the metrics that checkpoints store, by name."""
-        return [(name, part) for name, part in self.named_children() if isinstance(part, Metric)]
+    def _metrics(self) -> dict[str, Metric]:
+        """Return the metrics that checkpoints include, by name."""
+        return {name: part for name, part in self.named_children() if isinstance(part, Metric)}
 
 
 def log_exactly(module: pl.LightningModule, values: dict[str, float], **options: Any) -> None:

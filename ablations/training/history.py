@@ -88,7 +88,7 @@ class History(Callback):
             seconds=self.seconds,
             lr=self.recipe.lr * schedule.factor(epochs * module.steps - 1),
             train=module.train_errors.scores(),
-            val=module.epoch_val_scores,
+            val=module.val_scores,
         )
         self.curve.append(point)
         self.online_loss = module.online_loss.curve()

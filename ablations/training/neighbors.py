@@ -1,27 +1,21 @@
 """Find the nearest training images of test images, in features and in pixels (§6.1)."""
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from ablations.data.store import Store
 from ablations.data.stratified import stratified_order
+from ablations.models import features
 from ablations.record import Neighbors
+from ablations.training.classifier import Classifier
 
 QUERIES, REFERENCES = 1_000, 10_000
 CHUNK = 250  # images per forward pass
 
 
 @torch.inference_mode()
-def neighbor_agreement(
-    store: Store,
-    rows: np.ndarray,
-    inputs: Callable[[Tensor], Tensor],
-    features: Callable[[Tensor], Tensor],
-    device: torch.device,
-) -> Neighbors:
+def neighbor_agreement(module: Classifier, store: Store, rows: np.ndarray) -> Neighbors:
     """Measure how often a test image and its nearest training image have the same class.
 
     Paper: §6.1, which compares Euclidean distances in the last hidden layer and in pixels, and
@@ -29,19 +23,17 @@ def neighbor_agreement(
     sample of at most ``QUERIES`` test and ``REFERENCES`` training images.
 
     Args:
+        module: The trained module, in evaluation mode.
         store: The prepared data.
         rows: Rows of the images that the run was trained on, shape (N,), int64.
-        inputs: Maps stored pixels, (N, S, S, 3), to inputs of the network, (N, 3, H, W).
-        features: Maps these inputs to the last hidden layer of the network, (N, F).
-        device: Device of the network.
     """
     queries = np.sort(stratified_order(store.test_labels)[:QUERIES])
     references = np.sort(rows[stratified_order(store.train_labels[rows])[:REFERENCES]])
 
     def vectors(images: np.ndarray) -> tuple[Tensor, Tensor]:
         """Return the features and the pixels of images, each of shape (N, F)."""
-        x = inputs(torch.from_numpy(images).to(device))
-        return features(x).float().flatten(1), x.float().flatten(1)
+        x = module.inputs(torch.from_numpy(images).to(module.device))
+        return features(module.network, x).float().flatten(1), x.float().flatten(1)
 
     chunks = [vectors(store.test_images[chunk]) for chunk in _chunks(queries)]
     query_vectors = [torch.cat(column) for column in zip(*chunks, strict=True)]

@@ -9,14 +9,11 @@ import pytorch_lightning as pl
 import torch
 from torch import distributed
 
-from ablations import models
 from ablations.config import NUMERICS, Job
 from ablations.data.cpu import cpu_flags
 from ablations.data.datamodule import Images
 from ablations.files import write_atomically
 from ablations.record import PREDICTIONS, VIEWS, Hardware, Record, describe_data, pack
-from ablations.techniques.augmentation import to_input
-from ablations.techniques.evaluation import center_crop
 from ablations.techniques.towers import tower_colors
 from ablations.training.classifier import Classifier
 from ablations.training.environment import device_name, provenance
@@ -50,28 +47,18 @@ def write_record(
     Raises:
         RuntimeError: There is not exactly one prediction for each test image.
     """
-    store = images.store
-    scores, predictions = {}, {}
+    store, scores, predictions = images.store, {}, {}
     if not history.diverged:
-        scores, predictions = module.scores(), _gather(module.seen)
+        scores = module.scores()
+        predictions = _gather(module.seen, len(store.test_images))
     if not trainer.is_global_zero:
         return None
-    predicted, colors, neighbors = {}, [], None
+    colors, neighbors = [], None
     device = trainer.strategy.root_device  # Lightning has moved the module to the CPU
     if predictions:
-        predictions = _in_order(predictions, len(store.test_images))
         _save_predictions(folder, predictions, store.test_labels)
-        predicted = {view: pack(table.argmax(1)) for view, table in predictions.items()}
         colors = tower_colors(module.network.get_parameter("conv1.weight").detach().cpu().numpy())
-        network: Any = module.network.to(device).eval()
-        mean, crop = module.mean.to(device), job.run.data.crop
-        neighbors = neighbor_agreement(
-            store,
-            images.train_rows,
-            lambda pixels: to_input(center_crop(pixels, crop), mean),
-            lambda x: models.features(network, x),
-            device,
-        )
+        neighbors = neighbor_agreement(module.to(device).eval(), store, images.train_rows)
     samples = history.curve[-1].samples if history.curve else 0
     record = Record(
         run_id=job.run.run_id,
@@ -100,7 +87,7 @@ def write_record(
         curve=history.curve,
         online_loss=history.online_loss,
         labels=pack(store.test_labels),
-        predicted=predicted,
+        predicted={view: pack(table.argmax(1)) for view, table in predictions.items()},
         colors=colors,
         neighbors=neighbors,
         seconds=history.seconds,
@@ -119,15 +106,6 @@ def write_record(
     return record
 
 
-def _in_order(predictions: dict[str, np.ndarray], images: int) -> dict[str, np.ndarray]:
-    """Return the probabilities by view, in the order of the store; raise if an image is missing."""
-    seen = predictions["index"]
-    if not np.array_equal(np.sort(seen), np.arange(images)):
-        raise RuntimeError(f"{len(seen)} test predictions, not one for each of {images} images")
-    order = np.argsort(seen)
-    return {view: table[order] for view, table in predictions.items() if view != "index"}
-
-
 def _save_predictions(folder: Path, predictions: dict[str, np.ndarray], labels: np.ndarray) -> None:
     # Rounded to a relative error below 0.8 %, because fewer bits compress better.
     compact = {view: _rounded(table) for view, table in predictions.items()}
@@ -143,11 +121,16 @@ def _rounded(probabilities: np.ndarray) -> np.ndarray:
     return np.where(short < 2.0**-14, np.float16(0), short)
 
 
-def _gather(seen: list[tuple[torch.Tensor, ...]]) -> dict[str, np.ndarray]:
-    """Gather image indices, and probabilities of both views, from all processes."""
+def _gather(seen: list[tuple[torch.Tensor, ...]], images: int) -> dict[str, np.ndarray]:
+    """Return the probabilities of all processes by view, in the order of the store.
+
+    Each process tests a contiguous range of the images, in order of the ranks.
+    """
     parts = [torch.cat(column).cpu().numpy() for column in zip(*seen, strict=True)]
     if distributed.is_initialized():
         shares: list[Any] = [None] * distributed.get_world_size()
         distributed.all_gather_object(shares, parts)
         parts = [np.concatenate(column) for column in zip(*shares, strict=True)]
-    return dict(zip(("index", *VIEWS), parts, strict=True))
+    if len(parts[0]) != images:
+        raise RuntimeError(f"{len(parts[0])} test predictions for {images} images")
+    return dict(zip(VIEWS, parts, strict=True))

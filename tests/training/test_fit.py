@@ -13,7 +13,6 @@ from torchmetrics import Metric
 
 from ablations.config import Accelerator, ConfigError, DataConfig, Logger, LoggerKind, Trainer
 from ablations.record import CHECKPOINT
-from ablations.techniques import Activation, Edition
 from ablations.training import fit as module
 from ablations.training.classifier import Classifier
 from ablations.training.history import History
@@ -23,16 +22,7 @@ def test_the_same_run_gives_the_same_numbers(tiny_job, train_here, finished: Pat
     assert outcome(train_here(tiny_job())) == outcome(finished)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"seed": 1},
-        {"replicate": 1},
-        {"activation": Activation.tanh},
-        {"edition": Edition.released},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("changes", [{"seed": 1}, {"replicate": 1}], ids=str)
 def test_what_moves_the_id_moves_the_predictions(changes, tiny_job, train_here, finished: Path):
     other = train_here(tiny_job(**changes))
     assert not np.array_equal(predictions(other)["ten_view"], predictions(finished)["ten_view"])
@@ -101,11 +91,11 @@ def test_float32_is_not_rounded(tiny_job, train_here, monkeypatch):
 
 
 def test_errors_stay_where_the_devices_can_sum_them(tiny_job, train_here, monkeypatch):
-    # Lightning moves the module to the CPU after a test; "meta" stands for a lost tensor.
+    # Lightning moves the module to the CPU after a test; a reset stands for what is lost there.
     def away(self):
         for child in self.children():
             if hasattr(self, "seen") and isinstance(child, Metric):
-                child.to("meta")
+                child.reset()
         return self
 
     monkeypatch.setattr(Classifier, "cpu", away)
