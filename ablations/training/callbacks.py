@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
-from pydantic import ImportString, TypeAdapter, ValidationError
+from pydantic import ImportString, TypeAdapter
 
-from ablations.config import ConfigError
+from ablations.config import ConfigError, first_problem
 
 _CLASS = TypeAdapter(ImportString)
 
@@ -26,21 +26,12 @@ def build_callbacks(callbacks: Mapping[str, Mapping[str, Any]]) -> list[pl.Callb
 def _build(key: str, _target_: str, **arguments: Any) -> pl.Callback:
     try:
         kind = _CLASS.validate_python(_target_)
-    except ValidationError as error:
-        why = error.errors()[0].get("ctx", {}).get("error", "not a dotted path")
-        raise ConfigError(
-            f"{key}._target_={_target_}: {why}; next step: give the dotted path of a class "
-            "that Python can import here"
-        ) from None
-    # Before it is called: a configuration must not call just any function.
-    if not (isinstance(kind, type) and issubclass(kind, pl.Callback)):
-        raise ConfigError(
-            f"{key}._target_={_target_}: not a Lightning callback; next step: give a subclass "
-            "of pytorch_lightning.Callback"
-        )
-    try:
+        # Before it is called: a configuration must not call just any function.
+        if not (isinstance(kind, type) and issubclass(kind, pl.Callback)):
+            raise TypeError("not a subclass of pytorch_lightning.Callback")
         return kind(**arguments)
     except Exception as error:
         raise ConfigError(
-            f"{key}._target_={_target_}: {error}; next step: correct {key}.ARGUMENT=VALUE"
+            f"{key}._target_={_target_}: {first_problem(error)}; next step: give the dotted path "
+            f"of a Lightning callback that Python can import here, and its arguments as {key}.NAME"
         ) from error

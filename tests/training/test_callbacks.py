@@ -42,16 +42,14 @@ def test_callbacks_change_the_id_and_the_differences_rebuild_the_run(tiny_run: R
 
 
 @pytest.mark.parametrize(
-    ("callback", "message"),
+    ("target", "problem"),
     [
-        (
-            {"_target_": "no_such_module.Mine"},
-            r"^callbacks\.mine\._target_=no_such_module\.Mine: .*No",
-        ),
-        ({"_target_": "sys.exit"}, "subclass of pytorch_lightning.Callback"),
-        ({"_target_": "pytorch_lightning.callbacks.EarlyStopping"}, "monitor"),
+        ("no_such_module.Mine", "No module"),
+        ("sys.exit", "not a subclass of pytorch_lightning.Callback"),
+        ("pytorch_lightning.callbacks.EarlyStopping", "monitor"),
     ],
 )
-def test_a_target_that_is_not_a_callback_is_refused_and_never_called(callback, message):
+def test_a_target_that_is_not_a_callback_is_refused_and_never_called(target: str, problem: str):
+    message = rf"^callbacks\.mine\._target_={target}: .*{problem}.*; next step: "
     with pytest.raises(ConfigError, match=message):
-        build_callbacks({"mine": callback})
+        build_callbacks({"mine": {"_target_": target}})
