@@ -47,13 +47,11 @@ class Draws:
     color: Tensor
 
     def __getitem__(self, positions: Tensor | slice) -> "Draws":
-        return Draws(
-            self.top[positions], self.left[positions], self.flip[positions], self.color[positions]
-        )
+        return Draws(*(part[positions] for part in vars(self).values()))
 
     def to(self, device: torch.device) -> "Draws":
         """Return a copy on ``device``."""
-        return Draws(*(part.to(device) for part in (self.top, self.left, self.flip, self.color)))
+        return Draws(*(part.to(device) for part in vars(self).values()))
 
 
 def crops(kind: Augmentation) -> bool:

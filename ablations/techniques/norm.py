@@ -437,11 +437,8 @@ class _AllReduce(torch.autograd.Function):
         return total
 
     @staticmethod
-    @once_differentiable
     def backward(ctx, grad: Tensor) -> Tensor:
-        total = grad.clone()
-        dist.all_reduce(total)
-        return total
+        return _AllReduce.apply(grad)
 
 
 def norm_layer(kind: Norm, channels: int, response_norm: nn.Module) -> nn.Module:

@@ -27,14 +27,6 @@ def test_arms_share_the_draws_that_both_use() -> None:
     assert torch.equal(full.color, color.color)
 
 
-@pytest.mark.parametrize("augmentation", list(Augmentation))
-def test_every_arm_uses_up_the_same_random_numbers(augmentation: Augmentation) -> None:
-    generators = [torch.Generator().manual_seed(0) for _ in range(2)]
-    draw(5, generators[0], size=32, crop=28, augmentation=augmentation)
-    draw(5, generators[1], size=32, crop=28, augmentation=Augmentation.full)
-    assert torch.equal(generators[0].get_state(), generators[1].get_state())
-
-
 def test_crops_take_every_offset_and_half_are_mirrored() -> None:
     full = draws(Augmentation.full)
     assert sorted(full.top.unique().tolist()) == list(range(9))
