@@ -112,7 +112,7 @@ def within_map_response_normalization(x: Tensor, *, size: int, alpha: float) -> 
 
 # Implementation with torch operations; on a CPU in blocks of rows that fit its cache
 
-Window = Callable[[Tensor, Tensor], Tensor]
+Window = Callable[[Tensor, Tensor], Tensor]  # sums a * b over the neighbors of each activation
 
 
 class _DivideByEnergy(torch.autograd.Function):
@@ -154,10 +154,12 @@ class _DivideByEnergy(torch.autograd.Function):
 
 
 def _cube(root: Tensor) -> Tensor:
+    """Return d ** -0.75 for root = d ** -0.25."""
     return root.square().mul_(root)
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype to compute in: float32 for half precision."""
     return torch.promote_types(dtype, torch.float32)
 
 
@@ -283,7 +285,11 @@ def _launch(kernel: Any, tensors: tuple[Tensor, ...], constants: tuple[float, fl
 
 @jit
 def _place(quads, per_row, QUADS: tl.constexpr):
-    """Return the first quad, the offsets of all quads, their places in a row, and a mask."""
+    """Locate the quads of this program.
+
+    Returns the number of its first quad; the numbers of all its quads, counted from that one; the
+    positions of these within their rows; and whether they exist (the last program may have fewer).
+    """
     # Only the first needs 64 bits: a batch may have more than two billion activations.
     first = tl.program_id(0).to(tl.int64) * QUADS
     after = tl.arange(0, QUADS)
@@ -328,6 +334,7 @@ def _root(x, k, alpha, i):
 
 @jit
 def _normalized(x, k, alpha, i):
+    """Return the normalized activation ``i``."""
     root = _root(x, k, alpha, i)
     return x[i] * (root * tl.sqrt(root))
 
