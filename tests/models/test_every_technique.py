@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ablations.config import DataConfig, Init, Model, Run
-from ablations.models import MODELS, OUTSIDE, build, features
+from ablations.models import MODELS, OUTSIDE, build
 from ablations.techniques import Depth, Norm, Techniques, Towers
 from ablations.techniques.dropout import PaperDropout
 
@@ -113,9 +113,3 @@ def test_weights_to_decay_are_those_of_all_layers_but_normalization(network: Mod
     }
     assert weights - {"norm1", "norm2"} == set(net.decay_scale)
     assert list(net.decay_scale) == list(net.initial_std) == list(net.initial_bias)
-
-
-@pytest.mark.parametrize("network", list(CROPS))
-def test_features_are_what_the_last_layer_sees(network: Model) -> None:
-    net, x = build(run(network), 3).eval(), images(network)
-    assert torch.equal(list(net)[-1](features(net, x)), net(x))

@@ -14,8 +14,3 @@ def test_multiply_adds_by_hand(table) -> None:
 def test_locally_connected_weights_are_used_once(table) -> None:
     local = table(Model.cifar_local, 10)["local3"]
     assert local.multiply_adds == local.parameters - 32 * 6 * 6  # its biases
-
-
-def test_running_statistics_are_counted_apart(table) -> None:
-    norm = table(Model.keras_batchnorm)["norm1"]
-    assert (norm.kind, norm.parameters, norm.statistics) == ("BatchNorm2d", 192, 192)

@@ -92,15 +92,6 @@ def stock_trainer(**options) -> pl.Trainer:
     return pl.Trainer(accelerator="cpu", **quiet, **options)
 
 
-@pytest.fixture
-def stock(tiny_job) -> Classifier:
-    """A module without prepared data, whose mean and axes the user has filled."""
-    module = Classifier(tiny_job().run, classes=10, images=32)
-    module.mean.fill_(120)
-    module.axes.copy_(torch.eye(3))
-    return module
-
-
 lightning_warns = pytest.mark.filterwarnings(
     "ignore:.*does not have many workers",
     "ignore:.*log_every_n_steps",
@@ -143,9 +134,11 @@ def test_missing_axes_and_another_number_of_batches_give_warnings(tiny_job):
 
 
 @lightning_warns
-def test_images_of_another_size_are_refused(stock: Classifier):
+def test_images_of_another_size_are_refused(tiny_job):
+    module = Classifier(tiny_job().run, classes=10, images=32)
+    module.axes.copy_(torch.eye(3))
     with pytest.raises(ConfigError, match=r"data\.size=16: .* 20 pixels; .* data\.size=20"):
-        stock_trainer().fit(stock, loader(20, 20, 3))
+        stock_trainer().fit(module, loader(20, 20, 3))
 
 
 @lightning_warns

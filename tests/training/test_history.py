@@ -6,11 +6,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from finished import loaded, outcome
+from finished import loaded
 
 from ablations import metrics
 from ablations.config import Accelerator, Recipe, Trainer
-from ablations.record import CHECKPOINT, PREDICTIONS, RECORD, CurvePoint, Record
+from ablations.record import CHECKPOINT, PREDICTIONS, CurvePoint, Record
 from ablations.training.classifier import Classifier
 
 
@@ -84,16 +84,6 @@ def test_training_ends_after_two_epochs_in_a_row_at_the_target(tiny_job, train_h
         assert points(record) == points(whole)[:last]
         assert record.status == "finished"
         assert record.test["ten_view"].count == 23
-
-
-def test_a_run_that_stopped_early_is_only_tested_again(tiny_job, train_here):
-    job = tiny_job(recipe=stopping(0.99))
-    folder = train_here(job)
-    first, curve = outcome(folder), loaded(folder).curve
-    (folder / RECORD).unlink()
-    train_here(job)
-    assert outcome(folder) == first
-    assert loaded(folder).curve == curve  # its seconds, too
 
 
 # Divergence
