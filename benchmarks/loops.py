@@ -25,7 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ablations.composition import compose
 from ablations.config import Accelerator, Config, Job, Precision
 from ablations.data.datamodule import Images
-from ablations.data.loading import EpochBatches
+from ablations.data.loading import TrainingLoader
 from ablations.data.store import Store, prepare
 from ablations.data.synthetic import CLASSES
 from ablations.data.synthetic import draw as paint
@@ -161,8 +161,8 @@ def bare(
         network = network.to(memory_format=torch.contiguous_format)
         optimizer = torch.optim.SGD(network.parameters(), run.recipe.lr, momentum=0.9)
     forward = DistributedDataParallel(network) if distributed.is_initialized() else network
-    batches = EpochBatches(len(pixels), run.recipe.batch_size, images.order_seed, rank, world)
-    shares = chain.from_iterable(repeat(batches))
+    loader = TrainingLoader(pixels, run.recipe.batch_size, images.order_seed, rank, world)
+    batches = chain.from_iterable(repeat(loader))
     draws = draw(
         len(pixels),
         generator(0, "augmentation"),
@@ -173,12 +173,11 @@ def bare(
     is_bf16 = run.recipe.precision is Precision.bf16
 
     def step() -> None:
-        share = next(shares)
-        batch = pixels.gather(share)
+        batch = next(batches)
         x = module.augment(batch.images, draws[batch.positions.to(device, non_blocking=True)])
         if tricks:
             for index, layer in enumerate(module.dropouts):
-                layer.seed(index, share.rows.to(device, non_blocking=True))
+                layer.seed(index, batch.rows.to(device, non_blocking=True))
         else:
             x = x.contiguous()
         with torch.autocast(device.type, torch.bfloat16, enabled=is_bf16):

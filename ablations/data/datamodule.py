@@ -5,14 +5,7 @@ import torch
 from torch import distributed
 
 from ablations.config import Run
-from ablations.data.loading import (
-    Batch,
-    EpochBatches,
-    EvaluationBatches,
-    Loader,
-    PixelBatches,
-    ResumableLoader,
-)
+from ablations.data.loading import Batch, EvaluationLoader, PixelBatches, TrainingLoader
 from ablations.data.store import Store
 from ablations.rng import derive
 
@@ -28,6 +21,11 @@ class Images(pl.LightningDataModule):
     Args:
         run: The run.
         store: The prepared data.
+
+    Attributes:
+        train_rows: Rows of the stored training images to train on, shape (N,), int64.
+        test_splits: Names of the loaders of :meth:`test_dataloader`: ``train``, ``val`` if there
+            are validation images, and ``center``, the test images.
     """
 
     def __init__(self, run: Run, store: Store) -> None:
@@ -38,6 +36,7 @@ class Images(pl.LightningDataModule):
         self.train_images = PixelBatches(store.train_images, store.train_labels, train)
         self.val_images = PixelBatches(store.train_images, store.train_labels, val)
         self.test_images = PixelBatches(store.test_images, store.test_labels)
+        self.test_splits = ["train", "val", "center"] if len(val) else ["train", "center"]
         self.batch_size = run.recipe.batch_size
         self.order_seed = derive(run.seed, "stream", run.replicate)
 
@@ -55,28 +54,22 @@ class Images(pl.LightningDataModule):
             for images in sets:
                 images.to(device)
 
-    def train_dataloader(self) -> Loader:
-        batches = EpochBatches(
-            len(self.train_images), self.batch_size, self.order_seed, *self._rank_and_world
+    def train_dataloader(self) -> TrainingLoader:
+        return TrainingLoader(
+            self.train_images, self.batch_size, self.order_seed, *self._rank_and_world
         )
-        return ResumableLoader(self.train_images, batches)
 
-    def val_dataloader(self) -> Loader:
+    def val_dataloader(self) -> EvaluationLoader:
         return self._load_once(self.val_images, self.batch_size)
 
-    @property
-    def test_splits(self) -> list[str]:
-        """Names of the loaders of :meth:`test_dataloader`; ``center`` has the test images."""
-        return ["train", *(["val"] if len(self.val_images) else []), "center"]
-
-    def test_dataloader(self) -> list[Loader]:
-        """Return loaders of the training, validation and test images, in this order."""
+    def test_dataloader(self) -> list[EvaluationLoader]:
+        """Return a loader for each of ``test_splits``."""
         train = self._load_once(self.train_images, self.batch_size)
         val = [self._load_once(self.val_images, self.batch_size)] if len(self.val_images) else []
         test = self._load_once(self.test_images, max(1, self.batch_size // VIEWS_PER_IMAGE))
         return [train, *val, test]
 
-    def predict_dataloader(self) -> Loader:
+    def predict_dataloader(self) -> EvaluationLoader:
         return self._load_once(self.test_images, self.batch_size)
 
     def transfer_batch_to_device(
@@ -85,9 +78,8 @@ class Images(pl.LightningDataModule):
         # Lightning's default would search nested collections in every step.
         return Batch(*(part.to(device, non_blocking=True) for part in batch))
 
-    def _load_once(self, images: PixelBatches, batch_size: int) -> Loader:
-        shares = EvaluationBatches(len(images), batch_size, *self._rank_and_world)
-        return Loader(images, shares)
+    def _load_once(self, images: PixelBatches, batch_size: int) -> EvaluationLoader:
+        return EvaluationLoader(images, batch_size, *self._rank_and_world)
 
     @property
     def _rank_and_world(self) -> tuple[int, int]:

@@ -2,8 +2,8 @@
 
 An epoch is a permutation of the images, split into global batches, each of which is split into one
 share per process. The permutation depends only on seed and epoch, so any number of processes trains
-on the same batches. :class:`Loader` needs no worker processes: each batch is a single gather, and
-JPEG images are decoded in threads.
+on the same batches. Loaders need no worker processes: each batch is a single gather, and JPEG
+images are decoded in threads.
 """
 
 from collections.abc import Iterator
@@ -22,28 +22,15 @@ from ablations.rng import generator
 COPIED = 4096  # images copied to a device at a time
 
 
-class Share(NamedTuple):
-    """The part of a global batch for one process; each field has shape (N,), int64.
-
-    Attributes:
-        index: Positions of the images in the data set of the loader.
-        positions: Positions within the epoch, on which the random draws for an image depend.
-        rows: Rows within the global batch.
-    """
-
-    index: Tensor
-    positions: Tensor
-    rows: Tensor
-
-
 class Batch(NamedTuple):
-    """A share with its images.
+    """The part of a global batch for one process.
 
     Attributes:
         images: Shape (N, S, S, 3), uint8.
         labels: Class numbers, shape (N,), int64.
-        positions: See :class:`Share`.
-        rows: See :class:`Share`.
+        positions: Positions within the epoch, on which the random draws for an image depend; shape
+            (N,), int64.
+        rows: Rows within the global batch, shape (N,), int64.
     """
 
     images: Tensor
@@ -63,79 +50,6 @@ def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
         True
     """
     return torch.randperm(n, generator=generator(seed, "order", epoch))
-
-
-class EpochBatches:
-    """Batch sampler for training: the share of one process in each global batch.
-
-    Images that do not fill a last batch are dropped in that epoch.
-
-    Args:
-        n: Number of training images.
-        batch_size: Images per step over all processes.
-        seed: Seed of the order.
-        rank: Rank of this process.
-        world: Number of processes; their shares differ by at most one image.
-
-    Raises:
-        ConfigError: The batch size is larger than ``n`` or smaller than ``world``.
-    """
-
-    def __init__(self, n: int, batch_size: int, seed: int, rank: int = 0, world: int = 1) -> None:
-        if not world <= batch_size <= n:
-            raise ConfigError(
-                f"recipe.batch_size={batch_size}: out of range; valid values: {world} (the number "
-                f"of processes) to {n} (the number of training images)"
-            )
-        self.n, self.batch_size, self.seed = n, batch_size, seed
-        self.rows = torch.arange(rank * batch_size // world, (rank + 1) * batch_size // world)
-        self.epoch = 0
-        self.first = 0  # batch at which the next iteration starts; later ones start at 0
-        self.done = 0  # batches of the epoch that have been yielded
-
-    @property
-    def sampler(self) -> "EpochBatches":
-        """This object, because Lightning calls ``set_epoch`` on a batch sampler's ``sampler``."""
-        return self
-
-    def set_epoch(self, epoch: int) -> None:
-        """Set the epoch of the next iteration."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        """Return the batches of a whole epoch, including those that a resumed run skips."""
-        return self.n // self.batch_size
-
-    def __iter__(self) -> Iterator[Share]:
-        order = epoch_order(self.n, self.seed, self.epoch)
-        first, self.first = self.first, 0
-        for batch in range(first, len(self)):
-            positions = batch * self.batch_size + self.rows
-            self.done = (batch + 1) % len(self)
-            yield Share(order[positions], positions, self.rows)
-
-
-class EvaluationBatches:
-    """Batch sampler for evaluation: each image once over all processes, in order, unpadded.
-
-    Args:
-        n: Number of images.
-        batch_size: Images per step of one process.
-        rank: Rank of this process.
-        world: Number of processes; each takes a contiguous range of the images.
-    """
-
-    def __init__(self, n: int, batch_size: int, rank: int = 0, world: int = 1) -> None:
-        self.index = torch.arange(rank * n // world, (rank + 1) * n // world)
-        self.batch_size = batch_size
-
-    def __len__(self) -> int:
-        return -(-len(self.index) // self.batch_size)
-
-    def __iter__(self) -> Iterator[Share]:
-        for start in range(0, len(self.index), self.batch_size):
-            index = self.index[start : start + self.batch_size]
-            yield Share(index, index, torch.arange(len(index)))
 
 
 class PixelBatches:
@@ -185,19 +99,23 @@ class PixelBatches:
     def __len__(self) -> int:
         return len(self.index)
 
-    def gather(self, share: Share) -> Batch:
-        """Gather the images and labels of a share.
+    def gather(self, index: Tensor, positions: Tensor, rows: Tensor) -> Batch:
+        """Gather the images and labels of a batch.
+
+        Args:
+            index: Positions of the images in this data set, shape (N,), int64.
+            positions: See :class:`Batch`.
+            rows: See :class:`Batch`.
 
         Raises:
             ConfigError: The checksum of an image differs.
         """
-        index = share.index
         if isinstance(self.images, Tensor):
             index = index.to(self.images.device, non_blocking=True)
             images = self.images.index_select(0, index)
         else:
             images = self._gather(self.index[index.numpy()])
-        return Batch(images, self.labels[index], share.positions, share.rows)
+        return Batch(images, self.labels[index], positions, rows)
 
     def _gather(self, rows: np.ndarray) -> Tensor:
         assert not isinstance(self.images, Tensor)
@@ -221,37 +139,93 @@ class PixelBatches:
         return ThreadPoolExecutor(torch.get_num_threads(), "read")
 
 
-class Loader:
-    """Iterates over the batches of one process; Lightning accepts any iterable with a length.
+class TrainingLoader:
+    """Iterates over the batches of one process in an epoch, and can be resumed within it.
+
+    Lightning accepts any iterable with a length. Images that do not fill a last batch are dropped
+    in that epoch.
 
     Args:
-        images: Images to gather from.
-        shares: Shares to gather.
+        images: Training images.
+        batch_size: Images per step over all processes.
+        seed: Seed of the order.
+        rank: Rank of this process.
+        world: Number of processes; their shares of a batch differ by at most one image.
+
+    Raises:
+        ConfigError: The batch size is larger than the number of images or smaller than ``world``.
     """
 
-    def __init__(self, images: PixelBatches, shares: EpochBatches | EvaluationBatches) -> None:
-        self.images = images
-        self.batch_sampler = shares
+    def __init__(
+        self, images: PixelBatches, batch_size: int, seed: int, rank: int = 0, world: int = 1
+    ) -> None:
+        if not world <= batch_size <= len(images):
+            raise ConfigError(
+                f"recipe.batch_size={batch_size}: out of range; valid values: {world} (the number "
+                f"of processes) to {len(images)} (the number of training images)"
+            )
+        self.images, self.batch_size, self.seed = images, batch_size, seed
+        self.rows = torch.arange(rank * batch_size // world, (rank + 1) * batch_size // world)
+        self.epoch = 0
+        self.first = 0  # batch at which the next iteration starts; later ones start at 0
+        self.done = 0  # batches of the epoch that have been yielded
+
+    @property
+    def sampler(self) -> "TrainingLoader":
+        """This object, because Lightning calls ``set_epoch`` on the sampler of a loader."""
+        return self
+
+    batch_sampler = sampler
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch of the next iteration."""
+        self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.batch_sampler)
+        """Return the batches of a whole epoch, including those that a resumed run skips."""
+        return len(self.images) // self.batch_size
 
     def __iter__(self) -> Iterator[Batch]:
-        return map(self.images.gather, self.batch_sampler)
-
-
-class ResumableLoader(Loader):
-    """A loader of training batches that Lightning can resume within an epoch."""
-
-    batch_sampler: EpochBatches
+        order = epoch_order(len(self.images), self.seed, self.epoch)
+        first, self.first = self.first, 0
+        for batch in range(first, len(self)):
+            positions = batch * self.batch_size + self.rows
+            self.done = (batch + 1) % len(self)
+            yield self.images.gather(order[positions], positions, self.rows)
 
     def state_dict(self) -> dict[str, int]:
         """Return how many batches of the epoch are done."""
-        return {"batches": self.batch_sampler.done}
+        return {"batches": self.done}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Start the next iteration, and only that one, after the batches that are done."""
-        self.batch_sampler.first = self.batch_sampler.done = state["batches"]
+        self.first = self.done = state["batches"]
+
+
+class EvaluationLoader:
+    """Iterates over images: each once over all processes, in order, unpadded.
+
+    Args:
+        images: Images to evaluate on.
+        batch_size: Images per step of one process.
+        rank: Rank of this process.
+        world: Number of processes; each takes a contiguous range of the images.
+    """
+
+    def __init__(
+        self, images: PixelBatches, batch_size: int, rank: int = 0, world: int = 1
+    ) -> None:
+        n = len(images)
+        index = torch.arange(rank * n // world, (rank + 1) * n // world)
+        self.images = images
+        self.parts = index.split(batch_size) if len(index) else ()
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for part in self.parts:
+            yield self.images.gather(part, part, torch.arange(len(part)))
 
 
 def channels_last(images: Tensor) -> Tensor:
