@@ -170,7 +170,7 @@ def memory() -> list[Row]:
 
 def print_peak(kind: str, path: str, network: str, *numbers: str) -> None:
     """Print the peak memory of this process in MiB, after an epoch of the suite or a bare loop."""
-    config, data = configure(network, *map(int, numbers)), Store.open(Path(path))
+    config, data = configure(network, *map(int, numbers)), Store(Path(path))
     if kind == "suite":
         suite(config, data)
     else:

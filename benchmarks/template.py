@@ -108,4 +108,4 @@ def train(data: Store, *, test: bool = False) -> float:
 
 if __name__ == "__main__":
     pl.seed_everything(int(sys.argv[2]), verbose=False)
-    train(Store.open(Path(sys.argv[1])), test=True)
+    train(Store(Path(sys.argv[1])), test=True)

@@ -39,7 +39,7 @@ def exported(finished: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def pixels(finished: Path) -> torch.Tensor:
     """Test images of the tiny run, shape (23, 16, 16, 3)."""
-    return torch.tensor(Store.open(Path(Job.load(finished).store)).test_images[:])
+    return torch.tensor(Store(Path(Job.load(finished).store)).test_images[:])
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from ablations.predict import main
 @pytest.fixture
 def photos(finished: Path, tmp_path: Path) -> Path:
     """A folder with test images, one of them in a folder of its own, and a text."""
-    store = Store.open(Path(Job.load(finished).store))
+    store = Store(Path(Job.load(finished).store))
     (tmp_path / "photos" / "more").mkdir(parents=True)
     for name, pixels in zip(("b.png", "a.bmp", "more/c.PNG"), store.test_images, strict=False):
         Image.fromarray(pixels).save(tmp_path / "photos" / name)

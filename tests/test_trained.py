@@ -31,7 +31,7 @@ def runs(finished: Path, runs_dir: Path) -> Path:
 
 @pytest.fixture
 def store(finished: Path) -> Store:
-    return Store.open(Path(Job.load(finished).store))
+    return Store(Path(Job.load(finished).store))
 
 
 @pytest.mark.parametrize("views", ["center", "ten_view"])

@@ -124,7 +124,7 @@ class Runs:
         configs = [(self.config(arm), self.given.run) for arm in arms]
         plan = make_plan(configs or [(self.given, self.given.run)], self._report)
         self._template = plan.jobs[0]
-        store = Store.open(Path(self._template.store))
+        store = Store(Path(self._template.store))
         if IMAGES.get(self.given.data.source, store.images) != store.images:
             self.study = self.study.model_copy(update={"elsewhere": True})  # a part of the data
         if len({job.store for job in plan.jobs}) > 1:

@@ -40,11 +40,13 @@ def build(images: SourceData, folder: Path, data: DataConfig, report: Report) ->
         OSError: The folder cannot be written.
     """
     _check_classes(images)
-    train, sums, skipped = _write_split(folder, "train", images.train, data, report)
-    test, _, broken = _write_split(folder, "test", images.test, data, report)
-    arrays, skipped = train | test, skipped | broken
-    arrays["mean_image"] = _save(folder, "mean_image", sums.mean_image())
+    sums, skipped = _write_split(folder, "train", images.train, data, report)
+    _, broken = _write_split(folder, "test", images.test, data, report)
+    np.save(folder / "mean_image.npy", sums.mean_image())
     color_std, color_basis = sums.principal_colors()
+    arrays = {
+        path.stem: describe(np.load(path, mmap_mode="r")) for path in sorted(folder.glob("*.npy"))
+    }
     manifest: dict[str, Any] = {
         "layout": LAYOUT,
         "name": images.name,
@@ -53,7 +55,7 @@ def build(images: SourceData, folder: Path, data: DataConfig, report: Report) ->
         "storage": data.storage.value,
         "size": data.size,
         "classes": images.classes,
-        "skipped": skipped,
+        "skipped": skipped | broken,
         "color_std": color_std.tolist(),
         "color_basis": color_basis.tolist(),
         "fingerprint": fingerprint(arrays),
@@ -84,11 +86,6 @@ def describe(array: np.ndarray) -> dict[str, Any]:
     return {"dtype": array.dtype.str, "shape": list(array.shape), "sha256": digest}
 
 
-def _save(folder: Path, name: str, array: np.ndarray) -> dict[str, Any]:
-    np.save(folder / f"{name}.npy", array)
-    return describe(array)
-
-
 def _check_classes(images: SourceData) -> None:
     if unknown := sorted(set(images.test.labels.tolist()) - set(images.train.labels.tolist())):
         names = ", ".join(images.classes[label] for label in unknown[:5])
@@ -100,11 +97,11 @@ def _check_classes(images: SourceData) -> None:
 
 def _write_split(
     folder: Path, name: str, split: Split, data: DataConfig, report: Report
-) -> tuple[dict[str, Any], PixelSums, dict[str, str]]:
-    """Write a split; return its arrays' descriptions, pixel sums, and errors by image."""
+) -> tuple[PixelSums, dict[str, str]]:
+    """Write the arrays of a split; return the sums of its pixels, and the errors by image."""
     total, jpeg = len(split.labels), data.storage is Storage.jpeg
     image = () if jpeg else (data.size, data.size, 3)  # JPEG files are concatenated
-    sums, digest = PixelSums(data.size), hashlib.sha256()
+    sums = PixelSums(data.size)
     lengths: list[int] = []
     crcs: list[int] = []
     kept: list[bool] = []
@@ -116,7 +113,6 @@ def _write_split(
             kept.append(isinstance(content, bytes))
             if isinstance(content, bytes):
                 file.write(content)
-                digest.update(content)
                 lengths.append(len(content))
                 crcs.append(zlib.crc32(content))
             else:
@@ -124,9 +120,8 @@ def _write_split(
             if len(kept) % GROUP == 0 and len(kept) < total:
                 left = (time.monotonic() - begun) / len(kept) * (total - len(kept))
                 report(f"decoding {name} images: {len(kept):,} of {total:,}, {duration(left)} left")
-        shape = (sum(lengths) if jpeg else len(lengths), *image)
         file.seek(0)
-        _write_header(file, shape)
+        _write_header(file, (sum(lengths) if jpeg else len(lengths), *image))
         file.flush()
         os.fsync(file.fileno())  # the store is renamed only when it is on the disk
     if not lengths:
@@ -134,14 +129,11 @@ def _write_split(
             f"data.source={data.source.value}: no {name} images ({len(broken)} broken); next "
             "step: check the files"
         )
-    pixels = {"dtype": np.dtype(np.uint8).str, "shape": list(shape), "sha256": digest.hexdigest()}
-    arrays = {f"{name}_images": pixels}
     if jpeg:
-        offsets = np.cumsum([0, *lengths])
-        arrays[f"{name}_offsets"] = _save(folder, f"{name}_offsets", offsets)
-    arrays[f"{name}_crcs"] = _save(folder, f"{name}_crcs", np.array(crcs, np.uint32))
-    arrays[f"{name}_labels"] = _save(folder, f"{name}_labels", split.labels[kept])
-    return arrays, sums, broken
+        np.save(folder / f"{name}_offsets.npy", np.cumsum([0, *lengths]))
+    np.save(folder / f"{name}_crcs.npy", np.array(crcs, np.uint32))
+    np.save(folder / f"{name}_labels.npy", split.labels[kept])
+    return sums, broken
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:

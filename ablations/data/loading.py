@@ -6,6 +6,7 @@ on the same batches. Loaders need no worker processes: each batch is a single ga
 images are decoded in threads.
 """
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -53,31 +54,32 @@ def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
 
 
 class PixelBatches:
-    """Gathers whole batches from the pixels of a store.
+    """Gathers whole batches from the images of a store.
 
-    The pixels stay in the memory map, which all processes share, until :meth:`to` copies them to a
-    device.
+    The images stay in the memory map, which all processes share, until :meth:`to` copies their
+    pixels to a device.
 
     Args:
-        images: Shape (M, S, S, 3), uint8.
-        labels: Class numbers, shape (M,), int64.
+        images: The images of a split.
+        labels: Class numbers of the split, shape (M,), int64.
         index: Rows that belong to this data set, shape (N,), int64; None takes all.
     """
 
     def __init__(
-        self,
-        images: np.ndarray | StoredImages,
-        labels: np.ndarray,
-        index: np.ndarray | None = None,
+        self, images: StoredImages, labels: np.ndarray, index: np.ndarray | None = None
     ) -> None:
+        self.images = images
         self.index = np.arange(len(images)) if index is None else index
-        self.images: np.ndarray | StoredImages | Tensor = images
         self.labels = torch.from_numpy(labels[self.index])
+        self.resident: Tensor | None = None  # the images of `index` on a device
+
+    def __len__(self) -> int:
+        return len(self.index)
 
     @property
     def nbytes(self) -> int:
         """Memory that the images take on a device, in bytes."""
-        return len(self.index) * int(np.prod(self.images.shape[1:]))
+        return len(self) * math.prod(self.images.shape[1:])
 
     def to(self, device: torch.device) -> None:
         """Copy the images and labels to a device; batches are gathered there from now on.
@@ -85,19 +87,14 @@ class PixelBatches:
         Raises:
             ConfigError: The checksum of an image differs.
         """
-        self.labels = self.labels.to(device)
-        if isinstance(self.images, Tensor):
-            self.images = self.images.to(device)
-            return
-        shape = (len(self.index), *self.images.shape[1:])
-        resident = torch.empty(shape, dtype=torch.uint8, device=device)
-        # In parts, because all images at once may not fit into host memory.
-        for start in range(0, len(self.index), COPIED):
-            resident[start : start + COPIED] = self._gather(self.index[start : start + COPIED])
-        self.images = resident
-
-    def __len__(self) -> int:
-        return len(self.index)
+        if self.resident is None:
+            shape = (len(self), *self.images.shape[1:])
+            self.resident = torch.empty(shape, dtype=torch.uint8, device=device)
+            # In parts, because all images at once may not fit into host memory.
+            for start in range(0, len(self), COPIED):
+                part = self.index[start : start + COPIED]
+                self.resident[start : start + COPIED] = self._read(part)
+        self.resident, self.labels = self.resident.to(device), self.labels.to(device)
 
     def gather(self, index: Tensor, positions: Tensor, rows: Tensor) -> Batch:
         """Gather the images and labels of a batch.
@@ -110,32 +107,26 @@ class PixelBatches:
         Raises:
             ConfigError: The checksum of an image differs.
         """
-        if isinstance(self.images, Tensor):
-            index = index.to(self.images.device, non_blocking=True)
-            images = self.images.index_select(0, index)
+        if self.resident is None:
+            images = self._read(self.index[index.numpy()])
         else:
-            images = self._gather(self.index[index.numpy()])
+            index = index.to(self.resident.device, non_blocking=True)
+            images = self.resident.index_select(0, index)
         return Batch(images, self.labels[index], positions, rows)
 
-    def _gather(self, rows: np.ndarray) -> Tensor:
-        assert not isinstance(self.images, Tensor)
+    def _read(self, rows: np.ndarray) -> Tensor:
         # Page-locked memory, so that the copy to a GPU does not wait for the previous step.
         pixels = torch.empty(
             (len(rows), *self.images.shape[1:]),
             dtype=torch.uint8,
             pin_memory=torch.cuda.is_available(),
         )
-        if isinstance(self.images, np.ndarray):
-            # From a plain array, because each view of a numpy.memmap runs Python code. With the
-            # default mode, `take` would fill a temporary array first.
-            self.images.view(np.ndarray).take(rows, axis=0, out=pixels.numpy(), mode="clip")
-        else:
-            list(self._threads.map(self.images.read, rows, pixels.numpy()))
+        self.images.read(rows, pixels.numpy(), self._threads.map)
         return pixels
 
     @cached_property
     def _threads(self) -> ThreadPoolExecutor:
-        """Threads that read images straight into a batch, started once for all loaders."""
+        """Threads that decode or verify images, started at the first of them."""
         return ThreadPoolExecutor(torch.get_num_threads(), "read")
 
 

@@ -8,11 +8,8 @@ import hashlib
 import json
 import logging
 import shutil
-from dataclasses import dataclass
-from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,12 +24,19 @@ from ablations.words import count
 
 VERIFIED_BYTES = 2**30  # stores up to this size are fully verified at every start
 
+MAPPED = ("train_images", "test_images")  # arrays in memory maps
+
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
 class Store:
     """Decoded images, labels and their statistics.
+
+    Args:
+        path: A folder that :func:`prepare` returned.
+        verify: Verify every array against its SHA-256. The images of a store larger than
+            ``VERIFIED_BYTES`` are instead verified one by one when they are read, because reading
+            all of them would delay every start.
 
     Attributes:
         path: Folder of the store.
@@ -43,52 +47,57 @@ class Store:
         color_std: Standard deviations of the training pixels along their principal colors, scale
             0 to 255, largest first, shape (3,).
         color_basis: The principal colors: unit vectors in RGB as columns, shape (3, 3).
+        mean_image: Mean training image on the scale 0 to 255, shape (S, S, 3), float32.
+        train_images: Training images, shape (N, S, S, 3), uint8, in a memory map.
+        train_labels: Class numbers of the training images, shape (N,), int64.
+        test_images: Test images.
+        test_labels: Class numbers of the test images.
+
+    Raises:
+        ConfigError: The store is missing or damaged.
     """
 
-    path: Path
-    name: str
-    fingerprint: str
-    classes: tuple[str, ...]
-    skipped: dict[str, str]
-    color_std: np.ndarray
-    color_basis: np.ndarray
-
-    @classmethod
-    def open(cls, path: Path) -> "Store":
-        """Open a store that :func:`prepare` returned; of its files, only the manifest is verified.
-
-        Raises:
-            ConfigError: There is no store in the folder.
-        """
+    def __init__(self, path: Path, *, verify: bool = False) -> None:
         try:
-            manifest = _manifest(path)
-        except Exception as error:  # a damaged file raises errors of many types
+            manifest = json.loads((path / "manifest.json").read_text())
+            if (layout := manifest.get("layout")) != LAYOUT:
+                raise ValueError(f"layout {layout}, not {LAYOUT}")
+            if manifest.get("sha256") != seal(manifest):
+                raise ValueError("manifest.json: checksum differs")
+            arrays = {
+                name: np.load(path / f"{name}.npy", "r" if name in MAPPED else None)
+                for name in manifest["arrays"]
+            }
+            large = sum(array.nbytes for array in arrays.values()) > VERIFIED_BYTES
+            for name, array in arrays.items() if verify else ():
+                checked_when_read = large and name in MAPPED
+                if not checked_when_read and describe(array) != manifest["arrays"][name]:
+                    raise ValueError(f"{name}: checksum differs")
+        except Exception as error:  # damaged files raise errors of many types
             raise ConfigError(
-                f"no data store in {path} ({error}); next step: prepare the data again"
-            ) from None
-        return cls(
-            path,
-            manifest["name"],
-            manifest["fingerprint"],
-            tuple(manifest["classes"]),
-            manifest["skipped"],
-            np.array(manifest["color_std"], np.float32),
-            np.array(manifest["color_basis"], np.float32),
-        )
-
-    @classmethod
-    def verified(cls, path: Path) -> "Store":
-        """Open a store, and verify its files as :func:`damage` does.
-
-        Raises:
-            ConfigError: The store is missing or damaged.
-        """
-        if reason := damage(path):
-            raise ConfigError(
-                f"the data store {path} is missing or damaged ({reason}); next step: repeat the "
+                f"the data store {path} is missing or damaged ({error}); next step: repeat the "
                 "run's command, which prepares the data, or copy the store again"
+            ) from None
+        self.path = path
+        self.name: str = manifest["name"]
+        self.fingerprint: str = manifest["fingerprint"]
+        self.classes = tuple(manifest["classes"])
+        self.skipped: dict[str, str] = manifest["skipped"]
+        self.color_std = np.array(manifest["color_std"], np.float32)
+        self.color_basis = np.array(manifest["color_basis"], np.float32)
+        self.mean_image = arrays["mean_image"]
+        self.train_labels = arrays["train_labels"]
+        self.test_labels = arrays["test_labels"]
+        self.train_images, self.test_images = (
+            StoredImages(
+                path / f"{split}_images.npy",
+                arrays[f"{split}_images"],
+                len(self.mean_image),
+                arrays.get(f"{split}_offsets"),
+                arrays[f"{split}_crcs"] if large else None,
             )
-        return cls.open(path)
+            for split in ("train", "test")
+        )
 
     @classmethod
     def of_run(cls, path: Path, run: Run) -> "Store":
@@ -97,7 +106,7 @@ class Store:
         Raises:
             ConfigError: The store is missing or damaged, or holds other data.
         """
-        store = cls.verified(path)
+        store = cls(path, verify=True)
         if store.fingerprint != run.fingerprint:
             raise ConfigError(
                 f"the data store {path} has changed: its fingerprint is {store.fingerprint[:16]}, "
@@ -106,51 +115,10 @@ class Store:
             )
         return store
 
-    @cached_property
-    def train_images(self) -> np.ndarray | StoredImages:
-        """Training images, shape (N, S, S, 3), uint8; memory-mapped, or read one at a time.
-
-        Images of a JPEG store are decoded when read, and those of a large store are verified.
-        """
-        return self._images("train")
-
-    @cached_property
-    def train_labels(self) -> np.ndarray:
-        """Class numbers of the training images, shape (N,), int64."""
-        return np.array(_array(self.path, "train_labels"))
-
-    @cached_property
-    def test_images(self) -> np.ndarray | StoredImages:
-        """Test images, shape (M, S, S, 3); see ``train_images``."""
-        return self._images("test")
-
-    @cached_property
-    def test_labels(self) -> np.ndarray:
-        """Class numbers of the test images, shape (M,), int64."""
-        return np.array(_array(self.path, "test_labels"))
-
     @property
     def images(self) -> tuple[int, int]:
         """Number of training and of test images."""
         return len(self.train_labels), len(self.test_labels)
-
-    @cached_property
-    def mean_image(self) -> np.ndarray:
-        """Mean training image on the scale 0 to 255, shape (S, S, 3), float32."""
-        return np.array(_array(self.path, "mean_image"))
-
-    def _images(self, split: str) -> np.ndarray | StoredImages:
-        images, size = _array(self.path, f"{split}_images"), len(self.mean_image)
-        large, jpeg = _is_large(self.path), (self.path / f"{split}_offsets.npy").exists()
-        if not (large or jpeg):
-            return images
-        checksums = np.array(_array(self.path, f"{split}_crcs")) if large else None
-        if jpeg:
-            offsets = np.array(_array(self.path, f"{split}_offsets"))
-        else:
-            offsets = np.arange(len(images) + 1) * (size * size * 3)
-        file = self.path / f"{split}_images.npy"
-        return StoredImages(file, images.reshape(-1), offsets, size, jpeg, checksums)
 
     def split(self, train_limit: int | None, val_size: int) -> tuple[np.ndarray, np.ndarray]:
         """Split the training images into images to train on and to validate on.
@@ -194,7 +162,7 @@ def prepare(data: DataConfig, cache: Path | None = None, report: Report | None =
     """
     report = report or (lambda line: None)
     if given := _given(data):
-        store = Store.verified(given)
+        store = Store(given, verify=True)
         if (size := len(store.mean_image)) != data.size:
             raise ConfigError(
                 f"data.size={data.size}: the images in {given} have {size} pixels; next step: set "
@@ -202,17 +170,16 @@ def prepare(data: DataConfig, cache: Path | None = None, report: Report | None =
             )
         return _accepted(store, data, report)
     path = _place(data, (cache or cache_folder()).absolute(), report)
-    if damage(path):
+    if not (store := _intact(path)):
         report("preparing the data, once")
         with writing_alone(path):
             # Another process may have built it while this one waited.
-            if reason := damage(path):
+            if not (store := _intact(path)):
                 if path.exists():
-                    log.warning(
-                        "the data store %s is damaged (%s): building it again", path, reason
-                    )
+                    log.warning("the data store %s is damaged: building it again", path)
                 _build(data, path, report)
-    return _accepted(Store.open(path), data, report)
+                store = Store(path)
+    return _accepted(store, data, report)
 
 
 def is_prepared(data: DataConfig, cache: Path | None = None) -> bool:
@@ -228,7 +195,15 @@ def is_prepared(data: DataConfig, cache: Path | None = None) -> bool:
         path = _place(data, cache or cache_folder(), lambda line: None)
     except ConfigError:  # files are missing
         return False
-    return damage(path) is None
+    return _intact(path) is not None
+
+
+def _intact(path: Path) -> Store | None:
+    """Return the store of a folder, or None if it is missing or damaged."""
+    try:
+        return Store(path, verify=True)
+    except ConfigError:
+        return None
 
 
 def _place(data: DataConfig, cache: Path, report: Report) -> Path:
@@ -248,11 +223,11 @@ def _place(data: DataConfig, cache: Path, report: Report) -> Path:
         return path
     if commit := hub_commit(name):
         return path.with_name(f"{path.name}-{commit[:12]}")
-    stores = [file.parent for file in cache.glob(f"{path.name}*/manifest.json")]
-    if not stores:
-        return path
-    report(f"data.path={name}: the Hub gave no commit; using the store prepared last")
-    return max(stores, key=lambda store: (store / "manifest.json").stat().st_mtime)
+    manifests = list(cache.glob(f"{path.name}*/manifest.json"))
+    if manifests:
+        report(f"data.path={name}: the Hub gave no commit; using the store prepared last")
+    newest = max(manifests, key=lambda file: file.stat().st_mtime, default=path / "manifest.json")
+    return newest.parent
 
 
 def _given(data: DataConfig) -> Path | None:
@@ -275,31 +250,6 @@ def _accepted(store: Store, data: DataConfig, report: Report) -> Store:
     return store
 
 
-def damage(path: Path) -> str | None:
-    """Return why a folder is not a valid store, or None if it is.
-
-    Every array is verified against its SHA-256. The images of a store larger than
-    ``VERIFIED_BYTES`` are instead verified one by one when they are read, because reading all of
-    them would delay every start.
-    """
-    try:
-        arrays, large = _manifest(path)["arrays"], _is_large(path)
-        for name, expected in arrays.items():
-            array = _array(path, name)
-            if [array.dtype.str, list(array.shape)] != [expected["dtype"], expected["shape"]]:
-                return f"{name}: type or size differs"
-            checked_when_read = large and name in {"train_images", "test_images"}
-            if not checked_when_read and describe(array) != expected:
-                return f"{name}: checksum differs"
-    except Exception as error:  # numpy raises errors of many types on broken bytes
-        return str(error) or repr(error)
-    return None
-
-
-def _is_large(path: Path) -> bool:
-    return sum(array.stat().st_size for array in path.glob("*.npy")) > VERIFIED_BYTES
-
-
 def _build(data: DataConfig, path: Path, report: Report) -> None:
     partial = path.with_name(f"{path.name}.partial")
     # A killed build may have left this folder; the lock keeps other processes from writing to it.
@@ -314,16 +264,3 @@ def _build(data: DataConfig, path: Path, report: Report) -> None:
         partial.rename(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-
-
-def _manifest(path: Path) -> dict[str, Any]:
-    manifest = json.loads((path / "manifest.json").read_text())
-    if manifest.get("layout") != LAYOUT:
-        raise ValueError(f"layout {manifest.get('layout', 'unknown')}, not {LAYOUT}")
-    if manifest.get("sha256") != seal(manifest):
-        raise ValueError("manifest.json: checksum differs")
-    return manifest
-
-
-def _array(path: Path, name: str) -> np.ndarray:
-    return np.load(path / f"{name}.npy", mmap_mode="r")

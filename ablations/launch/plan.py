@@ -268,7 +268,7 @@ def _work(job: Job) -> float | None:
     """Return the cost of training, validation and test, in training images; None if unknown."""
     data = job.run.data
     if job.store:
-        train, test = Store.open(Path(job.store)).images
+        train, test = Store(Path(job.store)).images
     elif data.source in IMAGES:  # a plan without data
         train, test = IMAGES[data.source]
     else:

@@ -107,7 +107,7 @@ def prepared(folder: Path, run: Record) -> Store | None:
         run: Its record.
     """
     try:
-        store = Store.open(Path(Job.load(folder).store))
+        store = Store(Path(Job.load(folder).store))
     except ConfigError:
         return None
     return store if store.fingerprint == run.data.fingerprint else None

@@ -64,8 +64,8 @@ def _check(cache: Path, root: Path | None = None) -> None:
     store = prepare(_data(root), cache)
     assert (store.name, store.classes) == ("CIFAR-10", tuple(NAMES))
     assert store.train_labels.tolist() == [0, 1, 1]
-    assert store.train_images[:, 0, 0, 0].tolist() == [0, 1, 2]
-    assert store.test_images[:, 31, 31, 2].tolist() == [100, 101, 102]
+    assert store.train_images[:][:, 0, 0, 0].tolist() == [0, 1, 2]
+    assert store.test_images[:][:, 31, 31, 2].tolist() == [100, 101, 102]
 
 
 def test_the_files_are_downloaded_once(archive: Path, tmp_path: Path):

@@ -17,6 +17,7 @@ from PIL import Image
 import ablations
 from ablations.config import ConfigError, DataConfig, Source
 from ablations.data import synthetic
+from ablations.data.images import StoredImages
 from ablations.data.store import Store, prepare
 
 COMMANDS = Path(ablations.__file__).parent
@@ -34,8 +35,8 @@ def _files(train: str, *test: str, **keys) -> DataConfig:
     return _data(train=(train,), test=tuple(test), **keys)
 
 
-def _values(images: np.ndarray) -> list[int]:
-    return images[:, 0, 0, 0].tolist()
+def _values(images: StoredImages) -> list[int]:
+    return images[:][:, 0, 0, 0].tolist()
 
 
 def _put(path: Path, value: int) -> None:
@@ -81,7 +82,7 @@ def _run(command: str, *overrides: str, **environment: str) -> subprocess.Comple
 
 def _made(done: subprocess.CompletedProcess[str]) -> Store:
     assert done.returncode == 0, done.stdout + done.stderr
-    return Store.open(Path(done.stdout.splitlines()[-1]))
+    return Store(Path(done.stdout.splitlines()[-1]))
 
 
 # One data set in three forms
@@ -98,10 +99,10 @@ def test_parquet_and_folders_of_one_data_set_have_its_pixels_and_its_name(fashio
     assert parquet.classes == whole.classes == tuple(FASHION)
     assert parquet.fingerprint == whole.fingerprint
     assert parquet.train_images.shape == (200, 28, 28, 3)
-    assert (parquet.train_images[..., 0] == parquet.train_images[..., 2]).all()
+    assert (parquet.train_images[:][..., 0] == parquet.train_images[:][..., 2]).all()
     # Folders are read class by class, files row by row.
     order = np.argsort(parquet.train_labels, kind="stable")
-    assert (png.train_images == parquet.train_images[order]).all()
+    assert (png.train_images[:] == parquet.train_images[order]).all()
     assert (png.mean_image == parquet.mean_image).all()
 
 

@@ -17,7 +17,7 @@ def images() -> StoredImages:
     parts = [encode(image) for image in pixels]
     offsets = np.cumsum([0, *map(len, parts)])
     content = np.frombuffer(b"".join(parts), np.uint8)
-    return StoredImages(Path("train_images.npy"), content, offsets, 16, jpeg=True)
+    return StoredImages(Path("train_images.npy"), content, 16, offsets)
 
 
 def test_rows_are_chosen_as_from_an_array(images: StoredImages):

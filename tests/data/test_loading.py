@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from ablations.config import ConfigError, DataConfig, Run, Storage
 from ablations.data import store as store_module
 from ablations.data.datamodule import Images
+from ablations.data.images import StoredImages
 from ablations.data.loading import Batch, EvaluationLoader, PixelBatches, TrainingLoader
 from ablations.data.store import Store, prepare
 
@@ -29,7 +31,7 @@ def _pixels(loader: Iterable) -> list[bytes]:
 
 def _numbered(n: int) -> PixelBatches:
     """Images whose labels are their numbers."""
-    return PixelBatches(np.zeros((n, 2, 2, 3), np.uint8), np.arange(n))
+    return PixelBatches(StoredImages(Path(), np.zeros((n, 2, 2, 3), np.uint8), 2), np.arange(n))
 
 
 def _joined(batches: Iterable[Batch], name: str) -> list[int]:
@@ -117,7 +119,8 @@ def test_batches_hold_the_images_that_were_asked_for(tmp_path, resident: bool):
     images = np.arange(24, dtype=np.uint8)[:, None, None, None].repeat(8, 1).repeat(8, 2)
     np.save(tmp_path / "images.npy", images.repeat(3, 3))
     mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
-    pixels = PixelBatches(mapped, np.arange(24) % 7, np.arange(0, 24, 2))
+    images = StoredImages(tmp_path, mapped, 8)
+    pixels = PixelBatches(images, np.arange(24) % 7, np.arange(0, 24, 2))
     assert pixels.nbytes == 12 * 8 * 8 * 3
     if resident:
         pixels.to(torch.device("cpu"))
@@ -143,13 +146,13 @@ def test_images_of_a_large_store_are_checked_on_their_way_into_a_batch(
     def pixels(store: Store) -> PixelBatches:
         return PixelBatches(store.train_images, store.train_labels)
 
-    sound = pixels(Store.open(plain.path)).gather(*share).images
+    sound = pixels(Store(plain.path)).gather(*share).images
     assert torch.equal(sound, torch.from_numpy(plain.train_images[[7, 59, 0]]))
     file = plain.path / "train_images.npy"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
-    damaged = pixels(Store.open(plain.path))
+    damaged = pixels(Store(plain.path))
     with pytest.raises(ConfigError, match="image 59 of train_images"):
         damaged.gather(*share)
     with pytest.raises(ConfigError, match="image 59 of train_images"):

@@ -124,7 +124,7 @@ def laboratory(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Laborat
     warm.preload()
     folder = tmp_path_factory.mktemp("laboratory")
     (manifest,) = cache.glob("synthetic-16px-*/manifest.json")
-    store = Store.open(manifest.parent)
+    store = Store(manifest.parent)
     write_parquet(folder / "train.parquet", store.train_images, store.train_labels)
     write_parquet(folder / "test.parquet", store.test_images, store.test_labels)
     config = make_config()

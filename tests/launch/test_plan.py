@@ -15,7 +15,7 @@ from ablations.config import (
     Run,
     Trainer,
 )
-from ablations.data.store import Store
+from ablations.data.store import Store, prepare
 from ablations.launch import plan as module
 from ablations.launch.plan import Plan, Timing, make_plan
 from ablations.record import Record
@@ -206,8 +206,9 @@ def test_nothing_is_read_or_written_before_every_configuration_is_checked(
     assert not (tmp_path / "out").exists()
 
 
-def test_data_of_one_class_are_refused(plan_of, tiny_config: Config, monkeypatch):
-    whole = Store.open
-    monkeypatch.setattr(Store, "open", lambda path: replace(whole(path), classes=("cat",)))
+def test_data_of_one_class_are_refused(plan_of, tiny_config: Config, cache, monkeypatch):
+    store = prepare(tiny_config.data, cache)
+    store.classes = ("cat",)
+    monkeypatch.setattr("ablations.launch.plan.prepare", lambda *given: store)
     with pytest.raises(ConfigError, match=r"^synthetic: .* class is cat; next step"):
         plan_of(tiny_config)

@@ -57,7 +57,7 @@ def test_beyond_twenty_classes_there_are_pairs_only(folder):
 def test_classes_have_the_names_of_the_data(finished, record):
     (section,) = gather(finished.parent).sections
     (found,) = confusions(section)
-    store = Store.open(Path(Job.load(finished).store))
+    store = Store(Path(Job.load(finished).store))
     assert found.names == list(store.classes)
     wrong = found.counts.sum() - np.trace(found.counts)
     assert wrong == (unpack(record.predicted[record.evaluation]) != unpack(record.labels)).sum()

@@ -15,7 +15,7 @@ from ablations.training.classifier import Classifier
 
 
 def make(job: Job) -> Classifier:
-    store = Store.open(Path(job.store))
+    store = Store(Path(job.store))
     return Classifier.of_store(job.run, store, images=49)
 
 
@@ -60,7 +60,7 @@ def test_no_step_waits_for_the_device(edition: Edition, tiny_job, train_here, mo
 def test_a_checkpoint_alone_is_enough(finished: Path, record: Record):
     module = Classifier.load_from_checkpoint(finished / CHECKPOINT).eval()
     assert torch.load(finished / CHECKPOINT, weights_only=True)["hyper_parameters"]["classes"] == 10
-    store = Store.open(Path(Job.load(finished).store))
+    store = Store(Path(Job.load(finished).store))
     images, labels = torch.tensor(store.test_images), torch.tensor(store.test_labels)
     with torch.no_grad():
         for layout in (images, images.permute(0, 3, 1, 2)):

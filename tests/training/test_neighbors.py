@@ -11,7 +11,7 @@ from ablations.record import Record
 
 
 def test_the_record_has_the_agreement_of_its_network(record: Record, finished: Path):
-    data = Store.open(Path(Job.load(finished).store))
+    data = Store(Path(Job.load(finished).store))
     hidden = torch.nn.Sequential(*list(trained_network(finished).children())[:-1])
     train, _ = data.split(None, 11)
     mean = torch.tensor(data.mean_image)[2:14, 2:14]
