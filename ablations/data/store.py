@@ -6,7 +6,6 @@ temporary folder, which is renamed when complete, so that a store is never parti
 
 import hashlib
 import json
-import logging
 import shutil
 from importlib import import_module
 from pathlib import Path
@@ -25,8 +24,6 @@ from ablations.words import count
 VERIFIED_BYTES = 2**30  # stores up to this size are fully verified at every start
 
 MAPPED = ("train_images", "test_images")  # arrays in memory maps
-
-log = logging.getLogger(__name__)
 
 
 class Store:
@@ -171,14 +168,11 @@ def prepare(data: DataConfig, cache: Path | None = None, report: Report | None =
         return _accepted(store, data, report)
     path = _place(data, (cache or cache_folder()).absolute(), report)
     if not (store := _intact(path)):
-        report("preparing the data, once")
+        damaged = f"the data store {path} is damaged: preparing the data again"
+        report(damaged if path.exists() else "preparing the data, once")
         with writing_alone(path):
             # Another process may have built it while this one waited.
-            if not (store := _intact(path)):
-                if path.exists():
-                    log.warning("the data store %s is damaged: building it again", path)
-                _build(data, path, report)
-                store = Store(path)
+            store = _intact(path) or _build(data, path, report)
     return _accepted(store, data, report)
 
 
@@ -250,7 +244,7 @@ def _accepted(store: Store, data: DataConfig, report: Report) -> Store:
     return store
 
 
-def _build(data: DataConfig, path: Path, report: Report) -> None:
+def _build(data: DataConfig, path: Path, report: Report) -> Store:
     partial = path.with_name(f"{path.name}.partial")
     # A killed build may have left this folder; the lock keeps other processes from writing to it.
     shutil.rmtree(partial, ignore_errors=True)
@@ -264,3 +258,4 @@ def _build(data: DataConfig, path: Path, report: Report) -> None:
         partial.rename(path)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    return Store(path)
