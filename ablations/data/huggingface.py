@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,8 @@ from ablations.data.sources import (
     SourceData,
     Split,
     hub_commit,
-    hub_name,
     local_folder,
-    match_files,
+    parquet_files,
 )
 from ablations.data.stratified import stratified_order
 
@@ -50,15 +50,11 @@ def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> Source
     # The libraries would also log the errors that they raise.
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)
     datasets.disable_progress_bars()
-    if data.files_given:
-        train, test = match_files("train", data.train), match_files("test", data.test)
-        name = _name(train)
-        return _images(name, _parquet("train", train, data), _parquet("test", test, data), report)
-    if local_folder(data) or hub_name(data):
-        splits, name = _load_splits(data, scratch)
-        return _images(name, *_choose(data, splits, name), report)
-    files = match_files("path", [str(data.path)])
-    return _images(_name(files), _parquet("train", files, data), None, report)
+    if files := parquet_files(data):
+        name = _name(files["train"])
+        train, *rest = (_parquet(split, paths, data) for split, paths in files.items())
+        return _images(name, train, rest[0] if rest else None, report)
+    return _images(*_load(data, scratch), report)
 
 
 class _Part:
@@ -70,16 +66,17 @@ class _Part:
         data: ``image`` and ``label`` name the columns; None detects them by type.
 
     Attributes:
+        image: Name of the column of the images.
         labels: Values of the label column: class numbers, strings, or None.
         classes: Class names, if the files have them.
     """
 
     def __init__(self, rows: arrow.Dataset, where: str, data: DataConfig) -> None:
         self.rows, self.where = rows, where
-        with _loading(where, "download or export the data again"):
+        with _loading(where):
             features: dict[str, Any] = dict(Features.from_arrow_schema(rows.schema))
         images = [name for name, kind in features.items() if isinstance(kind, Image)]
-        images = images or [name for name, kind in features.items() if _holds_bytes(kind)]
+        images = images or [name for name, kind in features.items() if _holds(kind, "binary")]
         classes = [name for name, kind in features.items() if isinstance(kind, ClassLabel)]
         classes = classes or [name for name, kind in features.items() if _holds(kind, "int")]
         self.image = _column("image", data.image, images, features, where)
@@ -90,7 +87,7 @@ class _Part:
     def _values(self, column: str, at_once: int) -> Iterator[Any]:
         # Nothing is read ahead, because the images may not fit into memory.
         batches = {"batch_size": at_once, "batch_readahead": 0, "fragment_readahead": 0}
-        with _loading(self.where, "download or export the data again"):
+        with _loading(self.where):
             for batch in self.rows.to_batches(columns=[column], **batches):
                 yield from batch[column].to_pylist()
 
@@ -105,16 +102,9 @@ class _Part:
                 )
         return np.array([number_of[label] for label in self.labels], np.int64)
 
-    def split(self, numbers: np.ndarray, chosen: np.ndarray | None = None) -> Split:
-        """Return the rows, or only the chosen ones, with their class numbers."""
-        if chosen is None:
-            chosen = np.ones(len(numbers), bool)
-        return Split(numbers[chosen], self._samples(chosen))
-
-    def _samples(self, chosen: np.ndarray) -> Iterator[Sample]:
+    def samples(self) -> Iterator[Sample]:
+        """Read the image of each row."""
         for row, image in enumerate(self._values(self.image, 256)):
-            if not chosen[row]:
-                continue
             held = image if isinstance(image, dict) else {"bytes": image}
             if held["bytes"] is None and held.get("path") and os.path.isfile(held["path"]):
                 yield Sample(Path(held["path"]), held["path"])
@@ -126,7 +116,7 @@ class _Part:
 
 
 @contextmanager
-def _loading(what: str, next_step: str) -> Iterator[None]:
+def _loading(what: str, next_step: str = "download or export the data again") -> Iterator[None]:
     """Turn any error while data are loaded into a ConfigError of one line."""
     try:
         yield
@@ -137,14 +127,17 @@ def _loading(what: str, next_step: str) -> Iterator[None]:
 
 def _parquet(split: str, files: Sequence[str], data: DataConfig) -> _Part:
     where = files[0] if len(files) == 1 else f"{_name(files)} {split}"
-    with _loading(where, "check that these are parquet files, or download them again"):
+    with _loading(where):
         rows = arrow.dataset(list(files), format="parquet")
     return _Part(rows, where, data)
 
 
-def _load_splits(data: DataConfig, scratch: Path) -> tuple[dict[str, datasets.Dataset], str]:
-    """Load the splits of ``data.path``; return them by name, and the name of the data set."""
-    path, revision = str(data.path), None
+def _load(data: DataConfig, scratch: Path) -> tuple[str, _Part, _Part | None]:
+    """Load ``data.path``; return its name, the training split, and the test split if there is one.
+
+    Test images of challenges are published without labels; such a split is passed over.
+    """
+    path, name, revision = str(data.path), str(data.path), None
     if folder := local_folder(data):
         path, name = str(folder), folder.name
         if path != glob.escape(path):
@@ -154,7 +147,6 @@ def _load_splits(data: DataConfig, scratch: Path) -> tuple[dict[str, datasets.Da
             )
         next_step = "put the images of each class into train/CLASS/ and test/CLASS/"
     else:
-        name = path
         revision = hub_commit(name)
         next_step = (
             "check the name (a local path, or OWNER/NAME on the Hugging Face Hub) and the network; "
@@ -162,8 +154,28 @@ def _load_splits(data: DataConfig, scratch: Path) -> tuple[dict[str, datasets.Da
         )
     next_step += "; if there are several configurations, set data.subset=NAME"
     with _loading(f"data.path={data.path}", next_step):
-        splits = load_dataset(path, data.subset, revision=revision, cache_dir=str(scratch))
-    return {str(split): rows for split, rows in splits.items()}, name
+        loaded = load_dataset(path, data.subset, revision=revision, cache_dir=str(scratch))
+    splits = {str(split): rows for split, rows in loaded.items()}
+
+    def part(key: str, names: Sequence[str]) -> _Part:
+        if unknown := [split for split in names if split not in splits]:
+            raise ConfigError(
+                f"data.{key}=[{','.join(unknown)}]: no such split in {name}; valid values: "
+                f"{', '.join(splits)}; next step: set data.train=[SPLIT] data.test=[SPLIT]"
+            )
+        rows = concatenate_datasets([splits[split] for split in names])
+        return _Part(arrow.dataset(rows.data.table), f"{name} {'+'.join(names)}", data)
+
+    chosen = data.train or (["train"] if len(splits) > 1 else list(splits))
+    train = part("train", chosen)
+    if data.test:
+        return name, train, part("test", data.test)
+    for split in TEST_SPLITS:
+        if split in splits and split not in chosen:
+            test = part("test", [split])
+            if set(test.labels) - {None, -1}:
+                return name, train, test
+    return name, train, None
 
 
 def _name(files: Sequence[str]) -> str:
@@ -174,30 +186,27 @@ def _name(files: Sequence[str]) -> str:
     return stem or next(folders) or "data"
 
 
-# Columns and splits
+# Columns
 
 
 def _holds(kind: Any, dtype: str) -> bool:
+    """Return whether a column has values of a type, or structs with such ``bytes``."""
+    kind = kind.get("bytes") if isinstance(kind, dict) else kind
     return isinstance(kind, Value) and dtype in kind.dtype
-
-
-def _holds_bytes(kind: Any) -> bool:
-    return _holds(kind.get("bytes") if isinstance(kind, dict) else kind, "binary")
 
 
 def _column(
     key: str, chosen: str | None, found: list[str], features: dict[str, Any], where: str
 ) -> str:
     """Return the chosen column or, if None, the column ``key`` or the only candidate."""
-    if chosen in features:
-        return str(chosen)
-    if chosen is None and key in found:
-        return key
-    if chosen is None and len(found) == 1:
-        return found[0]
-    problem = f"data.{key}={chosen}: no such column" if chosen else f"no {key} column found"
-    if chosen is None and found:
+    candidates = [chosen] if chosen else [key] if key in found else found
+    if len(candidates) == 1 and candidates[0] in features:
+        return candidates[0]
+    problem = f"no {key} column found"
+    if candidates:
         problem = f"several columns may be the {key} ({', '.join(found)})"
+    if chosen:
+        problem = f"data.{key}={chosen}: no such column"
     raise ConfigError(
         f"{where}: {problem}; the columns are {', '.join(features)}; next step: set "
         f"data.{key}=COLUMN (for image folders: put the images of each class into train/CLASS/ and "
@@ -205,60 +214,31 @@ def _column(
     )
 
 
-def _choose(
-    data: DataConfig, splits: dict[str, datasets.Dataset], name: str
-) -> tuple[_Part, _Part | None]:
-    """Return the training split and the test split, if there is one."""
-
-    def part(key: str, names: Sequence[str]) -> _Part:
-        if unknown := [split for split in names if split not in splits]:
-            raise ConfigError(
-                f"data.{key}=[{','.join(unknown)}]: no such split in {name}; valid values: "
-                f"{', '.join(splits)}"
-            )
-        rows = concatenate_datasets([splits[split] for split in names])
-        return _Part(arrow.dataset(rows.data.table), f"{name} {'+'.join(names)}", data)
-
-    if data.train:
-        return part("train", data.train), part("test", data.test)
-    if "train" not in splits and len(splits) > 1:
-        raise ConfigError(
-            f"data.path={data.path}: no split is named train, only {', '.join(splits)}; next step: "
-            "set data.train=[SPLIT] data.test=[SPLIT]"
-        )
-    chosen = "train" if "train" in splits else next(iter(splits))
-    for split in TEST_SPLITS:
-        if split in splits and split != chosen:
-            test = part("test", [split])
-            if set(test.labels) - {None, -1}:  # challenges publish test images without labels
-                return part("train", [chosen]), test
-    return part("train", [chosen]), None
-
-
 # Labels
 
 
 def _images(name: str, train: _Part, test: _Part | None, report: Report) -> SourceData:
     """Number the classes; without a test split, use some of the training images as one."""
-    if test is None:
-        classes, number_of = _classes(train.labels, train.classes)
-        numbers = train.numbers(number_of)
-        chosen = np.zeros(len(numbers), bool)
-        chosen[stratified_order(numbers)[: len(numbers) // TEST_SHARE]] = True
-        report(
-            f"{name} has no test split: {chosen.sum():,} of its {len(numbers):,} images are used "
-            "as one"
-        )
-        return SourceData(
-            name, classes, train.split(numbers, ~chosen), train.split(numbers, chosen)
-        )
-    if train.classes and test.classes and train.classes != test.classes:
+    parts = [train, test] if test else [train]
+    given = [part.classes for part in parts if part.classes]
+    if given and given[0] != given[-1]:
         raise ConfigError(
-            f"{train.where} and {test.where} have different class names; next step: use files of "
-            "the same data set"
+            f"{' and '.join(part.where for part in parts)} have different class names; next step: "
+            "use files of the same data set"
         )
-    classes, number_of = _classes([*train.labels, *test.labels], train.classes or test.classes)
-    splits = [part.split(part.numbers(number_of)) for part in (train, test)]
+    labels = [label for part in parts for label in part.labels]
+    classes, number_of = _classes(labels, given[0] if given else None)
+    numbers, *rest = (part.numbers(number_of) for part in parts)
+    if test:
+        return SourceData(
+            name, classes, Split(numbers, train.samples()), Split(rest[0], test.samples())
+        )
+    chosen = np.zeros(len(numbers), bool)
+    chosen[stratified_order(numbers)[: len(numbers) // TEST_SHARE]] = True
+    report(
+        f"{name} has no test split: {chosen.sum():,} of its {len(numbers):,} images are used as one"
+    )
+    splits = (Split(numbers[rows], compress(train.samples(), rows)) for rows in (~chosen, chosen))
     return SourceData(name, classes, *splits)
 
 

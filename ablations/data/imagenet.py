@@ -40,7 +40,7 @@ from ablations.data.sources import (
 CLASSES = 1000  # data with another number of classes are not named ImageNet
 KAGGLE_WORDS = "LOC_synset_mapping.txt"
 
-Image = tuple[str, str]  # path and class, a WordNet id
+Image = tuple[str, str]  # class, a WordNet id, and path
 
 
 def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> SourceData:
@@ -72,7 +72,7 @@ def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> Source
             f"data.path={root}: cannot read or unpack ImageNet ({error}); next step: provide write "
             "access and 150 GB of free space there, or download damaged files again"
         ) from None
-    classes = sorted({wnid for _, wnid in [*train_images, *test_images]})
+    classes = sorted({wnid for wnid, _ in [*train_images, *test_images]})
     return SourceData(
         "ImageNet (ILSVRC-2012)" if len(classes) == CLASSES else root.name,
         [words.get(wnid, wnid) for wnid in classes],
@@ -83,21 +83,20 @@ def read(data: DataConfig, cache: Path, scratch: Path, report: Report) -> Source
 
 def _split(images: list[Image], classes: list[str]) -> Split:
     number = {wnid: n for n, wnid in enumerate(classes)}
-    labels = np.array([number[wnid] for _, wnid in images], np.int64)
-    return Split(labels, (Sample(Path(path), path) for path, _ in images))
+    labels = np.array([number[wnid] for wnid, _ in images], np.int64)
+    return Split(labels, (Sample(Path(path), path) for _, path in images))
 
 
 def _class_folders(folder: Path) -> list[Image]:
     found = ImageFolder(folder)
-    return [(path, found.classes[label]) for path, label in found.samples]
+    return [(found.classes[label], path) for path, label in found.samples]
 
 
 def _flat_folder(folder: Path, labels: Path) -> list[Image]:
     """Return the images of a folder with their classes in Kaggle's table, sorted by class."""
     with labels.open(newline="") as file:
         wnids = {row["ImageId"]: row["PredictionString"][:9] for row in csv.DictReader(file)}
-    images = [(str(path), wnids.get(path.stem, "no label")) for path in folder.glob("[!.]*")]
-    return sorted(images, key=lambda image: (image[1], image[0]))
+    return sorted((wnids.get(path.stem, "no label"), str(path)) for path in folder.glob("[!.]*"))
 
 
 def _devkit(root: Path, scratch: Path) -> tuple[dict[str, str], list[str]]:

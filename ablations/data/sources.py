@@ -90,17 +90,12 @@ def find_files(data: DataConfig) -> list[tuple[str, int, int]]:
     match data.source:
         case Source.imagenet:
             return [_stamp(path) for split in imagenet_files(data) for path in split]
-        case Source.huggingface if data.files_given:
-            train, test = match_files("train", data.train), match_files("test", data.test)
-            if shared := set(train) & set(test):
-                raise ConfigError(
-                    f"{min(shared)}: in both data.train and data.test; next step: use different "
-                    "files for the two splits"
-                )
-            return [_stamp(path) for path in (*train, *test)]
-        case Source.huggingface if folder := local_folder(data):
-            found = (Path(at, name) for at, _, names in os.walk(folder) for name in names)
-            return sorted(_stamp(path) for path in found)
+        case Source.huggingface:
+            if files := parquet_files(data):
+                return [_stamp(path) for split in files.values() for path in split]
+            if folder := local_folder(data):
+                found = (Path(at, name) for at, _, names in os.walk(folder) for name in names)
+                return sorted(_stamp(path) for path in found)
         case Source.cifar10 if data.path:
             folder = Path(data.path).expanduser()
             if not any((folder / name).exists() for name in CIFAR10_FILES):
@@ -109,9 +104,26 @@ def find_files(data: DataConfig) -> list[tuple[str, int, int]]:
                     "reads; next step: put it into that folder, or add data.source=huggingface to "
                     "read other images"
                 )
-        case Source.huggingface if not hub_name(data):
-            return [_stamp(path) for path in match_files("path", [data.path or ""])]
     return []
+
+
+def parquet_files(data: DataConfig) -> dict[str, list[str]]:
+    """Return the parquet files of each split; empty for a folder or a data set of the Hub.
+
+    Raises:
+        ConfigError: A pattern matches no file, or a file is in both splits.
+    """
+    if data.files_given:
+        train, test = _match("train", data.train), _match("test", data.test)
+        if shared := set(train) & set(test):
+            raise ConfigError(
+                f"{min(shared)}: in both data.train and data.test; next step: use different files "
+                "for the two splits"
+            )
+        return {"train": train, "test": test}
+    if local_folder(data) or hub_name(data):
+        return {}
+    return {"train": _match("path", [data.path or ""])}
 
 
 def local_folder(data: DataConfig) -> Path | None:
@@ -147,27 +159,23 @@ def hub_commit(name: str) -> str | None:
         return None
 
 
-def match_files(key: str, patterns: Sequence[str]) -> list[str]:
+def _match(key: str, patterns: Sequence[str]) -> list[str]:
     """Return the absolute paths of matching files, each once, in the order of the patterns.
 
     Args:
         key: Name of the key in ``data``, for messages.
         patterns: Paths; ``*`` and ``**`` are allowed.
-
-    Raises:
-        ConfigError: A pattern matches no file.
     """
     paths: list[str] = []
     for pattern in patterns:
         pattern = os.path.abspath(os.path.expanduser(pattern))
-        found = [pattern] if os.path.isfile(pattern) else sorted(glob.glob(pattern, recursive=True))
-        found = [path for path in found if os.path.isfile(path)]
-        if not found:
+        found = [pattern] if os.path.isfile(pattern) else glob.glob(pattern, recursive=True)
+        if not (files := sorted(filter(os.path.isfile, found))):
             raise ConfigError(
                 f"data.{key}: no file matches {pattern}; next step: check the path (relative paths "
                 "start at the folder where the command was started)"
             )
-        paths += found
+        paths += files
     return list(dict.fromkeys(paths))
 
 
@@ -186,15 +194,13 @@ def imagenet_files(data: DataConfig) -> tuple[list[Path], list[Path]]:
     """
     root = Path(data.path or "").expanduser().absolute()
     base = imagenet_base(root)
-    train = [root / TRAIN_TAR] if (root / TRAIN_TAR).exists() else _class_folders(base / "train")
+    train = _existing(root / TRAIN_TAR) or _class_folders(base / "train")
     # The archive and Kaggle's folder do not have the classes of their images.
-    for val in (
-        [root / VAL_TAR, root / DEVKIT],
-        [base / "val", root / KAGGLE_LABELS],
-        _class_folders(base / "val"),
-    ):
-        if all(path.exists() for path in val):
-            break
+    val = (
+        _existing(root / VAL_TAR, root / DEVKIT)
+        or _existing(base / "val", root / KAGGLE_LABELS)
+        or _class_folders(base / "val")
+    )
     if not train and not val:
         train, val = sorted(root.rglob("train-*.parquet")), sorted(root.rglob("val*-*.parquet"))
     if not data.path or not train or not val:
@@ -211,6 +217,11 @@ def imagenet_files(data: DataConfig) -> tuple[list[Path], list[Path]]:
 def imagenet_base(root: Path) -> Path:
     """Return the folder of ``train/`` and ``val/``: Kaggle's subfolder if there, else ``root``."""
     return root / KAGGLE_FOLDER if (root / KAGGLE_FOLDER).is_dir() else root
+
+
+def _existing(*paths: Path) -> list[Path]:
+    """Return the paths if all of them exist, else none."""
+    return list(paths) if all(path.exists() for path in paths) else []
 
 
 def _class_folders(split: Path) -> list[Path]:
