@@ -61,7 +61,7 @@ def test_a_checkpoint_alone_is_enough(finished: Path, record: Record):
     module = Classifier.load_from_checkpoint(finished / CHECKPOINT).eval()
     assert torch.load(finished / CHECKPOINT, weights_only=True)["hyper_parameters"]["classes"] == 10
     store = Store(Path(Job.load(finished).store))
-    images, labels = torch.tensor(store.test_images), torch.tensor(store.test_labels)
+    images, labels = torch.tensor(store.test_images[:]), torch.tensor(store.test_labels)
     with torch.no_grad():
         for layout in (images, images.permute(0, 3, 1, 2)):
             wrong = module(layout).argmax(1) != labels

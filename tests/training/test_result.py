@@ -62,7 +62,7 @@ def test_predictions_that_miss_an_image_are_refused(tiny_job, train_here, monkey
 def test_errors_and_predictions_by_hand(record: Record, finished: Path):
     store = Store(Path(Job.load(finished).store))
     network, mean = trained_network(finished), torch.tensor(store.mean_image)[2:14, 2:14]
-    images, labels = torch.tensor(store.test_images), torch.tensor(store.test_labels)
+    images, labels = torch.tensor(store.test_images[:]), torch.tensor(store.test_labels)
     views = []
     with torch.no_grad():
         for top, left in [(0, 0), (0, 4), (4, 0), (4, 4), (2, 2)]:
