@@ -15,7 +15,7 @@ from ablations.config import (
     Run,
     Trainer,
 )
-from ablations.data.store import Store, prepare
+from ablations.data.store import prepare
 from ablations.launch import plan as module
 from ablations.launch.plan import Plan, Timing, make_plan
 from ablations.record import Record
