@@ -27,10 +27,10 @@ COMPARISON = "comparison"
 def report(
     evidence: "Evidence", to: Path, *, pictures: bool = True, figures: bool = True
 ) -> list[Path]:
-    """Write the report of one or two folders of runs; the same records give the same files.
+    """Write a report on folders of runs; the same records give the same files.
 
     Args:
-        evidence: What :func:`ablations.reporting.evidence.gather` or ``gather_two`` returned.
+        evidence: What :func:`ablations.reporting.evidence.gather` returned.
         to: Folder of the report, created if it does not exist.
         pictures: Draw kernels, predictions, neighbors and the most wrong images; needs checkpoints,
             predictions and torch.
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         nargs="*",
         type=Path,
         metavar="FOLDER",
-        help="folder of the runs (default: runs), or two to compare their studies",
+        help="folder of the runs (default: runs), or several to compare their studies",
     )
     parser.add_argument(
         "--output",
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--to",
         type=Path,
         metavar="FOLDER",
-        help=f"folder of the report (default: the folder of the runs; {COMPARISON} for two)",
+        help=f"folder of the report (default: the folder of the runs; {COMPARISON} for several)",
     )
     parser.add_argument(
         "--no-pictures",
@@ -121,23 +121,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     given = parser.parse_intermixed_args(arguments)
     folders = [*given.folders, *given.output] or [Path("runs")]
-    if len(folders) > 2:
-        parser.error("give one folder of runs, or two to compare")
     with ended_in_words():
-        from ablations.reporting.evidence import gather, gather_two, unfinished
+        from ablations.reporting.evidence import gather
         from ablations.reporting.labels import tally
 
-        two = len(folders) == 2
-        evidence = gather_two(*folders) if two else gather(*folders)
-        to: Path = given.to or (Path(COMPARISON) if two else folders[0])
+        evidence = gather(*folders)
+        to: Path = given.to or (Path(COMPARISON) if folders[1:] else folders[0])
         if given.pictures and any(any(path.glob(f"*/{CHECKPOINT}")) for path in folders):
             print("drawing pictures of trained networks (--no-pictures skips them)", flush=True)
         written = report(evidence, to, pictures=given.pictures, figures=given.figures)
         for section in evidence.sections:
-            found = [f"{title.lower()}: {tally(members)}" for title, members in section.groups]
+            found = [f"{title.lower()}: {tally(r)}" for title, r in section.groups.items()]
             print(f"{section.title}: {'; '.join(found) or 'no claims'}")
-            if line := unfinished(section):
-                print(f"  {line}")
+            if left := len(section.unfinished):
+                print(f"  {count(left, 'claim')} not decided; next step: repeat reproduce.py")
         for path in written:
             if path.parent == to:
                 print(f"{path} ({-(-path.stat().st_size // 1024):,} kB)")

@@ -46,7 +46,7 @@ def table(sections: Iterable[Section]) -> str:
             if row.level == "secondary":
                 continue
             first = row.level == "claim"
-            paper = result.paper["data"] if row.effect is not None else ""
+            paper = result.paper["data"] if row.result.effect is not None else ""
             rows.append(
                 (
                     result.statement if first else f"– {row.name}",
@@ -55,10 +55,10 @@ def table(sections: Iterable[Section]) -> str:
                     ", on ".join(filter(None, (row.paper, paper))),
                     row.ours,
                     f"{section.dataset}: {section.scale}" if first else "",
-                    str(row.n),
+                    str(row.result.n),
                     gate if first else "",
                     ", ".join(list(result.confounds)[:MOST_CONFOUNDS]) if first else "",
-                    f"**{row.label}**",
+                    f"**{row.result.word}**",
                 )
             )
     return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in rows)

@@ -119,39 +119,12 @@ def test_two_folders_are_compared_claim_by_claim(two):
     }
 
 
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        (["first/runs", "first/../first/runs"], "the same folder"),
-        (["first/runs", "nowhere"], "no records and no verdicts in nowhere"),
-        (["first/runs", "plain"], "plain: no verdicts to compare"),
-    ],
-)
-def test_folders_that_cannot_be_compared_are_named(two, finished, given, message):
-    shutil.copytree(finished, Path("plain") / finished.name)
-    with pytest.raises(SystemExit, match=f"error: .*{message}.*; next step: ") as error:
-        main([*given, "--no-pictures"])
-    assert "\n" not in str(error.value)
-    assert not Path("comparison").exists()
-
-
-@pytest.mark.parametrize(
-    ("study", "words"),
-    [
-        ({"name": "demo"}, "demo a"),  # some of its claims
-        ({"name": "demo", "claims": ["a"]}, "demo"),
-        ({"changes": ["data.name=my data"]}, "a experiment=cifar10_small 'data.name=my data'"),
-    ],
-)
-def test_an_unfinished_study_is_told_with_the_command_that_resumes_it(
-    study, words, tmp_path, capsys
-):
-    planned = make_result("a", {}, label="", differences={})
-    save_study(tmp_path, [planned], **{"claims": ["a", "b"]} | study)
+def test_the_command_counts_the_claims_that_are_not_decided(tmp_path, capsys):
+    results = [make_result("a", CLAIM), make_result("b", {}, label="", differences={})]
+    save_study(tmp_path, results)
     main(["--output", str(tmp_path), "--no-pictures", "--no-figures"])
     line = capsys.readouterr().out.splitlines()[1]
-    assert line.startswith("  1 claim not decided, 0 runs finished; next step: ")
-    assert line.endswith(f"reproduce.py {words} output={tmp_path}")
+    assert line == "  1 claim not decided; next step: repeat reproduce.py"
 
 
 def test_without_pictures_no_torch_is_imported(runs):

@@ -7,7 +7,6 @@ from ablations.claims.measures import SIDES
 from ablations.claims.results import ArmResult, ClaimResult
 from ablations.claims.schema import TIMES
 from ablations.claims.words import figure, measured, notes
-from ablations.reporting.labels import icon
 from ablations.stats.labels import Label, Verdict
 from ablations.words import count, listed, number, plain, sentence, spoken
 
@@ -19,84 +18,40 @@ class Row:
     """A row of the table of claims: a claim, one of its parts, or a verdict on its top-5 error.
 
     Attributes:
-        result: The claim.
+        result: The claim; in the row of one verdict, with the label, margin and effect of that.
         level: What the row is about.
-        verdict: The verdict; None if the claim has none or several.
     """
 
     result: ClaimResult
     level: Literal["claim", "part", "secondary"]
-    verdict: Verdict | None = None
 
     @property
-    def part(self) -> str:
-        """Part of the claim; empty for the whole claim."""
-        return self.verdict.part if self.verdict else ""
+    def verdict(self) -> Verdict | None:
+        """The verdict; None if the claim has none or several."""
+        return self.result.verdicts[0] if len(self.result.verdicts) == 1 else None
 
     @property
     def name(self) -> str:
         """Name of the claim or of the part, as words."""
-        if self.level == "claim":
-            return spoken(self.result.claim)
-        return self.part + ", secondary" * (self.level == "secondary")
-
-    @property
-    def judged(self) -> ClaimResult:
-        """The claim with the label of the row."""
         if self.level == "claim" or not self.verdict:
-            return self.result
-        return replace(self.result, label=self.verdict.label)
-
-    @property
-    def label(self) -> str:
-        """The label for readers."""
-        return self.judged.word
-
-    @property
-    def icon(self) -> str:
-        """Name of the icon of the label."""
-        return icon(self.judged)
-
-    @property
-    def n(self) -> int:
-        """Pairs behind the label."""
-        return self.verdict.n if self.verdict else self.result.n
-
-    @property
-    def margin(self) -> float:
-        """Smallest effect that matters, on the scale of the analysis."""
-        return self.verdict.margin if self.verdict else self.result.margin
-
-    @property
-    def effect(self) -> float | None:
-        """The paper's effect on the scale of the analysis; None without a figure."""
-        if self.level == "secondary":
-            return self.result.effect5
-        of_gap = self.result.measure["of"] == "gap"
-        if self.level == "part" and of_gap and self.part.endswith("test error"):
-            return None  # the paper's figure is that of the gap
-        return self.result.effect
-
-    @property
-    def unit(self) -> str:
-        """Unit for readers: ``×``, ``points`` or ``% of the test error``."""
-        return self.result.unit_of(self.part)
+            return spoken(self.result.claim)
+        return self.verdict.part + ", secondary" * (self.level == "secondary")
 
     def to_reader(self, effect: float) -> float:
         """Convert an effect from the scale of the analysis to the unit for readers."""
-        value = self.result.to_reader(effect, self.part)
+        value = self.result.to_reader(effect)
         assert value is not None, "only None gives None"
         return value
 
     @property
     def paper(self) -> str:
         """The paper's effect with its unit, or ``no figure``."""
-        return figure(self.result, self.effect, self.part) or "no figure"
+        return figure(self.result, self.result.effect) or "no figure"
 
     @property
     def elsewhere(self) -> bool:
         """Whether the paper's figure is for other data or another network; False without one."""
-        return self.effect is not None and not self.result.at_paper
+        return self.result.effect is not None and not self.result.at_paper
 
     @property
     def paper_and_place(self) -> str:
@@ -112,8 +67,8 @@ class Row:
     @property
     def points(self) -> str:
         """Difference in percentage points where the effect is a ratio of errors; else empty."""
-        points = self.result.points.get(self.part) if self.verdict and self.unit == "×" else None
-        if points is None:
+        points = self.result.points.get(self.verdict.part) if self.verdict else None
+        if points is None or self.result.unit_of() != "×":
             return ""
         return "+" * (points >= 0.0005) + number(100 * points, 1)
 
@@ -125,11 +80,19 @@ def order_of(result: ClaimResult) -> tuple[int, str, str]:
 
 def rows_of(result: ClaimResult) -> list[Row]:
     """Return the row of a claim, those of its parts if it has several, those of the top-5 error."""
-    verdicts = result.verdicts
-    rows = [Row(result, "claim", verdicts[0] if len(verdicts) == 1 else None)]
-    if len(verdicts) > 1:
-        rows += [Row(result, "part", verdict) for verdict in verdicts]
-    return rows + [Row(result, "secondary", verdict) for verdict in result.secondary]
+    rows = [Row(result, "claim")]
+    if len(result.verdicts) > 1:
+        rows += [Row(_of_part(result, verdict), "part") for verdict in result.verdicts]
+    whole = replace(result, effect=result.effect5)
+    return rows + [Row(_of_part(whole, verdict), "secondary") for verdict in result.secondary]
+
+
+def _of_part(result: ClaimResult, verdict: Verdict) -> ClaimResult:
+    """Return a claim with the label, margin, effect and scale of one of its verdicts."""
+    part = replace(result, label=verdict.label, margin=verdict.margin, verdicts=[verdict])
+    if result.scale == "relative" and verdict.part.endswith("test error"):
+        return replace(part, scale="ratio", effect=None)  # the paper's figure is that of the gap
+    return part
 
 
 def standing(result: ClaimResult | None) -> str:
@@ -137,7 +100,7 @@ def standing(result: ClaimResult | None) -> str:
     if result is None:
         return "–"
     found = [
-        f"{row.name}: " * (row.level == "part") + f"{row.ours}, {count(row.n, 'pair')}"
+        f"{row.name}: " * (row.level == "part") + f"{row.ours}, {count(row.result.n, 'pair')}"
         for row in rows_of(result)
         if row.verdict and row.level != "secondary" and row.verdict.estimate is not None
     ]

@@ -1,18 +1,15 @@
 """Reads records and verdicts: one section for each study or experiment."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from shlex import quote
+from string import ascii_lowercase
 
 from ablations import record
 from ablations.arms import Changes, changes_of, name_of, shortest
 from ablations.claims import results
-from ablations.claims.files import study_files
 from ablations.claims.results import ArmResult, ClaimResult, StudyResult
 from ablations.config import ConfigError
-from ablations.keys import command_line
 from ablations.record import Record
 from ablations.reporting.claims import FAMILIES, order_of
 from ablations.stats.labels import Label
@@ -74,14 +71,14 @@ class Section:
     Attributes:
         key: Identifier for URLs, unique in the report.
         title: Title of the study, or the names of data and experiment.
-        name: Name in the records of the runs.
+        name: Name of the study or of the experiment, unique in the report.
         dataset: Name of the data.
         fingerprint: Fingerprint of the data.
-        results: The claims, in the order of the paper.
+        output: Folder of the runs.
         arms: The arms, those with the fewest differences first, without tuning runs.
+        results: The claims, in the order of the paper.
         study: The study; None for runs that belong to no study.
         tuning: Records of tuning and gate runs.
-        output: Folder of the runs.
     """
 
     key: str
@@ -89,11 +86,11 @@ class Section:
     name: str
     dataset: str
     fingerprint: str
-    results: list[ClaimResult]
+    output: Path
     arms: list[Arm]
+    results: Sequence[ClaimResult] = ()
     study: StudyResult | None = None
     tuning: Sequence[Record] = ()
-    output: Path = Path()
 
     @property
     def runs(self) -> list[Record]:
@@ -101,18 +98,9 @@ class Section:
         return [run for arm in self.arms for run in arm.runs]
 
     @property
-    def groups(self) -> list[tuple[str, list[ClaimResult]]]:
-        """The families of the claims that are not excluded, by title."""
-        groups = [
-            (title, [r for r in self.results if r.family == family and not r.excluded])
-            for family, title in FAMILIES.items()
-        ]
-        return [(title, members) for title, members in groups if members]
-
-    @property
     def shown(self) -> list[ClaimResult]:
         """The claims that are not excluded."""
-        return [result for _, members in self.groups for result in members]
+        return [result for result in self.results if not result.excluded]
 
     @property
     def excluded(self) -> list[ClaimResult]:
@@ -120,24 +108,42 @@ class Section:
         return [result for result in self.results if result.excluded]
 
     @property
+    def groups(self) -> dict[str, list[ClaimResult]]:
+        """The families of the claims that are not excluded, by title."""
+        groups: dict[str, list[ClaimResult]] = {}
+        for result in self.shown:
+            groups.setdefault(FAMILIES[result.family], []).append(result)
+        return groups
+
+    @property
+    def unfinished(self) -> list[ClaimResult]:
+        """The claims that need further pairs for a label."""
+        return [
+            result
+            for result in self.shown
+            if not result.decided
+            and result.label != Label.not_testable
+            and result.n < result.looks[-1]
+        ]
+
+    @property
     def scale(self) -> str:
         """Networks, parameters, training images and epochs."""
         if not self.runs:
             return "no finished pairs here" if self.tuning else "no records here"
-        models = Counter(run.run.model.value for run in self.runs)
-        widths = Counter((run.run.model.value, plain(run.run.width)) for run in self.runs)
-        networks = []
-        for name, _ in models.most_common():
-            found = [width for (model, width), _ in widths.most_common() if model == name]
-            networks.append(f"{name} at width {listed(found)}")
+        widths: dict[str, list[str]] = {}
+        for run in self.runs:
+            found = widths.setdefault(run.run.model.value, [])
+            if (width := plain(run.run.width)) not in found:
+                found.append(width)
         parts = [
-            listed(networks),
-            f"{_range(r.parameters for r in self.runs)} parameters",
+            listed([f"{model} at width {listed(found)}" for model, found in widths.items()]),
+            f"{_range([r.parameters for r in self.runs])} parameters",
         ]
         if trained := [r for r in self.runs if r.train]:
-            epochs = _range(r.epochs for r in trained)
+            epochs = _range([r.epochs for r in trained])
             parts += [
-                f"{_range(r.train.count for r in trained if r.train)} training images",
+                f"{_range([r.data.train_images for r in trained])} training images",
                 f"{epochs} epoch" + "s" * (epochs != "1"),
             ]
         return ", ".join(parts)
@@ -156,15 +162,35 @@ class Evidence:
     missing: list[str]
 
 
-def gather(output: Path) -> Evidence:
-    """Read the records and verdicts of a folder.
+def gather(*folders: Path) -> Evidence:
+    """Read the records and verdicts of folders.
 
     Args:
-        output: Folder of the runs.
+        folders: Folders of runs; the sections of several are named after their folder.
 
     Raises:
-        ConfigError: There are none, or runs that belong together have different data or numerics.
+        ConfigError: A folder has no records and no verdicts, or runs that belong together have
+            different data or numerics.
     """
+    if len(folders) == 1:
+        return _read(folders[0])
+    all_of_them = Evidence([], [])
+    for key, folder in zip(ascii_lowercase, folders, strict=False):
+        found = _read(folder)
+        all_of_them.missing.extend(f"{folder}: {text}" for text in found.missing)
+        all_of_them.sections.extend(
+            replace(
+                section,
+                key=slug(key, section.key),
+                title=f"{section.title} ({folder})",
+                name=f"{folder}/{section.name}",
+            )
+            for section in found.sections
+        )
+    return all_of_them
+
+
+def _read(output: Path) -> Evidence:
     studies = results.load(output)
     records = {run.run_id: run for run in record.load_all(output)}
     missing: list[str] = []
@@ -172,10 +198,6 @@ def gather(output: Path) -> Evidence:
         raise ConfigError(
             f"no records and no verdicts in {output}; next step: train runs with ablations/run.py, "
             "or name their folder with --output"
-        )
-    if not records:
-        missing.append(
-            f"No finished run in {output.name}/; next step: train runs with ablations/run.py."
         )
     if not studies:
         missing.append(
@@ -188,138 +210,44 @@ def gather(output: Path) -> Evidence:
         if run.run_id not in judged:
             others.setdefault(run.experiment, []).append(run)
     sections = [
-        _study_section(study, records, others.pop(study.name, []), missing) for study in studies
+        _study_section(study, output, records, others.pop(study.name, []), missing)
+        for study in studies
     ]
     for name, runs in others.items():
         _refuse_mixture(name, runs)
         data = runs[0].data
         title = f"{data.name}: {name}"
-        full = {run.arm: changes_of(run.arm) for run in runs}
-        arms = _arms(runs, full, shortest(full))
-        sections.append(Section(slug(name), title, name, data.name, data.fingerprint, [], arms))
-    return Evidence([replace(section, output=output) for section in sections], missing)
-
-
-def gather_two(one: Path, other: Path) -> Evidence:
-    """Read the records and verdicts of two folders, whose sections are named after their folder.
-
-    Args:
-        one: Folder of the runs of a study.
-        other: Folder of the runs of another study.
-
-    Raises:
-        ConfigError: See :func:`gather`; also where a folder has no study, or both are the same.
-    """
-    if one.resolve() == other.resolve():
-        raise ConfigError(
-            f"{one} {other}: the same folder; next step: name the folders of two studies"
-        )
-    sections, missing = [], []
-    for key, folder in zip("ab", (one, other), strict=True):
-        found = gather(folder)
-        if not any(section.study for section in found.sections):
-            raise ConfigError(
-                f"{folder}: no verdicts to compare; next step: test claims with "
-                f"ablations/reproduce.py output={folder}"
-            )
-        missing += [f"{folder}: {text}" for text in found.missing]
-        sections += [
-            replace(
-                section,
-                key=slug(key, section.key),
-                title=f"{section.title} ({folder})",
-                name=f"{folder}/{section.name}",
-            )
-            for section in found.sections
-        ]
+        arms, _ = _shortly_named(runs, [])
+        sections.append(Section(slug(name), title, name, data.name, data.fingerprint, output, arms))
     return Evidence(sections, missing)
 
 
-def unfinished(section: Section) -> str:
-    """Return what a study lacks for its labels, and how to resume it; empty if it lacks nothing."""
-    study = section.study
-    left = [
-        result
-        for result in section.shown
-        if not (result.decided or result.label == Label.not_testable)
-        and result.n < result.looks[-1]
-    ]
-    if not study or not left:
-        return ""
-    asked = [result.claim for result in study.results]
-    if study.name in study_files():
-        words = [study.name, *(asked if len(asked) < len(study.claims) else [])]
-    else:
-        words = [*asked, f"experiment={study.experiment}", *study.changes]
-    if section.output.resolve() != Path("runs").resolve():
-        words.append(f"output={section.output}")
-    runs = count(len(section.runs) + len(section.tuning), "run")
-    return (
-        f"{count(len(left), 'claim')} not decided, {runs} finished; next step: "
-        f"{command_line('reproduce')} {' '.join(map(quote, words))}"
-    )
-
-
-def _arm_results(study: StudyResult) -> list[ArmResult]:
-    """Return the arms of all claims."""
-    pairs = [pair for result in study.results for pair in result.arms.values()]
-    return [arm for pair in pairs for arm in pair.values()]
-
-
-def _arm_names(study: StudyResult) -> dict[str, list[str]]:
-    """Return the names of the arms by run id, for all runs behind the verdicts of a study."""
-    names: dict[str, list[str]] = {}
-    for arm in _arm_results(study):
-        for run_id in (run_id for ids in arm.runs.values() for run_id in ids):
-            names.setdefault(run_id, []).append(arm.name)
-    return names
-
-
-def _own_name(run: Record, study: StudyResult, names: Sequence[str]) -> Record:
-    """Return a record with the name of its arm in the study, the one with the fewest changes.
-
-    Arms that read the same runs in different views share them. A run that another experiment
-    trained first has the arm's name in that experiment.
-    """
-    known = [run.arm] if run.experiment == study.name else []
-    known += names
-    return replace(run, arm=min(known or [run.arm], key=lambda name: len(changes_of(name))))
-
-
-def _renamed(result: ClaimResult, short: Mapping[str, Changes]) -> ClaimResult:
-    arms = {
-        part: {side: replace(arm, name=name_of(short[arm.name])) for side, arm in pair.items()}
-        for part, pair in result.arms.items()
-    }
-    return replace(result, arms=arms)
-
-
 def _study_section(
-    study: StudyResult, records: Mapping[str, Record], unjudged: list[Record], missing: list[str]
+    study: StudyResult,
+    output: Path,
+    records: Mapping[str, Record],
+    unjudged: Sequence[Record],
+    missing: list[str],
 ) -> Section:
     """Return the section of a study.
 
     Args:
         study: The study.
+        output: Folder of the runs.
         records: All records by run id.
         unjudged: Runs of the study that no verdict uses.
         missing: Extended by what is missing.
     """
     names = _arm_names(study)
-    runs = [records[run_id] for run_id in names if run_id in records]
-    if lost := len(names) - len(runs):
+    judged = [records[run_id] for run_id in names if run_id in records]
+    if lost := len(names) - len(judged):
         missing.append(
             f"{study.name}: the records of {count(lost, 'run')} behind the verdicts are not here, "
             "and neither are their learning curves."
         )
-    _refuse_mixture(study.name, runs)
-    if runs and runs[0].data.fingerprint != study.fingerprint:
-        raise ConfigError(
-            f"{study.name}: the verdicts are of data {study.fingerprint[:12]}, their runs of "
-            f"{runs[0].data.fingerprint[:12]}; next step: run ablations/reproduce.py again"
-        )
+    _refuse_mixture(study.name, judged)
     # Before the first verdict, the first run on the study's data determines the numerics.
-    kinds = [_kind(run) for run in (*runs, *unjudged) if run.data.fingerprint == study.fingerprint]
+    kinds = [k for k in map(_kind, [*judged, *unjudged]) if k[0] == study.fingerprint]
     untuned = [run for run in unjudged if run.seed not in study.tuning_seeds]
     used = [run for run in untuned if _kind(run) in kinds[:1]]
     if foreign := len(untuned) - len(used):
@@ -327,40 +255,73 @@ def _study_section(
             f"{study.name}: left out {count(foreign, 'run')} of other data or numerics than the "
             "verdicts; such runs are never pooled."
         )
-    named = [_own_name(run, study, names.get(run.run_id, [])) for run in (*runs, *used)]
-    arms = _arm_results(study)
-    shown = {run.arm for run in named} | {arm.name for arm in arms}
-    full = {name: changes_of(name) for name in sorted(shown)}
-    short = shortest(full, {arm.tuned.partition("=")[0] for arm in arms})
+    runs = [replace(run, arm=names.get(run.run_id, run.arm)) for run in [*judged, *used]]
+    arms, claims = _shortly_named(runs, study.results)
     return Section(
         slug(study.name),
         study.title,
         study.name,
         study.dataset,
         study.fingerprint,
-        [_renamed(result, short) for result in sorted(study.results, key=order_of)],
-        _arms(named, full, short),
+        output,
+        arms,
+        claims,
         study,
         [run for run in unjudged if run.seed in study.tuning_seeds],
     )
 
 
-def _arms(
-    runs: Iterable[Record], full: Mapping[str, Changes], short: Mapping[str, Changes]
-) -> list[Arm]:
-    """Group runs by arm, the baseline first; ``full`` and ``short`` have the arms by name."""
-    arms: dict[str, list[Record]] = {}
+def _compared(claims: Sequence[ClaimResult]) -> list[ArmResult]:
+    """Return the arms of all claims."""
+    pairs = [pair for claim in claims for pair in claim.arms.values()]
+    return [arm for pair in pairs for arm in pair.values()]
+
+
+def _arm_names(study: StudyResult) -> dict[str, str]:
+    """Return the name of the arm by run id, for all runs behind the verdicts of a study.
+
+    Arms that read the same runs in different views share them. They count for the arm with the
+    fewest changes.
+    """
+    arms = sorted(_compared(study.results), key=lambda arm: len(changes_of(arm.name)))
+    return {run_id: arm.name for arm in arms[::-1] for ids in arm.runs.values() for run_id in ids}
+
+
+def _shortly_named(
+    runs: Sequence[Record], claims: Sequence[ClaimResult]
+) -> tuple[list[Arm], list[ClaimResult]]:
+    """Return the arms of a section and its claims, with the shortest names of the arms.
+
+    Args:
+        runs: Records with the full names of their arms.
+        claims: The claims; empty without a study.
+    """
+    compared = _compared(claims)
+    names = sorted({run.arm for run in runs} | {arm.name for arm in compared})
+    full = {name: changes_of(name) for name in names}
+    short = shortest(full, {arm.tuned.partition("=")[0] for arm in compared})
+    members: dict[str, list[Record]] = {}
     for run in sorted(runs, key=lambda run: (run.seed, run.run_id)):
-        arms.setdefault(run.arm, []).append(replace(run, arm=name_of(short[run.arm])))
-    found = [Arm(short[name], members, full[name]) for name, members in arms.items()]
-    return sorted(found, key=lambda arm: (len(arm.shown), arm.name))
+        members.setdefault(run.arm, []).append(replace(run, arm=name_of(short[run.arm])))
+    arms = [Arm(short[name], found, full[name]) for name, found in members.items()]
+    renamed = [
+        replace(
+            claim,
+            arms={
+                part: {s: replace(arm, name=name_of(short[arm.name])) for s, arm in pair.items()}
+                for part, pair in claim.arms.items()
+            },
+        )
+        for claim in sorted(claims, key=order_of)
+    ]
+    return sorted(arms, key=lambda arm: (len(arm.shown), arm.name)), renamed
 
 
 def _kind(run: Record) -> tuple[str, int]:
     return run.data.fingerprint, run.numerics
 
 
-def _refuse_mixture(where: str, runs: Iterable[Record]) -> None:
+def _refuse_mixture(where: str, runs: Sequence[Record]) -> None:
     kinds = {_kind(run): run.run_id for run in runs}
     if len(kinds) > 1:
         found = "; ".join(
@@ -373,6 +334,5 @@ def _refuse_mixture(where: str, runs: Iterable[Record]) -> None:
         )
 
 
-def _range(values: Iterable[int]) -> str:
-    found = sorted(values)
-    return " to ".join(f"{value:,}" for value in dict.fromkeys([found[0], found[-1]]))
+def _range(values: Sequence[int]) -> str:
+    return " to ".join(f"{value:,}" for value in dict.fromkeys([min(values), max(values)]))

@@ -87,24 +87,24 @@ def _verdict(section: Section, row: Row) -> dict[str, Any]:
         "study": section.name,
         "data": section.dataset,
         "row": row.level,
-        "label": row.label,
-        "n": row.n,
-        "part": row.part,
-        "unit": row.unit.replace("×", "ratio"),
-        "paper": result.to_reader(row.effect, row.part),
+        "label": result.word,
+        "n": result.n,
+        "part": verdict.part if verdict else "",
+        "unit": result.unit_of().replace("×", "ratio"),
+        "paper": result.to_reader(result.effect),
         "paper_data": "own" if result.at_paper else "other",
     }
     if verdict:
-        low, high = (result.to_reader(end, row.part) for end in label_interval(verdict))
+        low, high = (result.to_reader(end) for end in label_interval(verdict))
         values |= {
             **{name: getattr(verdict, name) for name in ("sd", "df", "final", "reason")},
-            "estimate": result.to_reader(verdict.estimate, row.part),
+            "estimate": result.to_reader(verdict.estimate),
             "low": low,
             "high": high,
-            "margin": result.to_reader(verdict.margin, row.part),
+            "margin": result.to_reader(verdict.margin),
             "error_rate": verdict.level,
         }
-        if row.level != "secondary" and (points := result.points.get(row.part)) is not None:
+        if row.level != "secondary" and (points := result.points.get(verdict.part)) is not None:
             values["points"] = 100 * points
     return values
 

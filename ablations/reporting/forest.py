@@ -17,6 +17,7 @@ from ablations.claims.words import figure as figure_of
 from ablations.reporting.claims import Row, rows_of
 from ablations.reporting.drawing import COLORS, STYLE, Panel, blank
 from ablations.reporting.evidence import Section
+from ablations.reporting.labels import icon
 from ablations.words import count, mean_sd, plain, spoken
 
 # In pixels: a figure has the width of a README, and its rows have one height.
@@ -55,7 +56,7 @@ def forest(section: Section) -> Panel | None:
         whole = row.level == "claim" and not row.result.verdicts
         if whole or (row.verdict and row.level != "secondary"):
             ratio = "times" if row.result.measure["of"] in TIMES else "errors"
-            groups[ratio if row.unit == "×" else row.unit].append(row)
+            groups[ratio if row.result.unit_of() == "×" else row.result.unit_of()].append(row)
     groups = {_TITLES[name]: rows for name, rows in groups.items() if rows}
     if not groups:
         return None
@@ -64,7 +65,7 @@ def forest(section: Section) -> Panel | None:
         _scale(axes, rows)
         for y, row in enumerate(rows):
             _draw(axes, y, row)
-    shown = [row for rows in groups.values() for row in rows if row.effect is not None]
+    shown = [row for rows in groups.values() for row in rows if row.result.effect is not None]
     marks: list[Line2D | Patch] = [
         Line2D([], [], label="ours, adjusted interval", color=COLORS["holds"], lw=2.4, **_TEST),
         *(
@@ -143,7 +144,7 @@ def _scale(axes: Axes, rows: Sequence[Row]) -> None:
     With more than two rows, long intervals may extend beyond the axis.
     """
     verdicts = [row.verdict for row in rows if row.verdict]
-    values = [row.margin for row in rows] + [row.effect for row in rows]
+    values = [row.result.margin for row in rows] + [row.result.effect for row in rows]
     values += [verdict.estimate for verdict in verdicts]
     reach = max(1.25 * max(abs(x) for x in values if x is not None), 1e-3)
     ends = [end for v in verdicts for end in (v.low, v.high) if v.level and end is not None]
@@ -151,7 +152,7 @@ def _scale(axes: Axes, rows: Sequence[Row]) -> None:
         ends = [min(max(end, -1.6 * reach), 1.6 * reach) for end in ends]
     low, high = min([*ends, -0.2 * reach]), max([*ends, reach])
     left, right = (rows[0].to_reader(1.05 * end) for end in (low, high))
-    ratio = rows[0].unit == "×"
+    ratio = rows[0].result.unit_of() == "×"
     ticks: Iterable[float] = MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(left, right)
     if ratio:
         axes.set_xscale("log")
@@ -164,9 +165,10 @@ def _scale(axes: Axes, rows: Sequence[Row]) -> None:
 
 
 def _draw(axes: Axes, y: float, row: Row) -> None:
-    verdict, color = row.verdict, COLORS.get(row.icon, COLORS["muted"])
+    verdict, shape = row.verdict, icon(row.result)
+    color = COLORS.get(shape, COLORS["muted"])
     left, right = axes.get_xlim()
-    low, high = row.to_reader(-row.margin), row.to_reader(row.margin)
+    low, high = row.to_reader(-row.result.margin), row.to_reader(row.result.margin)
     axes.fill_betweenx([y - 0.2, y + 0.2], low, high, color=COLORS["band"], lw=0)
     if verdict and verdict.level:
         ends = []
@@ -179,19 +181,19 @@ def _draw(axes: Axes, y: float, row: Row) -> None:
                 axes.plot(edge, y, arrow, color=color, ms=9, clip_on=False)
         axes.plot(ends, [y, y], color=color, lw=2.4)
     if verdict and verdict.estimate is not None:
-        face = color if row.icon in _MARKERS else COLORS["surface"]
-        style = {"marker": _MARKERS.get(row.icon, "o"), "mfc": face, "ms": 11, "mew": 2}
+        face = color if shape in _MARKERS else COLORS["surface"]
+        style = {"marker": _MARKERS.get(shape, "o"), "mfc": face, "ms": 11, "mew": 2}
         axes.plot(row.to_reader(verdict.estimate), y, color=color, zorder=3, **style)
-    if row.effect is not None:
+    if row.result.effect is not None:
         face = COLORS["ink" if row.result.at_paper else "surface"]
-        x = min(max(row.to_reader(row.effect), left), right)
+        x = min(max(row.to_reader(row.result.effect), left), right)
         axes.plot(x, y, mfc=face, zorder=4, **_PAPER)
     section = f"§ {row.result.section}" if row.result.section[:1].isdigit() else row.result.section
-    note = " · ".join([row.label, section, count(row.n, "pair")])
+    note = " · ".join([row.result.word, section, count(row.result.n, "pair")])
     name = spoken(row.result.claim) + f": {row.name}" * (row.level == "part")
     _write(axes, y, 0, name, note)
     ours = row.ours if row.ours != "–" else "no estimate"
-    remark = f"paper: {row.paper}, margin {figure_of(row.result, row.margin, row.part)}"
+    remark = f"paper: {row.paper}, margin {figure_of(row.result, row.result.margin)}"
     _write(axes, y, 1, *(text.replace(" of the test error", "") for text in (ours, remark)))
 
 

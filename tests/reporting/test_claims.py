@@ -26,20 +26,20 @@ def test_a_row_has_the_papers_figure_ours_with_its_interval_and_the_points(resul
     assert row.paper_and_place == "1.034× (other data or network)"
     assert row.ours.startswith("1.120× [1.113, 1.")
     assert row.points.startswith("+3.")
-    assert (row.label, row.n) == ("holds here", 5)
+    assert (row.result.word, row.result.n) == ("holds here", 5)
     assert (top5.level, top5.paper_and_place) == ("secondary", "1.061× (other data or network)")
 
 
 def test_each_part_has_a_row_with_its_own_label(results):
     whole, conv3, conv4 = rows_of(results["each_middle_convolution_matters"])
-    assert (whole.ours, whole.points, whole.label) == ("–", "", "direction holds here")
-    assert (conv3.name, conv3.label) == ("conv3", "holds here")
-    assert (conv4.name, conv4.label) == ("conv4", "direction holds here")
+    assert (whole.ours, whole.points, whole.result.word) == ("–", "", "direction holds here")
+    assert (conv3.name, conv3.result.word) == ("conv3", "holds here")
+    assert (conv4.name, conv4.result.word) == ("conv4", "direction holds here")
 
 
 def test_a_gap_is_in_percent_of_the_test_error_which_also_has_to_fall(results):
     whole, gap, test_error = rows_of(results["dropout_curbs_overfitting"])
-    assert (whole.label, whole.paper) == ("opposite here", "no figure")
+    assert (whole.result.word, whole.paper) == ("opposite here", "no figure")
     assert gap.ours.startswith("−29")
     assert "% of the test error" in gap.ours
     assert test_error.ours.startswith("1.05")

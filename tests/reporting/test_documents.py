@@ -174,7 +174,7 @@ def test_both_have_all_that_is_known(written, html):
             known += [
                 row.ours,
                 row.points,
-                row.label.capitalize(),
+                row.result.word.capitalize(),
                 row.paper_and_place * (row.level != "part"),
             ]
         known += [value for _, value in plan_of(result) + details_of(result, 2)]

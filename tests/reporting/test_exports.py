@@ -57,7 +57,9 @@ def test_verdicts_have_the_rows_of_the_report_in_the_readers_unit(written):
     (section,) = evidence.sections
     found = lines(verdicts_csv(evidence))
     rows = [row for result in [*section.shown, *section.excluded] for row in rows_of(result)]
-    assert [(line["label"], int(line["n"])) for line in found] == [(r.label, r.n) for r in rows]
+    assert [(line["label"], int(line["n"])) for line in found] == [
+        (r.result.word, r.result.n) for r in rows
+    ]
     by_name = {(line["claim"], line["part"]): line for line in found}
     lrn = by_name["lrn_lowers_error", ""]
     low, estimate, high = (float(lrn[name]) for name in ("low", "estimate", "high"))
@@ -68,7 +70,7 @@ def test_verdicts_have_the_rows_of_the_report_in_the_readers_unit(written):
     assert gap["unit"] == "% of the test error"
     assert -31 < float(gap["estimate"]) < -29
     # No effect is said from the interval of the two tests.
-    none = next(r for r in section.shown if r.label == "no effect here").verdicts[0]
+    none = next(r for r in section.shown if r.word == "no effect here").verdicts[0]
     line = by_name["color_augmentation_lowers_error", ""]
     assert float(line["low"]) == pytest.approx(2.718281828459045**none.inner_low)
     assert by_name["relu_trains_faster_than_tanh", ""]["high"] == ""
@@ -105,7 +107,7 @@ def test_the_latex_table_has_a_row_for_each_row_of_the_report(written):
     text = verdicts_tex(evidence)
     head, *rows = cells_of(text)
     shown = [row for result in section.shown for row in rows_of(result)]
-    assert [cells[-1].strip() for cells in rows] == [latex(row.label) for row in shown]
+    assert [cells[-1].strip() for cells in rows] == [latex(row.result.word) for row in shown]
     assert [cells[3].strip() for cells in rows] == [latex(row.ours) for row in shown]
     assert {len(cells) for cells in [head, *rows]} == {6}
     for name in ("table", "tabular"):
