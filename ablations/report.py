@@ -49,27 +49,25 @@ def report(
     from ablations.reporting.plots import save
 
     writable(to, f"--to {to}", "--to FOLDER")
-    networks, wrong = {}, {}
+    drawn = {}
     if pictures:
         # Only pictures need torch, which is slow to import.
-        from ablations.reporting.pictures import draw, most_wrong
+        from ablations.reporting.pictures import draw
 
-        for section in evidence.sections:
-            images = {arm.name: most_wrong(section.output, arm.finished) for arm in section.arms}
-            wrong[section.key] = {name: found for name, found in images.items() if found}
-            if found := draw(section.output, section.runs):
-                networks[section.key] = found
-            elif section.runs:
-                evidence.missing.append(
-                    f"{section.name}: no run has a checkpoint here, so there are no pictures of "
-                    "trained networks."
-                )
+        drawn = {section.key: draw(section) for section in evidence.sections}
+        evidence.missing.extend(
+            f"{section.name}: no run has a checkpoint here, so there are no pictures of trained "
+            "networks."
+            for section in evidence.sections
+            if section.runs and not drawn[section.key].run
+        )
     plots = draw_plots(evidence.sections)
     written = {
         MARKDOWN: results(evidence),
-        PAGE: page(evidence, plots, networks, wrong),
-        RUNS: runs_csv(evidence),
+        PAGE: page(evidence, plots, drawn),
     }
+    if any(section.runs for section in evidence.sections):
+        written[RUNS] = runs_csv(evidence)
     if any(section.results for section in evidence.sections):
         written |= {VERDICTS: verdicts_csv(evidence), LATEX: verdicts_tex(evidence)}
     for name, text in written.items():

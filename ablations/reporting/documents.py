@@ -12,42 +12,27 @@ from ablations.reporting import claims, labels, mistakes, plots, tables
 from ablations.reporting.evidence import Evidence, Section
 
 if TYPE_CHECKING:  # it imports torch
-    from ablations.reporting.pictures import Figures, MostWrong
+    from ablations.reporting.pictures import Pictures
 
 
 def results(evidence: Evidence) -> str:
     """Return ``RESULTS.md``; the same evidence gives the same text."""
-    template = _TEMPLATES.get_template("results.md")
-    text = template.render(
-        sections=evidence.sections,
-        missing=evidence.missing,
-        overview=_overview(evidence.sections),
-    )
-    return text.rstrip() + "\n"
+    return _render("results.md", evidence).rstrip() + "\n"
 
 
 def page(
     evidence: Evidence,
     drawn: plots.Drawn,
-    figures: Mapping[str, "Figures"] | None = None,
-    images: Mapping[str, Mapping[str, "MostWrong"]] | None = None,
+    pictures: Mapping[str, "Pictures"] | None = None,
 ) -> str:
     """Return ``report.html``; the same evidence gives the same text.
 
     Args:
         evidence: What it shows.
         drawn: Its plots.
-        figures: Pictures of one run of a section, by the key of the section.
-        images: Most wrong images by the key of the section and the name of the arm.
+        pictures: Pictures of networks by the key of the section.
     """
-    return _TEMPLATES.get_template("report.html").render(
-        sections=evidence.sections,
-        missing=evidence.missing,
-        drawn=drawn,
-        figures=figures or {},
-        images=images or {},
-        overview=_overview(evidence.sections),
-    )
+    return _render("report.html", evidence, drawn=drawn, drawn_pictures=pictures or {})
 
 
 def claims_table(results: Sequence[ClaimResult]) -> str:
@@ -57,7 +42,16 @@ def claims_table(results: Sequence[ClaimResult]) -> str:
 
 def verdicts_tex(evidence: Evidence) -> str:
     """Return ``verdicts.tex``: a table for each study; needs array and booktabs."""
-    return _TEMPLATES.get_template("verdicts.tex").render(sections=evidence.sections)
+    return _render("verdicts.tex", evidence)
+
+
+def _render(template: str, evidence: Evidence, **values: object) -> str:
+    return _TEMPLATES.get_template(template).render(
+        sections=evidence.sections,
+        missing=evidence.missing,
+        overview=_overview(evidence.sections),
+        **values,
+    )
 
 
 def escape(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Pictures of one trained network: first kernels, predictions, nearest neighbors (§6.1).
+"""Pictures of trained networks: first kernels, predictions, nearest neighbors (§6.1).
 
 The only module of the report that needs torch. It is imported when pictures are drawn.
 """
@@ -6,6 +6,7 @@ The only module of the report that needs torch. It is imported when pictures are
 import base64
 import io
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,15 +19,15 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from ablations import models
-from ablations.config import ConfigError, Job
+from ablations.config import ConfigError
 from ablations.data.store import Store
-from ablations.models.pretrained import network_state, read_checkpoint
-from ablations.record import CHECKPOINT, PREDICTIONS, Record
+from ablations.record import CHECKPOINT, PREDICTIONS, Record, unpack
+from ablations.reporting.evidence import Section
 from ablations.reporting.mistakes import prepared
 from ablations.techniques.augmentation import to_input
 from ablations.techniques.evaluation import center_crop
 from ablations.techniques.towers import colorfulness
-from ablations.training.classifier import input_mean
+from ablations.trained import TrainedNetwork
 from ablations.words import classes
 
 QUERIES, NEIGHBORS, PREDICTED, WRONG = 5, 6, 8, 8
@@ -42,7 +43,7 @@ class Picture(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """A test image, its text the true class, with the five most probable classes.
+    """A test image, its text the true class, with probable classes.
 
     Each class has its name, its probability in percent, and whether it is the true class.
     """
@@ -51,115 +52,71 @@ class Prediction(NamedTuple):
     classes: list[tuple[str, float, bool]]
 
 
-class MostWrong(NamedTuple):
-    """The test images whose true class has the lowest probability in a run, lowest first.
-
-    The classes of each prediction are the predicted and the true one.
-    """
-
-    run: Record
-    predictions: list[Prediction]
-
-
-class NearestNeighbors(NamedTuple):
-    """A test image and its nearest training images, nearest first; their texts are the classes."""
-
-    image: Picture
-    nearest: list[Picture]
-
-
 @dataclass
-class Figures:
-    """The pictures of one run.
+class Pictures:
+    """The pictures of a section.
 
     Attributes:
-        run: The run.
-        kernels: Those of each tower.
-        predictions: Correct and wrong ones, up to :data:`PREDICTED` // 2 of each.
-        neighbors: Those of several test images.
-        missing: What could not be drawn, and why.
+        wrong: A run of each arm, by the name of the arm, and the test images whose true class has
+            the lowest probability in it, lowest first, with the predicted and the true class.
+        run: The run whose network the others show; None if no run has a checkpoint.
+        kernels: The first kernels of each tower.
+        predictions: The five most probable classes of test images, of :data:`PREDICTED` // 2 that
+            are classified correctly and as many that are not.
+        neighbors: Test images, each followed by the nearest training images, nearest first; their
+            texts are the classes. Empty, like the predictions, if the prepared data are not here.
+        pool: Number of training images among which neighbors were searched.
     """
 
-    run: Record
-    kernels: list[Picture]
+    wrong: dict[str, tuple[Record, list[Prediction]]]
+    run: Record | None = None
+    kernels: list[Picture] = field(default_factory=list)
     predictions: list[Prediction] = field(default_factory=list)
-    neighbors: list[NearestNeighbors] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-
-    @property
-    def pool(self) -> int:
-        """Number of training images among which neighbors were searched."""
-        return min(POOL, self.run.data.train_images)
+    neighbors: list[list[Picture]] = field(default_factory=list)
+    pool: int = 0
 
 
-def draw(output: Path, runs: Sequence[Record]) -> Figures | None:
-    """Draw the first run with a checkpoint that this version can read; None without any.
-
-    Args:
-        output: Folder of the runs.
-        runs: Runs of one experiment, in order of preference.
-    """
-    for run in runs:
-        folder = output / run.run_id
+def draw(section: Section) -> Pictures:
+    """Draw the most wrong images of each arm, and the network of the first run that has one."""
+    found = ((arm.name, _most_wrong(section.output, arm.finished)) for arm in section.arms)
+    pictures = Pictures({name: wrong for name, wrong in found if wrong})
+    for run in section.runs:
+        folder = section.output / run.run_id
         if run.status == "finished" and (folder / CHECKPOINT).exists():
-            try:
-                return _draw(run, folder)
-            except ConfigError:  # written by another version
-                continue
-    return None
+            with suppress(ConfigError):  # written by another version
+                trained = TrainedNetwork.of_run(folder)
+                pictures.run, pictures.kernels = run, _kernels(trained.network)
+                if store := prepared(folder, run):
+                    pictures.predictions = _predictions(trained, store)
+                    pictures.neighbors = _neighbors(trained, store)
+                    pictures.pool = min(POOL, run.data.train_images)
+                break
+    return pictures
 
 
-def most_wrong(output: Path, runs: Sequence[Record]) -> MostWrong | None:
+def _most_wrong(output: Path, runs: Sequence[Record]) -> tuple[Record, list[Prediction]] | None:
     """Draw the most wrong images of the first run whose predictions and data are here.
 
     Args:
         output: Folder of the runs.
-        runs: Runs of one arm, in order of preference.
+        runs: Finished runs of an arm.
 
     Returns:
-        The images, in the views of the run's tables; None without such a run.
+        The run and the images, in the views of its tables; None without such a run.
     """
     for run in runs:
-        folder = output / run.run_id
-        probabilities = _probabilities(folder, run.evaluation)
-        if probabilities is not None and (store := prepared(folder, run)):
+        path = output / run.run_id / PREDICTIONS
+        if path.exists() and (store := prepared(path.parent, run)):
+            with np.load(path) as saved:
+                probabilities = saved[run.evaluation].astype(np.float32)
             labels, best = store.test_labels, probabilities.argmax(1)
             true = probabilities[np.arange(len(labels)), labels]
             # Many probabilities are rounded to zero; the most confident mistakes then come first.
             order = np.lexsort((-probabilities.max(1), true))
             chosen = [row for row in order if best[row] != labels[row]][:WRONG]
             tops = [(best[row], labels[row]) for row in chosen]
-            return MostWrong(run, _show(store, probabilities, chosen, tops))
+            return run, _show(store, chosen, probabilities[chosen], tops)
     return None
-
-
-def _probabilities(folder: Path, view: str) -> NDArray[np.float32] | None:
-    """Return the probabilities of the test images in a view; None if they were not saved."""
-    if not (folder / PREDICTIONS).exists():
-        return None
-    with np.load(folder / PREDICTIONS) as predictions:
-        return predictions[view].astype(np.float32)
-
-
-def _draw(run: Record, folder: Path) -> Figures:
-    job = Job.load(folder)
-    network = models.build(job.run, run.data.classes)
-    network.load_state_dict(network_state(read_checkpoint(folder / CHECKPOINT)))
-    network.eval()
-    figures = Figures(run, _kernels(network))
-    store = prepared(folder, run)
-    if store is None:
-        figures.missing.append(
-            "The prepared images of this run are not here: no predictions and no neighbors."
-        )
-        return figures
-    probabilities = _probabilities(folder, "ten_view")
-    if probabilities is None:
-        figures.missing.append(f"No {PREDICTIONS} beside the record: no predictions.")
-    else:
-        figures.predictions = _predictions(store, probabilities)
-    figures.neighbors = _neighbors(job, network, store)
-    return figures
 
 
 def _kernels(network: torch.nn.Sequential) -> list[Picture]:
@@ -205,16 +162,14 @@ def data_uri(pixels: NDArray[np.uint8]) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _predictions(store: Store, probabilities: NDArray[np.float32]) -> list[Prediction]:
+def _predictions(trained: TrainedNetwork, store: Store) -> list[Prediction]:
     labels = store.test_labels
-    correct = probabilities.argmax(1) == labels
-    chosen = [
-        int(row)
-        for kind in (correct, ~correct)
-        for row in firsts(np.flatnonzero(kind), labels, PREDICTED // 2)
-    ]
-    best = np.argsort(-probabilities[chosen], kind="stable")[:, :5]
-    return _show(store, probabilities, chosen, best)
+    correct = unpack(trained.record.predicted["ten_view"]) == labels
+    rows = [firsts(np.flatnonzero(kind), labels, PREDICTED // 2) for kind in (correct, ~correct)]
+    chosen = np.concatenate(rows)
+    probabilities = trained.predict(torch.tensor(store.test_images[chosen]))
+    best = probabilities.argsort(1, descending=True)[:, :5]
+    return _show(store, chosen, probabilities.numpy(), best.numpy())
 
 
 def firsts(rows: NDArray[np.intp], labels: NDArray[np.integer], most: int) -> NDArray[np.intp]:
@@ -230,38 +185,37 @@ def firsts(rows: NDArray[np.intp], labels: NDArray[np.integer], most: int) -> ND
 
 
 def _show(
-    store: Store, probabilities: NDArray[np.float32], chosen: Sequence[int], tops: Iterable[Any]
+    store: Store, rows: Iterable[int], probabilities: NDArray[np.float32], tops: Iterable[Any]
 ) -> list[Prediction]:
+    """Return test images with the probabilities of their ``tops``, numbers of classes."""
     labels, names = store.test_labels, classes(store.classes)
     return [
         Prediction(
             Picture(data_uri(store.test_images[row]), names[labels[row]]),
-            [(names[c], 100 * float(probabilities[row, c]), bool(c == labels[row])) for c in top],
+            [(names[c], 100 * float(shares[c]), bool(c == labels[row])) for c in top],
         )
-        for row, top in zip(chosen, tops, strict=True)
+        for row, shares, top in zip(rows, probabilities, tops, strict=True)
     ]
 
 
 @torch.inference_mode()
-def _neighbors(job: Job, network: torch.nn.Sequential, store: Store) -> list[NearestNeighbors]:
-    train, _ = store.split(job.run.data.train_limit, job.run.data.val_size)
+def _neighbors(trained: TrainedNetwork, store: Store) -> list[list[Picture]]:
+    train, _ = store.split(trained.run.data.train_limit, trained.run.data.val_size)
     pool = train[np.linspace(0, len(train) - 1, min(POOL, len(train))).astype(int)]
     labels, names = store.test_labels, classes(store.classes)
     queries = firsts(np.arange(len(labels)), labels, QUERIES)
     images = np.concatenate([store.test_images[queries], store.train_images[pool]])
-    crop, mean = job.run.data.crop, input_mean(job.run, store)
-    features = torch.cat(
-        [
-            models.features(network, to_input(center_crop(part, crop), mean)).flatten(1)
-            for part in torch.from_numpy(images).split(100)
-        ]
+    inputs = (
+        to_input(center_crop(part, trained.crop), trained.mean)
+        for part in torch.from_numpy(images).split(100)
     )
+    features = torch.cat([models.features(trained.network, x).flatten(1) for x in inputs])
     distances = torch.cdist(features[: len(queries)], features[len(queries) :])
     nearest = pool[distances.argsort(1)[:, :NEIGHBORS].numpy()]
     return [
-        NearestNeighbors(
+        [
             Picture(data_uri(store.test_images[query]), names[labels[query]]),
-            [Picture(data_uri(store.train_images[i]), names[store.train_labels[i]]) for i in row],
-        )
+            *(Picture(data_uri(store.train_images[i]), names[store.train_labels[i]]) for i in row),
+        ]
         for query, row in zip(queries, nearest, strict=True)
     ]

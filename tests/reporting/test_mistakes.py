@@ -15,7 +15,7 @@ from ablations.record import pack, unpack
 from ablations.reporting.documents import page
 from ablations.reporting.evidence import gather
 from ablations.reporting.mistakes import PAIRS, confusions
-from ablations.reporting.pictures import WRONG, most_wrong
+from ablations.reporting.pictures import WRONG, draw
 
 
 def add(folder, seed, labels, predicted, classes, **changes):
@@ -64,18 +64,22 @@ def test_classes_have_the_names_of_the_data(finished, record):
 
 
 def test_the_most_wrong_images_have_the_least_probable_true_class(finished, record):
-    found = most_wrong(finished.parent, [record])
+    evidence = gather(finished.parent)
+    (section,) = evidence.sections
+    pictures = draw(section)
+    run, found = pictures.wrong["baseline"]
+    assert run.run_id == record.run_id
     table, labels = predictions(finished)[record.evaluation], unpack(record.labels)
     true = table[np.arange(len(labels)), labels].astype(float)
     least = np.sort(true[table.argmax(1) != labels])[:WRONG]
-    shares = [prediction.classes[1][1] for prediction in found.predictions]
+    shares = [prediction.classes[1][1] for prediction in found]
     np.testing.assert_allclose(shares, 100 * least, rtol=1e-6)
-    for image, (predicted, actual) in found.predictions:
+    for image, (predicted, actual) in found:
         assert (predicted[2], actual[2]) == (False, True)
         assert actual[0] == image.text != predicted[0]
         assert predicted[1] >= actual[1]
-    (section,) = gather(finished.parent).sections
-    html = unescape(page(gather(finished.parent), {}, None, {section.key: {record.arm: found}}))
+    pictures.run = None  # only these images
+    html = unescape(page(evidence, {}, {section.key: pictures}))
     assert f"The most wrong test images of one run, seed {record.seed}" in html
     assert len(re.findall("<img ", html)) == len(shares)
 
@@ -84,4 +88,4 @@ def test_the_most_wrong_images_have_the_least_probable_true_class(finished, reco
 def test_without_predictions_or_data_there_are_no_images(finished, record, tmp_path, lost):
     shutil.copytree(finished, tmp_path / finished.name)
     (tmp_path / finished.name / lost).unlink()
-    assert most_wrong(tmp_path, [record]) is None
+    assert draw(gather(tmp_path).sections[0]).wrong == {}

@@ -13,17 +13,22 @@ from PIL import Image
 from ablations import models
 from ablations.config import Job
 from ablations.reporting import pictures
+from ablations.reporting.evidence import gather
 from ablations.reporting.pictures import data_uri, draw, firsts, mosaic
-from ablations.techniques.augmentation import to_input
 
 
 def decode(source: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
 
 
+def drawn(output):
+    (section,) = gather(output).sections
+    return draw(section)
+
+
 @pytest.fixture
-def found(finished, record):
-    return draw(finished.parent, [record])
+def found(finished):
+    return drawn(finished.parent)
 
 
 def test_there_are_kernels_of_both_towers(found, record):
@@ -52,40 +57,24 @@ def test_examples_are_the_first_of_each_class():
 
 def test_each_row_of_neighbors_has_the_nearest_training_images(finished, record, monkeypatch):
     monkeypatch.setattr(models, "features", lambda network, inputs: inputs)
-    found = draw(finished.parent, [record])
+    found = drawn(finished.parent)
     assert found.pool == record.data.train_images
     for row in found.neighbors:
-        assert len(row.nearest) == pictures.NEIGHBORS
-        crops = [np.asarray(decode(p.source), float)[2:-2, 2:-2] for p in (row.image, *row.nearest)]
+        assert len(row) == 1 + pictures.NEIGHBORS
+        crops = [np.asarray(decode(image.source), float)[2:-2, 2:-2] for image in row]
         distances = [((crop - crops[0]) ** 2).sum() for crop in crops]
         assert distances == sorted(distances)
 
 
-@pytest.mark.parametrize("raw", [False, True])
-def test_networks_of_raw_pixels_get_raw_pixels(raw, finished, record, monkeypatch):
-    means = []
-    monkeypatch.setattr(
-        pictures, "to_input", lambda images, mean: means.append(mean) or to_input(images, mean)
-    )
-    model = Job.load(finished).run.model
-    entry = replace(models.MODELS[model], raw_pixels=raw)
-    monkeypatch.setitem(models.MODELS, model, entry)
-    draw(finished.parent, [record])
-    assert [bool(mean.any()) for mean in means] == [not raw]
-
-
-def test_what_is_missing_is_reported(finished, record, tmp_path):
+def test_without_prepared_data_or_a_checkpoint_there_is_less_to_see(finished, record, tmp_path):
     folder = tmp_path / record.run_id
     shutil.copytree(finished, folder)
-    (folder / "predictions.npz").unlink()
-    assert any("no predictions" in note for note in draw(tmp_path, [record]).missing)
     replace(Job.load(folder), store="nowhere").save(folder)
-    found = draw(tmp_path, [record])
+    found = drawn(tmp_path)
     assert found.kernels
-    assert not found.neighbors
-    assert any("not here" in note for note in found.missing)
+    assert not found.predictions + found.neighbors
     (folder / "last.ckpt").unlink()
-    assert draw(tmp_path, [record]) is None
+    assert drawn(tmp_path).run is None
 
 
 def test_a_mosaic_keeps_every_kernel_between_transparent_gaps():
