@@ -78,13 +78,7 @@ def test_the_layers_have_torchvisions_names(exported):
 
 def test_the_card_and_the_configuration_say_what_the_network_is(exported, record):
     card = ModelCard.load(exported / "README.md")
-    found = {result.metric_name: result.metric_value for result in card.data.eval_results}
-    assert found["top-1 accuracy, ten views"] == pytest.approx(
-        1 - record.test["ten_view"].top1, abs=1e-6
-    )
-    assert found["top-5 accuracy, center view"] == pytest.approx(
-        1 - record.test["center"].top5, abs=1e-6
-    )
+    assert card.data.library_name == "pytorch"
     for text in (
         record.run_id,
         record.data.fingerprint,
@@ -107,9 +101,6 @@ def test_the_card_has_a_top5_error_only_if_it_can_differ_from_zero(record, class
         replace(record, data=replace(record.data, classes=classes)), Model.cifar_conv, 24
     )
     card = ModelCard(write_card(trained, ["model.py"]))
-    names = {result.metric_name for result in card.data.eval_results}
-    assert "top-1 accuracy, center view" in names
-    assert ("top-5 accuracy, center view" in names) == shown
     rows = [line for line in card.text.splitlines() if line.startswith(("| |", "| test images"))]
     assert len(rows) == 3
     assert ("top-5 error" in rows[0]) == shown

@@ -5,7 +5,7 @@ from typing import Any
 
 from ablations.config import SIZES
 from ablations.exporting.plain import TEMPLATES
-from ablations.record import Record, Scores
+from ablations.record import Record
 from ablations.trained import TrainedNetwork
 
 
@@ -33,16 +33,8 @@ def write_card(trained: TrainedNetwork, files: Sequence[str]) -> str:
         trained: The network.
         files: Names of the exported files.
     """
-    record = trained.record
     return TEMPLATES.get_template("README.md.jinja").render(
-        metadata=_metadata(trained),
-        record=record,
-        run=trained.run,
-        splits=_splits(record),
-        settings=_settings(record),
-        versions=record.provenance.get("versions", {}),
-        commit=_commit(record.provenance),
-        files=files,
+        record=trained.record, run=trained.run, settings=_settings(trained.record), files=files
     )
 
 
@@ -55,45 +47,3 @@ def _settings(record: Record) -> dict[str, Any]:
         for key, value in flat.items()
         if key in sizes or not key.startswith(("data.", "fingerprint"))
     }
-
-
-def _splits(record: Record) -> dict[str, Scores]:
-    found = {
-        "training images, center view": record.train,
-        "validation images, center view": record.val,
-        "test images, center view": record.test["center"],
-        "test images, ten views": record.test["ten_view"],
-    }
-    return {name: scores for name, scores in found.items() if scores}
-
-
-def _commit(provenance: dict[str, Any]) -> str:
-    if not (commit := provenance.get("commit")):
-        return "unknown (installed package)"
-    return f"{commit}{' with changes' if provenance.get('dirty') else ''}"
-
-
-def _metadata(trained: TrainedNetwork) -> str:
-    from huggingface_hub import EvalResult, ModelCardData  # slow to import
-
-    record = trained.record
-    results = [
-        EvalResult(
-            task_type="image-classification",
-            dataset_type=record.data.name,
-            dataset_name=record.data.name,
-            dataset_split="test",
-            metric_type="accuracy",
-            metric_name=f"top-{k} accuracy, {words}",
-            metric_value=round(1 - record.test_error(view, k), 6),
-        )
-        for view, words in (("center", "center view"), ("ten_view", "ten views"))
-        for k in record.data.top_k
-    ]
-    return ModelCardData(
-        model_name=f"{trained.run.model.value}-{record.run_id}",
-        library_name="pytorch",
-        pipeline_tag="image-classification",
-        tags=["alexnet", "image-classification"],
-        eval_results=results,
-    ).to_yaml()
