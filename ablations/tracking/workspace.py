@@ -1,7 +1,8 @@
 """The workspace and the report of a W&B project, built from local records with wandb-workspaces."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 from wandb_workspaces.reports.v2.interface import Report, Runset
 
-from ablations.claims.results import ArmResult, ClaimResult
+from ablations.claims.results import ClaimResult
 from ablations.claims.schema import READINGS
 from ablations.files import write_atomically
 from ablations.reporting.claims import warnings_of
@@ -31,8 +32,9 @@ _FINAL = {
     "train_clean/top1_error": "Training top-1 error, no augmentation",
     "gap/top1_error": "Generalization gap: test, center view, minus training",
 }
-# Metrics of the bars of a claim, by its measure; curves show times.
+# Metrics of the bars of a claim, by its technique or measure; curves show times.
 _MEASURED = {
+    "evaluation": ["test/top1_error", "test_center/top1_error"],
     "train_error": ["train_clean/top1_error"],
     "gap": ["gap/top1_error"],
     "color": ["color/difference"],
@@ -125,9 +127,13 @@ def report(entity: str, project: str, sections: list[Section]) -> Report:
             text = " ".join([f"{capital(result.word)}.", *gate, *warnings_of(result)])
             blocks += [wr.H2(spoken(result.claim)), wr.P(text)]
             for part, arms in result.arms.items():
-                key, run_ids = _key(result, part), _runs(arms)
-                panels = [_arms(result, part, key), _measured(result, key)]
-                blocks += grid(part or "arms", run_ids, key, panels)
+                key = _key(result, part)
+                runs = [
+                    run_id for arm in arms.values() for ids in arm.runs.values() for run_id in ids
+                ]
+                measured = _MEASURED.get(result.technique) or _MEASURED.get(result.measure["of"])
+                panels = [_arms(result, part, key), _bars(measured or ["test/top1_error"], key)]
+                blocks += grid(part or "arms", runs, key, panels)
     return Report(
         entity=entity,
         project=project,
@@ -154,15 +160,13 @@ def save(output: Path, entity: str, project: str, sections: list[Section]) -> li
     saved = json.loads(path.read_text()) if path.exists() else {}
     server = wandb.setup().settings.base_url
     here = saved.setdefault(f"{server}/{entity}/{project}", {})
-    boards = {
-        "workspace": (
-            workspace(entity, project),
-            ("sections", "settings", "runset_settings"),
-        ),
+    boards: dict[str, tuple[Any, tuple[str, ...]]] = {
+        "workspace": (workspace(entity, project), ("sections", "settings", "runset_settings")),
         "report": (report(entity, project, sections), ("blocks", "description")),
     }
     for name, (board, contents) in boards.items():
-        if old := _load(type(board), here.get(name)):
+        with suppress(KeyError, ValueError, TypeError):  # not saved before, or deleted there
+            old = type(board).from_url(here[name])
             for content in contents:
                 setattr(old, content, getattr(board, content))
             board = old
@@ -170,20 +174,6 @@ def save(output: Path, entity: str, project: str, sections: list[Section]) -> li
         here[name] = board.url
         write_atomically(path, json.dumps(saved, indent=1))
     return [here[name] for name in boards]
-
-
-def _load(kind: Any, address: str | None) -> Any:
-    if address is None:
-        return None
-    try:
-        return kind.from_url(address)
-    except (ValueError, TypeError):  # deleted there
-        return None
-
-
-def _runs(arms: Mapping[str, ArmResult]) -> list[str]:
-    """Return the ids of the runs behind a comparison."""
-    return [run_id for arm in arms.values() for ids in arm.runs.values() for run_id in ids]
 
 
 def _key(result: ClaimResult, part: str) -> str:
@@ -220,9 +210,9 @@ def _curves(split: str) -> list[Any]:
     ]
 
 
-def _bars(title: str, metrics: Sequence[str], key: str = _GROUP) -> wr.BarPlot:
+def _bars(metrics: Sequence[str], key: str = _GROUP) -> wr.BarPlot:
     return wr.BarPlot(
-        title=title,
+        title=" and ".join(_FINAL.get(metric, metric) for metric in metrics),
         metrics=[wr.SummaryMetric(metric) for metric in metrics],
         groupby=wr.Config(key),
         groupby_aggfunc="mean",
@@ -233,16 +223,7 @@ def _bars(title: str, metrics: Sequence[str], key: str = _GROUP) -> wr.BarPlot:
 
 
 def _finals() -> list[Any]:
-    return [_bars(title, [metric]) for metric, title in _FINAL.items()]
-
-
-def _measured(result: ClaimResult, key: str) -> wr.BarPlot:
-    """Plot the measure of a claim, or the test error for claims on times."""
-    default = ["test/top1_error"]
-    if result.technique == "evaluation":
-        default += ["test_center/top1_error"]
-    metrics = _MEASURED.get(result.measure["of"], default)
-    return _bars(" and ".join(_FINAL.get(name, name) for name in metrics), metrics, key)
+    return [_bars([metric]) for metric in _FINAL]
 
 
 def _gap() -> wr.ScatterPlot:
