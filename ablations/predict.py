@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parents=[RUN],
     )
     parser.add_argument(
-        "images", metavar="IMAGE", type=Path, nargs="*", help="images, or folders of images"
+        "images", metavar="IMAGE", type=Path, nargs="+", help="images, or folders of images"
     )
     parser.add_argument(
         "--views",
@@ -62,11 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error(f"--top {given.top}: must be at least 1")
     broken = False
     with ended_in_words():
-        if not given.images:
-            raise ConfigError(
-                f"{given.run}: no IMAGE follows RUN, the id of a run, its first digits, or its "
-                f"folder; next step: ls {given.output} lists the ids"
-            )
         images = find_images(given.images)
         trained = ablations.load(given.run, given.output)
         for path in images:

@@ -12,7 +12,7 @@ if __package__ in {None, ""}:
 
 from ablations.errors import ended_in_words, writable
 from ablations.files import write_atomically
-from ablations.keys import command_line
+from ablations.keys import OUTPUT, command_line
 from ablations.record import CHECKPOINT
 from ablations.words import count
 
@@ -82,21 +82,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog=command_line("report"),
         description="Write the report from local records: RESULTS.md, report.html, runs.csv, "
         "figures and, if there are claims, verdicts.csv and verdicts.tex.",
+        parents=[OUTPUT],
     )
     parser.add_argument(
         "folders",
         nargs="*",
         type=Path,
         metavar="FOLDER",
-        help="folder of the runs (default: runs), or several to compare their studies",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="FOLDER",
-        action="append",
-        default=[],
-        help="the same as FOLDER; for consistency with the other commands",
+        help="folder of the runs, in place of --output; several compare their studies",
     )
     parser.add_argument(
         "--to",
@@ -118,7 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="do not save figures as SVG and PDF; report.html still has them",
     )
     given = parser.parse_intermixed_args(arguments)
-    folders = [*given.folders, *given.output] or [Path("runs")]
+    folders = given.folders or [given.output]
     with ended_in_words():
         from ablations.reporting.evidence import gather
         from ablations.reporting.labels import tally
@@ -133,9 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print(f"{section.title}: {'; '.join(found) or 'no claims'}")
             if left := len(section.unfinished):
                 print(f"  {count(left, 'claim')} not decided; next step: repeat reproduce.py")
-        for path in written:
-            if path.parent == to:
-                print(f"{path} ({-(-path.stat().st_size // 1024):,} kB)")
+        print(*(path for path in written if path.parent == to), sep="\n")
         if drawn := [path for path in written if path.parent != to]:
             print(f"{to / FIGURES} ({count(len(drawn), 'file')})")
 

@@ -75,13 +75,6 @@ def test_a_broken_file_is_named_in_one_line_and_the_others_are_classified(finish
     assert line.startswith(f"error: {photos / 'b.png'}: damaged, or not an image")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["abc", "PHOTOS"], "error: abc: no such run in runs"),
-        (["a.png"], "error: a.png: no IMAGE follows RUN, .*; next step: ls runs lists the ids"),
-    ],
-)
-def test_a_run_that_cannot_be_loaded_is_named_in_one_line(photos, arguments, message):
-    with pytest.raises(SystemExit, match=message):
-        main([word.replace("PHOTOS", str(photos)) for word in arguments])
+def test_a_run_that_cannot_be_loaded_is_named_in_one_line(photos):
+    with pytest.raises(SystemExit, match="error: abc: no such run in runs"):
+        main(["abc", str(photos)])

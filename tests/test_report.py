@@ -68,18 +68,6 @@ def test_a_target_that_cannot_be_written_is_named_before_any_picture(runs, tmp_p
         main(["--output", str(runs), "--to", str(tmp_path / "file")])
 
 
-KEPT = sorted(path.parent for path in (REPOSITORY / "results").glob("*/records"))
-
-
-@pytest.mark.parametrize("kept", KEPT, ids=lambda path: path.name)
-def test_the_shipped_results_are_drawn_again_from_their_records(tmp_path, kept):
-    markdown, *_ = report(gather(kept), tmp_path, pictures=False, figures=False)
-    text = markdown.read_text()
-    if (kept / "RESULTS.md").exists():
-        assert text == (kept / "RESULTS.md").read_text()
-    assert "### Arms" in text
-
-
 CLAIM = {"": ([0.28, 0.281, 0.279], [0.25, 0.251, 0.25])}
 WEAKER = {"": ([0.28, 0.281, 0.279], [0.279, 0.28, 0.28])}
 
