@@ -39,8 +39,8 @@ class Confusion:
         return 100 * self.counts / np.maximum(self.counts.sum(1, keepdims=True), 1)
 
     @property
-    def matrix(self) -> list[tuple[str, list[tuple[str, float, bool]]]]:
-        """Rows of true class and cells: percentage as text, tint in percent, whether it is right.
+    def matrix(self) -> list[tuple[str, list[tuple[float, float]]]]:
+        """Rows of true class and cells, with percentage and tint in percent.
 
         Empty for more than :data:`LARGEST` classes. The most frequent mistake has the strongest
         tint.
@@ -50,16 +50,8 @@ class Confusion:
         right = np.eye(len(self.names), dtype=bool)
         most = max(self.shares[~right].max(), 1e-9)
         tints = _DEEPEST * np.where(right, self.shares / 100, self.shares / most)
-        return [
-            (
-                name,
-                [
-                    (f"{share:.0f}" if share > 0.5 else "", round(float(tint), 1), i == j)
-                    for j, (share, tint) in enumerate(zip(*row, strict=True))
-                ],
-            )
-            for i, (name, *row) in enumerate(zip(self.names, self.shares, tints, strict=True))
-        ]
+        cells = np.stack([self.shares, tints], axis=2).tolist()
+        return list(zip(self.names, cells, strict=True))
 
     @property
     def pairs(self) -> list[tuple[str, str, str, str]]:

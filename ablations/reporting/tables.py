@@ -1,7 +1,7 @@
 """The tables of a section: its arms, published results beside them, and their provenance."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -13,7 +13,6 @@ from ablations.record import Record
 from ablations.reporting.evidence import Section
 from ablations.words import count, duration, listed, mean_sd
 
-PUBLISHED_HEAD = ("run", "what", "data", "views", "top-1, %", "top-5, %", "in the paper")
 PUBLISHED: dict[str, Any] = yaml.safe_load(
     (files("ablations.reporting") / "published.yaml").read_text("utf-8")
 )
@@ -47,41 +46,21 @@ def at_chance(section: Section) -> str:
     return unlearned({arm.name: arm.runs for arm in section.arms})
 
 
-def published_rows(section: Section) -> list[tuple[str, ...]]:
-    """Return our errors and published ones under :data:`PUBLISHED_HEAD`.
+def published_rows(section: Section) -> list[Sequence[str]]:
+    """Return our errors and published ones, in the columns of :data:`PUBLISHED`.
 
     They are empty unless the runs are on ImageNet with its 1000 classes.
     """
     classes = {run.data.classes for run in section.runs}
     if "imagenet" not in section.dataset.lower() or 1000 not in classes:
         return []
-    ours = [
-        (
-            "ours",
-            f"{arm.name}, n = {len(arm.runs)}",
-            section.dataset,
-            views,
-            mean_sd(arm.errors(view, 1)),
-            mean_sd(arm.errors(view, 5)),
-            "",
-        )
-        for arm in section.arms
-        for view, views in (("ten_view", "10"), ("center", "1"))
-    ]
-    theirs = [
-        (
-            f"{who} {row['run']}".strip(),
-            row["what"],
-            row["data"],
-            str(row["views"]),
-            f"{row['top1']:.2f}",
-            f"{row['top5']:.2f}",
-            row.get("traced", ""),
-        )
-        for who, group in (("authors’", "authors"), ("", "others"))
-        for row in PUBLISHED[group]
-    ]
-    return ours + theirs
+    ours: list[Sequence[str]] = []
+    for arm in section.arms:
+        name = f"{arm.name}, n = {len(arm.runs)}"
+        for view, views in (("ten_view", "10"), ("center", "1")):
+            errors = [mean_sd(arm.errors(view, k)) for k in (1, 5)]
+            ours.append(("ours", name, section.dataset, views, *errors, ""))
+    return ours + PUBLISHED["rows"]
 
 
 def provenance(section: Section) -> list[tuple[str, str]]:

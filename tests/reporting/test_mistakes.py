@@ -34,8 +34,8 @@ def test_a_matrix_counts_true_by_predicted_classes_over_the_seeds(folder):
     baseline, other = confusions(section)
     assert (baseline.arm, baseline.runs, other.runs) == ("baseline", 2, 1)
     assert baseline.counts.tolist() == [[1, 3, 0], [0, 2, 0], [0, 1, 1]]
-    texts = [[text for text, _, _ in cells] for _, cells in baseline.matrix]
-    assert texts == [["25", "75", ""], ["", "100", ""], ["", "50", "50"]]
+    shares = [[share for share, _ in cells] for _, cells in baseline.matrix]
+    assert shares == [[25, 75, 0], [0, 100, 0], [0, 50, 50]]
     assert baseline.pairs == [
         ("class 0", "class 1", "1.5", "75.0"),
         ("class 2", "class 1", "0.5", "50.0"),
