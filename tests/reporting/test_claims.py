@@ -96,9 +96,7 @@ def test_every_label_has_a_rule_and_an_icon_of_its_own():
     [
         (Label.no_effect, ("expected", "as expected")),
         (Label.undecided, ("undecided", "undecided")),
-        (Label.holds, ("false-alarm", "false alarm")),
         (Label.opposite, ("false-alarm", "false alarm")),
-        (Label.incomplete, ("incomplete", "incomplete")),
     ],
 )
 def test_a_decided_control_is_as_expected_or_a_false_alarm(label, found):

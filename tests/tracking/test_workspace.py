@@ -21,31 +21,6 @@ from ablations.tracking.workspace import report, save, workspace
 PLACE = ("team", "alexnet-ablations")
 
 
-@pytest.fixture
-def sections(runs_dir: Path) -> list[Section]:
-    """A study with three claims in ``runs_dir``, without records."""
-    values = {"": ([0.28, 0.281, 0.279], [0.25, 0.251, 0.25])}
-    save_study(
-        runs_dir,
-        [
-            make_result("lrn_lowers_error", values, warnings=["a warning"]),
-            make_result(
-                "relu_trains_faster_than_tanh",
-                {"": ([8.0, 8.4, 8.2], [2.0, 2.1, 2.0])},
-                measure={"of": "epochs_to_error", "target": 0.25},
-            ),
-            make_result(
-                "bias_one_speeds_early_learning",
-                {"": ([], [])},
-                measure={"of": "steps_to_loss", "target": 1.8},
-                checks=[Check("learns", False, "all tuning runs without the technique diverged")],
-                comparison={"obstacle": "learns: all diverged"},
-            ),
-        ],
-    )
-    return gather(runs_dir).sections
-
-
 # The runs that W&B has, each as the command that began it called it.
 
 
@@ -210,8 +185,16 @@ def test_a_claim_has_the_curves_that_it_measures(measure, curve, trained, runs_d
     assert str(grid.panels[0].y[0]) == curve
 
 
-def test_a_second_save_refreshes_the_first(sections, runs_dir, wandb_server):
-    first = save(runs_dir, *PLACE, sections[:0])
+def test_a_second_save_refreshes_the_first_unless_it_was_deleted_there(runs_dir, wandb_server):
+    obstacle = {"comparison": {"obstacle": "learns: all diverged"}}
+    values = {"": ([0.28, 0.281, 0.279], [0.25, 0.251, 0.25])}
+    failed = [Check("learns", False, "all tuning runs without the technique diverged")]
+    holds = make_result("lrn_lowers_error", values, warnings=["a warning"])
+    save_study(
+        runs_dir, [holds, make_result("bias_one", {"": ([], [])}, checks=failed, **obstacle)]
+    )
+    sections = gather(runs_dir).sections
+    first = save(runs_dir, *PLACE, [])
     assert save(runs_dir, *PLACE, sections) == first
     [view] = wandb_server.views.values()
     [page] = wandb_server.reports.values()
@@ -223,10 +206,6 @@ def test_a_second_save_refreshes_the_first(sections, runs_dir, wandb_server):
         "Not testable here. Gate, learns: all",
     ):
         assert text in page["spec"]
-
-
-def test_what_was_deleted_there_is_made_anew(sections, runs_dir, wandb_server):
-    first = save(runs_dir, *PLACE, sections)
     wandb_server.views.clear()
     second = save(runs_dir, *PLACE, sections)
     assert second[0] != first[0]
