@@ -7,8 +7,10 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stdout, suppress
 from dataclasses import fields
 from importlib.util import module_from_spec, spec_from_file_location
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +95,9 @@ def _check(name: str, words: list[str], example: str) -> None:
         return
     modules = (dashboard, export, predict, report)
     module = next(module for module in modules if module.__name__ == f"ablations.{name}")
-    options = set(re.findall(r'"(--[\w-]+)"', Path(module.__file__).read_text()))
+    with redirect_stdout(StringIO()) as printed, suppress(SystemExit):
+        module.main(["--help"])
+    options = set(re.findall(r"--[\w-]+", printed.getvalue()))
     assert {word for word in words if word.startswith("--")} <= options, words
 
 
