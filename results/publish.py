@@ -1,18 +1,22 @@
-"""``python results/publish.py`` redraws the reports of the studies here and the tables of results.
+"""``python results/publish.py`` redraws the reports of the studies here, and their summary.
 
-The tables are in the README and in docs/results.md. The same records give the same files.
+The summary is ``effects.svg``, and the tables in the README and in docs/results.md. The same
+records give the same files.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 
+from ablations.claims.results import ClaimResult
 from ablations.files import write_atomically
 from ablations.report import report
 from ablations.reporting.claims import measure_of, order_of, rows_of
 from ablations.reporting.documents import escape
 from ablations.reporting.evidence import Section, gather
+from ablations.reporting.forest import forest
+from ablations.words import spoken
 
 ROOT = Path(__file__).resolve().parents[1]
+FIGURE = ROOT / "results/effects.svg"
 PAGES = (ROOT / "README.md", ROOT / "docs/results.md")
 HEADINGS = (
     "claim",
@@ -20,7 +24,7 @@ HEADINGS = (
     "measure",
     "paper",
     "here [interval]",
-    "here on",
+    "study",
     "pairs",
     "gate",
     "other explanations",
@@ -34,11 +38,30 @@ def studies() -> list[Path]:
     return sorted(file.parent for file in (ROOT / "results").glob("*/verdicts.json"))
 
 
-def table(sections: Iterable[Section]) -> str:
-    """Return the claims of all studies as one table in Markdown, in the order of the paper."""
+def claims() -> list[tuple[ClaimResult, Section]]:
+    """Return the claims of all studies, in the order of the paper."""
+    sections = [section for folder in studies() for section in gather(folder).sections]
+    found = [(result, section) for section in sections for result in section.shown]
+    return sorted(found, key=lambda claim: order_of(claim[0]))
+
+
+def effects() -> str:
+    """Return the effects of all studies as a figure, in SVG."""
+    tested = [result for result, _ in claims() if any(v.n for v in result.verdicts)]
+    panel = forest("The claims of the paper, here", "Networks and images: see the table", tested)
+    assert panel, "some claim has an effect"
+    return panel.svg
+
+
+def table() -> str:
+    """Return the labels of all studies as a table in Markdown, and what the studies train."""
     rows = [HEADINGS, ("---",) * len(HEADINGS)]
-    claims = [(result, section) for section in sections for result in section.shown]
-    for result, section in sorted(claims, key=lambda claim: order_of(claim[0])):
+    places, planned = {}, []
+    for result, section in claims():
+        if not result.label:
+            planned.append(f"{spoken(result.claim)} ({result.section}, {section.name})")
+            continue
+        places[section.name] = f"{section.dataset}: {section.scale}"
         failed = [check.part for check in result.checks if not check.passed]
         passed = "passed" if result.checks else "–"
         gate = ", ".join(f"{part}: not passed" for part in failed) or passed
@@ -54,14 +77,18 @@ def table(sections: Iterable[Section]) -> str:
                     measure_of(result) if first else "",
                     ", on ".join(filter(None, (row.paper, paper))),
                     row.ours,
-                    f"{section.dataset}: {section.scale}" if first else "",
+                    section.name if first else "",
                     str(row.result.n),
                     gate if first else "",
                     ", ".join(list(result.confounds)[:MOST_CONFOUNDS]) if first else "",
                     f"**{row.result.word}**",
                 )
             )
-    return "\n".join("| " + " | ".join(map(_cell, row)) + " |" for row in rows)
+    lines = ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
+    lines += ["", *(f"- `{name}`: {escape(place)}" for name, place in places.items())]
+    if planned:
+        lines += [f"- without a label so far: {escape(', '.join(planned))}"]
+    return "\n".join(lines)
 
 
 def _cell(text: str) -> str:
@@ -72,8 +99,7 @@ def with_results(page: str) -> str:
     """Return a page with the present table between its marks ``results``."""
     start, end = "<!-- results -->", "<!-- /results -->"
     before, _, rest = page.partition(start)
-    sections = [section for folder in studies() for section in gather(folder).sections]
-    return f"{before}{start}\n{table(sections)}\n{end}{rest.partition(end)[2]}"
+    return f"{before}{start}\n{table()}\n{end}{rest.partition(end)[2]}"
 
 
 def main() -> None:
@@ -81,6 +107,8 @@ def main() -> None:
     for folder in studies():
         for path in report(gather(folder), folder, pictures=False):
             print(path.relative_to(ROOT))
+    write_atomically(FIGURE, effects())
+    print(FIGURE.relative_to(ROOT))
     for page in PAGES:
         write_atomically(page, with_results(page.read_text()))
         print(page.relative_to(ROOT))

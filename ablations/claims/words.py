@@ -53,7 +53,8 @@ def figure(
     unit = result.unit_of(part)
     if decimals is None:
         decimals = (3 if abs(value - 1) < 0.1 else 2) if unit == "×" else 1
-    return number(value, decimals) + (unit if unit == "×" else f" {unit}")
+    text = _bound(value, decimals, unit == "×")
+    return text + (unit if unit == "×" else f" {unit}")
 
 
 def label_interval(verdict: Verdict) -> tuple[float | None, float | None]:
@@ -66,7 +67,7 @@ def label_interval(verdict: Verdict) -> tuple[float | None, float | None]:
 def measured(result: ClaimResult, verdict: Verdict) -> tuple[str, str]:
     """Return the estimate of a verdict and its interval, with the same number of decimals.
 
-    A bound that is not valid is shown as infinite.
+    A bound that is not valid is shown as infinite, and an extreme ratio as ``<0.1`` or ``>100``.
     """
     ends = [result.to_reader(end, verdict.part) for end in label_interval(verdict)]
     value = result.to_reader(verdict.estimate, verdict.part)
@@ -79,10 +80,12 @@ def measured(result: ClaimResult, verdict: Verdict) -> tuple[str, str]:
     ours = figure(result, verdict.estimate, verdict.part, decimals)
     if verdict.level is None:
         return ours, ""
-    lowest = "0" if result.unit_of(verdict.part) == "×" else f"{MINUS}∞"
-    low, high = ends
-    words = [
-        lowest if low is None else number(low, decimals or 2),
-        "∞" if high is None else number(high, decimals or 2),
-    ]
-    return ours, f"[{', '.join(words)}]"
+    ratio = result.unit_of(verdict.part) == "×"
+    low, high = (None if end is None else _bound(end, decimals or 2, ratio) for end in ends)
+    return ours, f"[{low or ('0' if ratio else f'{MINUS}∞')}, {high or '∞'}]"
+
+
+def _bound(value: float, decimals: int, ratio: bool) -> str:
+    if ratio and not 10**-decimals <= value <= 100:
+        return ">100" if value > 1 else f"<{10**-decimals:g}"
+    return number(value, decimals)

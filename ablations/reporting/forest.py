@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, NullLocator
 
+from ablations.claims.results import ClaimResult
 from ablations.claims.schema import TIMES
 from ablations.claims.words import figure as figure_of
 from ablations.reporting.claims import Row, rows_of
@@ -21,7 +22,7 @@ from ablations.reporting.labels import icon
 from ablations.words import count, mean_sd, plain, spoken
 
 # In pixels: a figure has the width of a README, and its rows have one height.
-WIDTH, NAMES, ROW = 800, 262, 68
+WIDTH, NAMES, ROW = 800, 262, 60
 # The markers of the page's icons; labels that are not listed have a hollow marker.
 _MARKERS = {
     "holds": "o",
@@ -38,21 +39,27 @@ _TITLES = {
     "points": "Difference, percentage points",
     "% of the test error": "Difference of the gaps, % of the test error",
 }
-_RATIOS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+_POWERS = (0.01, 0.1, 1, 10, 100)
+_RATIOS = (*_POWERS, 0.02, 0.05, 0.2, 0.5, 2, 5, 20, 50)
 _PAPER: dict[str, Any] = {"marker": "D", "ls": "", "ms": 8, "mew": 1.6, "color": COLORS["ink"]}
 _TRAIN: dict[str, Any] = {"marker": ">", "ms": 9, "mew": 2, "mfc": COLORS["surface"]}
 _TEST: dict[str, Any] = {"marker": "o", "ms": 9}
 
 
 @matplotlib.rc_context(STYLE)
-def forest(section: Section) -> Panel | None:
+def forest(title: str, caption: str, results: Iterable[ClaimResult]) -> Panel | None:
     """Draw every primary estimate beside the paper's effect, and claims that have none yet.
 
     Each row has the claim, its section, label, pairs, interval, the paper's figure and the margin.
     Each scale has a chart of its own.
+
+    Args:
+        title: Title of the figure.
+        caption: Text above the legend, such as the data and the network.
+        results: The claims.
     """
     groups: dict[str, list[Row]] = {name: [] for name in _TITLES}
-    for row in (row for result in section.shown for row in rows_of(result)):
+    for row in (row for result in results for row in rows_of(result)):
         whole = row.level == "claim" and not row.result.verdicts
         if whole or (row.verdict and row.level != "secondary"):
             ratio = "times" if row.result.measure["of"] in TIMES else "errors"
@@ -60,7 +67,7 @@ def forest(section: Section) -> Panel | None:
     groups = {_TITLES[name]: rows for name, rows in groups.items() if rows}
     if not groups:
         return None
-    figure, charts = _charts(section, {title: len(rows) for title, rows in groups.items()})
+    figure, charts = _charts(title, {name: len(rows) for name, rows in groups.items()})
     for axes, rows in zip(charts, groups.values(), strict=True):
         _scale(axes, rows)
         for y, row in enumerate(rows):
@@ -78,9 +85,9 @@ def forest(section: Section) -> Panel | None:
         ),
         Patch(color=COLORS["band"], label="smaller than the margin"),
     ]
-    _legend(figure, section, marks)
+    _legend(figure, caption, marks)
     text = "Effects in the paper’s direction are to the right."
-    return Panel(f"{section.title}: effects compared with the paper’s", figure, text)
+    return Panel(f"{title}: effects compared with the paper’s", figure, text)
 
 
 @matplotlib.rc_context(STYLE)
@@ -89,7 +96,7 @@ def gaps(section: Section) -> Panel | None:
     arms = [arm for arm in section.arms if arm.train_test]
     if not arms:
         return None
-    figure, (axes,) = _charts(section, {"Top-1 error in the center view, %": len(arms)})
+    figure, (axes,) = _charts(section.title, {"Top-1 error in the center view, %": len(arms)})
     for y, arm in enumerate(arms):
         train, test = zip(*arm.train_test, strict=True)
         axes.plot([mean(train), mean(test)], [y, y], color=COLORS["muted"], lw=2)
@@ -104,35 +111,35 @@ def gaps(section: Section) -> Panel | None:
         Line2D([], [], label=name, color=COLORS["with"], ls="", **style)
         for name, style in zip(names, (_TRAIN, _TEST), strict=True)
     ]
-    _legend(figure, section, marks)
+    _legend(figure, f"{section.dataset}: {section.scale}", marks)
     text = "The line between them is the generalization gap; strokes are single seeds."
     return Panel(f"{section.title}: training and test error", figure, text)
 
 
-def _charts(section: Section, sizes: Mapping[str, int]) -> tuple[Figure, list[Axes]]:
-    """Return a figure with the title of the section, and axes for rows by their title."""
+def _charts(title: str, sizes: Mapping[str, int]) -> tuple[Figure, list[Axes]]:
+    """Return a figure with a title, and axes for rows by their title."""
     figure = blank(WIDTH, 130 + 60 * len(sizes) + ROW * sum(sizes.values()))
     figure.set_layout_engine("constrained", w_pad=14 / 72, h_pad=8 / 72)
-    figure.suptitle(section.title, x=0.02, ha="left", size=18, weight="bold")
+    figure.suptitle(title, x=0.02, ha="left", size=18, weight="bold")
     shape = {"height_ratios": list(sizes.values()), "squeeze": False}
     charts = figure.subplots(len(sizes), **shape)[:, 0].tolist()
-    for axes, (title, rows) in zip(charts, sizes.items(), strict=True):
+    for axes, (name, rows) in zip(charts, sizes.items(), strict=True):
         axes.grid(axis="x")
         axes.set_ylim(rows - 0.5, -0.5)
         axes.set_yticks([])
-        axes.set_title(title, color=COLORS["ink"], weight="bold", size=12.5)
+        axes.set_title(name, color=COLORS["ink"], weight="bold", size=12.5)
         axes.tick_params(labelsize=12.5)
     return figure, charts
 
 
-def _legend(figure: Figure, section: Section, marks: Sequence[Line2D | Patch]) -> None:
-    """Add a legend with the scale of the section."""
+def _legend(figure: Figure, caption: str, marks: Sequence[Line2D | Patch]) -> None:
+    """Add a legend below a caption."""
     figure.legend(
         handles=marks,
         loc="outside lower left",
         ncols=4,
         fontsize=12.5,
-        title=textwrap.fill(f"{section.dataset}: {section.scale}", 100),
+        title=textwrap.fill(caption, 100),
         title_fontproperties={"size": 12.5},
         alignment="left",
     )
@@ -141,15 +148,14 @@ def _legend(figure: Figure, section: Section, marks: Sequence[Line2D | Patch]) -
 def _scale(axes: Axes, rows: Sequence[Row]) -> None:
     """Set limits that include estimates, margins and the paper's effects, and their ticks.
 
-    With more than two rows, long intervals may extend beyond the axis.
+    Long intervals may extend beyond the axis.
     """
     verdicts = [row.verdict for row in rows if row.verdict]
     values = [row.result.margin for row in rows] + [row.result.effect for row in rows]
     values += [verdict.estimate for verdict in verdicts]
     reach = max(1.25 * max(abs(x) for x in values if x is not None), 1e-3)
     ends = [end for v in verdicts for end in (v.low, v.high) if v.level and end is not None]
-    if len(rows) > 2:
-        ends = [min(max(end, -1.6 * reach), 1.6 * reach) for end in ends]
+    ends = [min(max(end, -1.6 * reach), 1.6 * reach) for end in ends]
     low, high = min([*ends, -0.2 * reach]), max([*ends, reach])
     left, right = (rows[0].to_reader(1.05 * end) for end in (low, high))
     ratio = rows[0].result.unit_of() == "×"
@@ -159,7 +165,8 @@ def _scale(axes: Axes, rows: Sequence[Row]) -> None:
         axes.xaxis.set_minor_locator(NullLocator())
         ticks = _RATIOS if right > 3 * left else ticks
     axes.set_xlim(left, right)
-    axes.set_xticks([tick for tick in ticks if left <= tick <= right])
+    shown = [tick for tick in ticks if left <= tick <= right]
+    axes.set_xticks(shown if len(shown) < 7 else [tick for tick in shown if tick in _POWERS])
     axes.xaxis.set_major_formatter(lambda x, _: plain(round(x, 6)) + "×" * ratio)
     axes.axvline(rows[0].to_reader(0), color=COLORS["muted"], lw=1.2, zorder=1)
 

@@ -48,7 +48,9 @@ def draw(sections: Iterable[Section]) -> Drawn:
     drawn: dict[tuple[str, str, str], Mapping[str, Panel | None]] = {}
     for section in sections:
         curves = {} if section.study else arm_curves(section)
-        whole = {"forest": forest(section), "gaps": gaps(section), **curves}
+        scale = f"{section.dataset}: {section.scale}"
+        effects = forest(section.title, scale, section.shown)
+        whole = {"forest": effects, "gaps": gaps(section), **curves}
         drawn[section.key, "", ""] = whole
         for result in section.shown:
             for part in result.arms:

@@ -45,6 +45,13 @@ def test_a_gap_is_in_percent_of_the_test_error_which_also_has_to_fall(results):
     assert test_error.ours.startswith("1.05")
 
 
+def test_an_extreme_ratio_has_no_false_digits():
+    result = make_result("a", {"": ([0.3, 0.31], [0.1, 0.3])}, looks=(2,), claims=1)
+    (row,) = rows_of(result)
+    assert row.ours.endswith("× [<0.1, >100]")
+    assert "80 % power: >100×" in " ".join(warnings_of(result))
+
+
 # Warnings, plan and details
 
 
