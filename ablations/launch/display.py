@@ -23,7 +23,7 @@ from ablations.record import Record
 from ablations.words import count, duration
 
 LINE_SECONDS = 15.0
-BAR, SHORTEST = 12, 8  # characters of the progress bar, and of a column with broken words
+BAR, SHORTEST = 10, 8  # characters of the progress bar, and of a column with broken words
 _STYLES = {"finished": "green", "diverged": "yellow", "failed": "bold red", "running": "cyan"}
 
 
@@ -233,8 +233,8 @@ def _awaits(state: RunState) -> str:
     return f"for a free {state.awaits} (other commands use all)"
 
 
-def _facts(state: RunState) -> str:
-    """Describe the progress of a running run."""
+def _facts(state: RunState, speed: bool = False) -> str:
+    """Describe the progress of a running run, with the training speed if there is room for it."""
     progress = state.progress
     if state.job.fast_dev_run:  # one batch has no meaningful score or time
         return "one batch"
@@ -246,7 +246,7 @@ def _facts(state: RunState) -> str:
     ]
     if "val_top1" in progress:
         facts.append(f"val top-1 {progress['val_top1']:.1%}")
-    if training:
+    if training and speed:
         facts.append(f"{progress['images_per_second']:,.0f} images/s")
     if (seconds := progress.get("seconds_left")) is not None:
         facts.append(f"{duration(seconds)} left")
@@ -259,7 +259,7 @@ def _line(state: RunState) -> Text:
     if state.awaits:
         text.append(f"  {_awaits(state)}", style="dim")
     if state.status == "running":
-        text.append(f"  {_facts(state)}", style="dim")
+        text.append(f"  {_facts(state, speed=True)}", style="dim")
     elif (record := state.record) is not None and state.status == "finished":
         view, top_k = record.evaluation, record.data.top_k
         errors = "".join(f"top-{k} {record.test_error(view, k):.2%}, " for k in top_k)

@@ -126,12 +126,12 @@ def test_a_terminal_shows_bars_of_what_runs_and_failures_above_them(tiny_job):
     found = rows(shown)
     assert any("ValueError: boom" in row for row in found)
     for row in (
-        "baseline seed=1 ━━━━━━╺━━━━━ epoch 1.5/2, val top-1 25.0%, 1,234 images/s, 1 min 1 s left",
-        "baseline seed=2 ━━━━━━━━━━━━ starting",
-        "baseline seed=3 ━━━━━━━━━╺━━ testing, val top-1 50.0%",
+        "baseline seed=1 ━━━━━╺━━━━ epoch 1.5/2, val top-1 25.0%, 1 min 1 s left",
+        "baseline seed=2 ━━━━━━━━━━ starting",
+        "baseline seed=3 ━━━━━━━╸━━ testing, val top-1 50.0%",
     ):
         assert row in found
-    assert any("1 finished, 3 running, 1 failed ━━━━━━━" in row for row in found)
+    assert any("1 finished, 3 running, 1 failed ━━━━━" in row for row in found)
 
 
 @pytest.mark.parametrize("terminal", [True, False])
@@ -156,7 +156,7 @@ def test_a_narrow_terminal_breaks_no_word(width: int, tiny_job):
     shown.print(monitor.progress)
     text = shown.export_text()
     assert max(map(len, text.splitlines())) <= width
-    for word in ("augmentation=crop_flip", "recipe.milestones=[0.5]", "25.0%", "images/s", "━━━"):
+    for word in ("augmentation=crop_flip", "recipe.milestones=[0.5]", "25.0%", "━━━"):
         assert word in text
 
 
