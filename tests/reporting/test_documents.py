@@ -329,7 +329,7 @@ def test_in_a_browser_long_names_do_not_overflow(folder, ask):
 @pytest.mark.slow
 @browser
 def test_in_a_browser_a_table_is_sorted_by_its_headings(study, ask):
-    study.add(0.2, 200, arm="norm=none", status="diverged")  # has no training error
+    study.add(0.2, 200, arm="pooling=nonoverlap", status="diverged")  # has no training error
     found = ask(
         page(gather(study.path)),
         1400,
