@@ -134,6 +134,13 @@ def test_claims_exclude_networks_where_they_would_test_something_else(name, mode
     assert not runs_at("cifar10").exclusion(CLAIMS[name])
 
 
+def test_a_claim_with_another_value_than_the_study_is_excluded() -> None:
+    claim = CLAIMS["relu_trains_faster_than_tanh"]
+    reason = runs_at("cifar10", "width=0.5").exclusion(claim)
+    assert reason == "it sets width=1, and the study width=0.5"
+    assert not runs_at("cifar10", "width=1", "recipe.epochs=4").exclusion(claim)
+
+
 def test_parts_change_the_networks_size_and_the_length_of_training() -> None:
     runs, claim = runs_at("cifar10_small"), CLAIMS["larger_and_longer_is_better"]
     larger, longer = (arms_of(claim, part) for part in claim.comparisons)

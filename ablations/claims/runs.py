@@ -89,6 +89,10 @@ class Runs:
         for name in names:
             if name in claim.excluded:
                 return claim.excluded[name]
+        own = {key_of(item): item for item in claim.common}
+        for item in self.study.changes:
+            if (needed := own.get(key_of(item), item)) != item:
+                return f"it sets {needed}, and the study {item}"
         if claim.measure.of in TIMES and self.study.target_of(claim) is None:
             return "it needs a target; next step: set claims.NAME.target in a study file"
         return ""

@@ -264,11 +264,16 @@ def _devices(job: Job) -> int:
     return job.trainer.devices * job.trainer.num_nodes
 
 
+@cache
+def _images(store: str) -> tuple[int, int]:
+    return Store(Path(store)).images
+
+
 def _work(job: Job) -> float | None:
     """Return the cost of training, validation and test, in training images; None if unknown."""
     data = job.run.data
     if job.store:
-        train, test = Store(Path(job.store)).images
+        train, test = _images(job.store)
     elif data.source in IMAGES:  # a plan without data
         train, test = IMAGES[data.source]
     else:

@@ -106,6 +106,7 @@ def test_parquet_and_folders_of_one_data_set_have_its_pixels_and_its_name(fashio
     assert (png.mean_image == parquet.mean_image).all()
 
 
+@pytest.mark.slow
 def test_the_latest_commit_of_the_hub_is_read_or_the_one_prepared_last(fashion: Path, tmp_path):
     hub = shutil.copytree(fashion / "hub", tmp_path / "hub")
     keys = (f"data.path={NAME}", f"cache={tmp_path / 'cache'}")

@@ -67,9 +67,15 @@ def points(path: Path) -> Iterator[list[str]]:
 
 # The client leaves the file open.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("study", study_files().values(), ids=lambda path: path.stem)
-def test_the_client_reads_it_and_its_grid_composes(study, tmp_path):
-    written = write_sweeps(study, tmp_path)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in ("imagenet", "main") else ())
+        for name in study_files()
+    ],
+)
+def test_the_client_reads_it_and_its_grid_composes(name, tmp_path):
+    written = write_sweeps(study_files()[name], tmp_path)
     assert written
     for path in written:
         first, *_, last = points(path)
