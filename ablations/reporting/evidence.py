@@ -205,10 +205,15 @@ def _read(output: Path) -> Evidence:
             "ablations/reproduce.py."
         )
     judged = {run_id for study in studies for run_id in _arm_names(study)}
+    # A study also tunes with runs that were trained under another name, such as pilots.
+    tuned = {
+        (study.fingerprint, seed): study.name for study in studies for seed in study.tuning_seeds
+    }
     others: dict[str, list[Record]] = {}
     for run in records.values():
         if run.run_id not in judged:
-            others.setdefault(run.experiment, []).append(run)
+            name = tuned.get((run.data.fingerprint, run.seed), run.experiment)
+            others.setdefault(name, []).append(run)
     sections = [
         _study_section(study, output, records, others.pop(study.name, []), missing)
         for study in studies

@@ -63,6 +63,12 @@ def test_runs_of_no_study_have_sections_named_after_their_own_data(study):
     assert (others.title, len(others.runs)) == ("my photographs: cifar10", 1)
 
 
+def test_tuning_runs_under_another_name_belong_to_the_study(study):
+    study.add(0.25, 1000, experiment="cifar10")
+    (section,) = gather(study.path).sections
+    assert "cifar10" in {run.experiment for run in section.tuning}
+
+
 def test_a_run_of_another_experiment_has_the_name_of_the_arm_in_the_study(folder):
     runs = {
         side: [folder.add(0.25, s, experiment="smoke", arm=arm) for s in range(100, 103)]
