@@ -75,7 +75,7 @@ def table() -> str:
                     result.statement if first else f"– {row.name}",
                     result.section if first else "",
                     measure_of(result) if first else "",
-                    ", on ".join(filter(None, (row.paper, paper))),
+                    "; data: ".join(filter(None, (row.paper, paper))),
                     row.ours,
                     section.name if first else "",
                     str(row.result.n),
@@ -84,6 +84,8 @@ def table() -> str:
                     f"**{row.result.word}**",
                 )
             )
+    sections = {section.name: section for _, section in claims()}
+    planned += [f"{spoken(name)} ({s.name})" for s in sections.values() for name in s.unasked]
     lines = ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
     lines += ["", *(f"- `{name}`: {escape(place)}" for name, place in places.items())]
     if planned:

@@ -15,6 +15,7 @@ from ablations.claims.tuning import Choice
 from ablations.config import Job
 from ablations.record import Record, learned
 from ablations.stats.intervals import critical
+from ablations.words import listed
 
 # The arms of a claim, ``with`` and ``without`` the technique, by part.
 Choices = Mapping[str, Mapping[str, Choice]]
@@ -140,7 +141,8 @@ def _fair_rates(runs: Runs, arms: Mapping[str, Choice]) -> Check:
         return Check("fair rates", False, text)
     chosen = [f"{arms[side].tuned} {side} the technique" for side in SIDES]
     extended = max(arms[side].extended for side in SIDES)
-    text = f"chosen on seeds {', '.join(map(str, tuning.seeds))}: {', '.join(chosen)}"
+    seeds = f"seed{'s' * (len(tuning.seeds) > 1)} {listed(tuning.seeds)}"
+    text = f"chosen on {seeds}: {', '.join(chosen)}"
     if extended:
         text += f"; the grid was extended {'once' if extended == 1 else f'{extended} times'}"
     edges = [side for side in SIDES if arms[side].at_edge]

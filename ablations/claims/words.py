@@ -52,7 +52,8 @@ def figure(
         return ""
     unit = result.unit_of(part)
     if decimals is None:
-        decimals = (3 if abs(value - 1) < 0.1 else 2) if unit == "×" else 1
+        effect = abs(value - 1)
+        decimals = (2 if effect >= 0.1 else 3 if effect >= 0.001 else 4) if unit == "×" else 1
     text = _bound(value, decimals, unit == "×")
     return text + (unit if unit == "×" else f" {unit}")
 

@@ -150,9 +150,11 @@ def details_of(result: ClaimResult, version: int) -> list[tuple[str, str]]:
         for part, pair in result.arms.items()
         for side in SIDES
     ]
+    data = result.paper["data"]
     return [
         ("Measure", measure_of(result)),
-        ("Paper", f"{result.paper['says']} ({result.paper['data']})"),
+        ("Paper", result.paper["says"]),
+        *[("Data of the paper", data)] * (data != "none"),
         *arms,
         ("Rule", f"hash {result.attempt}, version {version} of the study"),
     ]
@@ -162,13 +164,13 @@ def _arm(result: ClaimResult, arm: ArmResult) -> str:
     if not arm.tuned:
         return arm.name
     timed = result.measure["of"] in TIMES
-    scores = [
-        f"{value}: {'None' if score is None else f'{score if timed else 100 * score:.4g}'}"
-        for value, score in arm.scores.items()
-    ]
-    what = "validation top-1 error, % of each value"
+    what = "validation top-1 error, %"
     if timed:
-        what = f"{measure_of(result)} of each value (the run's length if not reached)"
+        what = f"{measure_of(result)} (the run's length if not reached)"
+    scores = [
+        f"{'None' if score is None else f'{score:.4g}' if timed else f'{100 * score:.2f}'} at {at}"
+        for at, score in arm.scores.items()
+    ]
     return f"{arm.name}; chosen: {arm.tuned}; {what}: {', '.join(scores)}"
 
 

@@ -66,7 +66,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Section:
-    """A study, or the runs of an experiment that belong to no study.
+    """A study, or the runs of commands without a study, by experiment.
 
     Attributes:
         key: Identifier for URLs, unique in the report.
@@ -77,7 +77,7 @@ class Section:
         output: Folder of the runs.
         arms: The arms, those with the fewest differences first, without tuning runs.
         results: The claims, in the order of the paper.
-        study: The study; None for runs that belong to no study.
+        study: The study; None for runs of commands without a study.
         tuning: Records of tuning and gate runs.
     """
 
@@ -106,6 +106,12 @@ class Section:
     def excluded(self) -> list[ClaimResult]:
         """The claims that do not apply at this experiment."""
         return [result for result in self.results if result.excluded]
+
+    @property
+    def unasked(self) -> list[str]:
+        """Names of the claims of the study that no command has asked for."""
+        known = {result.claim for result in self.results}
+        return [name for name in self.study.claims if name not in known] if self.study else []
 
     @property
     def groups(self) -> dict[str, list[ClaimResult]]:

@@ -11,7 +11,7 @@ from ablations.arms import BASELINE, shared
 from ablations.launch.summary import unlearned
 from ablations.record import Record
 from ablations.reporting.evidence import Section
-from ablations.words import count, duration, listed, mean_sd
+from ablations.words import count, duration, listed, mean_sd, spoken
 
 PUBLISHED: dict[str, Any] = yaml.safe_load(
     (files("ablations.reporting") / "published.yaml").read_text("utf-8")
@@ -76,6 +76,9 @@ def provenance(section: Section) -> list[tuple[str, str]]:
             ("Commit of the rules", commit),
             ("Seeds", seeds),
         ]
+    if section.unasked:
+        names = ", ".join(map(spoken, section.unasked))
+        rows.append(("Other claims of the study", f"{names}; no command has asked for them"))
     diverged = sum(run.status == "diverged" for run in runs)
     tuning = f"; in addition {len(section.tuning)} for tuning and gates" if section.tuning else ""
     trained = [*runs, *section.tuning]

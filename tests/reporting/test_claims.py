@@ -79,9 +79,9 @@ def test_the_plan_has_margin_looks_power_and_error_rate(results):
 def test_the_details_have_the_arms_with_their_rates_and_scores(results):
     arm = dict(details_of(results["lrn_lowers_error"], 2))["Arm without"]
     assert arm.startswith("norm=none; chosen: recipe.lr=0.01; validation top-1 error, %")
-    assert arm.endswith("0.005: 31, 0.01: 29, 0.02: 30")
+    assert arm.endswith(": 31.00 at 0.005, 29.00 at 0.01, 30.00 at 0.02")
     timed = dict(details_of(results["relu_trains_faster_than_tanh"], 2))["Arm with"]
-    assert "training error of each value (the run's length if not reached): 0.005: 0.31" in timed
+    assert "training error (the run's length if not reached): 0.31 at 0.005" in timed
 
 
 # Labels

@@ -199,6 +199,14 @@ def test_provenance_names_study_data_device_commits_and_versions(written):
     assert found["Versions"] == "python 3.11; torch 2.15.0"
 
 
+def test_claims_that_no_command_has_asked_for_are_named(study, edit):
+    claims = [result.claim for result in section_of(study).results]
+    edit(claims=[*claims, "bf16_changes_nothing"])
+    section = section_of(study)
+    assert section.unasked == ["bf16_changes_nothing"]
+    assert "Bf16 changes nothing" in dict(provenance(section))["Other claims of the study"]
+
+
 def test_published_results_are_shown_beside_imagenet_only(folder):
     folder.add(0.25, 0)
     folder.add(
