@@ -20,6 +20,7 @@ FIGURE = ROOT / "results/effects.svg"
 PAGES = (ROOT / "README.md", ROOT / "docs/results.md")
 HEADINGS = (
     "claim",
+    "label",
     "§",
     "measure",
     "paper",
@@ -28,7 +29,6 @@ HEADINGS = (
     "pairs",
     "gate",
     "other explanations",
-    "label",
 )
 MOST_CONFOUNDS = 2  # the others are in RESULTS.md
 
@@ -73,6 +73,7 @@ def table() -> str:
             rows.append(
                 (
                     result.statement if first else f"– {row.name}",
+                    f"**{row.result.word}**",
                     result.section if first else "",
                     measure_of(result) if first else "",
                     "; data: ".join(filter(None, (row.paper, paper))),
@@ -81,7 +82,6 @@ def table() -> str:
                     str(row.result.n),
                     gate if first else "",
                     ", ".join(list(result.confounds)[:MOST_CONFOUNDS]) if first else "",
-                    f"**{row.result.word}**",
                 )
             )
     sections = {section.name: section for _, section in claims()}
