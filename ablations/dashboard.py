@@ -10,9 +10,8 @@ if __package__ in {None, ""}:
     # Run as a file: import from the folder above, so that no module here shadows a library.
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from ablations.claims.files import study_files
 from ablations.config import ConfigError, Logger
-from ablations.errors import ended_in_words, writable
+from ablations.errors import ended_in_words
 from ablations.keys import OUTPUT, command_line
 from ablations.reporting.evidence import gather
 
@@ -58,25 +57,6 @@ def save_boards(output: Path, entity: str | None, project: str) -> list[str]:
         raise ConfigError(f"W&B: {reason}; next step: `wandb login`, or try again later") from None
 
 
-def write_agent_sweeps(folder: Path) -> list[Path]:
-    """Write sweep files for W&B agents, for each claim of each study.
-
-    Args:
-        folder: Created if it does not exist.
-
-    Returns:
-        The files.
-
-    Raises:
-        ConfigError: The folder cannot be written.
-    """
-    # Imported here, because Hydra and the networks are slow to import.
-    from ablations.tracking import agents
-
-    writable(folder, f"--agents {folder}", "--agents FOLDER")
-    return [path for file in study_files().values() for path in agents.write_sweeps(file, folder)]
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = argparse.ArgumentParser(
@@ -89,19 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--project", default=Logger().project, help="W&B project (default: %(default)s)"
     )
     parser.add_argument("--entity", help="W&B team or user (default: the account's)")
-    parser.add_argument(
-        "--agents",
-        type=Path,
-        metavar="FOLDER",
-        help="write sweep files for W&B agents, for each claim of each study, and upload nothing",
-    )
     given = parser.parse_args(arguments)
     with ended_in_words():
-        if given.agents:
-            lines = write_agent_sweeps(given.agents)
-        else:
-            lines = save_boards(given.output, given.entity, given.project)
-        print(*lines, sep="\n")
+        print(*save_boards(given.output, given.entity, given.project), sep="\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The command saves both dashboards, writes sweep files, or names what is missing."""
+"""The command saves both dashboards, or names what is missing."""
 
 import importlib.util
 import shutil
@@ -48,12 +48,3 @@ def test_it_saves_both_and_prints_their_addresses(trained, wandb_server, capsys)
     assert report.startswith(f"{wandb_server.url}/team/alexnet-ablations/reports/")
     assert len(wandb_server.views) == len(wandb_server.reports) == 1
     assert wandb_server.runs == {}  # verdicts are no runs
-
-
-def test_sweeps_for_agents_go_into_a_folder_of_the_users(tmp_path, capsys):
-    dashboard.main(["--agents", str(tmp_path / "agents")])
-    written = sorted((tmp_path / "agents").iterdir())
-    assert sorted(capsys.readouterr().out.split()) == [str(path) for path in written]
-    assert any(path.name.startswith("demo-") for path in written)
-    (tmp_path / "file").touch()
-    assert "--agents" in ended("--agents", str(tmp_path / "file"))

@@ -1,5 +1,1 @@
-"""W&B dashboards of a project, built from local records and verdicts.
-
-``workspace``  the workspace and the report
-``agents``     sweep files for W&B agents, from the studies
-"""
+"""The W&B workspace and report of a project, built from local records and verdicts."""
