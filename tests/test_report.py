@@ -99,10 +99,10 @@ def test_two_folders_are_compared_claim_by_claim(two):
     assert both[3].startswith("holds here; 1.119×")
     assert "], 3 pairs" in both[3]
     assert not both[4].startswith("holds here")
-    assert 'href="#a-small-shared"' in html
-    assert 'href="#b-small-shared"' in html
+    assert 'href="#folder1-small-shared"' in html
+    assert 'href="#folder2-small-shared"' in html
     assert "\nsecond/runs/small," in verdicts
-    assert {"a-small-forest.svg", "b-small-forest.svg"} <= {
+    assert {"folder1-small-forest.svg", "folder2-small-forest.svg"} <= {
         path.name for path in Path("comparison/figures").iterdir()
     }
 

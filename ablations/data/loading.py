@@ -166,8 +166,6 @@ class TrainingLoader:
         """This object, because Lightning calls ``set_epoch`` on the sampler of a loader."""
         return self
 
-    batch_sampler = sampler
-
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next iteration."""
         self.epoch = epoch

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from string import ascii_lowercase
 
 from ablations import record
 from ablations.arms import Changes, changes_of, name_of, shortest
@@ -181,13 +180,13 @@ def gather(*folders: Path) -> Evidence:
     if len(folders) == 1:
         return _read(folders[0])
     all_of_them = Evidence([], [])
-    for key, folder in zip(ascii_lowercase, folders, strict=False):
+    for number, folder in enumerate(folders, 1):
         found = _read(folder)
         all_of_them.missing.extend(f"{folder}: {text}" for text in found.missing)
         all_of_them.sections.extend(
             replace(
                 section,
-                key=slug(key, section.key),
+                key=slug(f"folder{number}", section.key),
                 title=f"{section.title} ({folder})",
                 name=f"{folder}/{section.name}",
             )

@@ -4,15 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
-from pydantic import ImportString, TypeAdapter
 
 from ablations.config import ConfigError, first_problem
 
-_CLASS = TypeAdapter(ImportString)
-
 
 def build_callbacks(callbacks: Mapping[str, Mapping[str, Any]]) -> list[pl.Callback]:
-    """Return the callbacks, in the order given.
+    """Return the callbacks, in the order given, instantiated by Hydra.
 
     Args:
         callbacks: By name, each with its class as ``_target_`` and its arguments.
@@ -20,18 +17,22 @@ def build_callbacks(callbacks: Mapping[str, Mapping[str, Any]]) -> list[pl.Callb
     Raises:
         ConfigError: A class cannot be imported, is not a callback, or does not take its arguments.
     """
-    return [_build(f"callbacks.{name}", **values) for name, values in callbacks.items()]
+    return [_build(f"callbacks.{name}", values) for name, values in callbacks.items()]
 
 
-def _build(key: str, _target_: str, **arguments: Any) -> pl.Callback:
+def _build(key: str, values: Mapping[str, Any]) -> pl.Callback:
+    # Imported here, because few runs have callbacks and Hydra is slow to import.
+    from hydra.utils import instantiate
+
     try:
-        kind = _CLASS.validate_python(_target_)
+        create = instantiate({**values, "_partial_": True}, _convert_="all")
         # Before it is called: a configuration must not call just any function.
-        if not (isinstance(kind, type) and issubclass(kind, pl.Callback)):
+        if not (isinstance(create.func, type) and issubclass(create.func, pl.Callback)):
             raise TypeError("not a subclass of pytorch_lightning.Callback")
-        return kind(**arguments)
+        return create()
     except Exception as error:
+        problem = first_problem(error.__cause__ or error)
         raise ConfigError(
-            f"{key}._target_={_target_}: {first_problem(error)}; next step: give the dotted path "
+            f"{key}._target_={values['_target_']}: {problem}; next step: give the dotted path "
             f"of a Lightning callback that Python can import here, and its arguments as {key}.NAME"
         ) from error

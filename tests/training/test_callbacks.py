@@ -41,10 +41,17 @@ def test_callbacks_change_the_id_and_the_differences_rebuild_the_run(tiny_run: R
     assert Run.from_differences(changed.differences).run_id == changed.run_id
 
 
+def test_an_argument_may_be_an_object_as_in_hydra(tmp_path: Path):
+    file = {"_target_": "pathlib.Path", "_args_": [str(tmp_path), "batches"]}
+    (stamp,) = build_callbacks({"stamp": {"_target_": f"{__name__}.Stamp", "file": file}})
+    assert vars(stamp) == {"file": tmp_path / "batches"}
+
+
 @pytest.mark.parametrize(
     ("target", "problem"),
     [
         ("no_such_module.Mine", "No module"),
+        ("pytorch_lightning.callbacks.Mine", "Mine"),
         ("sys.exit", "not a subclass of pytorch_lightning.Callback"),
         ("pytorch_lightning.callbacks.EarlyStopping", "monitor"),
     ],
