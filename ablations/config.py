@@ -220,13 +220,13 @@ class Trainer:
     Attributes:
         accelerator: Device to train on; ``auto`` takes GPUs if there are any.
         devices: Devices per node that train one run together.
-        num_nodes: Machines that train one run together (`docs/clusters.md`).
+        num_nodes: Machines that train one run together (``docs/clusters.md``).
         parallel: Runs trained at the same time; null fills the devices of this machine, and sets
             no limit for SLURM.
-        threads: CPU threads per process. Results depend on it through the order of floating-point
-            sums, but not on other runs. Null takes one on a CPU, or the physical cores divided by
-            ``devices`` for crops of 128 pixels and more; with GPUs, the cores divided by the GPUs
-            of the machine. A resumed run keeps its number.
+        threads: CPU threads per process; affects results through the order of floating-point sums.
+            Null takes one on a CPU, or the physical cores divided by ``devices`` for crops of 128
+            pixels and more; with GPUs, the cores divided by the GPUs of the machine. A resumed run
+            keeps its number.
         checkpoint_steps: Steps between checkpoints within an epoch; each epoch also ends with one.
         check_val_every_n_epoch: Validate after every n-th epoch only, which saves time and leaves
             gaps in the validation curve; must divide ``recipe.epochs``.
@@ -282,7 +282,8 @@ class Settings:
         data: See :class:`DataConfig`.
         recipe: See :class:`Recipe`.
         seed: Seed of all random numbers.
-        replicate: Extra key of the random numbers, to repeat a run for A/A comparisons.
+        replicate: Second seed, for A/A comparisons of arms with equal ``seed`` that differ only in
+            their random numbers.
         pretrained: Id of a finished run in ``output`` whose weights training starts from, its first
             digits, or its folder; null starts from random weights. The last layer is random if the
             number of classes differs.
@@ -363,17 +364,8 @@ class Config(Settings, Techniques):
 
 # Run ids hash the differences from these values, the paper's experiment when the table was made.
 # Frozen: only add entries, each with the value that all earlier runs had, so that a new default
-# changes no id. A technique needs no entry: its first value is the paper's.
+# changes no id. Techniques need no entry: the reference is their first value, the paper's.
 REFERENCE: dict[str, Any] = {
-    "activation": "relu",
-    "pooling": "overlap",
-    "norm": "lrn",
-    "dropout": "on",
-    "augmentation": "full",
-    "towers": "two",
-    "depth": "five",
-    "bias_init": "one",
-    "edition": "printed",
     "model": "alexnet",
     "width": 1.0,
     "init": "paper",
@@ -470,7 +462,7 @@ class Run(Settings):
             values["recipe.patience"] = REFERENCE["recipe.patience"]
         chosen: dict[str, Enum] = vars(self.techniques)
         papers = {key: next(iter(type(value))).value for key, value in chosen.items()}
-        reference = papers | REFERENCE  # a technique's first value is the paper's
+        reference = papers | REFERENCE
         del reference["evaluation"]
         return {key: values[key] for key, value in reference.items() if values[key] != value}
 

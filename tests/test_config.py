@@ -26,7 +26,7 @@ from ablations.config import (
     Source,
     Trainer,
 )
-from ablations.techniques import Depth, Dropout, Edition, Evaluation, Norm, Techniques
+from ablations.techniques import Dropout, Edition, Evaluation, Norm, Techniques
 from ablations.techniques.edition import details
 
 STEP = Recipe(schedule=Schedule.step, milestones=(0.5,))
@@ -84,19 +84,12 @@ def test_the_id_depends_on_the_values_alone_and_on_no_default():
     assert run.run_id == "10b02322f297"
 
 
-def test_a_new_technique_at_its_first_value_leaves_the_id(tiny_run: Run, monkeypatch):
-    other = with_technique(tiny_run, depth=Depth.no_conv3)
-    ids = tiny_run.run_id, other.run_id
-    monkeypatch.delitem(REFERENCE, "depth")  # a technique that earlier runs did not have
-    assert (replace(tiny_run).run_id, replace(other).run_id) == ids
-
-
 def test_every_value_of_a_run_has_a_reference():
     keys = {*Run().flat, "data.fingerprint"} - {"evaluation", "fingerprint"}
     unhashed = {f"data.{f.name}" for f in fields(DataConfig) if f.name not in SIZES}
     techniques = {entry.name for entry in fields(Techniques)}
     assert REFERENCE.keys() | techniques - {"evaluation"} == keys - unhashed
-    for entry in fields(Techniques):  # without an entry, the first value is that of earlier runs
+    for entry in fields(Techniques):  # the reference is the first value
         assert entry.default is next(iter(type(entry.default)))
 
 
