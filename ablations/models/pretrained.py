@@ -95,6 +95,6 @@ def transfer(network: nn.Sequential, path: Path) -> None:
     found = network_state(read_checkpoint(path, device))
     for name, ours in layer.state_dict(prefix=f"{last}.").items():
         theirs = found.get(name)
-        if theirs is not None and theirs.shape[1:] == ours.shape[1:]:  # other classes at most
+        if theirs is not None and theirs.shape[1:] == ours.shape[1:]:
             found[name] = theirs if len(theirs) == len(ours) else ours
     network.load_state_dict(found)

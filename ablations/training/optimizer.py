@@ -52,7 +52,7 @@ def build_optimizer(network: nn.Module, recipe: Recipe, bias_lr_mult: float) -> 
             groups.setdefault((rate, decay), []).append(parameter)
     return VelocitySGD(
         [
-            {"params": params, "lr": recipe.lr * rate, "rate": rate, "weight_decay": decay}
+            {"params": params, "lr": recipe.lr * rate, "weight_decay": decay}
             for (rate, decay), params in groups.items()
             if rate > 0
         ],
