@@ -134,7 +134,7 @@ def wrong_value(key: str, value: Any) -> str:
             f"{key}={given}: {key} is a group of keys; next step: set experiment=NAME, or single "
             f"keys: {', '.join(inner)}"
         )
-    if key == "experiment":
+    if key == "experiment":  # a mapping, because Hydra nested the file's values under this key
         return "experiment: its file needs the first line `# @package _global_`"
     known = key if key in keys() else "callbacks"  # `callbacks.NAME` is no key of its own
     return f"{key}={given}: not valid; {known} takes {keys()[known][0]}"

@@ -189,7 +189,7 @@ class Record:
         labels: Class of every test image in the order of the store, see :func:`pack`.
         predicted: Predicted class of every test image by view, see :func:`pack`. Empty for a
             diverged run.
-        colors: Mean colorfulness of the first kernels of each tower, see
+        colors: Mean colorfulness of each tower's first-layer kernels, see
             :func:`ablations.techniques.towers.tower_colors`. Empty for a diverged run.
         neighbors: See :class:`Neighbors`; None for a diverged run.
         seconds: Training time in seconds, without evaluation.

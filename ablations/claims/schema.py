@@ -96,7 +96,7 @@ class Measure(_Part):
         of: ``test_error`` in the views of ``evaluation``; ``train_error`` without augmentation and
             dropout; ``gap``, test minus training error, both in the center view;
             ``epochs_to_error``; ``steps_to_loss`` of the online training loss; ``color``,
-            difference of the towers in the mean colorfulness of their first kernels;
+            difference of the towers in the mean colorfulness of their first-layer kernels;
             ``neighbors``, fraction of images whose nearest training image has the same class.
         direction: Whether the technique lowers or raises it, according to the claim.
         curve: ``epochs_to_error``: ``online`` training error or ``val`` error.

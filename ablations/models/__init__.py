@@ -28,8 +28,7 @@ class Spec:
     imported.
 
     Attributes:
-        builder: Module and name of the class or function that builds the network. Its default
-            arguments give the authors' network.
+        builder: Module and name of the class or function that builds the network.
         crops: Smallest and largest height and width of the input images, in pixels.
         kernels: Number of kernels of the first convolution at ``width=1``.
         ignores: Techniques that have no effect in this network, with the reason. Only their default
@@ -47,7 +46,7 @@ class Spec:
     raw_pixels: bool = False
 
 
-# Techniques that do not change the layers, but the images, the evaluation or the optimizer.
+# Techniques with an effect outside the layers: on the images, the evaluation or the optimizer.
 OUTSIDE = {"augmentation", "evaluation", "edition"}
 
 

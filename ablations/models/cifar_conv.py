@@ -1,4 +1,4 @@
-"""The CIFAR-10 network of cuda-convnet with three convolutions: 18 % error, 19 % without LRN.
+"""cuda-convnet's network with three convolutions: 18 % CIFAR-10 error, 19 % without normalization.
 
 The authors' files are ``layers-18pct.cfg`` and ``layers-19pct.cfg``. They differ mainly in
 the normalization, which is within each map here. The weight decay of the last layer also differs

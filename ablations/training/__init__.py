@@ -1,6 +1,6 @@
 """Train a run with Lightning, and write its record.
 
 ``fit`` trains a frozen run: ``classifier`` is the LightningModule, ``optimizer`` its optimizer, and
-``history``, ``checkpoints``, ``progress`` and ``loggers`` have the callbacks. ``result`` writes the
-record.
+``history``, ``checkpoints`` and ``progress`` its callbacks, and ``loggers`` its loggers.
+``callbacks`` builds a user's own callbacks. ``result`` writes the record.
 """

@@ -178,7 +178,10 @@ class Classifier(pl.LightningModule):
     # Each epoch
 
     def on_train_start(self) -> None:
-        """Keep the sums of a checkpoint on one process and in the training that it continues."""
+        """Reset the metrics, except on rank 0 of a resumed run; warn if the data do not fit.
+
+        A checkpoint has the sums over all processes, see :meth:`on_save_checkpoint`.
+        """
         if self.trainer.global_step == 0 or self.global_rank > 0:
             for metric in self._metrics().values():
                 metric.reset()
@@ -242,7 +245,7 @@ class Classifier(pl.LightningModule):
         # test, where NCCL cannot sum them.
         names = [*self.splits, "ten_view"]
         self.test_errors = {name: ErrorRates().to(self.device) for name in names}
-        self.seen: list[tuple[Tensor, Tensor]] = []  # center view and average of ten, see `Batch`
+        self.seen: list[tuple[Tensor, Tensor]] = []  # center view, average of ten
 
     def on_test_epoch_end(self) -> None:
         # The loggers of a run get the errors from its record.
