@@ -448,7 +448,7 @@ class Run(Settings):
 
     @cached_property
     def differences(self) -> dict[str, Any]:
-        """Resolved values that differ from ``REFERENCE``, by key of the command line.
+        """Resolved values that differ from ``REFERENCE`` or a technique's first value, by key.
 
         The name and path of the data are left out because the fingerprint identifies the images,
         and ``evaluation`` because every run measures the error in both views.

@@ -9,6 +9,7 @@ from ablations.config import ConfigError
 from ablations.techniques.dropout import InvertedDropout, PaperDropout
 from ablations.techniques.norm import ResponseNorm, WithinMapResponseNorm
 from ablations.trained import TrainedNetwork
+from ablations.words import count
 
 TEMPLATES = Environment(
     loader=PackageLoader("ablations.exporting"),
@@ -17,6 +18,7 @@ TEMPLATES = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
+TEMPLATES.filters["count"] = count
 
 # Names of these layers in torchvision's AlexNet, within `features` and `classifier`. Other layers,
 # such as normalizations, keep their names.

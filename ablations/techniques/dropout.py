@@ -33,7 +33,7 @@ def draw_mask(key: int, rows: Tensor, features: int, *, rate: float = 0.5, bits:
         key: Seed of the whole batch; different for each step and layer.
         rows: Positions of the images in the global batch, shape (N,), int64.
         features: Number of outputs of the layer.
-        rate: Probability of setting an output to zero, a multiple of 2 ** -bits.
+        rate: Probability of setting an output to zero, rounded to a multiple of 2 ** -bits.
         bits: Random bits per output, 8 or 16.
 
     Returns:
@@ -99,7 +99,7 @@ class InvertedDropout(SeededDropout):
     """Dropout as in Keras and torch: kept inputs are scaled up in training, unchanged at test time.
 
     Args:
-        rate: Probability of setting an input to zero, a multiple of 1/65536.
+        rate: Probability of setting an input to zero.
     """
 
     def __init__(self, rate: float) -> None:
