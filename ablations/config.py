@@ -223,10 +223,10 @@ class Trainer:
         num_nodes: Machines that train one run together (``docs/clusters.md``).
         parallel: Runs trained at the same time; null fills the devices of this machine, and sets
             no limit for SLURM.
-        threads: CPU threads per process; affects results through the order of floating-point sums.
-            Null takes one on a CPU, or the physical cores divided by ``devices`` for crops of 128
-            pixels and more; with GPUs, the cores divided by the GPUs of the machine. A resumed run
-            keeps its number.
+        threads: CPU threads per process. Results depend on it through the order of floating-point
+            sums. Null takes one on a CPU, or the physical cores divided by ``devices`` for crops of
+            128 pixels and more; with GPUs, the cores divided by the GPUs of the machine. A resumed
+            run keeps its number.
         checkpoint_steps: Steps between checkpoints within an epoch; each epoch also ends with one.
         check_val_every_n_epoch: Validate after every n-th epoch only, which saves time and leaves
             gaps in the validation curve; must divide ``recipe.epochs``.
