@@ -284,9 +284,9 @@ class Settings:
         seed: Seed of all random numbers.
         replicate: Second seed, for A/A comparisons of arms with equal ``seed`` that differ only in
             their random numbers.
-        pretrained: Id of a finished run in ``output`` whose weights training starts from, its first
-            digits, or its folder; null starts from random weights. The last layer is random if the
-            number of classes differs.
+        pretrained: Start from the weights of this finished run: its id or the first digits of it,
+            in ``output``, or its folder; null starts from random weights. The last layer is random
+            if the number of classes differs.
         callbacks: Your own Lightning callbacks by name, each with its class as ``_target_`` and its
             arguments (``docs/callbacks.md``).
     """
