@@ -571,7 +571,7 @@ def flatten(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield f"{prefix}{key}", value
 
 
-def first_problem(error: Exception) -> str:
+def first_problem(error: BaseException) -> str:
     """Return an error as one line; of the problems that pydantic found, the first."""
     if isinstance(error, ValidationError):
         first = error.errors()[0]

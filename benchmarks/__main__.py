@@ -28,8 +28,12 @@ from benchmarks.table import into, markdown, read, save
 
 RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).resolve().parents[1] / "docs/speed.md"
-# Tables of docs/speed.md: the results file and the goals.
-BLOCKS = {"speed": ("cpu", goals.CPU), "bf16": ("bf16", goals.CPU), "gpu": ("gpu", goals.GPU)}
+# Tables of docs/speed.md: the results file, the goals, and whether a workload belongs there.
+BLOCKS = {
+    "speed": ("cpu", goals.CPU, lambda name: name != "bf16"),
+    "bf16": ("cpu", goals.CPU, lambda name: name == "bf16"),
+    "gpu": ("gpu", goals.GPU, lambda name: True),
+}
 
 
 def machine(device: str) -> dict[str, object]:
@@ -43,13 +47,15 @@ def machine(device: str) -> dict[str, object]:
     }
 
 
-def write_tables() -> None:
-    """Write the saved results into docs/speed.md."""
-    text = PAGE.read_text()
-    for block, (file, limits) in BLOCKS.items():
-        executions = read(RESULTS / f"{file}.json"), read(RESULTS / f"{file}-again.json")
-        text = into(text, markdown(*executions, limits), block)
-    PAGE.write_text(text)
+def with_tables(text: str) -> str:
+    """Return the text of docs/speed.md with the tables of the saved results."""
+    for block, (file, limits, belongs) in BLOCKS.items():
+        first, second = (
+            (machine, {name: rows for name, rows in groups.items() if belongs(name)})
+            for machine, groups in (read(RESULTS / f"{file}{n}.json") for n in ("", "-again"))
+        )
+        text = into(text, markdown(first, second, limits), block)
+    return text
 
 
 def main() -> None:
@@ -62,7 +68,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="results file (default: benchmarks/results/)")
     given = parser.parse_intermixed_args()
     if given.table:
-        write_tables()
+        PAGE.write_text(with_tables(PAGE.read_text()))
         return
     on_gpu = given.device == "cuda"
     if on_gpu and not torch.cuda.is_available():
