@@ -16,8 +16,8 @@ Deviates:
     The paper's formula does not divide alpha by the size of the window; the authors' code and
     ``torch.nn.LocalResponseNorm`` do. The key ``edition`` selects one of the two. In the formula
     the sum runs over all maps of a layer. Here a window never spans both towers, because each GPU
-    saw only its own maps. The authors' run without normalization also lacks a second normalization,
-    within each map, that the paper does not mention.
+    saw only its own maps. ``edition=released`` has a second normalization, within each map, which
+    the paper does not mention. Without ``lrn`` it is removed, too, as in the authors' run.
 """
 
 from __future__ import annotations  # annotations use types of Triton, which may be missing
