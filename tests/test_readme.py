@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -49,6 +50,16 @@ def test_the_results_are_those_of_the_committed_records():
                 assert row.ours.replace(" of the test error", "") in effects, "see above"
     for folder in publish.studies():
         assert results(gather(folder)) == (folder / "RESULTS.md").read_text(), "see above"
+
+
+def test_the_errors_at_neighboring_rates_are_those_of_the_records():
+    page = (ROOT / "docs/results.md").read_text()
+    rows = re.findall(r"^\| .* \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| `(\w{12})` \|$", page, re.M)
+    assert len(rows) == 5
+    for *errors, run_id in rows:
+        run = json.loads((ROOT / f"results/main/records/{run_id}.json").read_text())
+        sources = run["curve"][-1]["val"], run["train"], run["test"]["center"]
+        assert errors == [f"{100 * source['top1']:.2f}" for source in sources]
 
 
 def test_numpy_and_scipy_alone_give_the_same_verdicts():
