@@ -30,12 +30,12 @@ Content = TypeVar("Content", bound=BaseModel)
 
 
 def claim_files() -> dict[str, Path]:
-    """Return all claim files by name; those in ``./sweeps`` precede the shipped ones."""
+    """Return all claim files by name; those in ``./sweeps`` replace shipped ones."""
     return _files("*.yaml")
 
 
 def study_files() -> dict[str, Path]:
-    """Return all study files by name; those in ``./sweeps/studies`` precede the shipped ones."""
+    """Return all study files by name; those in ``./sweeps/studies`` replace shipped ones."""
     return _files("studies/*.yaml")
 
 

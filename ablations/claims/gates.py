@@ -28,10 +28,11 @@ OVERFITS = 0.25
 
 @dataclass(frozen=True)
 class Check:
-    """One part of the gate.
+    """One check of the gate.
 
     Attributes:
-        part: ``trained out``, ``fair rates``, ``overfits without it`` or ``learns``.
+        part: Name of the check: ``trained out``, ``fair rates``, ``overfits without it`` or
+            ``learns``. The parts of a claim are something else.
         passed: Whether it passed.
         text: Its numbers, and the required ones.
     """
@@ -47,14 +48,16 @@ class Check:
 def gate_jobs(runs: Runs, claim: Claim, arms: Mapping[str, Choice]) -> list[Job]:
     """Return the runs that the gate of a part needs besides the tuning runs.
 
-    For each seed, a run at the study's epochs, and then one at twice the epochs.
+    For each seed, a run of the arm with the technique at the study's epochs, and then one at twice
+    the epochs. Empty for a control, for a claim without the check ``trained out``, and if the
+    tuning runs of an arm have not learned.
     """
     if not claim.trained_out or claim.family == "control" or not _tuning_learns(arms).passed:
         return []
     arm = arms["with"].arm
     once = (*arm, *runs.with_validation)
     twice = (*once, f"recipe.epochs={2 * runs.config(arm).recipe.epochs}")
-    return [runs.job(epochs, seed) for seed in runs.study.gate_seeds for epochs in (once, twice)]
+    return [runs.job(each, seed) for seed in runs.study.gate_seeds for each in (once, twice)]
 
 
 def gate(runs: Runs, claim: Claim, choices: Choices) -> list[Check]:

@@ -92,7 +92,7 @@ class Ledger:
         """
         found = [look for look in self.looks.values() if (look.claim, look.data) == (claim, data)]
         began = {look.attempt: look.time for look in reversed(found)}
-        own = began.setdefault(attempt, "9999")
+        own = began.setdefault(attempt, "9999")  # sorts after every time
         return [look for look in found if began[look.attempt] < own]
 
     def own_looks(self, claim: str, data: str, attempt: str) -> list[int]:

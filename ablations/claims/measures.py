@@ -34,7 +34,7 @@ def measure(
         side: ``with`` or ``without`` the technique.
         members: One run, or the members of an ensemble.
         view: View of the test error.
-        k: 1 or 5, for errors.
+        k: 1 or 5, for test errors; other measures ignore it.
 
     Returns:
         An error rate or a gap as a fraction, a time in epochs or steps (infinite if the target was
@@ -225,7 +225,10 @@ class Part:
         return max(mean(errors), 1e-9) if errors else 1.0
 
     def _step(self, measure: str, scale: str) -> float:
-        """Return by how much one image changes a difference; 0 if the measure counts no images."""
+        """Return by how much one image changes a difference.
+
+        0 if the measure counts no images, and 1e-6 without pairs, because it may be a margin.
+        """
         if not self.pairs:
             return 1e-6
         record = next(iter(self.pairs.values()))["with"][0]

@@ -62,14 +62,14 @@ class ClaimResult:
         looks: Planned numbers of pairs.
         attempt: Hash of the rule.
         rule: All settings that could change the verdict.
-        alpha: Error rate of the family for this claim.
+        alpha: Error rate of the family, halved for each earlier study of the claim on these data.
         claims_in_family: Number of claims that share it.
         chance: Probability of the label ``holds`` at the paper's effect (or twice the margin) and
             at twice that effect; None if no standard deviation is known. For a claim on the
             generalization gap it ignores the part on the test error.
         excluded: Why the claim does not apply at the experiment; empty if it does.
-        label: Label of the claim, from those of its parts; empty until there are pairs, or the gate
-            or a run failed.
+        label: Label of the claim, from those of its parts; empty before the first pairs, unless the
+            gate or a run has failed.
         checks: Checks of the gate.
         verdicts: One for each part.
         secondary: Verdicts on the top-5 error, outside the family.
@@ -142,7 +142,7 @@ class ClaimResult:
             part: Part of the claim: the test error of a gap claim is a ratio.
 
         Returns:
-            A ratio, or a difference in percentage points.
+            A ratio, or 100 times a difference, in the unit of :meth:`unit_of`.
         """
         if effect is None:
             return None
@@ -198,7 +198,10 @@ _STUDY = TypeAdapter(StudyResult)
 
 @cache
 def commit_of_rules() -> str | None:
-    """Return the commit of the rules and the study files, with ``-dirty`` after local changes."""
+    """Return the commit of the rules and the study files; None outside a clone.
+
+    It ends in ``-dirty`` after local changes.
+    """
     found = commit_of("ablations", "sweeps", "conf")
     return found["commit"] and found["commit"] + "-dirty" * found["dirty"]
 

@@ -97,7 +97,8 @@ class Measure(_Part):
             dropout; ``gap``, test minus training error, both in the center view;
             ``epochs_to_error``; ``steps_to_loss`` of the online training loss; ``color``,
             difference of the towers in the mean colorfulness of their first-layer kernels;
-            ``neighbors``, fraction of images whose nearest training image has the same class.
+            ``neighbors``, fraction of images whose nearest training image has the same class, by
+            features with the technique and by pixels without.
         direction: Whether the technique lowers or raises it, according to the claim.
         curve: ``epochs_to_error``: ``online`` training error or ``val`` error.
         target: ``epochs_to_error``: the error to reach, unless the study file gives one.

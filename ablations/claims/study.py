@@ -203,7 +203,7 @@ class ClaimRun:
     def judge(self, verdicts: list[Verdict], secondary: list[Verdict]) -> None:
         """Add verdicts to the result.
 
-        The label is empty until there are pairs, or the gate or a run failed.
+        The label stays empty before the first pairs, unless the gate or a run has failed.
         """
         known = self.pairs or self.obstacle or self._failed
         texts = [_with_part(v.part, text) for v in verdicts for text in v.warnings]
@@ -388,7 +388,11 @@ class StudyRun:
         return [member for member in self.members if member.needs_pairs(self._last(member))]
 
     def _last(self, member: ClaimRun) -> int:
-        """Return the maximum number of pairs of a claim: planned, finished or the cap."""
+        """Return the maximum number of pairs of a claim.
+
+        For a requested claim this is the plan's last look or, if smaller, the cap; for another
+        claim, its last look whose pairs have finished.
+        """
         if not member.asked:
             return max(filter(member.is_trained, member.looks), default=0)
         if self.cap is None:

@@ -52,8 +52,8 @@ def figure(
         return ""
     unit = result.unit_of(part)
     if decimals is None:
-        effect = abs(value - 1)
-        decimals = (2 if effect >= 0.1 else 3 if effect >= 0.001 else 4) if unit == "×" else 1
+        size = abs(value - 1)
+        decimals = (2 if size >= 0.1 else 3 if size >= 0.001 else 4) if unit == "×" else 1
     text = _bound(value, decimals, unit == "×")
     return text + (unit if unit == "×" else f" {unit}")
 
@@ -68,7 +68,8 @@ def label_interval(verdict: Verdict) -> tuple[float | None, float | None]:
 def measured(result: ClaimResult, verdict: Verdict) -> tuple[str, str]:
     """Return the estimate of a verdict and its interval, with the same number of decimals.
 
-    A bound that is not valid is shown as infinite, and an extreme ratio as ``<0.1`` or ``>100``.
+    A bound that is not valid is shown as ∞, −∞, or 0 for a ratio; an extreme ratio as ``<0.1`` or
+    ``>100``.
     """
     ends = [result.to_reader(end, verdict.part) for end in label_interval(verdict)]
     value = result.to_reader(verdict.estimate, verdict.part)

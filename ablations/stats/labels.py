@@ -26,7 +26,7 @@ SMALLER = "smaller than the margin"  # reason of a label
 
 
 class Label(StrEnum):
-    """The outcome of a claim at one scale, from the strongest to the weakest."""
+    """The outcome of a claim at one scale; :func:`joint` depends on the order."""
 
     holds = "holds here"
     direction = "direction holds here"
@@ -178,8 +178,8 @@ def decide(comparisons: Sequence[Comparison], claims: int) -> list[Verdict]:
 def joint(verdicts: Sequence[Verdict]) -> Label:
     """Return the label of a claim from those of its parts.
 
-    It holds only if every part holds, is opposite if any part is, and otherwise has the label of
-    the weakest part.
+    It is the label that comes last in :class:`Label`: ``holds`` only if every part holds, and
+    ``opposite`` if any part is.
     """
     order = list(Label)
     return max((verdict.label for verdict in verdicts), key=order.index)
@@ -192,7 +192,7 @@ def _varies(comparison: Comparison) -> bool:
 
 
 def _spread(one: Comparison, comparisons: Sequence[Comparison]) -> Spread:
-    """Return the spread of a comparison, whose values are in row 0.
+    """Return the spread of a comparison and of its pool; its own values are at index 0.
 
     A comparison with n pairs is pooled with the first n pairs of the others, so that its verdict
     does not change when other claims take further looks.

@@ -148,25 +148,25 @@ def family_wise_error(
     wrong = 0
     for _ in range(studies):
         whole = draw(rng, effects, **changes)
-        looks = CALLS[call](whole, len(effects))
+        looks, margin = CALLS[call](whole, len(effects)), whole[0].margin
         wrong += any(
-            _is_wrong(joint([v for v in verdicts if v.claim == f"claim {i}"]), effect, whole[0])
+            _is_wrong(joint([v for v in verdicts if v.claim == f"claim {i}"]), effect, margin)
             for verdicts in looks
             for i, effect in enumerate(effects)
         )
     return wrong
 
 
-def _is_wrong(label: Label, effect: float, comparison: Comparison) -> bool:
+def _is_wrong(label: Label, effect: float, margin: float) -> bool:
     match label:
         case Label.holds:
-            return effect < comparison.margin
+            return effect < margin
         case Label.direction:
             return effect <= 0
         case Label.opposite:
             return effect >= 0
         case Label.no_effect:
-            return abs(effect) >= comparison.margin
+            return abs(effect) >= margin
     return False
 
 
