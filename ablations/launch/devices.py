@@ -35,9 +35,9 @@ class Slot:
 def take(slots: Iterable[Slot]) -> tuple[Slot, ExitStack] | None:
     """Lock the first free slot; None if other runs use all.
 
-    With any launcher, every run that ``run.py`` or ``reproduce.py`` starts for this user first
-    takes a slot; ``python -m ablations.train`` takes none. Inside a SLURM job, slots are shared
-    among the runs of that job only.
+    With any launcher of Hydra, every run that ``run.py`` or ``reproduce.py`` starts for this user
+    on this machine first takes a slot; ``python -m ablations.train`` and jobs that are submitted to
+    SLURM take none. Inside a SLURM job, slots are shared among the runs of that job only.
 
     Returns:
         The slot and its locks. Closing them releases it, and so does the end of this process.
@@ -120,7 +120,9 @@ def allocate(trainer: Trainer) -> list[Slot]:
             "trainer.accelerator=gpu: no GPU is visible; next step: check `nvidia-smi` and "
             "CUDA_VISIBLE_DEVICES, or use trainer=cpu"
         )
-    cores = [str(number) for number in core_numbers()]  # commands on other cores use other locks
+    # Locks are named after core numbers: commands that are restricted to different cores (taskset)
+    # do not wait for each other.
+    cores = [str(number) for number in core_numbers()]
     if gpus and devices > len(gpus):
         raise ConfigError(
             f"trainer.devices={devices}: only {len(gpus)} GPU(s) are visible "

@@ -53,14 +53,16 @@ def fit(console: Console, table: Table, spare: Sequence[str] = ()) -> Table:
         cells = (column.header, *column.cells)
         sizes = [Measurement.get(console, boundless, cell) for cell in cells]
         column.min_width = max(s.maximum if column.no_wrap else s.minimum for s in sizes)
-    for title in (*spare, None):
-        excess = Measurement.get(console, boundless, table).minimum - console.width
-        if excess <= 0:
-            break
-        table.columns = [column for column in table.columns if column.header != title]
-    else:
+
+    def excess() -> int:
+        return Measurement.get(console, boundless, table).minimum - console.width
+
+    for title in spare:
+        if excess() > 0:
+            table.columns = [column for column in table.columns if column.header != title]
+    if (missing := excess()) > 0:
         first = table.columns[0]
-        first.min_width = max(SHORTEST, (first.min_width or 0) - excess)
+        first.min_width = max(SHORTEST, (first.min_width or 0) - missing)
     return table
 
 

@@ -110,7 +110,7 @@ def _train(job: Job, folder: Path) -> None:
 
 
 def _run_agent(folder: Path, trainer: Trainer) -> None:
-    """Run torchrun in this process, and exit with the error of the rank that failed first."""
+    """Run torchrun in this process; if ranks fail, exit with the error of the first."""
     from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing.api import SignalException

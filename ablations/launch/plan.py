@@ -64,13 +64,13 @@ def make_plan(configs: Sequence[tuple[Config, Run]], report: Callable[[str], Non
     _check([config for config, _ in configs])
     shared, _ = configs[0]
     output = writable(Path(shared.output), f"output={shared.output}", "output=FOLDER")
-    starts = {config.pretrained: _start(config.pretrained, output) for config, _ in configs}
+    weights = {config.pretrained: _weights(config.pretrained, output) for config, _ in configs}
     read = _reader(report)
     run_ids, merged = [], 0
     # Runs that compare equal have different ids if a callback takes 1 in one and 1.0 in the other.
     distinct: dict[tuple[str, Run], Job] = {}
     for config, base in configs:
-        job = _job(config, base, *read(config), starts[config.pretrained])
+        job = _job(config, base, *read(config), weights[config.pretrained])
         first = distinct.setdefault((job.run.run_id, job.run), job)
         merged += first.trainer != job.trainer
         run_ids.append(job.run.run_id)
@@ -145,7 +145,7 @@ def _reader(report: Callable[[str], None]) -> Callable[[Config], tuple[Store, in
     return read
 
 
-def _start(run: str | None, output: Path) -> Path | None:
+def _weights(run: str | None, output: Path) -> Path | None:
     """Return the checkpoint of the run that provides the initial weights, or None without one.
 
     Raises:
@@ -169,7 +169,7 @@ def _start(run: str | None, output: Path) -> Path | None:
     raise ConfigError(f"pretrained={run}: {why}")
 
 
-def _job(config: Config, base: Run, store: Store, images: int, start: Path | None) -> Job:
+def _job(config: Config, base: Run, store: Store, images: int, weights: Path | None) -> Job:
     if len(store.classes) < 2:
         raise ConfigError(
             f"{store.name}: the only class is {''.join(store.classes)}; next step: provide images "
@@ -192,12 +192,12 @@ def _job(config: Config, base: Run, store: Store, images: int, start: Path | Non
                 f"{what}: each of {processes} devices needs at least one image; next step: use "
                 "fewer trainer.devices or trainer.num_nodes, or more images"
             )
-    if start:
-        config = replace(config, pretrained=start.parent.name)
+    if weights:
+        config = replace(config, pretrained=weights.parent.name)
         # Imported here, so that other commands do not load torch.
         from ablations.models.pretrained import check_fit
 
-        check_fit(config.run, len(store.classes), start)
+        check_fit(config.run, len(store.classes), weights)
     arm = difference(config.run, base)
     return Job(
         run=config.run.on_data(store.fingerprint, store.name),
@@ -207,7 +207,7 @@ def _job(config: Config, base: Run, store: Store, images: int, start: Path | Non
         trainer=replace(config.trainer, threads=threads_for(config.trainer, config.data.crop)),
         logger=config.logger,
         store=str(store.path.resolve()),  # a run may be resumed from any folder
-        weights=str(start or ""),
+        weights=str(weights or ""),
         fast_dev_run=config.fast_dev_run,
     )
 

@@ -169,7 +169,7 @@ class Pool:
         return not received and (self.deadline is None or time.monotonic() < self.deadline)
 
     def _start(self, state: RunState) -> bool:
-        """Start a run, unless it has to wait for a device; return whether it need not wait."""
+        """Start a run, or mark it as failed; return False if it has to wait for a device."""
         trainer = state.job.trainer
         if trainer.parallel and len(self.running) >= trainer.parallel:
             return False

@@ -1,7 +1,7 @@
 """Modules that the fork server imports once, before it forks the runs.
 
-On Linux, the kernel kills the server when its command ends: during the imports, which take seconds,
-it would not notice that, and the teardown of torch would take seconds, too.
+On Linux, the kernel is told to kill the server when its command ends: the server itself would not
+notice the end during these imports, and would then need seconds to tear down torch.
 """
 
 import ctypes

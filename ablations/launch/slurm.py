@@ -172,6 +172,7 @@ class Queue:
             for name, state in list(self.jobs.items()):
                 self._update(name, state, reported.get(name))
             self.watch(states)
+            # True as well if no job is left.
             if all(state.job.trainer.slurm.detach for state in self.jobs.values()):
                 return
             time.sleep(CHECK_SECONDS)

@@ -50,7 +50,8 @@ class Task:
         """Stop the run with a checkpoint; submitit calls this on SLURM's signal.
 
         Returns:
-            The task to requeue; None, which ends the job, if it has written no checkpoint.
+            The task to requeue; None, which ends the job, if the run has written no checkpoint
+            since the job started.
         """
         from submitit.helpers import DelayedSubmission
 

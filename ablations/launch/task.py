@@ -1,4 +1,4 @@
-"""Task functions for Hydra: train the jobs without a record, and return their errors."""
+"""Hydra's task: train the runs without a record, and return their validation errors."""
 
 import time
 from collections.abc import Sequence
