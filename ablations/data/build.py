@@ -68,7 +68,11 @@ def build(images: SourceData, folder: Path, data: DataConfig, report: Report) ->
 
 
 def fingerprint(arrays: dict[str, Any]) -> str:
-    """Return the SHA-256 of the pixels and labels in a manifest, as 64 hexadecimal digits."""
+    """Return the SHA-256 over the descriptions of pixels and labels, 64 hexadecimal digits.
+
+    Args:
+        arrays: Result of :func:`describe` for each array of a store, by name.
+    """
     derived = ("mean_image", "train_crcs", "test_crcs")
     of_images = {name: array for name, array in arrays.items() if name not in derived}
     return hashlib.sha256(json.dumps(of_images, sort_keys=True).encode()).hexdigest()

@@ -220,7 +220,7 @@ def imagenet_base(root: Path) -> Path:
 
 
 def _existing(*paths: Path) -> list[Path]:
-    """Return the paths if all of them exist, else none."""
+    """Return the paths if all of them exist, else an empty list."""
     return list(paths) if all(path.exists() for path in paths) else []
 
 

@@ -45,7 +45,7 @@ class Store:
             0 to 255, largest first, shape (3,).
         color_basis: The principal colors: unit vectors in RGB as columns, shape (3, 3).
         mean_image: Mean training image on the scale 0 to 255, shape (S, S, 3), float32.
-        train_images: Training images, shape (N, S, S, 3), uint8, in a memory map.
+        train_images: Training images, :class:`StoredImages` of shape (N, S, S, 3), uint8.
         train_labels: Class numbers of the training images, shape (N,), int64.
         test_images: Test images.
         test_labels: Class numbers of the test images.
@@ -152,7 +152,7 @@ def prepare(data: DataConfig, cache: Path | None = None, report: Report | None =
     Args:
         data: The data set; ``train_limit`` and ``val_size`` are ignored.
         cache: Folder of the stores; None takes ``cache_folder()``.
-        report: Called with a line of progress about once a second.
+        report: Called with lines of progress.
 
     Raises:
         ConfigError: The data are missing or broken, or the cache folder cannot be used.

@@ -163,7 +163,7 @@ def _wave(x: np.ndarray) -> np.ndarray:
     return ((np.abs(x - np.floor(x) - np.float32(0.5)) - np.float32(0.25)) * 10).clip(-1, 1)
 
 
-# Each shape returns the distance to its edge (or slightly less), positive inside.
+# Each shape returns approximately the distance to its edge, positive inside and negative outside.
 
 
 def _radius(x: np.ndarray, y: np.ndarray) -> np.ndarray:

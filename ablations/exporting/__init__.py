@@ -1,1 +1,1 @@
-"""Export a trained network for use without this package: plain torch, model card, Hub."""
+"""Export a trained network for use without this package: plain torch, ONNX, model card, Hub."""

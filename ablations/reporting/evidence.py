@@ -21,7 +21,7 @@ class Arm:
 
     Attributes:
         shown: Changes that tell it from the other arms of its section; none for the baseline.
-        runs: Records by seed; replicates share a seed.
+        runs: Records, in the order of their seeds; replicates share a seed.
         full: Changes to the experiment, tuned keys included.
     """
 
@@ -122,7 +122,7 @@ class Section:
 
     @property
     def unfinished(self) -> list[ClaimResult]:
-        """The claims that need further pairs for a label."""
+        """The claims that are not decided and have looks left."""
         return [
             result
             for result in self.shown

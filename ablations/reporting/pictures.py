@@ -77,7 +77,7 @@ class Pictures:
 
 
 def draw(section: Section) -> Pictures:
-    """Draw the most wrong images of each arm, and the network of the first run that has one."""
+    """Draw the most wrong images of each arm, and the first network that has a checkpoint."""
     found = ((arm.name, _most_wrong(section.output, arm.finished)) for arm in section.arms)
     pictures = Pictures({name: wrong for name, wrong in found if wrong})
     for run in section.runs:

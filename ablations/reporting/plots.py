@@ -201,7 +201,7 @@ def _curves(
         split: ``train`` or ``val``.
         arms: Runs by the name of their arm.
         loss: Draw the loss rather than the top-1 error.
-        target: Marked by a line; that of a loss is drawn by steps.
+        target: Value to mark by a line; if it is a loss, the x axis has steps instead of epochs.
 
     Returns:
         The figure; None without values.
