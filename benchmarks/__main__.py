@@ -2,7 +2,7 @@
 
     python -m benchmarks [WORKLOAD ...] [--quick]
 
-Without names, all workloads are run that are not in the results file yet. ``--device cuda`` runs
+Without names, the workloads that are not yet in the results file are run. ``--device cuda`` runs
 the workloads for a GPU.
 """
 

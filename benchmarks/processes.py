@@ -91,7 +91,7 @@ def start_up(rounds: int, seconds: float) -> list[Row]:
 
 
 def records(counts: tuple[int, ...]) -> list[Row]:
-    """Compare the time of a report with one second per hundred records.
+    """Compare the time of a report with one second per hundred records, and at least one second.
 
     The records are copies of those in ``results``.
     """
