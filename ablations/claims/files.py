@@ -190,6 +190,7 @@ def _lines(node: yaml.Node | None, location: Location = ()) -> Iterator[tuple[Lo
                 )
             seen.add(key.value)
             yield from _lines(item, (*location, key.value))
+            # Replaces the line of the value, which may start below its key.
             yield (*location, key.value), key.start_mark.line + 1
 
 

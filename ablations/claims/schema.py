@@ -338,7 +338,8 @@ class Study(_Part):
         first_seed: Seed of the first pair.
         tuning: See :class:`Tuning`.
         gate_seeds: Seeds of the runs that check whether training has converged.
-        planning_sd: See :class:`ClaimPlan`; default for claims on errors.
+        planning_sd: See :class:`ClaimPlan`; default for claims on errors whose arms are different
+            runs.
         elsewhere: The command set other data than the experiment's, so that no result is at the
             paper's scale.
     """

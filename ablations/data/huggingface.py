@@ -135,7 +135,7 @@ def _parquet(split: str, files: Sequence[str], data: DataConfig) -> _Part:
 def _load(data: DataConfig, scratch: Path) -> tuple[str, _Part, _Part | None]:
     """Load ``data.path``; return its name, the training split, and the test split if there is one.
 
-    Test images of challenges are published without labels; such a split is passed over.
+    Test images of challenges are published without labels; such a split is skipped.
     """
     path, name, revision = str(data.path), str(data.path), None
     if folder := local_folder(data):

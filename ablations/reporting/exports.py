@@ -80,7 +80,7 @@ def _verdict(section: Section, row: Row) -> dict[str, Any]:
 
 
 def _fields(entry: object, *names: str) -> dict[str, Any]:
-    """Return attributes by name, None for those of None."""
+    """Return attributes by name, None for each that ``entry`` does not have."""
     return {name: getattr(entry, name, None) for name in names}
 
 

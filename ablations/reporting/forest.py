@@ -117,7 +117,7 @@ def gaps(section: Section) -> Panel | None:
 
 
 def _charts(title: str, sizes: Mapping[str, int]) -> tuple[Figure, list[Axes]]:
-    """Return a figure with a title, and axes for rows by their title."""
+    """Return a figure with a chart for each of ``sizes``, numbers of rows by the chart's title."""
     figure = blank(WIDTH, 130 + 60 * len(sizes) + ROW * sum(sizes.values()))
     figure.set_layout_engine("constrained", w_pad=14 / 72, h_pad=8 / 72)
     figure.suptitle(title, x=0.02, ha="left", size=18, weight="bold")

@@ -187,7 +187,7 @@ def firsts(rows: NDArray[np.intp], labels: NDArray[np.integer], most: int) -> ND
 def _show(
     store: Store, rows: Iterable[int], probabilities: NDArray[np.float32], tops: Iterable[Any]
 ) -> list[Prediction]:
-    """Return test images with the probabilities of their ``tops``, numbers of classes."""
+    """Return test images, each with the probabilities of its class numbers in ``tops``."""
     labels, names = store.test_labels, classes(store.classes)
     return [
         Prediction(
