@@ -26,7 +26,7 @@ def _build(key: str, values: Mapping[str, Any]) -> pl.Callback:
 
     try:
         create = instantiate({**values, "_partial_": True}, _convert_="all")
-        # Before it is called: a configuration must not call just any function.
+        # Checked before it is called, so that a wrong target such as sys.exit has no effect.
         if not (isinstance(create.func, type) and issubclass(create.func, pl.Callback)):
             raise TypeError("not a subclass of pytorch_lightning.Callback")
         return create()
