@@ -217,7 +217,9 @@ def _read(output: Path) -> Evidence:
     others: dict[str, list[Record]] = {}
     for run in records.values():
         if run.run_id not in judged:
-            name = tuned.get((run.data.fingerprint, run.seed), run.experiment)
+            name = run.experiment
+            if all(name != study.name for study in studies):
+                name = tuned.get((run.data.fingerprint, run.seed), name)
             others.setdefault(name, []).append(run)
     sections = [
         _study_section(study, output, records, others.pop(study.name, []), missing)

@@ -69,6 +69,17 @@ def test_tuning_runs_under_another_name_belong_to_the_study(study):
     assert "cifar10" in {run.experiment for run in section.tuning}
 
 
+def test_tuning_runs_of_a_study_stay_there_beside_another_with_equal_seeds(study):
+    path = study.path / "verdicts.json"
+    saved = json.loads(path.read_text())
+    saved["studies"].append(saved["studies"][0] | {"name": "second", "results": []})
+    path.write_text(json.dumps(saved))
+    study.add(0.25, 1000, experiment="cifar10")
+    first, second = gather(study.path).sections
+    assert {run.experiment for run in first.tuning} == {"small"}
+    assert {run.experiment for run in second.tuning} == {"cifar10"}
+
+
 def test_a_run_of_another_experiment_has_the_name_of_the_arm_in_the_study(folder):
     runs = {
         side: [folder.add(0.25, s, experiment="smoke", arm=arm) for s in range(100, 103)]
